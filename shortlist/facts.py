@@ -1,0 +1,51 @@
+"""What a step did: its time, its peak memory, its rows and its metrics, in one JSON file beside its outputs."""
+
+import json
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+
+class StepFacts(BaseModel):
+    """What every step of the pipeline tells about itself."""
+
+    rows_in: dict[str, int] = {}
+    rows_out: dict[str, int] = {}
+    metrics: dict[str, float] = {}
+    """Single numbers; they show as the step's metrics in Kubeflow Pipelines."""
+    details: dict[str, Any] = {}
+    """Curves, tables and texts for the report, by name; plain JSON."""
+
+
+class StepRecord(BaseModel):
+    """The facts of a step with what the outside measured."""
+
+    step: str
+    seconds: float
+    peak_memory_mb: float
+    facts: StepFacts
+
+
+def record(step: str, work: Callable[[], StepFacts], to: str | Path) -> StepRecord:
+    """Run one step in this process and leave its record as JSON at `to`."""
+    start = time.perf_counter()
+    facts = work()
+    done = StepRecord(
+        step=step,
+        seconds=round(time.perf_counter() - start, 3),
+        peak_memory_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        facts=facts,
+    )
+    path = Path(to)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(done.model_dump_json(indent=1))
+    return done
+
+
+def read_record(path: str | Path) -> StepRecord:
+    """Raises ValueError when the file is no record."""
+    return StepRecord.model_validate(json.loads(Path(path).read_text()))

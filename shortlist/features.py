@@ -1,0 +1,258 @@
+"""The feature code of training and serving alike: ids and raw values in, arrays for the towers out.
+
+Shapes: B windows of a history, L history length, E examples (questions), W values of a categorical field,
+F numbers. Rows are catalogue positions: item row `r` is candidate `r - 1` of the index; row 0 is padding and unknown.
+
+Folder of a store, all of it memory-mapped and part of a release:
+
+    schema.json                    FeatureSchema
+    vocabularies/<field>.npy       user, item, item.<name>, user.<name>, context.<name>
+    items/<name>.npy               int32 [num_item_rows, W] of every categorical
+    items/numeric.npy              float32 [num_item_rows, F], standardised, with missing flags
+    items/embedding.npy            float32 [num_item_rows, dim], when the recipe gives one
+    items/popularity.npy           int64 [num_item_rows], positives in the train window
+    items/titles.npy, items/title_offsets.npy   UTF-8 bytes uint8, int64 [num_item_rows + 1]
+    users/<name>.npy               int32 [num_user_rows, W]; users/numeric.npy float32 [num_user_rows, F]
+    history/offsets.npy            int64 [num_user_rows + 1]; row 0 (unknown) is empty
+    history/items.npy              int32 [num_history_events], in time order for each user
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from shortlist.vocabulary import UNKNOWN, Vocabulary
+
+SCHEMA_VERSION = 1
+_CLOCK_ROWS = {"hour": 24, "weekday": 7}
+
+
+class CategoricalField(BaseModel):
+    """One vocabulary of one table."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    num_rows: int
+    dim: int
+    max_values: int = 1
+
+
+class NumericField(BaseModel):
+    """Mean and standard deviation of the train window."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    mean: float
+    std: float
+
+
+class TableSchema(BaseModel):
+    """The features of items, users or the context."""
+
+    model_config = ConfigDict(frozen=True)
+
+    categorical: list[CategoricalField] = []
+    numeric: list[NumericField] = []
+
+    @property
+    def numeric_dim(self) -> int:
+        """A number and a missing flag each."""
+        return 2 * len(self.numeric)
+
+
+class FeatureSchema(BaseModel):
+    """What the arrays of a store mean; saved beside them and checked when they are opened."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int = SCHEMA_VERSION
+    num_item_rows: int
+    """Items of the catalogue and the unknown row."""
+    num_user_rows: int
+    history_length: int
+    item: TableSchema
+    user: TableSchema
+    context: TableSchema
+    clock: list[Literal["hour", "weekday"]] = []
+    embedding_dim: int = 0
+
+    @property
+    def query_fields(self) -> dict[str, CategoricalField]:
+        """Categorical fields of a query by their qualified name: the user's, the context's, the clock's."""
+        fields = {f"user.{field.name}": field for field in self.user.categorical}
+        fields |= {f"context.{field.name}": field for field in self.context.categorical}
+        for unit in self.clock:
+            fields[f"clock.{unit}"] = CategoricalField(name=unit, num_rows=_CLOCK_ROWS[unit] + 1, dim=8)
+        return fields
+
+    @property
+    def query_numeric_dim(self) -> int:
+        return self.user.numeric_dim + self.context.numeric_dim
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is known about E questions beside the user and the history."""
+
+    categorical: dict[str, NDArray[np.int64]]
+    """`context.<name>` and `clock.<unit>` -> [E, W] rows."""
+    numeric_EF: NDArray[np.float32]
+
+    def take(self, at: NDArray[np.int64]) -> "Context":
+        return Context({name: rows[at] for name, rows in self.categorical.items()}, self.numeric_EF[at])
+
+
+@dataclass(frozen=True)
+class Queries:
+    """E questions over B history windows; in serving, E is B and every question sees its whole window."""
+
+    history_BL: NDArray[np.int64]
+    """Item rows in time order, from the left; 0 after the end."""
+    window_E: NDArray[np.int64]
+    """The window that a question reads."""
+    prefix_E: NDArray[np.int64]
+    """How many events of the window come before the question, 0 to L."""
+    user_E: NDArray[np.int64]
+    categorical: dict[str, NDArray[np.int64]]
+    """Qualified name -> [E, W] rows."""
+    numeric_EF: NDArray[np.float32]
+
+
+class FeatureStore:
+    """The arrays of one data set, opened without reading them."""
+
+    def __init__(self, folder: Path, schema: FeatureSchema) -> None:
+        self.folder = folder
+        self.schema = schema
+        self.items = Vocabulary.open(folder / "vocabularies/item.npy")
+        self.users = Vocabulary.open(folder / "vocabularies/user.npy")
+        self.item_categorical = {f.name: self._array(f"items/{f.name}") for f in schema.item.categorical}
+        self.item_numeric = self._array("items/numeric")
+        self.item_embedding = self._array("items/embedding") if schema.embedding_dim else None
+        self.popularity = self._array("items/popularity")
+        self.history_offsets = self._array("history/offsets")
+        self.history_items = self._array("history/items")
+        self._titles = self._array("items/titles")
+        self._title_offsets = self._array("items/title_offsets")
+        self._user_categorical = {f"user.{f.name}": self._array(f"users/{f.name}") for f in schema.user.categorical}
+        self._user_numeric = self._array("users/numeric")
+        self._context = {
+            f.name: Vocabulary.open(folder / f"vocabularies/context.{f.name}.npy") for f in schema.context.categorical
+        }
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "FeatureStore":
+        """Raises ValueError when the store was written by another version of the schema."""
+        folder = Path(folder)
+        schema = FeatureSchema.model_validate_json((folder / "schema.json").read_text())
+        if schema.version != SCHEMA_VERSION:
+            raise ValueError(
+                f"{folder}: features of schema {schema.version}, this version of shortlist reads {SCHEMA_VERSION}; "
+                "run the recipe again, or serve it with the version that wrote it"
+            )
+        return cls(folder, schema)
+
+    def _array(self, name: str) -> NDArray[Any]:
+        array: NDArray[Any] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
+        return array
+
+    def titles(self, rows: NDArray[np.int64]) -> list[str]:
+        """What to show for each item row; empty where there is no title."""
+        bounds = zip(self._title_offsets[rows].tolist(), self._title_offsets[rows + 1].tolist(), strict=True)
+        return [bytes(self._titles[start:end]).decode() for start, end in bounds]
+
+    def history_bounds(self, user_E: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Start and end of each user's events in `history_items`; empty for the unknown user."""
+        return self.history_offsets[user_E], self.history_offsets[user_E + 1]
+
+    def context(self, values: Mapping[str, Sequence[Any]], time_E: NDArray[np.int64]) -> Context:
+        """Encode raw context columns of E questions asked at `time_E` (seconds); a missing column is unknown."""
+        schema, count = self.schema.context, len(time_E)
+        nothing: list[Any] = [None] * count
+        categorical = {
+            f"context.{field.name}": encode_categorical(
+                values.get(field.name, nothing), self._context[field.name], field.max_values
+            )
+            for field in schema.categorical
+        }
+        for unit in self.schema.clock:
+            categorical[f"clock.{unit}"] = encode_clock(time_E, unit)
+        return Context(
+            categorical, encode_numeric([values.get(f.name, nothing) for f in schema.numeric], schema, count)
+        )
+
+    def queries(
+        self,
+        user_E: NDArray[np.int64],
+        items: NDArray[Any],
+        start_E: NDArray[np.int64],
+        end_E: NDArray[np.int64],
+        context: Context,
+    ) -> Queries:
+        """One question an array slice: user `user_E[e]` whose history is `items[start_E[e]:end_E[e]]`.
+
+        `items` is the store's own `history_items` in training, and what came with the request in serving.
+        """
+        history, length = gather_windows(items, start_E, end_E, self.schema.history_length)
+        categorical = {name: rows[user_E].astype(np.int64) for name, rows in self._user_categorical.items()}
+        numeric = np.concatenate([self._user_numeric[user_E], context.numeric_EF], axis=1)
+        return Queries(
+            history,
+            np.arange(len(user_E)),
+            length,
+            user_E,
+            categorical | context.categorical,
+            numeric.astype(np.float32),
+        )
+
+
+def gather_windows(
+    items: NDArray[Any], start_B: NDArray[np.int64], end_B: NDArray[np.int64], width: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The last `width` of `items[start:end]` from the left, zeros after: int64 [B, width], and lengths [B]."""
+    first = np.maximum(start_B, end_B - width)
+    length = end_B - first
+    at = first[:, None] + np.arange(width)
+    inside = at < end_B[:, None]
+    if len(items) == 0:
+        return np.zeros(at.shape, np.int64), length
+    return np.where(inside, items[np.minimum(at, len(items) - 1)], UNKNOWN).astype(np.int64), length
+
+
+def encode_categorical(
+    values: Sequence[Any] | NDArray[Any], vocabulary: Vocabulary, max_values: int
+) -> NDArray[np.int64]:
+    """Rows [E, max_values] of raw values; a list gives its first values, 0 fills up."""
+    if max_values == 1 and isinstance(values, np.ndarray) and values.dtype != object:
+        return vocabulary.rows(values)[:, None]
+    lists = [value if isinstance(value, list | tuple | np.ndarray) else [value] for value in values]
+    flat = [value for one in lists for value in list(one)[:max_values] if value is not None]
+    length = np.array([sum(value is not None for value in list(one)[:max_values]) for one in lists], np.int64)
+    rows = np.zeros((len(lists), max_values), np.int64)
+    rows[np.arange(max_values) < length[:, None]] = vocabulary.rows(flat)
+    return rows
+
+
+def encode_numeric(columns: Sequence[Any], schema: TableSchema, count: int) -> NDArray[np.float32]:
+    """Standardised numbers and their missing flags, [count, 2 * num_columns]; missing becomes the mean, 0."""
+    out = np.zeros((count, schema.numeric_dim), np.float32)
+    for i, (values, field) in enumerate(zip(columns, schema.numeric, strict=True)):
+        numbers = np.asarray(values, np.float64)
+        missing = ~np.isfinite(numbers)
+        out[:, 2 * i] = np.where(missing, 0.0, (np.where(missing, 0.0, numbers) - field.mean) / field.std)
+        out[:, 2 * i + 1] = missing
+    return out
+
+
+def encode_clock(time_E: NDArray[np.int64], unit: Literal["hour", "weekday"]) -> NDArray[np.int64]:
+    """Row [E, 1] of the hour (1 to 24) or the weekday (1 Monday to 7 Sunday) of seconds since the epoch, UTC."""
+    if unit == "hour":
+        return (time_E // 3600 % 24 + 1)[:, None]
+    return ((time_E // 86_400 + 3) % 7 + 1)[:, None]

@@ -1,0 +1,55 @@
+"""The recipe: the one YAML file that a user edits, typed and validated once."""
+
+from shortlist.recipe.data import (
+    ColumnRule,
+    Contract,
+    FilesSource,
+    Interactions,
+    LeaveOneOutSplit,
+    SyntheticSource,
+    TableFile,
+    TemporalSplit,
+    YambdaSource,
+)
+from shortlist.recipe.load import RecipeError, dump_recipe, load_recipe, parse_recipe, recipe_schema
+from shortlist.recipe.model import (
+    Categorical,
+    Embedding,
+    Features,
+    Index,
+    Ranking,
+    Retrieval,
+    Training,
+)
+from shortlist.recipe.recipe import Recipe
+from shortlist.recipe.serve import Evaluation, Gate, Publish, Resources, Serving
+
+__all__ = [
+    "Categorical",
+    "ColumnRule",
+    "Contract",
+    "Embedding",
+    "Evaluation",
+    "Features",
+    "FilesSource",
+    "Gate",
+    "Index",
+    "Interactions",
+    "LeaveOneOutSplit",
+    "Publish",
+    "Ranking",
+    "Recipe",
+    "RecipeError",
+    "Resources",
+    "Retrieval",
+    "Serving",
+    "SyntheticSource",
+    "TableFile",
+    "TemporalSplit",
+    "Training",
+    "YambdaSource",
+    "dump_recipe",
+    "load_recipe",
+    "parse_recipe",
+    "recipe_schema",
+]

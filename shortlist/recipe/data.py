@@ -1,0 +1,134 @@
+"""Where the events come from, what they mean, and what must hold for them."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from shortlist.recipe.fields import Duration, Expression, Section, Share
+
+
+class TableFile(Section):
+    """A table in one file, a folder of files or a glob, on disk, `s3://` or `hf://`."""
+
+    path: str
+    """File, folder or glob; `${NAME}` and `${NAME:-default}` are taken from the environment."""
+    format: Literal["auto", "parquet", "csv", "jsonl"] = "auto"
+    """`auto` looks at the file's ending, before `.gz`, `.zst` or `.zip`."""
+    separator: str = ","
+    """Between the fields of a CSV; may be longer than one character, like `::`."""
+    header: bool = True
+    """Whether a CSV's first line names its columns; without one they are `column_1`, `column_2`, ..."""
+    quote: str | None = '"'
+    """The quoting character of a CSV; null when quotes are ordinary characters."""
+    encoding: str = "utf-8"
+    """A Python codec name, like `latin-1`."""
+    columns: dict[str, Expression] = Field(default_factory=dict)
+    """Column of ours -> SQL expression over the file's columns. Empty keeps all columns as they are."""
+
+
+class FilesSource(Section):
+    """Tables in Parquet, CSV or JSON lines."""
+
+    kind: Literal["files"] = "files"
+    events: list[TableFile]
+    """Read in this order; `columns` must give user_id, item_id and, unless time_unit is `row`, time."""
+    items: TableFile | None = None
+    """One row an item; `columns` must give item_id."""
+    users: TableFile | None = None
+    """One row a user; `columns` must give user_id."""
+
+
+class YambdaSource(Section):
+    """Yandex Music events in the flat layout in which they are published."""
+
+    kind: Literal["yambda"]
+    path: str
+    """The folder with `flat/` and its mappings, or `hf://datasets/yandex/yambda`."""
+    size: Literal["50m", "500m", "5b"] = "50m"
+    """Which published subset: `flat/<size>/listens.parquet`."""
+    feedback: bool = True
+    """Whether likes and dislikes are joined to the events when their files are there."""
+    embeddings: bool = False
+    """Whether the audio embeddings are read as the items' given embedding."""
+
+
+class SyntheticSource(Section):
+    """A deterministic, Yambda-shaped music log with learnable structure, for trying things out."""
+
+    kind: Literal["synthetic"]
+    users: int = Field(2_000, ge=1)
+    items: int = Field(20_000, ge=1)
+    events: int = Field(300_000, ge=1)
+    days: int = Field(60, ge=2)
+    dirty: Share = 0.005
+    """Share of rows that a contract must catch."""
+
+
+Source = Annotated[FilesSource | YambdaSource | SyntheticSource, Field(discriminator="kind")]
+
+
+class Interactions(Section):
+    """What an event means."""
+
+    positive: Expression = "TRUE"
+    """Which events are positives, over the raw columns: `played_ratio_pct >= 50`."""
+    weight: Expression = "1.0"
+    """How much an event counts in training, over the raw columns; at least 0."""
+    history: Expression | None = None
+    """Which events a user's history holds; by default the positives."""
+    time_unit: Literal["s", "ms", "us", "ns", "row"] = "s"
+    """The unit of `time`, or `row` when there is none and the order of the rows is the order in time."""
+
+
+class ColumnRule(Section):
+    """What must hold for every row of one events column; a row that breaks it is quarantined."""
+
+    min: float | None = None
+    max: float | None = None
+    allowed: list[str | int | bool] | None = None
+    nullable: bool = False
+
+
+class Contract(Section):
+    """What must hold for the data. Row rules quarantine a row, table rules stop the run."""
+
+    columns: dict[str, ColumnRule] = Field(default_factory=dict)
+    """Rules by events column, beside those that always hold for user_id, item_id, time and weight."""
+    unique: list[str] = ["user_id", "item_id", "time"]
+    """Columns that together name an event; a second one is a duplicate. Empty allows duplicates."""
+    references: bool = True
+    """Whether an event's item must be in the items table, when the recipe has one."""
+    earliest: str | None = None
+    """No event is before this ISO date (UTC); guards against a wrong time_unit."""
+    latest: str = "now"
+    """No event is after this ISO date (UTC) or `now`."""
+    min_rows: int = Field(10, ge=1)
+    """Fewer sound events than this stop the run."""
+    max_rows: int | None = None
+    min_users: int = Field(2, ge=1)
+    min_items: int = Field(2, ge=1)
+    max_quarantined: Share = 0.05
+    """A larger share of quarantined events stops the run."""
+
+
+class TemporalSplit(Section):
+    """Train | gap | validation | gap | test, cut by time from the last event backwards."""
+
+    kind: Literal["temporal"]
+    test: Duration
+    """Length of the test window."""
+    valid: Duration
+    """Length of the validation window before it."""
+    gap: Duration = 0
+    """Left out between the windows."""
+    train: Duration | None = None
+    """Length of the train window; by default all that is before."""
+
+
+class LeaveOneOutSplit(Section):
+    """Each user's last positive is the test, the one before it the validation."""
+
+    kind: Literal["leave_one_out"]
+
+
+Split = Annotated[TemporalSplit | LeaveOneOutSplit, Field(discriminator="kind")]

@@ -1,0 +1,46 @@
+"""The types that recipe fields are made of."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+class Section(BaseModel):
+    """One block of the recipe: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+def _seconds(value: Any) -> Any:
+    if isinstance(value, str):
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", value.strip())
+        if match is None:
+            raise ValueError(f"{value!r} is no duration: write a number and s, m, h, d or w, like 30m or 7d")
+        return round(float(match[1]) * _SECONDS[match[2]])
+    return value
+
+
+def _one_word(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", value):
+        raise ValueError("use 1 to 63 lower-case letters, digits and '-', as Kubernetes does, like 'my-shop'")
+    return value
+
+
+Duration = Annotated[
+    int,
+    BeforeValidator(_seconds, json_schema_input_type=str | int),
+    Field(ge=0),
+]
+"""Seconds; written as 30m, 12h, 7d, 2w or a number of seconds."""
+
+Name = Annotated[str, AfterValidator(_one_word)]
+"""A Kubernetes-safe name."""
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+"""A part of the whole, 0 to 1."""
+
+Expression = Annotated[str, Field(min_length=1)]
+"""A SQL expression over the raw columns, such as `rating >= 4`; a bare column name is one."""

@@ -1,0 +1,142 @@
+"""Reading a recipe, and errors that name file, YAML path, value, what is allowed and the nearest word."""
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from shortlist.recipe.recipe import Recipe
+
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be used; the message says where and how to mend it."""
+
+
+def load_recipe(path: str | Path) -> Recipe:
+    """Read and validate a recipe file. Raises RecipeError."""
+    file = Path(path)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        near = difflib.get_close_matches(file.name, [p.name for p in file.parent.glob("*.yaml")], n=3, cutoff=0.3)
+        hint = f"; beside it are: {', '.join(near)}" if near else ""
+        raise RecipeError(f"{file}: there is no such recipe{hint}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{file}: cannot be read as UTF-8 text: {error}") from None
+    return parse_recipe(text, str(file))
+
+
+def parse_recipe(text: str, origin: str = "recipe") -> Recipe:
+    """Validate a recipe's YAML text. Raises RecipeError; `origin` names it in the message."""
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{origin}: this is no YAML: {error}") from None
+    if not isinstance(data, dict):
+        raise RecipeError(f"{origin}: a recipe is a mapping of names to values, this is a {type(data).__name__}")
+    try:
+        return Recipe.model_validate(_expand(data, origin, ()))
+    except ValidationError as error:
+        lines = "\n".join(f"  {_explain(detail, data)}" for detail in error.errors())
+        raise RecipeError(f"{origin}: {error.error_count()} to mend\n{lines}") from None
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The recipe as canonical YAML: environment expanded, defaults left out, keys in the order of the schema."""
+    data = recipe.model_dump(mode="json", exclude_defaults=True)
+    for block in ("source", "split"):
+        data[block] = {"kind": getattr(recipe, block).kind, **data[block]}
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+
+
+def recipe_schema() -> dict[str, Any]:
+    """The JSON schema for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Recipe.model_json_schema()}
+
+
+def _expand(value: Any, origin: str, path: tuple[str, ...]) -> Any:
+    if isinstance(value, dict):
+        return {key: _expand(item, origin, (*path, str(key))) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expand(item, origin, (*path, str(i))) for i, item in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+
+    def substitute(match: re.Match[str]) -> str:
+        name, default = match.groups()
+        found = os.environ.get(name, default)
+        if found is None:
+            raise RecipeError(
+                f"{origin}: {'.'.join(path)}: the environment variable {name} is not set; "
+                f"set it, or write ${{{name}:-default}}"
+            )
+        return found
+
+    return _VARIABLE.sub(substitute, value)
+
+
+def _explain(detail: ErrorDetails, data: dict[str, Any]) -> str:
+    path = _yaml_path(detail["loc"], data)
+    where = ".".join(map(str, path)) or "the recipe"
+    if detail["type"] == "extra_forbidden":
+        allowed = _allowed_keys(path[:-1])
+        return f"{where}: unknown key; {_nearest(str(path[-1]), allowed)}allowed: {', '.join(allowed)}"
+    if detail["type"] == "missing":
+        return f"{where}: is missing"
+    given = detail["input"]
+    if detail["type"].startswith("union_tag"):
+        expected = str(detail.get("ctx", {}).get("expected_tags", "")).replace("'", "")
+        tag = given.get("kind") if isinstance(given, dict) else given
+        return f"{where}.kind: {tag!r} is not allowed; {_nearest(str(tag), expected.split(', '))}allowed: {expected}"
+    if detail["type"] == "literal_error":
+        expected = str(detail["ctx"]["expected"]).replace("'", "").replace(" or ", ", ")
+        return f"{where}: {given!r} is not allowed; {_nearest(str(given), expected.split(', '))}allowed: {expected}"
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}" if isinstance(given, dict | list) else f"{where}: {given!r}: {message}"
+
+
+def _yaml_path(loc: tuple[int | str, ...], data: Any) -> list[int | str]:
+    """Pydantic's location without the union tags that are not in the YAML."""
+    path: list[int | str] = []
+    for i, part in enumerate(loc):
+        tag = isinstance(data, dict) and part not in data and data.get("kind") == part and i + 1 < len(loc)
+        if tag:
+            continue
+        path.append(part)
+        inside = (isinstance(data, dict) and part in data) or (isinstance(data, list) and isinstance(part, int))
+        data = data[part] if inside else None
+    return path
+
+
+def _nearest(word: str, words: list[str]) -> str:
+    near = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}? " if near else ""
+
+
+def _allowed_keys(path: list[int | str]) -> list[str]:
+    sections: list[type[BaseModel]] = [Recipe]
+    for part in path:
+        if isinstance(part, int):
+            continue
+        sections = [
+            inner
+            for section in sections
+            if part in section.model_fields
+            for inner in _sections_of(section.model_fields[part].annotation)
+        ]
+    return list(dict.fromkeys(name for section in sections for name in section.model_fields))
+
+
+def _sections_of(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel) and get_origin(annotation) is None:
+        return [annotation]
+    if get_origin(annotation) in (Union, list, type(int | str)) or get_args(annotation):
+        return [inner for arg in get_args(annotation) for inner in _sections_of(arg)]
+    return []

@@ -1,0 +1,139 @@
+"""What the models see and how they learn."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from shortlist.recipe.fields import Section, Share
+
+
+class Categorical(Section):
+    """A column of ids or words, or of lists of them; each gets a vocabulary with a row for unknown."""
+
+    name: str
+    dim: int = Field(16, ge=1, le=1024)
+    """Width of its embedding."""
+    max_values: int = Field(1, ge=1, le=256)
+    """How many values of a list are kept; their embeddings are averaged."""
+    min_count: int = Field(1, ge=1)
+    """Rarer values share the unknown row."""
+
+
+class Embedding(Section):
+    """A list column of numbers made elsewhere (text, audio, image)."""
+
+    name: str
+    dim: int = Field(ge=1, le=8192)
+    """Its length; another length in the data is an error."""
+
+
+class ItemFeatures(Section):
+    id_dim: int = Field(64, ge=1, le=1024)
+    """Width of the item embedding that both towers share."""
+    categorical: list[Categorical] = []
+    numeric: list[str] = []
+    """Standardised on the train window; a missing value becomes the mean and sets a flag."""
+    embedding: Embedding | None = None
+    title: str | None = None
+    """The column shown in answers."""
+
+
+class UserFeatures(Section):
+    id_dim: int = Field(0, ge=0, le=1024)
+    """Width of the user embedding; 0 for a model that knows users by their history alone."""
+    categorical: list[Categorical] = []
+    numeric: list[str] = []
+
+
+class ContextFeatures(Section):
+    """What is known when the question is asked: columns of the event, or of the clock."""
+
+    categorical: list[Categorical] = []
+    numeric: list[str] = []
+    clock: list[Literal["hour", "weekday"]] = []
+    """Derived from the time of the question (UTC)."""
+
+
+class Features(Section):
+    item: ItemFeatures = ItemFeatures()
+    user: UserFeatures = UserFeatures()
+    context: ContextFeatures = ContextFeatures()
+    history_length: int = Field(50, ge=1, le=4096)
+    """How many of the last events a query sees."""
+
+
+class Training(Section):
+    batch_size: int = Field(256, ge=2)
+    """Samples a step and process; with `positions: every`, windows."""
+    accumulate: int = Field(1, ge=1)
+    """Micro-steps whose gradients are added before the optimiser moves."""
+    epochs: int = Field(5, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    warmup: Share = 0.05
+    """Share of the steps in which the learning rate rises; it falls as a cosine after."""
+    patience: int = Field(3, ge=1)
+    """Epochs without a better validation metric before the training stops."""
+    clip_norm: float | None = Field(1.0, gt=0)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """`auto` is bfloat16 on a GPU and float32 on a CPU."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = Field(0, ge=0)
+    """CPU threads; 0 takes what is there."""
+
+
+class Retrieval(Section):
+    """The two-tower model."""
+
+    encoder: Literal["mean", "attention", "transformer"] = "attention"
+    """How the query tower reads the history."""
+    positions: Literal["last", "every"] = "last"
+    """A sample is one interaction (`last`), or a window of a history of which every position counts."""
+    dim: int = Field(64, ge=2, le=2048)
+    """Width of the query and candidate vectors."""
+    hidden: list[int] = [128]
+    """Widths of the hidden layers of both towers."""
+    layers: int = Field(2, ge=1)
+    """Blocks of the transformer encoder."""
+    heads: int = Field(2, ge=1)
+    dropout: Share = 0.1
+    metric: Literal["cosine", "dot"] = "cosine"
+    """Of training, index and serving alike."""
+    loss: Literal["in_batch", "full"] = "in_batch"
+    """Softmax over the batch's candidates, or over the whole catalogue (small ones)."""
+    temperature: float = Field(0.05, gt=0)
+    logq: bool = True
+    """Whether the in-batch softmax is corrected by how often each candidate is drawn."""
+    id_dropout: Share = 0.02
+    """How often an item id is hidden in training, so that the unknown row learns to stand in."""
+    training: Training = Training()
+
+
+class Index(Section):
+    """The FAISS index."""
+
+    factory: str = "auto"
+    """A FAISS factory string; `auto` is exact below `exact_below` items, `IVF*_HNSW32,SQ8` above."""
+    exact_below: int = Field(50_000, ge=0)
+    nprobe: int = Field(16, ge=1)
+    min_recall: Share = 0.9
+    """A measured recall@100 against exact search below this stops the run."""
+
+
+class Ranking(Section):
+    """The DCN-v2 ranker."""
+
+    enabled: bool = True
+    candidates: int = Field(500, ge=2, le=10_000)
+    """How many retrieved candidates it scores."""
+    negatives: int = Field(50, ge=1)
+    """How many of them train it beside each positive."""
+    max_queries: int = Field(200_000, ge=10)
+    """At most so many validation queries are trained on."""
+    cross_layers: int = Field(2, ge=1)
+    low_rank: int = Field(32, ge=0)
+    """Rank of the cross layers' weights; 0 for full."""
+    hidden: list[int] = [64, 32]
+    dropout: Share = 0.1
+    loss: Literal["listwise", "binary"] = "listwise"
+    training: Training = Training(batch_size=64, epochs=5)

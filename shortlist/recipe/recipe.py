@@ -1,0 +1,49 @@
+"""The recipe as a whole."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from shortlist.recipe.data import Contract, Interactions, Source, Split, TemporalSplit
+from shortlist.recipe.fields import Name, Section
+from shortlist.recipe.model import Features, Index, Ranking, Retrieval
+from shortlist.recipe.serve import Evaluation, Gate, Publish, Resources, Serving
+
+
+class Recipe(Section):
+    """One recommender."""
+
+    name: Name
+    description: str = ""
+    seed: int = Field(42, ge=0)
+    source: Source
+    interactions: Interactions = Interactions()
+    contract: Contract = Contract()
+    split: Split
+    features: Features = Features()
+    retrieval: Retrieval = Retrieval()
+    index: Index = Index()
+    ranking: Ranking = Ranking()
+    evaluation: Evaluation = Evaluation()
+    gate: Gate = Gate()
+    publish: Publish = Publish()
+    serving: Serving = Serving()
+    resources: Resources = Resources()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        rows = self.interactions.time_unit == "row"
+        if rows and isinstance(self.split, TemporalSplit):
+            raise ValueError("split.kind 'temporal' needs times; interactions.time_unit is 'row': use 'leave_one_out'")
+        if rows and self.features.context.clock:
+            raise ValueError("features.context.clock needs times; interactions.time_unit is 'row': remove the clock")
+        if self.retrieval.positions == "every" and self.retrieval.encoder == "transformer" and self.retrieval.dim % 2:
+            raise ValueError("retrieval.dim must be even for the transformer encoder")
+        metric, _, depth = self.gate.metric.rpartition("_at_")
+        allowed = ("recall", "ndcg", "hit_rate", "mrr", "map")
+        if metric not in allowed or not depth.isdigit() or int(depth) not in self.evaluation.k:
+            raise ValueError(
+                f"gate.metric {self.gate.metric!r} is none of {', '.join(allowed)} followed by _at_ and one of "
+                f"evaluation.k {self.evaluation.k}, like ndcg_at_{self.evaluation.k[0]}"
+            )
+        return self

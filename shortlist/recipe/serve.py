@@ -1,0 +1,50 @@
+"""How a release is judged, kept and answered from."""
+
+from pydantic import Field
+
+from shortlist.recipe.fields import Section, Share
+
+
+class Evaluation(Section):
+    k: list[int] = [5, 10, 20, 100]
+    """The depths of every metric, rising."""
+    mask_seen: bool = True
+    """Whether what the user already has is left out of the lists, here and in answers."""
+    bootstrap: int = Field(500, ge=10)
+    """Resamples behind an interval."""
+    max_queries: int = Field(20_000, ge=10)
+    """At most so many test queries, drawn by the seed."""
+
+
+class Gate(Section):
+    """When a release may replace the live one."""
+
+    metric: str = "ndcg_at_10"
+    """Of the whole path, on the same test rows."""
+    tolerance: Share = 0.0
+    """How much lower the metric may be than the live release's, as a share of it."""
+    confidence: float = Field(0.95, gt=0.5, lt=1.0)
+    """Refused when the paired interval of the difference lies below the tolerance."""
+
+
+class Publish(Section):
+    to: str = ".work/releases"
+    """A folder or `s3://bucket/prefix`."""
+
+
+class Serving(Section):
+    default_k: int = Field(10, ge=1)
+    max_k: int = Field(200, ge=1)
+    max_history: int = Field(10_000, ge=1)
+    """A request with a longer history is refused."""
+    deadline_ms: int = Field(500, ge=1)
+    """How long an answer may take; past it the ranker is not waited for."""
+    threads: int = Field(1, ge=1)
+    """Search and inference threads of one transformer process."""
+
+
+class Resources(Section):
+    """What the steps may use."""
+
+    memory_gb: float = Field(4.0, gt=0)
+    """Bounds what ingest and prepare hold at a time."""
