@@ -1,0 +1,1 @@
+"""One Kubeflow component a step: an image, imports in the body, one call into the library."""

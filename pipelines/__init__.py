@@ -1,0 +1,1 @@
+"""Kubeflow pipelines: the DAG and its compiled form."""

@@ -1,0 +1,1 @@
+"""Answers from a release: a KServe transformer and a TorchServe predictor."""

@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from shortlist.progress import say
+
 
 class StepFacts(BaseModel):
     """What every step of the pipeline tells about itself."""
@@ -31,9 +33,17 @@ class StepRecord(BaseModel):
 
 
 def record(step: str, work: Callable[[], StepFacts], to: str | Path) -> StepRecord:
-    """Run one step in this process and leave its record as JSON at `to`."""
+    """Run one step in this process and leave its record as JSON at `to`.
+
+    What a user can mend (ValueError, OSError) is said in lines that begin with `error: `, before it is raised on.
+    """
     start = time.perf_counter()
-    facts = work()
+    try:
+        facts = work()
+    except (ValueError, OSError) as error:
+        for line in str(error).splitlines() or [type(error).__name__]:
+            say(f"error: {line}")
+        raise
     done = StepRecord(
         step=step,
         seconds=round(time.perf_counter() - start, 3),

@@ -1,0 +1,61 @@
+# Thin verbs; what they do is in the library.
+RECIPE ?= recipes/demo.yaml
+SHORTLIST_DATA ?= ../shared/data
+export SHORTLIST_DATA
+
+PYTHON := $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+UV := .venv-uv/bin/uv
+UV_VERSION := 0.13.9
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run serve test lint bench compile lock clean
+
+help: ## name every verb
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1|\2/' | column -t -s '|'
+
+setup: $(READY) ## install everything into .venv, from the lock file
+
+run: $(READY) ## raw events to a served, ranked answer: make run RECIPE=recipes/movielens.yaml
+	@$(BIN)/shortlist run $(RECIPE)
+
+serve: $(READY) ## keep the live release of RECIPE up until Ctrl-C
+	@$(BIN)/shortlist serve $(RECIPE)
+
+test: $(READY) lint ## lint, type-check and test everything
+	@echo "tests:"
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+
+lint: $(READY) ## ruff, mypy --strict, import-linter
+	@echo "ruff:"; $(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@echo "mypy:"; $(BIN)/mypy
+	@echo "layers:"; $(BIN)/lint-imports --no-logo
+
+bench: $(READY) ## measure what the README quotes; minutes, on an idle machine
+	@for bench in benchmarks/*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+
+compile: $(READY) ## compile the pipeline to pipelines/train_and_publish.yaml
+	@$(BIN)/python -m pipelines.compile
+
+LOCK := pip compile pyproject.toml --python-version 3.11 --generate-hashes --no-annotate --no-header -q
+
+lock: $(UV) ## resolve pyproject.toml into requirements/*.txt: everything in dev.txt, and what each image takes of it
+	@$(UV) $(LOCK) --extra dev --extra pipeline --extra predictor --extra transformer -o requirements/dev.txt
+	@for image in pipeline predictor transformer; do \
+	  $(UV) $(LOCK) --extra $$image -c requirements/dev.txt -o requirements/$$image.txt || exit 1; done
+
+clean: ## remove runs, releases and environments
+	rm -rf .work $(VENV) .venv-uv
+
+$(UV):
+	@echo "setup: bootstrapping uv $(UV_VERSION)"
+	@$(PYTHON) -m venv .venv-uv && .venv-uv/bin/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
+
+$(READY): requirements/dev.txt pyproject.toml | $(UV)
+	@echo "setup: installing the locked packages into $(VENV) (about 6 GB with torch)"
+	@$(UV) venv -q --allow-existing --python $(PYTHON) $(VENV)
+	@$(UV) pip sync -q -p $(VENV) requirements/dev.txt
+	@$(UV) pip install -q -p $(VENV) --no-deps -e .
+	@touch $@

@@ -1,0 +1,38 @@
+"""Vectors -> a FAISS index with its measured recall."""
+
+from kfp import dsl
+from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
+
+from components.image import PIPELINE_IMAGE
+
+
+@dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
+def build_index(
+    recipe: str,
+    prepared: Input[Dataset],
+    retrieval: Input[Model],
+    index: Output[Model],
+    record: Output[Artifact],
+    metrics: Output[Metrics],
+) -> None:
+    """Build the index and measure it against exact search on real queries.
+
+    Args:
+        recipe: The recipe's YAML.
+        prepared: What prepare wrote.
+        retrieval: What export wrote.
+        index: Folder of index.faiss and index.json.
+        record: Time, memory, rows and metrics of the step, as JSON.
+        metrics: The step's metrics.
+    """
+    from pathlib import Path
+
+    from shortlist import facts
+    from shortlist import index as faiss_index
+    from shortlist.recipe import parse_recipe
+
+    def work() -> facts.StepFacts:
+        folders = Path(prepared.path), Path(retrieval.path), Path(index.path)
+        return faiss_index.build_index(parse_recipe(recipe), *folders)
+
+    metrics.metadata.update(facts.record("build_index", work, record.path).facts.metrics)

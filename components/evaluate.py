@@ -1,0 +1,45 @@
+"""The whole path on the test questions, beside baselines and the live release."""
+
+from kfp import dsl
+from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
+
+from components.image import PIPELINE_IMAGE
+
+
+@dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
+def evaluate(
+    recipe: str,
+    prepared: Input[Dataset],
+    retrieval: Input[Model],
+    index: Input[Model],
+    ranking: Input[Model],
+    evaluation: Output[Dataset],
+    record: Output[Artifact],
+    metrics: Output[Metrics],
+) -> None:
+    """Answer every test question as it would be served, and compare.
+
+    Args:
+        recipe: The recipe's YAML.
+        prepared: What prepare wrote.
+        retrieval: What export wrote.
+        index: What build_index wrote.
+        ranking: What train_ranking wrote.
+        evaluation: Folder of evaluation.json and rows.npz.
+        record: Time, memory, rows and metrics of the step, as JSON.
+        metrics: The step's metrics.
+    """
+    import tempfile
+    from pathlib import Path
+
+    from shortlist import evaluate, facts, publish
+    from shortlist.recipe import parse_recipe
+
+    def work() -> facts.StepFacts:
+        typed = parse_recipe(recipe)
+        folders = (Path(part.path) for part in (prepared, retrieval, index, ranking))
+        with tempfile.TemporaryDirectory() as cache:
+            live = publish.fetch_live(typed, Path(cache))
+            return evaluate.evaluate(typed, *folders, live, Path(evaluation.path))
+
+    metrics.metadata.update(facts.record("evaluate", work, record.path).facts.metrics)

@@ -1,0 +1,36 @@
+"""A trained model -> vectors of the whole catalogue and a portable query tower."""
+
+from kfp import dsl
+from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
+
+from components.image import PIPELINE_IMAGE
+
+
+@dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
+def export(
+    recipe: str,
+    prepared: Input[Dataset],
+    towers: Input[Model],
+    retrieval: Output[Model],
+    record: Output[Artifact],
+    metrics: Output[Metrics],
+) -> None:
+    """Embed every item, also those never seen in training, and write the query tower as ONNX.
+
+    Args:
+        recipe: The recipe's YAML.
+        prepared: What prepare wrote.
+        towers: What train_retrieval wrote.
+        retrieval: Folder of vectors.npy, item_inputs.npy, query_tower.onnx and retrieval.json.
+        record: Time, memory, rows and metrics of the step, as JSON.
+        metrics: The step's metrics.
+    """
+    from pathlib import Path
+
+    from shortlist import export, facts
+    from shortlist.recipe import parse_recipe
+
+    def work() -> facts.StepFacts:
+        return export.export(parse_recipe(recipe), Path(prepared.path), Path(towers.path), Path(retrieval.path))
+
+    metrics.metadata.update(facts.record("export", work, record.path).facts.metrics)

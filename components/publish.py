@@ -1,0 +1,47 @@
+"""The gate, and a release that replaces the live one at once or not at all."""
+
+from typing import Optional
+
+from kfp import dsl
+from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
+
+from components.image import PIPELINE_IMAGE
+
+
+@dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
+def publish(
+    recipe: str,
+    prepared: Input[Dataset],
+    retrieval: Input[Model],
+    index: Input[Model],
+    ranking: Input[Model],
+    evaluation: Input[Dataset],
+    decision: Output[Artifact],
+    record: Output[Artifact],
+    metrics: Output[Metrics],
+    forced_by: Optional[str] = None,
+) -> None:
+    """Assemble the release, ask the gate, and publish it where the recipe says.
+
+    Args:
+        recipe: The recipe's YAML.
+        prepared: What prepare wrote.
+        retrieval: What export wrote.
+        index: What build_index wrote.
+        ranking: What train_ranking wrote.
+        evaluation: What evaluate wrote.
+        decision: Folder of decision.json: published or refused, and why.
+        record: Time, memory, rows and metrics of the step, as JSON.
+        metrics: The step's metrics.
+        forced_by: Who publishes even what the gate refuses.
+    """
+    from pathlib import Path
+
+    from shortlist import facts, publish
+    from shortlist.recipe import parse_recipe
+
+    def work() -> facts.StepFacts:
+        parts = (Path(part.path) for part in (prepared, retrieval, index, ranking, evaluation))
+        return publish.publish_step(parse_recipe(recipe), recipe, *parts, Path(decision.path), forced_by)
+
+    metrics.metadata.update(facts.record("publish", work, record.path).facts.metrics)

@@ -1,0 +1,39 @@
+"""What the index returns -> a ranker of it."""
+
+from kfp import dsl
+from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
+
+from components.image import PIPELINE_IMAGE
+
+
+@dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
+def train_ranking(
+    recipe: str,
+    prepared: Input[Dataset],
+    retrieval: Input[Model],
+    index: Input[Model],
+    ranking: Output[Model],
+    record: Output[Artifact],
+    metrics: Output[Metrics],
+) -> None:
+    """Train the DCN-v2 ranker on retrieved candidates; an empty folder where the recipe has ranking off.
+
+    Args:
+        recipe: The recipe's YAML.
+        prepared: What prepare wrote.
+        retrieval: What export wrote.
+        index: What build_index wrote.
+        ranking: Folder of ranker.safetensors and ranking.json.
+        record: Time, memory, rows and metrics of the step, as JSON.
+        metrics: The step's metrics.
+    """
+    from pathlib import Path
+
+    from shortlist import facts, train_ranking
+    from shortlist.recipe import parse_recipe
+
+    def work() -> facts.StepFacts:
+        folders = Path(prepared.path), Path(retrieval.path), Path(index.path), Path(ranking.path)
+        return train_ranking.train_ranking(parse_recipe(recipe), *folders)
+
+    metrics.metadata.update(facts.record("train_ranking", work, record.path).facts.metrics)

@@ -1,0 +1,34 @@
+"""Samples -> a trained two-tower model."""
+
+from kfp import dsl
+from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
+
+from components.image import PIPELINE_IMAGE
+
+
+@dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
+def train_retrieval(
+    recipe: str,
+    prepared: Input[Dataset],
+    towers: Output[Model],
+    record: Output[Artifact],
+    metrics: Output[Metrics],
+) -> None:
+    """Train the query tower and the candidate tower; the best and the last checkpoint are kept.
+
+    Args:
+        recipe: The recipe's YAML.
+        prepared: What prepare wrote.
+        towers: Folder of checkpoints.
+        record: Time, memory, rows and metrics of the step, as JSON.
+        metrics: The step's metrics.
+    """
+    from pathlib import Path
+
+    from shortlist import facts, train_retrieval
+    from shortlist.recipe import parse_recipe
+
+    def work() -> facts.StepFacts:
+        return train_retrieval.train_retrieval(parse_recipe(recipe), Path(prepared.path), Path(towers.path))
+
+    metrics.metadata.update(facts.record("train_retrieval", work, record.path).facts.metrics)

@@ -1,0 +1,39 @@
+"""Canonical tables -> sound rows, quarantined rows, data docs."""
+
+from kfp import dsl
+from kfp.dsl import HTML, Artifact, Dataset, Input, Metrics, Output
+
+from components.image import PIPELINE_IMAGE
+
+
+@dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
+def validate(
+    recipe: str,
+    tables: Input[Dataset],
+    clean: Output[Dataset],
+    quarantine: Output[Dataset],
+    data_docs: Output[HTML],
+    record: Output[Artifact],
+    metrics: Output[Metrics],
+) -> None:
+    """Hold the tables against the recipe's contract.
+
+    Args:
+        recipe: The recipe's YAML.
+        tables: What ingest wrote.
+        clean: The same tables with the sound rows only.
+        quarantine: The rows that broke a rule, each with its reasons.
+        data_docs: What was expected and what was found, as one page.
+        record: Time, memory, rows and metrics of the step, as JSON.
+        metrics: The step's metrics.
+    """
+    from pathlib import Path
+
+    from shortlist import facts, validate
+    from shortlist.recipe import parse_recipe
+
+    def work() -> facts.StepFacts:
+        folders = Path(tables.path), Path(clean.path), Path(quarantine.path), Path(data_docs.path)
+        return validate.validate(parse_recipe(recipe), *folders)
+
+    metrics.metadata.update(facts.record("validate", work, record.path).facts.metrics)

@@ -1,0 +1,51 @@
+"""The pipeline: from raw events to a published release. The DAG, and nothing but the DAG."""
+
+from typing import Optional
+
+from kfp import dsl
+
+from components.build_index import build_index
+from components.evaluate import evaluate
+from components.export import export
+from components.ingest import ingest
+from components.prepare import prepare
+from components.publish import publish
+from components.report import report
+from components.train_ranking import train_ranking
+from components.train_retrieval import train_retrieval
+from components.validate import validate
+
+
+@dsl.pipeline(name="shortlist", description="Raw events to a published release.")
+def train_and_publish(recipe: str, forced_by: Optional[str] = None) -> None:
+    """Train, judge and publish one recommender.
+
+    Args:
+        recipe: The recipe's YAML.
+        forced_by: Who publishes even what the gate refuses.
+    """
+    ingested = ingest(recipe=recipe)
+    validated = validate(recipe=recipe, tables=ingested.outputs["tables"])
+    prepared = prepare(recipe=recipe, clean=validated.outputs["clean"])
+    data = prepared.outputs["prepared"]
+    trained = train_retrieval(recipe=recipe, prepared=data)
+    exported = export(recipe=recipe, prepared=data, towers=trained.outputs["towers"])
+    retrieval = exported.outputs["retrieval"]
+    indexed = build_index(recipe=recipe, prepared=data, retrieval=retrieval)
+    index = indexed.outputs["index"]
+    ranked = train_ranking(recipe=recipe, prepared=data, retrieval=retrieval, index=index)
+    parts = {"prepared": data, "retrieval": retrieval, "index": index, "ranking": ranked.outputs["ranking"]}
+    evaluated = evaluate(recipe=recipe, **parts)
+    published = publish(recipe=recipe, **parts, evaluation=evaluated.outputs["evaluation"], forced_by=forced_by)
+    report(
+        recipe=recipe,
+        ingest=ingested.outputs["record"],
+        validate=validated.outputs["record"],
+        prepare=prepared.outputs["record"],
+        train_retrieval=trained.outputs["record"],
+        export=exported.outputs["record"],
+        build_index=indexed.outputs["record"],
+        train_ranking=ranked.outputs["record"],
+        evaluate=evaluated.outputs["record"],
+        publish=published.outputs["record"],
+    )

@@ -1,0 +1,86 @@
+"""What a run shows: a bar a step on a terminal, plain lines in a log; everything goes to the run's own log file."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from shortlist.progress import parse
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_STARTED = re.compile(r"Executing task '(?P<step>[\w-]+)'")
+_ENDED = re.compile(r"Task '(?P<step>[\w-]+)' finished with status (?P<status>\w+)")
+_TAIL = 15
+
+
+class RunConsole:
+    """Follows the output of a pipeline run, line by line."""
+
+    def __init__(self, log: Path, console: Console) -> None:
+        self._log = log.open("w", encoding="utf-8")
+        self._console = console
+        self._bars = Progress(
+            TextColumn("{task.description:<18}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._bar: TaskID | None = None
+        self.step = ""
+        self.errors: list[str] = []
+        self._tail: list[str] = []
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._bars.stop()
+        self._log.close()
+
+    def follow(self, lines: Iterable[str]) -> None:
+        """Show the lines of a run until they end."""
+        for raw in lines:
+            line = _COLOUR.sub("", raw).strip()
+            self._log.write(f"{line}\n")
+            self._log.flush()
+            self._show(line)
+
+    def why_it_failed(self) -> str:
+        """The step's own message, or the end of its output when it left none."""
+        said = "\n".join(self.errors) or "\n".join(self._tail)
+        return f"{self.step or 'the pipeline'} failed: {said}"
+
+    def _show(self, line: str) -> None:
+        if started := _STARTED.search(line):
+            self.step, self._tail = started["step"], []
+            self._bar = self._bars.add_task(self.step, total=None, note="")
+            self._plain(self.step)
+        elif ended := _ENDED.search(line):
+            self._finish(ended["status"])
+        elif line.startswith("error: "):
+            self.errors.append(line.removeprefix("error: "))
+        elif seen := parse(line):
+            if self._bar is not None:
+                self._bars.update(self._bar, completed=seen.done, total=seen.total, note=f"{seen.label} {seen.note}")
+            self._plain(f"  {line}")
+        elif line:
+            self._tail = [*self._tail[1 - _TAIL :], line]
+
+    def _finish(self, status: str) -> None:
+        if self._bar is not None:
+            done = {"completed": 1, "total": 1} if status == "SUCCESS" else {}
+            self._bars.update(self._bar, note="" if status == "SUCCESS" else status.lower(), **done)
+            self._bars.stop_task(self._bar)
+        if status != "SUCCESS":
+            self._plain(f"{self.step} {status.lower()}")
+
+    def _plain(self, line: str) -> None:
+        if not self._console.is_terminal:
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
