@@ -1,0 +1,41 @@
+"""The compiled pipeline is the one that the code says."""
+
+from pathlib import Path
+
+import yaml
+
+from pipelines.compile import COMPILED, compile_pipeline
+
+STEPS = [
+    "build-index",
+    "evaluate",
+    "export",
+    "ingest",
+    "prepare",
+    "publish",
+    "report",
+    "train-ranking",
+    "train-retrieval",
+    "validate",
+]
+
+
+def test_the_yaml_beside_the_code_is_what_the_code_compiles_to(tmp_path: Path) -> None:
+    compile_pipeline(tmp_path / "fresh.yaml")
+    assert COMPILED.read_text() == (tmp_path / "fresh.yaml").read_text(), "run `make compile` and commit the result"
+
+
+def test_every_step_is_in_it_and_installs_nothing_when_it_starts() -> None:
+    spec = yaml.safe_load(COMPILED.read_text())
+    assert sorted(spec["root"]["dag"]["tasks"]) == STEPS
+    for name, executor in spec["deploymentSpec"]["executors"].items():
+        command = " ".join(executor["container"]["command"])
+        assert "pip install" not in command, name
+        assert executor["container"]["image"].startswith("shortlist/pipeline:"), name
+        assert not executor["container"]["image"].endswith(":latest"), name
+
+
+def test_only_the_recipe_must_be_given() -> None:
+    spec = yaml.safe_load(COMPILED.read_text())
+    parameters = spec["root"]["inputDefinitions"]["parameters"]
+    assert [name for name, given in parameters.items() if not given.get("isOptional")] == ["recipe"]
