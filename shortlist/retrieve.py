@@ -1,0 +1,249 @@
+"""Retrieval as it is served: the exported query tower in ONNX Runtime and the FAISS index, without torch.
+
+Shapes: E questions, L history length, D vector dim, k results. Item row `r` is position `r - 1` of the index.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as runtime
+
+from shortlist.features import FeatureStore, Queries
+
+_EMBED_FLOATS = 4_000_000  # of history inputs in one run of the tower: 16 MB
+_BROKEN_MODEL = (runtime.Fail, runtime.InvalidArgument, runtime.InvalidGraph, runtime.InvalidProtobuf)
+
+# The stubs of faiss know the C++ constructors; these take keywords and arrays from Python.
+_Parameters: Any = faiss.SearchParameters
+_ParametersIVF: Any = faiss.SearchParametersIVF
+_Bitmap: Any = faiss.IDSelectorBitmap
+
+
+class QueryTower:
+    """The exported tower and the inputs that it shares with the candidates."""
+
+    def __init__(self, session: Any, metric: str, dim: int, item_inputs: Any, user_inputs: Any) -> None:
+        self.metric = metric
+        self.dim = dim
+        self._session = session
+        self._item_inputs = item_inputs
+        self._user_inputs = user_inputs
+        self._inputs = [given.name for given in session.get_inputs()]
+
+    @classmethod
+    def open(cls, folder: Path, store: FeatureStore, *, threads: int = 1) -> "QueryTower":
+        """Raises ValueError when a file is missing or broken, or the tower wants what the store does not have."""
+        try:
+            facts = json.loads((folder / "retrieval.json").read_text())
+            metric, dim = str(facts["metric"]), int(facts["dim"])
+            item_inputs = _mapped(folder / "item_inputs.npy")
+            user_inputs = _mapped(folder / "user_inputs.npy") if (folder / "user_inputs.npy").exists() else None
+            session = _session(folder / "query_tower.onnx", threads)
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{folder}: the exported query tower cannot be read: {error!r}") from error
+        fields = {name.replace(".", "_") for name in store.schema.query_fields}
+        known = {"history", "length", "user", "numeric"} | fields
+        wanted = {given.name for given in session.get_inputs()}
+        if not wanted <= known or ("user" in wanted) != (user_inputs is not None):
+            raise ValueError(f"{folder}: the tower asks for {sorted(wanted)}, the features give {sorted(known)}")
+        if len(item_inputs) != store.schema.num_item_rows:
+            raise ValueError(
+                f"{folder}: item_inputs.npy has {len(item_inputs)} rows, the features have {store.schema.num_item_rows}"
+            )
+        return cls(session, metric, dim, item_inputs, user_inputs)
+
+    def embed(self, queries: Queries) -> NDArray[np.float32]:
+        """The query vectors, [E, D]; of length 1 where the metric is cosine."""
+        count, width = len(queries.user_E), queries.history_BL.shape[1]
+        size = max(1, _EMBED_FLOATS // (width * self._item_inputs.shape[1]))
+        if count <= size:
+            return self._run(queries, slice(None))
+        return np.concatenate([self._run(queries, slice(start, start + size)) for start in range(0, count, size)])
+
+    def _run(self, queries: Queries, part: slice) -> NDArray[np.float32]:
+        length_E = queries.prefix_E[part]
+        history_EL = queries.history_BL[queries.window_E[part]]
+        history_EL[np.arange(history_EL.shape[1]) >= length_E[:, None]] = 0  # what comes after the question
+        values: dict[str, NDArray[Any]] = {"history": self._item_inputs[history_EL], "length": length_E}
+        if self._user_inputs is not None:
+            values["user"] = self._user_inputs[queries.user_E[part]]
+        values["numeric"] = queries.numeric_EF[part]
+        values |= {name.replace(".", "_"): rows[part] for name, rows in queries.categorical.items()}
+        vectors: NDArray[np.float32] = self._session.run(None, {name: values[name] for name in self._inputs})[0]
+        return vectors
+
+
+class Retriever:
+    """The query tower and the index of one release. Safe to use from several threads."""
+
+    def __init__(self, tower: QueryTower, index: Any, vectors: Any, *, num_probes: int, threads: int) -> None:
+        self.tower = tower
+        self.index = index
+        self.num_items: int = index.ntotal
+        self.dim: int = index.d
+        self._vectors = vectors
+        self._threads = threads
+        self._num_probes = num_probes
+        # Only these read a selector and a number of lists from the parameters of one search; others ignore them.
+        self._inverted = isinstance(index, faiss.IndexIVFScalarQuantizer | faiss.IndexIVFFlat)
+        self._selects = self._inverted or isinstance(index, faiss.IndexFlat)
+        inside = faiss.try_extract_index_ivf(index)
+        if inside is not None:
+            inside.nprobe = num_probes
+
+    @classmethod
+    def open(cls, retrieval: Path, index: Path, store: FeatureStore, *, threads: int = 1) -> "Retriever":
+        """Open an exported tower and its index, memory-mapped.
+
+        Raises ValueError when a file is broken, or the tower, the index and the store are not of one another.
+        """
+        tower = QueryTower.open(retrieval, store, threads=threads)
+        searched, facts = open_index(index)
+        try:
+            vectors = _mapped(retrieval / "vectors.npy")
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{retrieval}: vectors.npy cannot be read: {error}") from error
+        if facts["metric"] != tower.metric:
+            raise ValueError(
+                f"{index}: the index searches by {facts['metric']}, the tower of {retrieval} was trained for "
+                f"{tower.metric}; build the index of this export again"
+            )
+        shape = (store.schema.num_item_rows - 1, tower.dim)
+        if (searched.ntotal, searched.d) != shape or vectors.shape != shape:
+            raise ValueError(
+                f"{index}: {searched.ntotal} vectors of width {searched.d}, but the features know {shape[0]} items "
+                f"and the tower gives width {shape[1]}; they are not of the same run"
+            )
+        return cls(tower, searched, vectors, num_probes=facts["nprobe"], threads=threads)
+
+    def embed(self, queries: Queries) -> NDArray[np.float32]:
+        """The query vectors, [E, D]; of length 1 where the metric is cosine."""
+        return self.tower.embed(queries)
+
+    def search(
+        self, vectors_ED: NDArray[np.float32], k: int, exclude: Sequence[NDArray[np.int64]] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Item rows and their inner products with the query, best first, both [E, k].
+
+        `exclude` holds for each question the item rows that must not come back, in any order. A question gets `k`
+        items unless the catalogue has fewer to offer; then row 0 with score -inf fills up.
+        """
+        assert k >= 1, k
+        # OpenMP keeps the number of threads by calling thread, so it is set where the search runs.
+        faiss.omp_set_num_threads(self._threads)
+        vectors_ED = np.ascontiguousarray(vectors_ED, np.float32)
+        count = len(vectors_ED)
+        seen = [np.zeros(0, np.int64)] * count if exclude is None else [self._known(rows) for rows in exclude]
+        assert len(seen) == count, (len(seen), count)
+        rows_EK, scores_EK = np.zeros((count, k), np.int64), np.full((count, k), -np.inf, np.float32)
+        # Asking for as many more as may be dropped is right for every index, and quick for all questions at once
+        # while few are dropped. A question that drops more goes alone, by a selector where the index reads one.
+        many = np.array([len(rows) > k for rows in seen], bool)
+        for at in [np.flatnonzero(~many), *np.flatnonzero(many)[:, None]]:
+            if len(at):
+                rows_EK[at], scores_EK[at] = self._search(vectors_ED[at], k, [seen[e] for e in at], self._num_probes)
+        return rows_EK, scores_EK
+
+    def _known(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.unique(rows[(rows > 0) & (rows <= self.num_items)])
+
+    def _search(
+        self, vectors_ED: NDArray[np.float32], k: int, seen: list[NDArray[np.int64]], num_probes: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """As `search`; the rows of `seen` are sorted, unique and of the catalogue."""
+        num_seen_E = np.array([len(rows) for rows in seen])
+        selecting = self._selects and len(seen) == 1 and num_seen_E[0] > k
+        depth = min(k if selecting else k + int(num_seen_E.max()), self.num_items)
+        selector = _all_but(seen[0] - 1, self.num_items) if selecting else None
+        found, positions = self.index.search(vectors_ED, depth, params=self._parameters(num_probes, selector))
+        rows, scores = positions + 1, np.where(positions < 0, np.float32(-np.inf), found)
+        if not selecting and num_seen_E.any():
+            rows, scores = _drop(rows, scores, seen, self.num_items)
+        rows_EK, scores_EK = _to_width(rows, k, 0), _to_width(scores, k, -np.inf)
+        lacking = np.flatnonzero((rows_EK > 0).sum(axis=1) < np.minimum(k, self.num_items - num_seen_E))
+        if len(lacking):
+            vectors, dropped = vectors_ED[lacking], [seen[e] for e in lacking]
+            if self._inverted and num_probes < self.index.nlist:
+                rows_EK[lacking], scores_EK[lacking] = self._search(vectors, k, dropped, 4 * num_probes)
+            else:
+                rows_EK[lacking], scores_EK[lacking] = self._search_exactly(vectors, k, dropped)
+        return rows_EK, scores_EK
+
+    def _parameters(self, num_probes: int, selector: Any) -> Any:
+        if self._inverted:
+            return _ParametersIVF(nprobe=min(num_probes, self.index.nlist), sel=selector)
+        return None if selector is None else _Parameters(sel=selector)
+
+    def _search_exactly(
+        self, vectors_ED: NDArray[np.float32], k: int, seen: list[NDArray[np.int64]]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Over all vectors, one question after the other: for an index that found too few and cannot look further."""
+        rows_EK, scores_EK = np.zeros((len(seen), k), np.int64), np.full((len(seen), k), -np.inf, np.float32)
+        for e, rows in enumerate(seen):
+            all_scores = self._vectors @ vectors_ED[e]
+            all_scores[rows - 1] = -np.inf
+            best = np.argsort(-all_scores, kind="stable")[: min(k, self.num_items - len(rows))]
+            rows_EK[e, : len(best)], scores_EK[e, : len(best)] = best + 1, all_scores[best]
+        return rows_EK, scores_EK
+
+
+def open_index(folder: Path) -> tuple[Any, dict[str, Any]]:
+    """The index, memory-mapped, and the facts of index.json. Raises ValueError when either is broken."""
+    try:
+        facts = json.loads((folder / "index.json").read_text())
+        facts = {**facts, "metric": str(facts["metric"]), "nprobe": int(facts["nprobe"])}
+        # This flag maps flat vectors and inverted lists alike, and unlike IO_FLAG_MMAP starts no threads in a search.
+        index = faiss.read_index(str(folder / "index.faiss"), faiss.IO_FLAG_MMAP_IFC)
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{folder}: the index cannot be read: {error}") from error
+    if index.metric_type != faiss.METRIC_INNER_PRODUCT:
+        raise ValueError(f"{folder}: index.faiss does not search by inner product; build the index again")
+    return index, facts
+
+
+def _mapped(path: Path) -> NDArray[np.float32]:
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+def _session(path: Path, threads: int) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+    except _BROKEN_MODEL as error:
+        raise ValueError(str(error)) from error
+
+
+def _all_but(positions: NDArray[np.int64], num_items: int) -> Any:
+    """A selector of every position but these."""
+    bits = np.full((num_items + 7) // 8, 255, np.uint8)
+    np.bitwise_and.at(bits, positions >> 3, ~(1 << (positions & 7)).astype(np.uint8))
+    return _Bitmap(bits)
+
+
+def _drop(
+    rows: NDArray[np.int64], scores: NDArray[np.float32], seen: list[NDArray[np.int64]], num_items: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Without each question's `seen` rows: what stays moves to the left, 0 and -inf come after."""
+    base = np.arange(len(rows)) * (num_items + 1)
+    keys = np.concatenate([one + start for one, start in zip(seen, base, strict=True)])
+    wanted = rows + base[:, None]
+    away = keys[np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)] == wanted
+    order = np.argsort(away, axis=1, kind="stable")
+    away = np.take_along_axis(away, order, axis=1)
+    rows, scores = np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
+    return np.where(away, 0, rows), np.where(away, np.float32(-np.inf), scores)
+
+
+def _to_width(values: NDArray[Any], width: int, fill: float) -> NDArray[Any]:
+    """The first `width` columns, filled up where there are fewer."""
+    short = width - values.shape[1]
+    return np.pad(values, ((0, 0), (0, short)), constant_values=fill) if short > 0 else values[:, :width]
