@@ -1,0 +1,89 @@
+"""How the weights move: AdamW for what every step touches, SparseAdam for tables of which a step touches a few rows.
+
+An `nn.Embedding(sparse=True)` gets a sparse gradient, and its rows are updated only in the steps that read them
+(lazy Adam). For a catalogue of a million items a dense step would read and write the whole table three times.
+Sparse tables have no weight decay: it would have to touch every row.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def learning_rate_at(step: int, total: int, peak: float, warmup: float) -> float:
+    """Learning rate of optimiser step `step` of `total`: a linear rise over `warmup * total`, then a cosine to 0."""
+    rise = math.ceil(warmup * total)
+    if step < rise:
+        return peak * (step + 1) / rise
+    done = (step - rise) / max(total - rise, 1)
+    return peak * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+
+
+class Optimiser:
+    """One step for all weights of a model, clipped together.
+
+    Shapes do not matter here; the state is plain tensors and numbers, which `torch.load(weights_only=True)` reads.
+    """
+
+    def __init__(self, model: nn.Module, learning_rate: float, weight_decay: float, clip_norm: float | None) -> None:
+        sparse = {
+            id(module.weight): module.weight
+            for module in model.modules()
+            if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.sparse
+        }
+        weights = [weight for weight in model.parameters() if weight.requires_grad]
+        dense = [weight for weight in weights if id(weight) not in sparse]
+        # A norm, a bias or an embedding pulled to zero says less, not simpler: only matrices decay.
+        tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)}
+        decay = [weight for weight in dense if weight.ndim >= 2 and id(weight) not in tables]
+        plain = [weight for weight in dense if weight.ndim < 2 or id(weight) in tables]
+        groups = [{"params": decay, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        groups = [group for group in groups if group["params"]]
+        self._optimisers: list[torch.optim.Optimizer] = []
+        if groups:
+            self._optimisers.append(torch.optim.AdamW(groups, lr=learning_rate, fused=True))
+        if sparse:
+            self._optimisers.append(torch.optim.SparseAdam(list(sparse.values()), lr=learning_rate))
+        self._weights, self._clip_norm = weights, clip_norm
+
+    def step(self, learning_rate: float) -> None:
+        """Clip the gradients to `clip_norm` over all weights, move, and forget them."""
+        for weight in self._weights:
+            if weight.grad is not None and weight.grad.is_sparse:
+                weight.grad = weight.grad.coalesce()
+        if self._clip_norm is not None:
+            self._clip(self._clip_norm)
+        for optimiser in self._optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate
+            optimiser.step()
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop the gradients."""
+        for optimiser in self._optimisers:
+            optimiser.zero_grad(set_to_none=True)
+
+    def _clip(self, largest: float) -> None:
+        values = list(self._gradients())
+        if not values:
+            return
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(values)))
+        # No branch on the norm: reading it would make a GPU wait for its own queue at every step.
+        torch._foreach_mul_(values, torch.clamp(largest / (norm + 1e-6), max=1.0))
+
+    def _gradients(self) -> Iterator[Tensor]:
+        for weight in self._weights:
+            if weight.grad is not None:
+                # Of a coalesced gradient `_values` is the storage itself, so it can be scaled in place.
+                yield weight.grad._values() if weight.grad.is_sparse else weight.grad
+
+    def state(self) -> list[dict[str, Any]]:
+        return [optimiser.state_dict() for optimiser in self._optimisers]
+
+    def load(self, state: list[dict[str, Any]]) -> None:
+        for optimiser, one in zip(self._optimisers, state, strict=True):
+            optimiser.load_state_dict(one)
