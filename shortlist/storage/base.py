@@ -1,0 +1,146 @@
+"""What a place for bytes can do, and how it says that it cannot."""
+
+import errno
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+_WORKERS = 4
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+_Item = TypeVar("_Item")
+
+
+class StorageError(OSError):
+    """A place that cannot be read or written; the message names it and says what to do."""
+
+
+class MissingError(StorageError):
+    """There is nothing under this key."""
+
+
+class ChangedError(StorageError):
+    """What was to be replaced is no longer what it was."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What is under a key."""
+
+    data: bytes
+    version: str
+    """Opaque; another content has another one. It is what `replace` compares."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a listing."""
+
+    key: str
+    size: int
+    modified: float
+    """Seconds since the epoch."""
+
+
+class Storage(ABC):
+    """Bytes under keys like `releases/ab12/manifest.json`, below one root.
+
+    Every write is atomic: a reader, also one after a crash, finds the old bytes or the new ones.
+    Every method raises StorageError, and ValueError for a key that would leave the root.
+    """
+
+    url: str
+
+    @abstractmethod
+    def read(self, key: str) -> Stored:
+        """Raises MissingError."""
+
+    @abstractmethod
+    def write(self, key: str, data: bytes) -> None:
+        """Whatever was there before."""
+
+    @abstractmethod
+    def replace(self, key: str, data: bytes, version: str | None) -> None:
+        """Write only if `version` is still there, or with None only if nothing is there. Raises ChangedError."""
+
+    @abstractmethod
+    def list(self, prefix: str = "") -> list[Entry]:
+        """All keys below the folder `prefix`, sorted; nothing half written, nothing hidden (`.name`)."""
+
+    @abstractmethod
+    def delete(self, keys: Sequence[str]) -> None:
+        """A key that is not there is no error."""
+
+    @abstractmethod
+    def put_file(self, path: Path, key: str) -> None:
+        """Copy a file in."""
+
+    @abstractmethod
+    def get_file(self, key: str, path: Path) -> None:
+        """Copy a file out; its folder is there already. Raises MissingError."""
+
+    def path(self, key: str) -> Path | None:
+        """Where the key lies on this machine's disk, or None when it lies elsewhere."""
+        check_key(key)
+        return None
+
+    def upload(self, folder: Path, names: Iterable[str], prefix: str) -> None:
+        """Copy the files `names` of a folder to the same names below `prefix`, a few at a time."""
+        _each(lambda name: self.put_file(folder / check_key(name), f"{prefix}/{name}"), names)
+
+    def download(self, prefix: str, names: Iterable[str], folder: Path) -> None:
+        """Copy the files `names` below `prefix` into a folder, a few at a time."""
+
+        def get(name: str) -> None:
+            path = folder / check_key(name)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise from_os_error(error, path) from error
+            self.get_file(f"{prefix}/{name}", path)
+
+        _each(get, names)
+
+
+def check_key(key: str) -> str:
+    """The key itself when it stays below the root. Raises ValueError."""
+    parts = PurePosixPath(key).parts
+    plain = key == "/".join(parts) and "\\" not in key and "\0" not in key
+    if not parts or not plain or any(part in ("/", "..") or part.startswith(".") for part in parts):
+        raise ValueError(
+            f"{key!r} is no key: use a relative path without hidden parts, like releases/ab12/manifest.json"
+        )
+    return key
+
+
+def from_os_error(error: OSError, place: object) -> StorageError:
+    """Our error for one of the operating system's, with its number and the way out."""
+    if isinstance(error, StorageError):
+        return error
+    kind = StorageError
+    if error.errno == errno.ENOENT:
+        kind, message = MissingError, "there is nothing here"
+    elif error.errno in _FULL:
+        message = "no space left on the disk; nothing half written is left, free some space and run again"
+    elif error.errno in _FORBIDDEN:
+        message = f"not permitted ({error.strerror}); give this user the right to write and read here"
+    else:
+        message = error.strerror or str(error)
+    ours = kind(f"{place}: {message}")
+    ours.errno = error.errno
+    return ours
+
+
+def _each(work: Callable[[_Item], None], items: Iterable[_Item]) -> None:
+    """Run `work` on each item by a few threads; the first error ends the rest."""
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        running = [pool.submit(work, item) for item in items]
+        try:
+            for future in running:
+                future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
