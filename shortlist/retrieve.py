@@ -208,7 +208,10 @@ def open_index(folder: Path) -> tuple[Any, dict[str, Any]]:
 
 
 def _mapped(path: Path) -> NDArray[np.float32]:
-    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    try:
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except EOFError as error:  # numpy's word for an empty file
+        raise ValueError(f"{path.name} is empty") from error
 
 
 def _session(path: Path, threads: int) -> Any:

@@ -1,0 +1,111 @@
+"""A small catalogue, made by hand: a store, an exported tower, an index, without any training.
+
+The tower is the mean of the history's item vectors, normalised, so every answer can be computed in numpy.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from shortlist.features import Context, FeatureSchema, FeatureStore, TableSchema
+from shortlist.vocabulary import Vocabulary
+
+HISTORY_LENGTH = 6
+
+
+def item_vectors(num_items: int, dim: int = 8, seed: int = 0) -> NDArray[np.float32]:
+    vectors = np.random.default_rng(seed).normal(size=(num_items, dim)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def write_store(
+    folder: Path,
+    histories: Sequence[Sequence[int]],
+    num_items: int,
+    *,
+    item_ids: Sequence[Any] | None = None,
+    popularity: Sequence[int] | None = None,
+) -> FeatureStore:
+    """User row `u` has the history `histories[u - 1]` of item rows; ids are 10, 20, 30, ... unless given."""
+    for name in ("vocabularies", "items", "users", "history"):
+        (folder / name).mkdir(parents=True)
+    num_users = len(histories)
+    ids = np.array(item_ids if item_ids is not None else [10 * row for row in range(1, num_items + 1)])
+    Vocabulary.of(ids).save(folder / "vocabularies/item.npy")
+    Vocabulary.of(np.arange(1, num_users + 1)).save(folder / "vocabularies/user.npy")
+    counts = np.zeros(num_items + 1, np.int64)
+    if popularity is not None:
+        counts[1:] = popularity
+    else:
+        np.add.at(counts, np.array([row for one in histories for row in one], np.int64), 1)
+    arrays = {
+        "items/numeric": np.zeros((num_items + 1, 0), np.float32),
+        "items/popularity": counts,
+        "items/trained": counts > 0,
+        "items/titles": np.zeros(0, np.uint8),
+        "items/title_offsets": np.zeros(num_items + 2, np.int64),
+        "users/numeric": np.zeros((num_users + 1, 0), np.float32),
+        "history/offsets": np.cumsum([0, 0, *(len(one) for one in histories)]).astype(np.int64),
+        "history/items": np.array([row for one in histories for row in one], np.int32),
+    }
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    schema = FeatureSchema(
+        num_item_rows=num_items + 1,
+        num_user_rows=num_users + 1,
+        history_length=HISTORY_LENGTH,
+        item=TableSchema(),
+        user=TableSchema(),
+        context=TableSchema(),
+        clock=["hour"],
+    )
+    (folder / "schema.json").write_text(schema.model_dump_json())
+    return FeatureStore.open(folder)
+
+
+def write_retrieval(folder: Path, vectors_ND: NDArray[np.float32], *, metric: str = "cosine") -> None:
+    """An export whose item inputs are the item vectors and whose tower is their mean over the history."""
+    folder.mkdir(parents=True)
+    dim = vectors_ND.shape[1]
+    np.save(folder / "vectors.npy", vectors_ND)
+    np.save(folder / "item_inputs.npy", np.concatenate([np.zeros((1, dim), np.float32), vectors_ND]))
+    facts = {"metric": metric, "dim": dim, "history_length": HISTORY_LENGTH}
+    (folder / "retrieval.json").write_text(json.dumps(facts))
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceSum", ["history", "axis"], ["sum"], keepdims=0),
+            helper.make_node("LpNormalization", ["sum"], ["vectors"], axis=1, p=2),
+        ],
+        "tower",
+        [
+            helper.make_tensor_value_info("history", TensorProto.FLOAT, ["batch", HISTORY_LENGTH, dim]),
+            helper.make_tensor_value_info("length", TensorProto.INT64, ["batch"]),
+            helper.make_tensor_value_info("clock_hour", TensorProto.INT64, ["batch", 1]),
+        ],
+        [helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["batch", dim])],
+        [numpy_helper.from_array(np.array([1], np.int64), "axis")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.save(model, folder / "query_tower.onnx")
+
+
+def write_index(
+    folder: Path, vectors_ND: NDArray[np.float32], *, factory: str = "Flat", metric: str = "cosine", nprobe: int = 4
+) -> None:
+    folder.mkdir(parents=True)
+    index = faiss.index_factory(vectors_ND.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
+    index.train(vectors_ND)
+    index.add(vectors_ND)
+    faiss.write_index(index, str(folder / "index.faiss"))
+    (folder / "index.json").write_text(json.dumps({"metric": metric, "nprobe": nprobe}))
+
+
+def context_of(count: int, hour: int = 1) -> Context:
+    return Context({"clock.hour": np.full((count, 1), hour, np.int64)}, np.zeros((count, 0), np.float32))
