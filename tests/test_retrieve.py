@@ -131,7 +131,7 @@ def test_an_index_of_another_metric_is_refused(tmp_path: Path) -> None:
     retriever(tmp_path)
     facts = json.loads((tmp_path / "index/index.json").read_text()) | {"metric": "dot"}
     (tmp_path / "index/index.json").write_text(json.dumps(facts))
-    with pytest.raises(ValueError, match="searches by dot, the tower of .* for cosine; build the index"):
+    with pytest.raises(ValueError, match=r"searches by dot, the tower of .* for cosine; build the index"):
         reopen(tmp_path)
 
 
@@ -154,10 +154,11 @@ def test_folders_of_different_runs_are_refused(tmp_path: Path) -> None:
         reopen(tmp_path)
 
 
+RETRIEVAL_FILES = ["query_tower.onnx", "retrieval.json", "vectors.npy", "item_inputs.npy"]
+
+
 @pytest.mark.parametrize(
-    "broken",
-    ["retrieval/query_tower.onnx", "retrieval/retrieval.json", "retrieval/vectors.npy", "retrieval/item_inputs.npy"]
-    + ["index/index.faiss", "index/index.json"],
+    "broken", [*(f"retrieval/{name}" for name in RETRIEVAL_FILES), "index/index.faiss", "index/index.json"]
 )
 @pytest.mark.parametrize("how", ["missing", "empty", "cut", "noise"])
 def test_a_broken_file_is_a_clear_error(tmp_path: Path, broken: str, how: str) -> None:
@@ -176,7 +177,7 @@ def test_a_tower_that_wants_other_inputs_is_refused(tmp_path: Path) -> None:
     schema = json.loads((tmp_path / "features/schema.json").read_text()) | {"clock": []}
     (tmp_path / "features/schema.json").write_text(json.dumps(schema))
     store = FeatureStore.open(tmp_path / "features")
-    with pytest.raises(ValueError, match="the tower asks for .*clock_hour"):
+    with pytest.raises(ValueError, match=r"the tower asks for .*clock_hour"):
         QueryTower.open(tmp_path / "retrieval", store)
 
 
