@@ -11,6 +11,7 @@ Folder of a store, all of it memory-mapped and part of a release:
     items/numeric.npy              float32 [num_item_rows, F], standardised, with missing flags
     items/embedding.npy            float32 [num_item_rows, dim], when the recipe gives one
     items/popularity.npy           int64 [num_item_rows], positives in the train window
+    items/trained.npy              bool [num_item_rows], whether there is such a positive; users/trained.npy alike
     items/titles.npy, items/title_offsets.npy   UTF-8 bytes uint8, int64 [num_item_rows + 1]
     users/<name>.npy               int32 [num_user_rows, W]; users/numeric.npy float32 [num_user_rows, F]
     history/offsets.npy            int64 [num_user_rows + 1]; row 0 (unknown) is empty
@@ -106,7 +107,10 @@ class Context:
     numeric_EF: NDArray[np.float32]
 
     def take(self, at: NDArray[np.int64]) -> "Context":
-        return Context({name: rows[at] for name, rows in self.categorical.items()}, self.numeric_EF[at])
+        """The questions at these positions; copies, also of memory-mapped int32 rows."""
+        return Context(
+            {name: rows[at].astype(np.int64) for name, rows in self.categorical.items()}, self.numeric_EF[at]
+        )
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,8 @@ class FeatureStore:
         return cls(folder, schema)
 
     def _array(self, name: str) -> NDArray[Any]:
-        array: NDArray[Any] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
+        # A plain view of the mapped memory: np.memmap itself makes every small gather slower.
+        array: NDArray[Any] = np.load(self.folder / f"{name}.npy", mmap_mode="r").view(np.ndarray)
         return array
 
     def titles(self, rows: NDArray[np.int64]) -> list[str]:
@@ -201,16 +206,21 @@ class FeatureStore:
         `items` is the store's own `history_items` in training, and what came with the request in serving.
         """
         history, length = gather_windows(items, start_E, end_E, self.schema.history_length)
+        return self.ask(history, np.arange(len(user_E)), length, user_E, context)
+
+    def ask(
+        self,
+        history_BL: NDArray[np.int64],
+        window_E: NDArray[np.int64],
+        prefix_E: NDArray[np.int64],
+        user_E: NDArray[np.int64],
+        context: Context,
+    ) -> Queries:
+        """E questions over B windows that are gathered already."""
+        user_E = user_E.astype(np.int64, copy=False)
         categorical = {name: rows[user_E].astype(np.int64) for name, rows in self._user_categorical.items()}
-        numeric = np.concatenate([self._user_numeric[user_E], context.numeric_EF], axis=1)
-        return Queries(
-            history,
-            np.arange(len(user_E)),
-            length,
-            user_E,
-            categorical | context.categorical,
-            numeric.astype(np.float32),
-        )
+        numeric = np.concatenate([self._user_numeric[user_E], context.numeric_EF], axis=1, dtype=np.float32)
+        return Queries(history_BL, window_E, prefix_E, user_E, categorical | context.categorical, numeric)
 
 
 def gather_windows(

@@ -1,0 +1,128 @@
+"""Columns of Polars tables to vocabulary rows: the bulk counterpart of `features.encode_categorical`."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from shortlist.vocabulary import MAX_KEY_BYTES, Vocabulary
+
+_LOOKUP_LIMIT = 1 << 25
+"""Integers that span fewer values than this are looked up in a plain array."""
+
+
+def key_type(dtype: pl.DataType, column: str) -> pl.DataType:
+    """Int64 or String, whichever the vocabulary of a column of this type (or of lists of it) holds.
+
+    Raises ValueError for fractions and for nested types, which are no ids.
+    """
+    inner = _inner(dtype)
+    if inner.is_integer() or inner in (pl.Boolean, pl.Null):
+        return pl.Int64()
+    if inner.is_float() or inner.is_nested():
+        raise ValueError(
+            f"{column}: a column of {dtype} holds no ids or words; list it under numeric, or cast it in the source's "
+            "columns, like CAST(x AS BIGINT)"
+        )
+    return pl.String()
+
+
+def common_key_type(column: str, *dtypes: pl.DataType) -> pl.DataType:
+    """The one type for the keys of columns that meet in one vocabulary: text unless all are integers."""
+    kinds = [key_type(dtype, column) for dtype in dtypes]
+    return kinds[0] if all(kind == kinds[0] for kind in kinds) else pl.String()
+
+
+def values_of(column: str, dtype: pl.DataType, kind: pl.DataType, max_values: int) -> pl.Expr:
+    """The values of a column that count, one a row: of a list its first `max_values`."""
+    expr = pl.col(column)
+    if _is_list(dtype):
+        expr = _as_list(expr, dtype).list.head(max_values).explode(keep_nulls=False, empty_as_null=False)
+    return expr.cast(kind).drop_nulls()
+
+
+def vocabulary_of(values: pl.Series, column: str) -> Vocabulary:
+    """The vocabulary of Int64 or String values. Raises ValueError for a word too long or with a NUL character."""
+    keys = values.drop_nulls().unique().sort()
+    if keys.dtype == pl.Int64:
+        return Vocabulary(keys.to_numpy())
+    longest = int(keys.str.len_bytes().to_numpy().max(initial=1))
+    if longest > MAX_KEY_BYTES:
+        worst = keys.filter(keys.str.len_bytes() > MAX_KEY_BYTES)[0]
+        raise ValueError(f"{column}: {worst[:40]!r}... has {longest} bytes; ids and words have at most {MAX_KEY_BYTES}")
+    if keys.str.contains("\0", literal=True).any():
+        raise ValueError(f"{column}: a value holds a NUL character; remove it in the source's columns")
+    return Vocabulary(np.array(keys.cast(pl.Binary).to_list(), np.dtype(f"S{longest}")))
+
+
+def rows_of(values: pl.Series, vocabulary: Vocabulary) -> NDArray[np.int32]:
+    """Row of each value, int32 [n]; 0 where it is null or unknown."""
+    if len(vocabulary.keys) == 0 or len(values) == 0:
+        return np.zeros(len(values), np.int32)
+    if vocabulary.integers:
+        numbers = values.cast(pl.Int64)
+        low, high = int(vocabulary.keys[0]), int(vocabulary.keys[-1])
+        if high - low < _LOOKUP_LIMIT:
+            return _look_up(numbers, vocabulary.keys, low, high)
+        keys = pl.Series("key", np.asarray(vocabulary.keys))
+    else:
+        numbers = values.cast(pl.String)
+        keys = pl.Series("key", vocabulary.keys.tolist(), dtype=pl.Binary).cast(pl.String)
+    row = pl.Series("row", np.arange(1, vocabulary.num_rows, dtype=np.int32))
+    found = pl.DataFrame({"key": numbers}).join(
+        pl.DataFrame({"key": keys, "row": row}), on="key", how="left", maintain_order="left"
+    )
+    return found["row"].fill_null(0).to_numpy()
+
+
+def encode_column(values: pl.Series, vocabulary: Vocabulary, max_values: int) -> NDArray[np.int32]:
+    """Rows [n, max_values]: of a list its first values, nulls left out, 0 fills up."""
+    if not _is_list(values.dtype):
+        rows = np.zeros((len(values), max_values), np.int32)
+        rows[:, 0] = rows_of(values, vocabulary)
+        return rows
+    lists = pl.DataFrame({"v": values}).select(
+        _as_list(pl.col("v"), values.dtype).list.head(max_values).list.drop_nulls()
+    )["v"]
+    length = lists.list.len().fill_null(0).to_numpy()
+    flat = lists.drop_nulls().explode(keep_nulls=False, empty_as_null=False)
+    rows = np.zeros((len(values), max_values), np.int32)
+    rows[np.arange(max_values) < length[:, None]] = rows_of(flat, vocabulary)
+    return rows
+
+
+def numbers_of(values: pl.Series, column: str) -> NDArray[np.float64]:
+    """A numeric column as float64 [n], NaN where it is null. Raises ValueError for a column of another type."""
+    if not (values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Null)):
+        raise ValueError(f"{column}: a column of {values.dtype} is not numeric; list it under categorical, or cast it")
+    return values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+
+
+def _look_up(numbers: pl.Series, keys: NDArray[Any], low: int, high: int) -> NDArray[np.int32]:
+    table = np.zeros(high - low + 2, np.int32)
+    table[np.asarray(keys) - low] = np.arange(1, len(keys) + 1, dtype=np.int32)
+    if numbers.null_count() == 0:
+        plain = numbers.to_numpy()
+        if plain.min() >= low and plain.max() <= high:
+            return np.asarray(table[plain - low])
+    plain = numbers.fill_null(high + 1 if high < np.iinfo(np.int64).max else low - 1).to_numpy()
+    outside = (plain < low) | (plain > high)
+    rows: NDArray[np.int32] = table[np.where(outside, len(table) - 1, plain - low)]
+    return rows
+
+
+def _is_list(dtype: pl.DataType) -> bool:
+    return isinstance(dtype, pl.List | pl.Array)
+
+
+def _inner(dtype: pl.DataType) -> pl.DataType:
+    if isinstance(dtype, pl.List | pl.Array):
+        inner = dtype.inner
+        assert isinstance(inner, pl.DataType)
+        return inner
+    return dtype
+
+
+def _as_list(expr: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    return expr.arr.to_list() if isinstance(dtype, pl.Array) else expr
