@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from shortlist.features import Context, FeatureSchema, FeatureStore, TableSchema
+from shortlist.prepared import Prepared
+from shortlist.recipe import Recipe
 from shortlist.vocabulary import Vocabulary
 
 HISTORY_LENGTH = 6
@@ -109,3 +111,58 @@ def write_index(
 
 def context_of(count: int, hour: int = 1) -> Context:
     return Context({"clock.hour": np.full((count, 1), hour, np.int64)}, np.zeros((count, 0), np.float32))
+
+
+def write_prepared(
+    folder: Path,
+    histories: Sequence[Sequence[int]],
+    targets: Sequence[Sequence[int]],
+    num_items: int,
+    *,
+    trained: Sequence[tuple[int, int]] | None = None,
+    **store: Any,
+) -> Prepared:
+    """A prepared folder in which user row `u` has the history `histories[u - 1]` and is asked for `targets[u - 1]`.
+
+    Validation and test ask the same. `trained` are the (user row, item row) positives of the train window; by
+    default those are the histories. A user without targets is not asked.
+    """
+    opened = write_store(folder / "features", histories, num_items, **store)
+    if trained is None:
+        trained = [(user + 1, row) for user, one in enumerate(histories) for row in one]
+    users, items = (np.array(column, np.int32) for column in zip(*trained, strict=True))
+    count = len(users)
+    asked = np.array([user + 1 for user, one in enumerate(targets) if len(one)], np.int64)
+    samples = {
+        "history_times": np.arange(len(opened.history_items), dtype=np.int64),
+        "user": users,
+        "item": items,
+        "time": np.arange(count, dtype=np.int64),
+        "label": np.ones(count, bool),
+        "weight": np.ones(count, np.float32),
+        "start": opened.history_offsets[users],
+        "end": opened.history_offsets[users],
+        "part": np.ones(count, np.int8),
+    }
+    questions = {
+        "user": asked,
+        "start": opened.history_offsets[asked],
+        "end": opened.history_offsets[asked + 1],
+        "time": np.full(len(asked), 3_600, np.int64),
+        "target_offsets": np.cumsum([0, *(len(one) for one in targets if len(one))]).astype(np.int64),
+        "target_items": np.array([row for one in targets for row in one], np.int32),
+    }
+    for place, columns in (("", samples), ("valid", questions), ("test", questions)):
+        size = len(columns["user"])
+        into = folder / "samples" / place
+        (into / "context").mkdir(parents=True)
+        for name, column in columns.items():
+            np.save(into / f"{name}.npy", column)
+        np.save(into / "context/clock.hour.npy", np.ones((size, 1), np.int32))
+        np.save(into / "context/numeric.npy", np.zeros((size, 0), np.float32))
+    return Prepared.open(folder)
+
+
+def recipe_of(**sections: Any) -> Recipe:
+    given = {"name": "hand-made", "source": {"kind": "synthetic"}, "split": {"kind": "leave_one_out"}}
+    return Recipe.model_validate(given | sections)

@@ -1,0 +1,89 @@
+"""How much of what exact search finds an index finds, and how fast.
+
+Shapes: Q questions, N items, D vector dim, k results.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.progress import Progress
+
+_TIMED_QUESTIONS = 200
+_BLOCK = 256
+_NPROBES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One way to search: how good and how fast it is."""
+
+    nprobe: int
+    """0 where the index has no inverted lists."""
+    recall_at_10: float
+    recall_at_100: float
+    questions_per_second: float
+    """One after the other on one thread, for 100 results, as in serving."""
+
+
+def measure_index(
+    index: Any, vectors_ND: NDArray[np.float32], asked_QD: NDArray[np.float32], nprobe: int
+) -> list[Point]:
+    """Recall and speed of an index for several `nprobe`, among them the given one; one point without lists.
+
+    Recall@k is the share of k results whose exact score is at least the k-th best exact score, so that items of
+    equal vectors stand for one another; k is at most N.
+    """
+    depth = min(100, index.ntotal)
+    best_QK = _exact_scores(vectors_ND, asked_QD, depth)
+    inverted = faiss.try_extract_index_ivf(index)
+    probes = sorted({min(n, inverted.nlist) for n in (*_NPROBES, nprobe)}) if inverted is not None else [0]
+    progress = Progress("index: recall and speed", len(probes))
+    points = []
+    for num_probes in probes:
+        if inverted is not None:
+            inverted.nprobe = num_probes
+        _, positions_QK = index.search(asked_QD, depth)
+        scores_QK = np.full(positions_QK.shape, -np.inf, np.float32)
+        for start in range(0, len(asked_QD), _BLOCK):
+            part = slice(start, start + _BLOCK)
+            found = np.asarray(vectors_ND[positions_QK[part]])
+            scores_QK[part] = np.einsum("qkd,qd->qk", found, asked_QD[part])
+        scores_QK[positions_QK < 0] = -np.inf
+        at_10, at_100 = (_recall(scores_QK, best_QK, min(k, depth)) for k in (10, 100))
+        points.append(Point(num_probes, at_10, at_100, _speed(index, asked_QD, depth)))
+        progress.advance(recall_at_100=at_100)
+    if inverted is not None:
+        inverted.nprobe = min(nprobe, inverted.nlist)
+    return points
+
+
+def _recall(scores_QK: NDArray[np.float32], best_QK: NDArray[np.float32], k: int) -> float:
+    reached = scores_QK[:, :k] >= best_QK[:, k - 1 : k] - 1e-5 * np.abs(best_QK[:, k - 1 : k])
+    return round(float(reached.mean()), 6)
+
+
+def _exact_scores(vectors_ND: NDArray[np.float32], asked_QD: NDArray[np.float32], k: int) -> NDArray[np.float32]:
+    """The k best inner products of every question, best first, [Q, k]; the vectors are read in parts."""
+    best = np.full((len(asked_QD), 0), -np.inf, np.float32)
+    for start in range(0, len(vectors_ND), 1 << 18):
+        part = np.ascontiguousarray(vectors_ND[start : start + (1 << 18)])
+        scores, _ = faiss.knn(asked_QD, part, min(k, len(part)), metric=faiss.METRIC_INNER_PRODUCT)
+        best = -np.sort(-np.concatenate([best, scores], axis=1), axis=1)[:, :k]
+    return best
+
+
+def _speed(index: Any, asked_QD: NDArray[np.float32], k: int) -> float:
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    asked = asked_QD[:_TIMED_QUESTIONS]
+    start = time.perf_counter()
+    for e in range(len(asked)):
+        index.search(asked[e : e + 1], k)
+    seconds = time.perf_counter() - start
+    faiss.omp_set_num_threads(threads)
+    return round(len(asked) / seconds, 1)
