@@ -111,51 +111,36 @@ def _vectors(folder: Path, num_items: int, dim: int) -> NDArray[np.float32]:
 def _build(factory: str, vectors_ND: NDArray[np.float32], seed: int) -> Any:
     """Train and fill the index; one input and seed give the same bytes, however many threads there are.
 
-    Only the making of a graph depends on the threads, so graphs are made on one. K-means runs on the GPU when
-    FAISS has one; the index is a CPU index all the same.
+    K-means runs on the GPU when FAISS has one; the index is a CPU index all the same.
     """
     count, dim = vectors_ND.shape
     try:
         index = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
     except RuntimeError as error:
         raise ValueError(f"index.factory {factory!r} is no FAISS index for vectors of width {dim}: {error}") from error
-    threads = faiss.omp_get_max_threads()
     inverted = faiss.try_extract_index_ivf(index)
     lists = inverted.nlist if inverted is not None else 0
     if lists > count:
         raise ValueError(f"index.factory {factory!r} has {lists} lists for {count} items; use fewer, or 'auto'")
     trained = np.ascontiguousarray(vectors_ND[_sample(count, max(lists * _TRAINED_PER_LIST, 1 << 16), seed)])
+    progress = Progress("index: add", count)
     try:
-        if isinstance(index, faiss.IndexIVF):
-            _train_lists(index, trained, threads)
+        if inverted is not None:
+            say(f"index: k-means of {lists} lists on {len(trained)} vectors")
+        if inverted is not None and faiss.get_num_gpus() > 0:
+            assigner = faiss.index_cpu_to_all_gpus(faiss.IndexFlatIP(inverted.d))
+            inverted.clustering_index = assigner  # FAISS keeps no reference: it must live until the training is done
+            index.train(trained)
+            inverted.clustering_index = None
         else:
-            faiss.omp_set_num_threads(1)
-        index.train(trained)
-        progress = Progress("index: add", count)
+            index.train(trained)
         for start in range(0, count, _BLOCK):
             block = np.ascontiguousarray(vectors_ND[start : start + _BLOCK])
             index.add(block)
             progress.advance(len(block))
     except RuntimeError as error:
         raise ValueError(f"index.factory {factory!r} cannot hold these {count} items: {error}") from error
-    finally:
-        faiss.omp_set_num_threads(threads)
     return index
-
-
-def _train_lists(index: Any, trained: NDArray[np.float32], threads: int) -> None:
-    """The lists' centroids by k-means on all threads, then the coarse quantizer over them on one."""
-    say(f"index: k-means of {index.nlist} lists on {len(trained)} vectors")
-    assigner = faiss.index_cpu_to_all_gpus(faiss.IndexFlatIP(index.d)) if faiss.get_num_gpus() > 0 else None
-    index.clustering_index = assigner  # FAISS keeps no reference: it must not outlive this call
-    index.train_q1(len(trained), faiss.swig_ptr(trained), False, faiss.METRIC_INNER_PRODUCT)
-    index.clustering_index = None
-    quantizer = faiss.downcast_index(index.quantizer)
-    centroids = quantizer.reconstruct_n(0, index.nlist)
-    quantizer.reset()
-    faiss.omp_set_num_threads(1)
-    quantizer.add(centroids)
-    faiss.omp_set_num_threads(threads)
 
 
 def _sample(count: int, limit: int, seed: int) -> NDArray[np.int64]:
