@@ -123,17 +123,14 @@ def _build(factory: str, vectors_ND: NDArray[np.float32], seed: int) -> Any:
     if lists > count:
         raise ValueError(f"index.factory {factory!r} has {lists} lists for {count} items; use fewer, or 'auto'")
     trained = np.ascontiguousarray(vectors_ND[_sample(count, max(lists * _TRAINED_PER_LIST, 1 << 16), seed)])
-    progress = Progress("index: add", count)
     try:
         if inverted is not None:
             say(f"index: k-means of {lists} lists on {len(trained)} vectors")
         if inverted is not None and faiss.get_num_gpus() > 0:
             assigner = faiss.index_cpu_to_all_gpus(faiss.IndexFlatIP(inverted.d))
-            inverted.clustering_index = assigner  # FAISS keeps no reference: it must live until the training is done
-            index.train(trained)
-            inverted.clustering_index = None
-        else:
-            index.train(trained)
+            inverted.clustering_index = assigner  # FAISS keeps no reference of its own
+        index.train(trained)
+        progress = Progress("index: add", count)
         for start in range(0, count, _BLOCK):
             block = np.ascontiguousarray(vectors_ND[start : start + _BLOCK])
             index.add(block)
