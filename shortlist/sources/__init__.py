@@ -1,0 +1,40 @@
+"""Raw data -> frames: one file per kind of source, and what they share."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from shortlist.recipe import FilesSource, Recipe, YambdaSource
+from shortlist.sources.errors import MissingSourceError, SourceError
+from shortlist.sources.expressions import bind, bound_columns
+from shortlist.sources.files import broken_file, read_files
+from shortlist.sources.raw import RawTable, RawTables
+from shortlist.sources.synthetic import read_synthetic
+from shortlist.sources.yambda import read_yambda
+
+
+def read(recipe: Recipe, scratch: Path) -> RawTables:
+    """The raw tables of the recipe's source; copies and unpacked files lie below `scratch` while they are needed."""
+    match recipe.source:
+        case FilesSource():
+            return read_files(recipe.source, scratch, recipe.resources.memory_gb)
+        case YambdaSource():
+            return read_yambda(recipe, recipe.source, scratch)
+        case synthetic:
+            return read_synthetic(recipe, synthetic, scratch)
+
+
+def tables_named(tables: Iterable[RawTable]) -> str:
+    return ", ".join(table.name for table in tables)
+
+
+__all__ = [
+    "MissingSourceError",
+    "RawTable",
+    "RawTables",
+    "SourceError",
+    "bind",
+    "bound_columns",
+    "broken_file",
+    "read",
+    "tables_named",
+]

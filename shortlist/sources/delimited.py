@@ -1,0 +1,131 @@
+"""CSV with checks that name the line, and column types that are decided by all rows, not by the first ones."""
+
+import csv
+import re
+
+import polars as pl
+
+from shortlist.recipe import TableFile
+from shortlist.sources.errors import SourceError
+from shortlist.sources.locate import Found
+from shortlist.sources.plain import SEPARATOR
+
+_MOSTLY = 0.99
+"""A column is of a type when this share of its values is; the others become null, for the contract to judge."""
+
+
+def scan_csv(file: Found, table: TableFile) -> pl.LazyFrame:
+    """Every column as text. Raises SourceError for an undecodable file and for rows of the wrong length."""
+    separator = SEPARATOR if len(table.separator) > 1 else table.separator
+    _check_rows(file, table, separator)
+    frame = pl.scan_csv(
+        file.path,
+        separator=separator,
+        has_header=table.header,
+        quote_char=table.quote,
+        infer_schema=False,
+        glob=False,
+    )
+    if separator != table.separator and table.quote is not None:
+        frame = frame.with_columns(pl.all().str.replace_all(SEPARATOR, table.separator, literal=True))
+    return frame
+
+
+def typed(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """The text columns as Int64, Float64 or Boolean where nearly all values are one, read once for the decision.
+
+    Whole numbers written with a leading zero (postcodes, article numbers) stay text.
+    """
+    names = frame.collect_schema().names()
+    counts = []
+    for name in names:
+        text = pl.col(name)
+        counts += [
+            text.count().alias(f"{name}:any"),
+            text.cast(pl.Int64, strict=False).count().alias(f"{name}:int"),
+            text.cast(pl.Float64, strict=False).count().alias(f"{name}:float"),
+            text.str.to_lowercase().is_in(["true", "false"]).sum().alias(f"{name}:bool"),
+            text.str.contains(r"^[+-]?0[0-9]").sum().alias(f"{name}:zero"),
+        ]
+    found = frame.select(counts).collect(engine="streaming").row(0, named=True)
+    casts = []
+    for name in names:
+        enough = found[f"{name}:any"] * _MOSTLY
+        if not enough:
+            continue
+        if found[f"{name}:int"] >= enough and not found[f"{name}:zero"]:
+            casts.append(pl.col(name).cast(pl.Int64, strict=False))
+        elif found[f"{name}:float"] >= enough and not found[f"{name}:zero"]:
+            casts.append(pl.col(name).cast(pl.Float64, strict=False))
+        elif found[f"{name}:bool"] >= enough:
+            lower = pl.col(name).str.to_lowercase()
+            casts.append(pl.when(lower == "true").then(True).when(lower == "false").then(False).alias(name))
+    return frame.with_columns(casts)
+
+
+def _check_rows(file: Found, table: TableFile, separator: str) -> None:
+    """One streamed look at the lines; only a file with line breaks inside quotes is read by Python."""
+    line, is_open = pl.col("line"), pl.lit(value=False)
+    if table.quote is not None:
+        mark = re.escape(table.quote)
+        line = line.str.replace_all(f"{mark}(?:[^{mark}]|{mark}{mark})*{mark}", "")
+        is_open = line.str.contains(table.quote, literal=True)
+    fields = line.str.count_matches(separator, literal=True) + 1
+    lines = pl.scan_lines(file.path, row_index_name="at", row_index_offset=1, glob=False)
+    try:
+        # Polars takes a last line break for the end of a line, so an empty line here is one in the file.
+        expected = int(lines.select(fields).head(1).collect().item())
+        odd = (
+            lines.select("at", fields.alias("fields"), is_open.alias("open"))
+            .filter(pl.col("open") | (pl.col("fields") != expected))
+            .head(1)
+            .collect(engine="streaming")
+        )
+    except pl.exceptions.ComputeError:
+        check_utf8(file)
+        raise
+    if odd.is_empty():
+        return
+    at, count, unfinished = odd.row(0)
+    if not unfinished:
+        raise _broken(file, at, count, expected)
+    assert table.quote is not None
+    _check_quoted(file, table.quote, separator)
+
+
+def _check_quoted(file: Found, quote: str, separator: str) -> None:
+    with file.path.open(newline="", encoding="utf-8-sig") as stream:
+        reader = csv.reader(stream, delimiter=separator, quotechar=quote, strict=True)
+        expected, start = 0, 1
+        try:
+            for row in reader:
+                expected = expected or len(row)
+                if len(row) != expected:
+                    raise _broken(file, start, len(row), expected)
+                start = reader.line_num + 1
+        except csv.Error as error:
+            raise SourceError(
+                f"{file.name}: line {start}: {error}; mend the quotes, or set `quote: null` if they are ordinary"
+            ) from None
+
+
+def check_utf8(file: Found) -> None:
+    """Raises SourceError with the line and byte of what is not UTF-8; read only after Polars has refused the file."""
+    line, at = 1, 0
+    with file.path.open("rb") as stream:
+        for block in stream:
+            try:
+                block.decode()
+            except UnicodeDecodeError as error:
+                raise SourceError(
+                    f"{file.name}: line {line}, byte {at + error.start} (0x{block[error.start]:02x}) is not UTF-8; "
+                    "save the file as UTF-8, or say what it is, like `encoding: latin-1`"
+                ) from None
+            line, at = line + 1, at + len(block)
+
+
+def _broken(file: Found, line: int, count: int, expected: int) -> SourceError:
+    return SourceError(
+        f"{file.name}: line {line} has {count} field{'s' * (count != 1)}, the first line has {expected}; "
+        "mend the line, or the recipe's `separator` or `quote`"
+    )

@@ -1,0 +1,100 @@
+"""From the path in a recipe to files on this disk: a file, a folder or a glob, on disk, `s3://` or `hf://`."""
+
+import glob
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from shortlist.sources import hub, s3
+from shortlist.sources.errors import MissingSourceError, SourceError, named, near
+
+_WILD = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A raw file on this disk, and the name that the user knows it by."""
+
+    path: Path
+    name: str
+
+
+def find(path: str, scratch: Path) -> list[Found]:
+    """The files that `path` means, by name in order; remote ones are copied below `scratch` or into the hub's cache.
+
+    A folder means every file below it but those whose name, or whose folder's name, starts with `.` or `_`.
+    Raises MissingSourceError when there is none and SourceError when the store cannot be read.
+    """
+    scheme, _, rest = path.partition("://")
+    if not rest or scheme == "file":
+        return [Found(file, str(file)) for file in _on_disk(rest or path)]
+    if scheme == "s3":
+        bucket, _, key = rest.partition("/")
+        store = s3.Bucket(bucket)
+        keys = choose(key, store.keys(literal_prefix(key)), path)
+        return [Found(store.download(key, scratch / "s3" / bucket / key), f"s3://{bucket}/{key}") for key in keys]
+    if scheme == "hf":
+        repository, inside = hub.split(path)
+        store_files = repository.files()
+        names = choose(inside, store_files, path)
+        return [Found(repository.download(name), f"{repository.url}/{name}") for name in names]
+    raise SourceError(f"{path}: cannot read {scheme}://; use a path on disk, s3:// or hf://")
+
+
+def literal_prefix(pattern: str) -> str:
+    """The part of a pattern before its first wild character."""
+    return _WILD.split(pattern, maxsplit=1)[0]
+
+
+def choose(pattern: str, names: Iterable[str], path: str) -> list[str]:
+    """The names, `/` between their parts, that are the pattern, lie below it, or match it; sorted."""
+    names = sorted(names)
+    if pattern in names:
+        return [pattern]
+    folder = pattern.rstrip("/") + "/" if pattern else ""
+    below = [name for name in names if name.startswith(folder) and not _hidden(name[len(folder) :])]
+    wild = re.compile(_regex(pattern)) if _WILD.search(pattern) else None
+    found = [name for name in names if wild.fullmatch(name)] if wild else below
+    if not found:
+        hint = near(pattern, names) or (f"; there are: {named(names, 5)}" if names else "")
+        raise MissingSourceError(f"{path}: there is no such file{hint}")
+    return found
+
+
+def _on_disk(path: str) -> list[Path]:
+    place = Path(path).expanduser()
+    if place.is_file():
+        return [place]
+    if place.is_dir():
+        inside = sorted(
+            file for file in place.rglob("*") if file.is_file() and not _hidden(str(file.relative_to(place)))
+        )
+        if not inside:
+            raise MissingSourceError(f"{path}: the folder holds no file")
+        return inside
+    if _WILD.search(path):
+        matching = sorted(Path(file) for file in glob.glob(str(place), recursive=True) if Path(file).is_file())  # noqa: PTH207 - takes absolute patterns, Path.glob does not
+        if not matching:
+            raise MissingSourceError(f"{path}: no file matches")
+        return matching
+    beside = sorted(file.name for file in place.parent.glob("*")) if place.parent.is_dir() else []
+    hint = near(place.name, beside) or (f"; in {place.parent} are: {named(beside, 5)}" if beside else "")
+    raise MissingSourceError(f"{path}: there is no such file{hint}")
+
+
+def _hidden(name: str) -> bool:
+    return any(part.startswith((".", "_")) for part in PurePosixPath(name).parts)
+
+
+def _regex(pattern: str) -> str:
+    """A glob as a regular expression: `**/` any folders, `*` and `?` within one name, `[...]` a set."""
+    tokens = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+
+    def translate(match: re.Match[str]) -> str:
+        token = match[0]
+        if token in tokens:
+            return tokens[token]
+        return token.replace("[!", "[^", 1) if token.startswith("[") and len(token) > 1 else re.escape(token)
+
+    return re.sub(r"\*\*/|\*\*|\*|\?|\[[^\]]+\]|.", translate, pattern)

@@ -1,0 +1,32 @@
+"""What a source gives: frames that are read when they are collected, with the names that the user knows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from shortlist.sources.locate import Found
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """A table as it was found, and how our columns are made of its columns."""
+
+    frame: pl.LazyFrame
+    name: str
+    """The file, folder or pattern, for messages."""
+    where: str
+    """YAML path of the table in the recipe, for messages."""
+    columns: Mapping[str, str]
+    """Column of ours -> SQL expression over the frame's columns; other columns keep their names."""
+
+
+@dataclass(frozen=True)
+class RawTables:
+    """Events in the order read, and what is known about items and users."""
+
+    events: list[RawTable]
+    items: RawTable | None = None
+    users: RawTable | None = None
+    files: list[Found] = field(default_factory=list)
+    """Every file that was read, in order; their bytes are the data's fingerprint."""

@@ -1,0 +1,69 @@
+"""Raw files in S3 and what speaks like it; boto3's own settings (AWS_ENDPOINT_URL, profiles, ...) hold."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,  # noqa: A004 - the base of botocore's own, not the built-in
+    HTTPClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
+
+from shortlist.progress import Progress
+from shortlist.sources.errors import MissingSourceError, SourceError
+
+# A job should hear within seconds that the store is not there.
+_CONFIG = Config(connect_timeout=5, read_timeout=60, retries={"max_attempts": 3, "mode": "standard"})
+
+
+class Bucket:
+    """Reads one bucket. Methods raise SourceError."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        with _explained(f"s3://{name}"):
+            self._client = boto3.client("s3", config=_CONFIG)
+
+    def keys(self, prefix: str) -> list[str]:
+        """The keys that start with `prefix`, without folder markers."""
+        with _explained(f"s3://{self.name}/{prefix}"):
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
+            return [thing["Key"] for page in pages for thing in page.get("Contents", []) if thing["Key"][-1] != "/"]
+
+    def download(self, key: str, to: Path) -> Path:
+        """Copy one object to a file, in parts."""
+        to.parent.mkdir(parents=True, exist_ok=True)
+        with _explained(f"s3://{self.name}/{key}"):
+            size = self._client.head_object(Bucket=self.name, Key=key)["ContentLength"]
+            progress = Progress(f"download {Path(key).name}", size)
+            self._client.download_file(self.name, key, str(to), Callback=progress.advance)
+        return to
+
+
+@contextmanager
+def _explained(url: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", "?"))
+        if code in ("403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"):
+            raise SourceError(
+                f"{url}: access denied ({code}); check the AWS credentials and that they may list and read"
+            ) from None
+        if code in ("404", "NoSuchBucket", "NoSuchKey"):
+            raise MissingSourceError(f"{url}: there is no such {'bucket' if 'Bucket' in code else 'object'}") from None
+        raise SourceError(f"{url}: the store answers {code}: {error}") from None
+    except (NoCredentialsError, PartialCredentialsError):
+        raise SourceError(f"{url}: no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from None
+    except (ConnectionError, HTTPClientError) as error:
+        raise SourceError(
+            f"{url}: the store cannot be reached: {error}; check AWS_ENDPOINT_URL and the network"
+        ) from None
+    except BotoCoreError as error:
+        raise SourceError(f"{url}: {error}") from None

@@ -1,0 +1,120 @@
+"""The canonical tables: what every source is turned into, and how a folder of them is written.
+
+    events.parquet   one row an event, in the order read
+    items.parquet    one row an item: item_id and the item columns of the recipe
+    users.parquet    one row a user: user_id and the user columns of the recipe
+
+Columns of events: those of `EVENT_COLUMNS`, then the recipe's context columns and the columns that its contract has
+rules for, each under its own name. A value that cannot be read as its column's type is null, for the contract to judge.
+Categorical columns are Int64, String, or lists of them; numeric ones Float64; an embedding is a list of Float32.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+import polars as pl
+
+from shortlist.recipe import Recipe
+from shortlist.recipe.model import ContextFeatures, ItemFeatures, UserFeatures
+
+Table = Literal["events", "items", "users"]
+Kind = Literal["categorical", "numeric", "embedding", "title", "raw"]
+
+EVENT_COLUMNS = {
+    "user_id": "who, Int64 or String",
+    "item_id": "what, Int64 or String",
+    "time": "Int64 seconds since the epoch (UTC), or the number of the row when the recipe says time_unit: row",
+    "positive": "Boolean, never null: whether the event is a positive",
+    "in_history": "Boolean, never null: whether the user's history holds the event",
+    "weight": "Float32, how much the event counts in training",
+}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A column that the recipe asks for, and where it does so."""
+
+    name: str
+    kind: Kind
+    where: str
+    """YAML path of the asking."""
+
+
+def path(folder: Path, table: Table) -> Path:
+    return folder / f"{table}.parquet"
+
+
+def scan(folder: Path, table: Table) -> pl.LazyFrame:
+    """A canonical table, read when it is collected."""
+    return pl.scan_parquet(path(folder, table))
+
+
+def wanted_columns(recipe: Recipe, table: Table) -> list[Wanted]:
+    """The columns beside the canonical ones that the recipe needs of a table, each once."""
+    blocks = {"events": recipe.features.context, "items": recipe.features.item, "users": recipe.features.user}
+    features = cast(ContextFeatures | ItemFeatures | UserFeatures, blocks[table])
+    at = {"events": "features.context", "items": "features.item", "users": "features.user"}[table]
+    found = []
+    if table == "events":
+        found = [Wanted(name, "raw", f"contract.columns.{name}") for name in recipe.contract.columns]
+    listed = [
+        Wanted(field.name, "categorical", f"{at}.categorical.{i}") for i, field in enumerate(features.categorical)
+    ]
+    listed += [Wanted(name, "numeric", f"{at}.numeric.{i}") for i, name in enumerate(features.numeric)]
+    if table == "items":
+        item = recipe.features.item
+        if item.embedding is not None:
+            listed.append(Wanted(item.embedding.name, "embedding", f"{at}.embedding"))
+        if item.title is not None:
+            listed.append(Wanted(item.title, "title", f"{at}.title"))
+    keys = {"events": list(EVENT_COLUMNS), "items": ["item_id"], "users": ["user_id"]}[table]
+    # A feature's kind wins over the contract's, which takes a column as it is.
+    unique = {column.name: column for column in [*found, *listed]}
+    return [column for name, column in unique.items() if name not in keys]
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[tuple[Path, Path]]:
+    """A folder that appears at `out` complete or not at all, and a scratch folder beside it that goes away.
+
+    Whatever was at `out` is replaced when the block ends without an exception.
+    """
+    out = Path(os.path.abspath(out))  # noqa: PTH100 - resolve() would follow a link that is to be replaced
+    partial, scratch, old = (out.with_name(f".{out.name}.{kind}") for kind in ("partial", "scratch", "old"))
+    for left in (partial, scratch, old):
+        shutil.rmtree(left, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        scratch.mkdir()
+        yield partial, scratch
+        if out.exists():
+            out.rename(old)
+        partial.rename(out)
+    finally:
+        for left in (partial, scratch, old):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def memory_budget(gigabytes: float) -> Iterator[None]:
+    """Make Polars hold at most half of `gigabytes` of intermediate data and spill the rest to its temporary folder.
+
+    The other half is for what streams through and for Python. Polars takes this setting from the environment only.
+    """
+    name = "POLARS_OOC_MEMORY_BUDGET_MB"
+    before = os.environ.get(name)
+    try:
+        os.environ[name] = str(max(int(gigabytes * 1024 / 2), 16))
+        pl.Config.reload_env_vars()
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+        pl.Config.reload_env_vars()
