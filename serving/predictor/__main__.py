@@ -1,0 +1,75 @@
+"""python -m serving.predictor: the ranker of a release behind TorchServe, until SIGTERM or Ctrl-C."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from serving.lifeline import end_with_stdin
+from serving.ports import check_port
+from serving.predictor.torchserve import Options, PredictorError, TorchServe
+from serving.release import find_release
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0 after a signal, 1 when TorchServe failed, 2 for what the user must mend."""
+    parser = argparse.ArgumentParser("python -m serving.predictor", description=__doc__)
+    parser.add_argument("--release", required=True, help="a release's folder, or a root of releases; also s3://")
+    parser.add_argument("--cache_dir", type=Path, default=Path(".work/cache"), help="where s3:// is downloaded to")
+    parser.add_argument("--host", default=Options.host, help="address to listen on; 0.0.0.0 in a container")
+    parser.add_argument("--port", type=int, default=Options.port)
+    parser.add_argument("--model_name", default=Options.model_name, help="in the path /v1/models/NAME:predict")
+    parser.add_argument("--workers", type=int, default=Options.workers, help="processes that score")
+    parser.add_argument("--ready_file", type=Path, help="is made when the release is loaded, and removed at the end")
+    parser.add_argument("--end_with_stdin", action="store_true", help="end when the standard input is closed")
+    given = parser.parse_args(arguments)
+    if given.end_with_stdin:
+        end_with_stdin()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
+    try:
+        check_port(given.port, "--port", given.host)
+        folder = find_release(given.release, given.cache_dir)
+        if not (folder / "ranking").is_dir():
+            raise ValueError(
+                f"{folder}: this release has no ranking/, so there is nothing to predict with; run the transformer "
+                "alone, or set ranking.enabled in the recipe and run it again"
+            )
+        options = Options(given.host, given.port, given.model_name, given.workers)
+        with TorchServe(folder, options) as server:
+            sys.stdout.write(
+                f"predictor ready: http://{given.host}:{given.port}/v1/models/{given.model_name}:predict\n"
+            )
+            sys.stdout.flush()
+            if given.ready_file:
+                given.ready_file.touch()
+            server.wait()
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"predictor: {error}\n")
+        return 2
+    except PredictorError as error:
+        sys.stderr.write(f"predictor: {error}\n")
+        return 1
+    except _Leave:
+        return 0
+    finally:
+        if given.ready_file:
+            given.ready_file.unlink(missing_ok=True)
+    return 0
+
+
+class _Leave(BaseException):
+    """A signal asked us to end."""
+
+
+def _leave(number: int, _: FrameType | None) -> None:
+    # A second signal must not break off the clearing up.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise _Leave(number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+"""Questions to the arrays that the towers read, by the feature code of the training.
+
+Shapes: E questions, L history length.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serving.question import Question
+from shortlist.features import FeatureStore, Queries
+from shortlist.vocabulary import UNKNOWN
+
+_NOTHING = np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """E questions as rows of the release."""
+
+    user_E: NDArray[np.int64]
+    """0 for an unknown user."""
+    histories: list[NDArray[np.int64]]
+    """Item rows that each query reads: what came with the question, else what the release knows; at most L."""
+    given: list[NDArray[np.int64]]
+    """All item rows that came with each question as history."""
+    num_unknown: list[int]
+    """Items of each given history that the release does not know; they are left out."""
+    queries: Queries
+
+
+def encode(store: FeatureStore, questions: Sequence[Question]) -> Asked:
+    """The rows and the queries of E questions."""
+    user_E = np.array([_user(store, question) for question in questions], np.int64)
+    starts, ends = store.history_bounds(user_E)
+    length = store.schema.history_length
+    histories, given, num_unknown = [], [], []
+    for question, start, end in zip(questions, starts.tolist(), ends.tolist(), strict=True):
+        rows = _NOTHING
+        if question.history is None:
+            histories.append(np.asarray(store.history_items[max(start, end - length) : end], np.int64))
+        else:
+            rows = store.items.rows(question.history) if question.history else _NOTHING
+            rows = rows[rows != UNKNOWN]
+            histories.append(rows[-length:])
+        given.append(rows)
+        num_unknown.append(len(question.history or ()) - len(rows))
+    end_E = np.cumsum([len(rows) for rows in histories])
+    start_E = np.concatenate([[0], end_E[:-1]])
+    now = int(time.time())
+    time_E = np.array([now if question.time is None else question.time for question in questions], np.int64)
+    schema = store.schema.context
+    names = [one.name for one in schema.categorical] + [one.name for one in schema.numeric]
+    context = store.context({name: [q.context.get(name) for q in questions] for name in names}, time_E)
+    queries = store.queries(user_E, np.concatenate(histories), start_E, end_E, context)
+    return Asked(user_E, histories, given, num_unknown, queries)
+
+
+def stored_history(store: FeatureStore, user: int) -> NDArray[np.int64]:
+    """All item rows that the release knows of a user, in time order."""
+    start, end = int(store.history_offsets[user]), int(store.history_offsets[user + 1])
+    return np.asarray(store.history_items[start:end], np.int64)
+
+
+def _user(store: FeatureStore, question: Question) -> int:
+    return UNKNOWN if question.user_id is None else int(store.users.rows([question.user_id])[0])

@@ -1,0 +1,49 @@
+"""The release that a service answers from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from shortlist.features import FeatureStore
+from shortlist.manifest import MANIFEST
+from shortlist.recipe import Recipe, load_recipe
+from shortlist.release import open_release, read_manifest, verify
+from shortlist.storage import open_storage
+from shortlist.storage.folder import Folder
+
+
+@dataclass(frozen=True)
+class Release:
+    """An opened release: its arrays are memory-mapped."""
+
+    folder: Path
+    name: str
+    """The content hash."""
+    recipe: Recipe
+    store: FeatureStore
+
+    @classmethod
+    def open(cls, folder: Path) -> "Release":
+        """Open what `find_release` found. Raises ValueError for files of another schema."""
+        manifest = read_manifest(folder)
+        return cls(folder, manifest.name, load_recipe(folder / "recipe.yaml"), FeatureStore.open(folder / "features"))
+
+    @property
+    def ranks(self) -> bool:
+        """Whether it has a ranker."""
+        return (self.folder / "ranking").is_dir()
+
+
+def find_release(where: str, cache_dir: Path) -> Path:
+    """The verified folder of the release that `where` names.
+
+    `where` is a release's own folder, `<root>/releases/<name>`, or a root, which means its live release; both also
+    `s3://`, which is downloaded to `cache_dir` once. Raises ValueError and StorageError (an OSError).
+    """
+    storage = open_storage(where)
+    if isinstance(storage, Folder) and (storage.root / MANIFEST).exists():
+        verify(storage.root)
+        return storage.root
+    root, found, name = where.rstrip("/").rpartition("/releases/")
+    if found and "/" not in name:
+        return open_release(root, name, cache_dir)
+    return open_release(where, None, cache_dir)

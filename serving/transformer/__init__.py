@@ -1,0 +1,1 @@
+"""The KServe transformer: features, retrieval, the predictor's ranking, the answer. It carries no torch."""

@@ -1,0 +1,51 @@
+"""python -m serving.transformer: answers from a release over KServe's protocols, until SIGTERM or Ctrl-C."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from kserve import ModelServer, model_server
+
+from serving.lifeline import end_with_stdin
+from serving.ports import check_port
+from serving.release import find_release
+from serving.transformer.model import Transformer
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0 after a signal, 2 for what the user must mend."""
+    parser = argparse.ArgumentParser(
+        "python -m serving.transformer", description=__doc__, parents=[model_server.parser], conflict_handler="resolve"
+    )
+    parser.add_argument("--release", required=True, help="a release's folder, or a root of releases; also s3://")
+    parser.add_argument("--cache_dir", type=Path, default=Path(".work/cache"), help="where s3:// is downloaded to")
+    parser.add_argument("--end_with_stdin", action="store_true", help="end when the standard input is closed")
+    parser.set_defaults(model_name="shortlist", log_config_file=str(Path(__file__).with_name("logging.yaml")))
+    given = parser.parse_args(arguments)
+    if given.end_with_stdin:
+        end_with_stdin()
+    # KServe reads these from its own parse of the command line.
+    model_server.args.log_config_file = given.log_config_file
+    try:
+        check_port(given.http_port, "--http_port", "0.0.0.0")
+        if given.enable_grpc:
+            check_port(given.grpc_port, "--grpc_port", "0.0.0.0")
+        folder = find_release(given.release, given.cache_dir)
+        model = Transformer(given.model_name, folder, given.predictor_host, tls=given.predictor_use_ssl)
+        model.load()
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"transformer: {error}\n")
+        return 2
+    ModelServer(
+        http_port=given.http_port,
+        grpc_port=given.grpc_port,
+        enable_grpc=given.enable_grpc,
+        workers=given.workers,
+        enable_latency_logging=False,
+    ).start([model])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,163 @@
+"""From questions to candidates, and from candidates and scores to answers; no network here.
+
+Shapes: E questions that the towers answer, K candidates each.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serving.queries import Asked, encode, stored_history
+from serving.question import Question
+from serving.release import Release
+from shortlist.features import Queries
+from shortlist.ranking_request import RankingRequest
+from shortlist.retrieve import Retriever
+from shortlist.vocabulary import UNKNOWN
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What was found for the questions of one request."""
+
+    questions: Sequence[Question]
+    asked: Asked
+    sources: list[str]
+    """For each question: `history`, `profile` (of a known user without one) or `popularity`."""
+    rows: list[NDArray[np.int64]]
+    """Item rows of each question, best first."""
+    scores: list[NDArray[np.float32]]
+    """Of each row, as found: inner products, or shares of the events for popularity."""
+    request: RankingRequest | None
+    """What the ranker is to be asked; None when there is nothing to rank."""
+    ranked: list[int]
+    """The questions that the ranker is asked about, in its order."""
+    timings_ms: dict[str, float]
+
+
+class Recommender:
+    """Answers from one release."""
+
+    def __init__(self, release: Release) -> None:
+        self.release = release
+        store, serving = release.store, release.recipe.serving
+        folder = release.folder
+        self._retriever = Retriever.open(folder / "retrieval", folder / "index", store, threads=serving.threads)
+        popularity = np.asarray(store.popularity)[1:]
+        # Item rows by falling popularity, the same order on every machine.
+        self._popular = np.argsort(-popularity, kind="stable") + 1
+        self._share = np.append(0, popularity / max(popularity.sum(), 1)).astype(np.float32)
+        schema = store.schema
+        self._has_profiles = bool(schema.user.categorical or schema.user.numeric)
+        self._has_profiles |= release.recipe.features.user.id_dim > 0
+
+    @classmethod
+    def open(cls, folder: Path) -> "Recommender":
+        """Open a release's folder and ask it once. Raises ValueError when it is broken."""
+        recommender = cls(Release.open(folder))
+        warm = Question(k=1, history=recommender.release.store.items.values(np.array([1])))
+        recommender.answers(recommender.find([warm]), None, None)
+        return recommender
+
+    def find(self, questions: Sequence[Question]) -> Candidates:
+        """Features and retrieval."""
+        start = perf_counter()
+        release = self.release
+        asked = encode(release.store, questions)
+        sources = [self._source(asked, i) for i in range(len(questions))]
+        dropped = [self._dropped(question, asked, i) for i, question in enumerate(questions)]
+        encoded = perf_counter()
+        popular = [self._most_popular(q.k, away) for q, away in zip(questions, dropped, strict=True)]
+        rows = [found for found, _ in popular]
+        scores = [share for _, share in popular]
+        towered = [i for i, source in enumerate(sources) if source != "popularity"]
+        request = None
+        if towered:
+            queries = asked.queries if len(towered) == len(questions) else _take(asked.queries, towered)
+            depth = max(questions[i].k for i in towered)
+            if release.ranks:
+                depth = max(depth, release.recipe.ranking.candidates)
+            vector_ED = self._retriever.embed(queries)
+            rows_EK, scores_EK = self._retriever.search(vector_ED, depth, [dropped[i] for i in towered])
+            for i, found, inner in zip(towered, rows_EK, scores_EK, strict=True):
+                rows[i], scores[i] = found[found > 0], inner[found > 0]
+            if release.ranks and rows_EK.any():
+                request = RankingRequest.of(queries, vector_ED, rows_EK, scores_EK)
+        timings = {"features": encoded - start, "retrieve": perf_counter() - encoded}
+        return Candidates(
+            questions, asked, sources, rows, scores, request, towered, {k: 1e3 * v for k, v in timings.items()}
+        )
+
+    def answers(
+        self, found: Candidates, ranks_EK: NDArray[np.float32] | None, degraded: str | None
+    ) -> list[dict[str, Any]]:
+        """The predictions; without the ranker's scores in the order of retrieval."""
+        final = list(found.scores)
+        order: list[NDArray[np.int64] | slice] = [slice(question.k) for question in found.questions]
+        if ranks_EK is not None:
+            for e, i in enumerate(found.ranked):
+                final[i] = ranks_EK[e, : len(found.rows[i])]
+                order[i] = np.argsort(-final[i], kind="stable")[: found.questions[i].k]
+        store = self.release.store
+        answers = []
+        for i in range(len(found.questions)):
+            rows = found.rows[i][order[i]]
+            items = zip(
+                store.items.values(rows),
+                store.titles(rows),
+                final[i][order[i]].astype(np.float64).round(6).tolist(),
+                found.scores[i][order[i]].astype(np.float64).round(6).tolist(),
+                strict=True,
+            )
+            answers.append(
+                {
+                    "items": [
+                        {"item_id": item, "title": title, "score": score, "retrieval_score": retrieved}
+                        for item, title, score, retrieved in items
+                    ],
+                    "release": self.release.name,
+                    "user": "known" if found.asked.user_E[i] else "unknown",
+                    "source": found.sources[i],
+                    "unknown_items": found.asked.num_unknown[i],
+                    "degraded": degraded if degraded and i in found.ranked else False,
+                    "timings_ms": found.timings_ms,
+                }
+            )
+        return answers
+
+    def _source(self, asked: Asked, i: int) -> str:
+        if len(asked.histories[i]):
+            return "history"
+        return "profile" if asked.user_E[i] and self._has_profiles else "popularity"
+
+    def _dropped(self, question: Question, asked: Asked, i: int) -> NDArray[np.int64]:
+        """Item rows that must not come back."""
+        away = [self.release.store.items.rows(question.exclude)] if question.exclude else []
+        if self.release.recipe.evaluation.mask_seen:
+            away.append(asked.given[i])
+            if asked.user_E[i]:
+                away.append(stored_history(self.release.store, int(asked.user_E[i])))
+        return np.concatenate(away) if away else np.zeros(0, np.int64)
+
+    def _most_popular(self, k: int, dropped: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        away = np.unique(dropped[dropped != UNKNOWN])
+        first = self._popular[: k + len(away)]
+        rows = first[~np.isin(first, away)][:k]
+        return rows, self._share[rows]
+
+
+def _take(queries: Queries, at: list[int]) -> Queries:
+    """Some of the questions; in serving each has its own window."""
+    return Queries(
+        queries.history_BL[at],
+        np.arange(len(at)),
+        queries.prefix_E[at],
+        queries.user_E[at],
+        {name: rows[at] for name, rows in queries.categorical.items()},
+        queries.numeric_EF[at],
+    )
