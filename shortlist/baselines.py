@@ -1,0 +1,136 @@
+"""What needs no training to speak of: popularity and item-kNN, asked the same questions as the models.
+
+Shapes: Q questions, N item rows (0 among them), K ranked items.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from shortlist.progress import Progress
+
+_BLOCK_ENTRIES = 20_000_000  # similarities held at a time: about 240 MB
+
+
+class Popularity:
+    """Everyone gets the items with the most positives in the train window (ties: the lower row first)."""
+
+    def __init__(self, counts_N: NDArray[np.int64]) -> None:
+        self._best = np.argsort(-counts_N[1:], kind="stable") + 1
+        self._place_N = np.full(len(counts_N), len(counts_N))
+        self._place_N[self._best] = np.arange(len(self._best))
+
+    def rank(self, k: int, exclude: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+        """The k most popular item rows of each question without those it excludes, [Q, k]; 0 fills up."""
+        num_seen = [len(rows) for rows in exclude]
+        width = min(k + max(num_seen, default=0), len(self._best))
+        place = self._place_N[np.concatenate([*exclude, np.zeros(0, np.int64)])]
+        question = np.repeat(np.arange(len(exclude)), num_seen)
+        free_QW = np.ones((len(exclude), width), bool)
+        free_QW[question[place < width], place[place < width]] = False
+        order_QW = np.cumsum(free_QW, axis=1)
+        at, column = np.nonzero(free_QW & (order_QW <= k))
+        rows_QK = np.zeros((len(exclude), k), np.int64)
+        rows_QK[at, order_QW[at, column] - 1] = self._best[column]
+        return rows_QK
+
+
+class ItemKNN:
+    """Item-based nearest neighbours (Sarwar et al. 2001; Deshpande and Karypis 2004).
+
+    The similarity of two items is the cosine of their columns in the binary matrix of users and train positives,
+    s(i, j) = |U_i and U_j| / sqrt(|U_i| |U_j|). An item's score is the sum of its similarities to the items of the
+    history that count it among their `neighbours` nearest. Where fewer items than asked for have a score, the most
+    popular ones fill up.
+    """
+
+    def __init__(
+        self,
+        users: NDArray[Any],
+        items: NDArray[Any],
+        counts_N: NDArray[np.int64],
+        *,
+        neighbours: int = 100,
+        max_events: int = 1_000,
+    ) -> None:
+        """`users` and `items` are the rows of the train positives, in time order for each user.
+
+        Only a user's last `max_events` count: the work grows with their square.
+        """
+        order = np.argsort(users, kind="stable")
+        ends = np.searchsorted(users[order], users[order], side="right")
+        last = order[ends - np.arange(len(users)) <= max_events]
+        users, items = users[last], items[last]
+        shape = (int(users.max(initial=0)) + 1, len(counts_N))
+        matrix = sp.csr_matrix((np.ones(len(users), np.float32), (users, items)), shape)
+        matrix.data[:] = 1.0
+        support = np.asarray(matrix.sum(axis=0)).ravel()
+        self._matrix = matrix @ sp.diags_array(1 / np.sqrt(np.maximum(support, 1)).astype(np.float32))
+        self._popularity = Popularity(counts_N)
+        self._neighbours = neighbours
+
+    def rank(
+        self, k: int, histories: Sequence[NDArray[np.int64]], exclude: Sequence[NDArray[np.int64]]
+    ) -> NDArray[np.int64]:
+        """The k best item rows of each question without those it excludes, [Q, k]; 0 fills up."""
+        read, flat = np.unique(np.concatenate([*histories, np.zeros(0, np.int64)]), return_inverse=True)
+        similar = self._similar(read)
+        question = np.repeat(np.arange(len(histories)), [len(one) for one in histories])
+        asked = sp.csr_matrix((np.ones(len(flat), np.float32), (question, flat)), (len(histories), len(read)))
+        asked.data[:] = 1.0
+        rows_QK = self._popularity.rank(k, exclude)
+        progress = Progress("item-kNN: questions", len(histories))
+        for start in range(0, len(histories), 512):
+            scores = sp.csr_matrix(asked[start : start + 512] @ similar)
+            for q in range(scores.shape[0]):
+                part = slice(scores.indptr[q], scores.indptr[q + 1])
+                rows, values = scores.indices[part], scores.data[part]
+                free = ~np.isin(rows, exclude[start + q]) & (rows > 0)
+                best = _best(rows[free], values[free], k)
+                rest = rows_QK[start + q]
+                rest = rest[~np.isin(rest, best)]
+                rows_QK[start + q] = np.concatenate([best, rest])[:k]
+            progress.advance(scores.shape[0])
+        return rows_QK
+
+    def _similar(self, read: NDArray[np.int64]) -> Any:
+        """The similarities of these items to their nearest neighbours, sparse [len(read), N]."""
+        by_item = sp.csr_matrix(self._matrix.T)[read]
+        activity = np.diff(self._matrix.indptr)
+        entries = np.cumsum(by_item.astype(bool) @ activity)  # an upper bound of the products of each row
+        progress = Progress("item-kNN: neighbours", len(read))
+        blocks, start = [], 0
+        while start < len(read):
+            before = entries[start - 1] if start else 0
+            end = max(start + 1, int(np.searchsorted(entries, before + _BLOCK_ENTRIES, side="right")))
+            block = sp.csr_matrix(by_item[start:end] @ self._matrix)
+            blocks.append(self._nearest(block, read[start:end]))
+            progress.advance(end - start)
+            start = end
+        return (
+            sp.vstack(blocks, format="csr") if blocks else sp.csr_matrix((0, self._matrix.shape[1]), dtype=np.float32)
+        )
+
+    def _nearest(self, block: Any, read: NDArray[np.int64]) -> Any:
+        """Each row's `neighbours` largest entries, without the item itself."""
+        indices, data, lengths = [], [], []
+        for i, row in enumerate(read):
+            part = slice(block.indptr[i], block.indptr[i + 1])
+            others = block.indices[part] != row
+            rows, values = block.indices[part][others], block.data[part][others]
+            kept = _best(np.arange(len(rows)), values, self._neighbours)
+            indices.append(rows[kept])
+            data.append(values[kept])
+            lengths.append(len(kept))
+        pointers = np.append(0, np.cumsum(lengths))
+        return sp.csr_matrix((np.concatenate(data), np.concatenate(indices), pointers), block.shape)
+
+
+def _best(rows: NDArray[Any], values: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """The rows of the k largest values, largest first; of equal values the lower row."""
+    kept = np.flatnonzero(values >= np.partition(values, -k)[-k]) if len(values) > k else np.arange(len(values))
+    order = np.lexsort((rows[kept], -values[kept]))[:k]
+    return rows[kept[order]].astype(np.int64)
