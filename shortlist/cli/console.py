@@ -75,8 +75,8 @@ class RunConsole:
 
     def _finish(self, status: str) -> None:
         if self._bar is not None:
-            done = {"completed": 1, "total": 1} if status == "SUCCESS" else {}
-            self._bars.update(self._bar, note="" if status == "SUCCESS" else status.lower(), **done)
+            if status == "SUCCESS":
+                self._bars.update(self._bar, completed=1, total=1, note="")
             self._bars.stop_task(self._bar)
         if status != "SUCCESS":
             self._plain(f"{self.step} {status.lower()}")
