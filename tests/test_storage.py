@@ -1,8 +1,6 @@
 """One contract that a folder and a bucket keep alike, and what they say when they cannot."""
 
 import os
-import shutil
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -12,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from s3_server import REAL, moto_endpoint, real_endpoint
+from tiny_disk import tiny_disk
 
 from shortlist.storage import ChangedError, MissingError, Storage, StorageError, open_storage
 from shortlist.storage.base import check_key
@@ -214,16 +213,8 @@ class TestFolderTrouble:
         with storage._locked(), pytest.raises(StorageError, match=r"\.lock: held by another process"):
             storage.replace("a", b"", None)
 
-    @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mount"), reason="mounting a tmpfs needs root")
     def test_a_full_disk_leaves_nothing_half_written(self, tmp_path):
-        disk = tmp_path / "disk"
-        disk.mkdir()
-        mounted = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], check=False, capture_output=True, text=True
-        )
-        if mounted.returncode:
-            pytest.skip(f"a tmpfs cannot be mounted here: {mounted.stderr.strip()}")
-        try:
+        with tiny_disk(tmp_path / "disk") as disk:
             storage = open_storage(str(disk / "root"))
             storage.write("a", b"old")
             (tmp_path / "big").write_bytes(bytes(2 << 20))
@@ -233,8 +224,6 @@ class TestFolderTrouble:
                 assert storage.read("a").data == b"old"
                 assert [entry.key for entry in storage.list()] == ["a"]
                 assert not list((disk / "root" / ".partial").iterdir())
-        finally:
-            subprocess.run(["umount", str(disk)], check=True)
 
 
 class TestBucketTrouble:

@@ -7,7 +7,17 @@ from shortlist.storage.base import ChangedError, Entry, MissingError, Storage, S
 from shortlist.storage.bucket import Bucket
 from shortlist.storage.folder import Folder
 
-__all__ = ["ChangedError", "Entry", "MissingError", "Storage", "StorageError", "Stored", "open_storage"]
+__all__ = [
+    "Bucket",
+    "ChangedError",
+    "Entry",
+    "Folder",
+    "MissingError",
+    "Storage",
+    "StorageError",
+    "Stored",
+    "open_storage",
+]
 
 
 def open_storage(url: str) -> Storage:

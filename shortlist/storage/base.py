@@ -82,6 +82,10 @@ class Storage(ABC):
     def get_file(self, key: str, path: Path) -> None:
         """Copy a file out; its folder is there already. Raises MissingError."""
 
+    @abstractmethod
+    def sweep(self, before: float) -> None:
+        """Remove what writers that died before that time (seconds since the epoch) left out of sight."""
+
     def path(self, key: str) -> Path | None:
         """Where the key lies on this machine's disk, or None when it lies elsewhere."""
         check_key(key)

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
+import botocore.loaders
+import botocore.session
 from boto3.exceptions import Boto3Error
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
@@ -49,7 +52,9 @@ class Bucket(Storage):
     def __init__(self, bucket: str, prefix: str) -> None:
         self.url = f"s3://{bucket}/{prefix}".rstrip("/")
         self._bucket, self._prefix = bucket, f"{prefix}/" if prefix else ""
-        self._client = boto3.session.Session().client("s3", config=_CONFIG)
+        core = botocore.session.get_session()
+        core.register_component("data_loader", _descriptions())
+        self._client = boto3.session.Session(botocore_session=core).client("s3", config=_CONFIG)
 
     def read(self, key: str) -> Stored:
         with self._explained(key):
@@ -99,6 +104,17 @@ class Bucket(Storage):
     def get_file(self, key: str, path: Path) -> None:
         with self._explained(key):
             self._client.download_file(self._bucket, self._name(key), str(path), Config=_TRANSFER)
+
+    def sweep(self, before: float) -> None:
+        with self._explained(""):
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=self._bucket, Prefix=self._prefix
+            )
+            for found in (upload for page in pages for upload in page.get("Uploads", [])):
+                if found["Initiated"].timestamp() < before:
+                    self._client.abort_multipart_upload(
+                        Bucket=self._bucket, Key=found["Key"], UploadId=found["UploadId"]
+                    )
 
     def _name(self, key: str) -> str:
         return self._prefix + check_key(key)
@@ -156,3 +172,9 @@ class Bucket(Storage):
         if given & _FULL:
             return StorageError(f"{place}: no space left in the storage; free some and run again")
         return StorageError(f"{place}: {code}: {details.get('Message', error)}")
+
+
+@cache
+def _descriptions() -> botocore.loaders.Loader:
+    """What boto3 knows of S3, read once a process; a new session would parse it again, for 0.2 s."""
+    return botocore.loaders.create_loader()

@@ -105,6 +105,12 @@ class Folder(Storage):
         except OSError as error:
             raise from_os_error(error, error.filename or source) from error
 
+    def sweep(self, before: float) -> None:
+        for path in (self.root / ".partial").glob("*"):
+            with contextlib.suppress(FileNotFoundError):  # its writer just finished
+                if path.stat().st_mtime < before:
+                    path.unlink()
+
     @contextlib.contextmanager
     def _placing(self, key: str) -> Iterator[Path]:
         """A path to write to, which becomes the key's file when the block ends well and nothing when it does not."""

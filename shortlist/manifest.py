@@ -1,0 +1,131 @@
+"""What a release says of itself, and the name that follows from it."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from shortlist.storage.base import check_key
+
+RELEASE_SCHEMA = 1
+MANIFEST = "manifest.json"
+_NAME_LENGTH = 16
+_READ_AT_ONCE = 1 << 20
+
+
+class ReleaseError(ValueError):
+    """A release that cannot be used; the message says which, why, and what to do."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileEntry(_Frozen):
+    sha256: str
+    size: int
+
+
+class Interval(_Frozen):
+    """A mean over the test questions and its bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+class Lineage(_Frozen):
+    """What the release was made from."""
+
+    recipe_sha256: str
+    """Of the recipe's text as the user wrote it."""
+    code: str
+    """Version of shortlist and a fingerprint of its source files."""
+    data: str
+    """Fingerprint of the prepared data."""
+
+
+class Manifest(_Frozen):
+    """Every file of a release with its hash, and where it comes from.
+
+    No time, host or address is in it: the same input makes the same manifest, and so the same name.
+    """
+
+    schema_version: int = RELEASE_SCHEMA
+    recipe: str
+    """The recipe's name."""
+    files: dict[str, FileEntry]
+    metrics: dict[str, Interval]
+    """Of the whole path on the test questions."""
+    lineage: Lineage
+
+    @field_validator("files")
+    @classmethod
+    def _stay_inside(cls, files: dict[str, FileEntry]) -> dict[str, FileEntry]:
+        for name in files:
+            check_key(name)
+        return files
+
+    @property
+    def name(self) -> str:
+        """The release's name: the first 16 hexadecimal digits of the SHA-256 of the canonical JSON."""
+        return hashlib.sha256(self.canonical()).hexdigest()[:_NAME_LENGTH]
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(entry.size for entry in self.files.values())
+
+    def canonical(self) -> bytes:
+        """JSON with sorted keys, no spaces and ASCII only; also the content of manifest.json."""
+        data = self.model_dump(mode="json")
+        return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def parse_manifest(data: bytes, place: str) -> Manifest:
+    """Raises ReleaseError for broken JSON and for another schema, which is named; `place` is where it was read."""
+    try:
+        found = json.loads(data)
+        version = found["schema_version"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ReleaseError(f"{place}: this is no manifest of a release ({error}); publish it again") from None
+    if version != RELEASE_SCHEMA:
+        raise ReleaseError(
+            f"{place}: a release of schema {version}, this version of shortlist reads schema {RELEASE_SCHEMA}; "
+            "run the recipe again, or use the version of shortlist that wrote it"
+        )
+    try:
+        return Manifest.model_validate(found)
+    except ValidationError as error:
+        raise ReleaseError(f"{place}: this is no manifest of a release: {error}; publish it again") from None
+
+
+def hash_files(folder: Path, names: Iterable[str]) -> dict[str, FileEntry]:
+    """SHA-256 and size of files of a folder, a few at a time. Raises OSError."""
+
+    def entry(name: str) -> FileEntry:
+        digest, size = hashlib.sha256(), 0
+        with (folder / name).open("rb") as file:
+            while block := file.read(_READ_AT_ONCE):
+                digest.update(block)
+                size += len(block)
+        return FileEntry(sha256=digest.hexdigest(), size=size)
+
+    listed = list(names)
+    with ThreadPoolExecutor(4) as pool:
+        return dict(zip(listed, pool.map(entry, listed), strict=True))
+
+
+def file_names(folder: Path) -> list[str]:
+    """Relative paths of all files below a folder, sorted, hidden ones left out."""
+    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return sorted(path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts))
+
+
+def fingerprint(folder: Path) -> str:
+    """One hash of the names and contents of all files below a folder."""
+    entries: dict[str, Any] = {name: entry.sha256 for name, entry in hash_files(folder, file_names(folder)).items()}
+    return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,75 @@
+"""Small step folders, as the steps before publish leave them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from shortlist.manifest import Manifest
+from shortlist.recipe import Recipe, parse_recipe
+from shortlist.release import assemble, lineage_of
+
+RECIPE = """\
+# a comment that a user wrote
+name: shop
+source: {kind: synthetic}
+split: {kind: temporal, test: 7d, valid: 7d}
+"""
+
+
+def recipe_to(url: str, text: str = RECIPE) -> Recipe:
+    return parse_recipe(f"{text}\npublish: {{to: {url}}}\n")
+
+
+def interval(mean: float, half: float = 0.01) -> dict[str, float]:
+    return {"mean": mean, "low": mean - half, "high": mean + half}
+
+
+def evaluation(over_popularity: float = 0.1, live: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {
+        "questions": 100,
+        "k": [10],
+        "systems": {"path": {"ndcg_at_10": interval(0.2), "recall_at_10": interval(0.3)}},
+        "differences": {"path_minus_popularity": {"ndcg_at_10": interval(over_popularity)}},
+        "live": live,
+    }
+
+
+def compared(release: str, difference: float, half: float = 0.01) -> dict[str, Any]:
+    return {
+        "release": release,
+        "metrics": {"ndcg_at_10": interval(0.2)},
+        "difference": {"ndcg_at_10": interval(difference, half)},
+        "skipped": None,
+    }
+
+
+def write_steps(folder: Path, content: str = "one", judged: dict[str, Any] | None = None) -> dict[str, Path]:
+    """prepared, retrieval, index, ranking and evaluation; another `content` makes another release."""
+    files = {
+        "prepared/features/schema.json": "{}",
+        "prepared/features/items/popularity.npy": f"{content} " * 100,
+        "prepared/samples/user.npy": content,
+        "retrieval/query_tower.onnx": f"{content} tower",
+        "index/index.faiss": f"{content} index" * 1000,
+        "ranking/ranker.safetensors": f"{content} ranker",
+        "evaluation/evaluation.json": json.dumps(judged or evaluation()),
+    }
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return {name: folder / name for name in ("prepared", "retrieval", "index", "ranking", "evaluation")}
+
+
+def make_release(folder: Path, content: str = "one") -> tuple[Path, Manifest]:
+    """An assembled release's folder and its manifest."""
+    steps = write_steps(folder / "steps" / content[:8], content)
+    parts = {name: steps[name] for name in ("retrieval", "index", "ranking")}
+    into = folder / "assembled" / content[:8]
+    manifest = assemble(
+        {"features": steps["prepared"] / "features", **parts},
+        recipe_to(".work"),
+        steps["evaluation"] / "evaluation.json",
+        lineage_of(RECIPE, steps["prepared"]),
+        into,
+    )
+    return into, manifest
