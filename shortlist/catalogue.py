@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist.cleaned import Entities
 from shortlist.columns import save
 from shortlist.encode import encode_column, key_type, numbers_of, rows_of, values_of, vocabulary_of
 from shortlist.features import CategoricalField, NumericField, TableSchema, encode_numeric
@@ -16,17 +17,22 @@ from shortlist.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
-class Entities:
-    """The items, or the users: their table, their rows and which of them training has seen."""
+class Catalogue:
+    """The items, or the users, and which of them training has seen."""
 
-    kind: str
-    """`item` or `user`."""
-    table: pl.LazyFrame
-    vocabulary: Vocabulary
+    entities: Entities
     trained: NDArray[np.bool_]
     """[num_rows]; statistics and word counts are taken over these alone."""
     folder: Path
     """The features folder."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self.entities.vocabulary
+
+    @property
+    def kind(self) -> str:
+        return self.entities.kind
 
     def write(self, categorical: Sequence[Categorical], numeric: Sequence[str]) -> TableSchema:
         """Write vocabularies and feature rows; what no row of the table describes is unknown and missing."""
@@ -90,7 +96,7 @@ class Entities:
         return CategoricalField(name=spec.name, num_rows=kept.num_rows, dim=spec.dim, max_values=spec.max_values)
 
     def _column(self, name: str) -> pl.Series:
-        return self.table.select(name).collect()[name]
+        return self.entities.table.select(name).collect()[name]
 
     def _table_rows(self) -> NDArray[np.int32]:
         return rows_of(self._column(f"{self.kind}_id"), self.vocabulary)

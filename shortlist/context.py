@@ -8,6 +8,7 @@ blocks of fixed size, so that sums do not depend on the ranges.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -21,7 +22,6 @@ from shortlist.questions import Asked
 from shortlist.recipe import Recipe
 from shortlist.recipe.model import ContextFeatures
 from shortlist.split import TRAIN
-from shortlist.timeline import Timeline
 from shortlist.vocabulary import Vocabulary
 
 _BLOCK = 1 << 20
@@ -38,18 +38,6 @@ class ContextColumns:
     words: dict[str, Vocabulary]
     """All words of each categorical column, then those that training saw."""
     numeric: list[NumericField] = field(default_factory=list)
-
-    @staticmethod
-    def names(recipe: Recipe) -> list[str]:
-        """The columns of the events that are context."""
-        spec = recipe.features.context
-        return list(dict.fromkeys([*(one.name for one in spec.categorical), *spec.numeric]))
-
-    @staticmethod
-    def bytes_per_event(recipe: Recipe) -> int:
-        """Memory of one event's context while its range is written."""
-        spec = recipe.features.context
-        return 48 * sum(one.max_values for one in spec.categorical) + 24 * len(spec.numeric) + 16 * len(spec.clock)
 
     @classmethod
     def plan(cls, recipe: Recipe, events: pl.LazyFrame, folder: Path) -> "ContextColumns":
@@ -70,15 +58,18 @@ class ContextColumns:
             columns.add(f"context/clock.{unit}", np.int32, (count, 1))
         columns.add(_RAW, np.float64, (count, len(self.spec.numeric)))
 
-    def write(self, columns: ColumnWriter, table: pl.DataFrame, line: Timeline) -> None:
-        """Append one range of events."""
-        for one in self.spec.categorical:
-            rows = encode_column(table[one.name], self.words[one.name], one.max_values)
-            columns.write(f"context/context.{one.name}", rows[line.order])
-        for unit in self.spec.clock:
-            columns.write(f"context/clock.{unit}", encode_clock(line.time, unit))
-        numbers = [numbers_of(table[name], f"events.{name}")[line.order] for name in self.spec.numeric]
-        columns.write(_RAW, np.stack(numbers, axis=1) if numbers else np.zeros((table.height, 0)))
+    def encode(self, table: pl.DataFrame) -> dict[str, NDArray[Any]]:
+        """The columns of some events, in their order."""
+        columns: dict[str, NDArray[Any]] = {
+            f"context/context.{one.name}": encode_column(table[one.name], self.words[one.name], one.max_values)
+            for one in self.spec.categorical
+        }
+        if self.spec.clock:
+            time = table["time"].to_numpy()
+            columns |= {f"context/clock.{unit}": encode_clock(time, unit).astype(np.int32) for unit in self.spec.clock}
+        numbers = [numbers_of(table[name], f"events.{name}") for name in self.spec.numeric]
+        columns[_RAW] = np.stack(numbers, axis=1) if numbers else np.zeros((table.height, 0))
+        return columns
 
     def finish(self) -> None:
         """Keep the words of the train samples and standardise the numbers by them."""

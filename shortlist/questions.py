@@ -7,7 +7,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.split import Windows
 from shortlist.timeline import Timeline
 
 
@@ -50,8 +49,7 @@ def questions(
     item: NDArray[np.int32],
     target: NDArray[np.bool_],
     *,
-    windows: Windows | None,
-    asked_at: int,
+    asked_at: int | None,
     gap: int,
     mask_seen: bool,
     num_item_rows: int,
@@ -60,17 +58,17 @@ def questions(
 ) -> Asked:
     """One question per user who has an event in `target`, a mask over the events of `line`.
 
-    With `windows` (a temporal split) it is asked at `asked_at`; what happened in the gap before is not known yet, so
-    the history ends `gap` seconds earlier. Without, each user has one target and is asked at the target's time.
+    All are asked at `asked_at`; what happened in the gap before it is not known yet, so the history ends `gap` seconds
+    earlier. Without `asked_at` each user has one target and is asked at the target's time.
     Targets that the history holds are no targets when `mask_seen`; a question without targets is not asked.
     """
     users = len(line.bounds) - 1
     at = np.flatnonzero(target)
     who = (line.user[at] - line.first_user).astype(np.int64)
     end_U = np.zeros(users, np.int64)
-    time_U = np.full(users, asked_at, np.int64)
+    time_U = np.full(users, asked_at or 0, np.int64)
     sample_U = np.full(users, -1, np.int64)
-    if windows is None:
+    if asked_at is None:
         end_U[who], time_U[who], sample_U[who] = line.end[at], line.time[at], at + first_sample
     else:
         end_U[who] = line.history_before(asked_at - gap)[who]

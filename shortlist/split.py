@@ -66,7 +66,7 @@ def leave_one_out_parts(
     validation train; events of that very time or later are left out. Users with fewer than three positives only train.
     """
     count = np.zeros(len(time) + 1, np.int64)
-    np.cumsum(positive, out=count[1:])
+    np.cumsum(positive.astype(np.int64), out=count[1:])
     positives = np.diff(count[bounds])
     asked = positives >= MIN_POSITIVES
     at = np.flatnonzero(positive)

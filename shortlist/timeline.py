@@ -33,7 +33,7 @@ class Timeline:
     def history_before(self, time: int) -> NDArray[np.int64]:
         """For each user the end of the history strictly before `time`, [users]."""
         counted = np.zeros(len(self.time) + 1, np.int64)
-        np.cumsum(self.in_history & (self.time < time), out=counted[1:])
+        np.cumsum((self.in_history & (self.time < time)).astype(np.int64), out=counted[1:])
         return self.history_bounds[:-1] + np.diff(counted[self.bounds])
 
 
@@ -41,12 +41,12 @@ def timeline(
     user: NDArray[np.int32], time: NDArray[np.int64], in_history: NDArray[np.bool_], first_user: int, num_users: int
 ) -> Timeline:
     """Sort the events of user rows `first_user` to `first_user + num_users - 1`; ties keep the order of the rows."""
-    order, user, time = _sorted(user, time)
-    in_history = _gather(in_history, order)
+    order = _order(user, time)
+    user, time, in_history = user.take(order), time.take(order), in_history.take(order)
     bounds = np.zeros(num_users + 1, np.int64)
     np.cumsum(np.bincount(user - np.int32(first_user), minlength=num_users), out=bounds[1:])
     history = np.zeros(len(user) + 1, np.int64)
-    np.cumsum(in_history, out=history[1:])
+    np.cumsum(in_history.astype(np.int64), out=history[1:])
     # The first event of each run of one user and time; what the history counts there is all before that time.
     opens = np.ones(len(user), bool)
     np.not_equal(time[1:], time[:-1], out=opens[1:])
@@ -56,38 +56,38 @@ def timeline(
     return Timeline(order, bounds, first_user, user, time, in_history, history, end)
 
 
-def _sorted(
-    user: NDArray[np.int32], time: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
-    """Order, users and times by user, time and row.
+def stable_order(values: NDArray[Any]) -> NDArray[np.int64]:
+    """The stable argsort of integers, [n].
 
-    Sorting plain integers is several times faster than sorting positions by them, so user, time and row go into one
-    integer when their bits allow it.
+    Value and position go into one integer when their bits allow it: sorting plain integers is several times faster than
+    sorting positions by them.
     """
-    count = len(user)
-    if count == 0:
-        return np.zeros(0, np.int64), user, time
+    count = len(values)
+    if (values[1:] >= values[:-1]).all():
+        return np.arange(count)
+    low, row_bits = int(values.min()), (count - 1).bit_length()
+    if (int(values.max()) - low).bit_length() + row_bits > 63:
+        return np.argsort(values, kind="stable")
+    key = values.astype(np.int64)
+    key -= low
+    key <<= row_bits
+    key |= np.arange(count)
+    order = pl.Series(key).sort().to_numpy(writable=True)
+    order &= (1 << row_bits) - 1
+    return order
+
+
+def _order(user: NDArray[np.int32], time: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Positions by user, time and row."""
+    if len(user) == 0:
+        return np.zeros(0, np.int64)
     low_user, low_time = int(user.min()), int(time.min())
     time_bits = (int(time.max()) - low_time).bit_length()
-    row_bits = (count - 1).bit_length()
-    if (int(user.max()) - low_user).bit_length() + time_bits + row_bits > 63:
-        order = np.lexsort((time, user))
-        return order, user[order], time[order]
+    if (int(user.max()) - low_user).bit_length() + time_bits > 63:
+        return np.lexsort((time, user))
     key = user.astype(np.int64)
     key -= low_user
     key <<= time_bits
     key += time
     key -= low_time
-    if (key[1:] >= key[:-1]).all():
-        return np.arange(count), user, time
-    key <<= row_bits
-    key |= np.arange(count)
-    key = pl.Series(key).sort().to_numpy()
-    order = key & ((1 << row_bits) - 1)
-    key = key >> row_bits
-    sorted_time = (key & ((1 << time_bits) - 1)) + low_time
-    return order, ((key >> time_bits) + low_user).astype(np.int32), sorted_time
-
-
-def _gather(values: NDArray[Any], order: NDArray[np.int64]) -> NDArray[Any]:
-    return values[order]
+    return stable_order(key)
