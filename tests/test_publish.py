@@ -258,6 +258,19 @@ class TestSeveralPublishers:
         assert read_live(root).release == made[1][1].name
         assert publish(root, made[2][0], replaces=made[0][1].name, forced_by="ada").forced_by == "ada"
 
+    def test_a_swap_between_reading_and_writing_the_pointer_is_seen(self, url, tmp_path):
+        made = [make_release(tmp_path, name) for name in ("one", "two", "three")]
+        publish(open_storage(url), made[0][0], replaces=None)
+
+        class Interrupted(Failing):
+            def replace(self, key, data, version):
+                publish(self.inner, made[1][0], replaces=made[0][1].name)  # someone else, in between
+                super().replace(key, data, version)
+
+        with pytest.raises(StaleError):
+            publish(Interrupted(open_storage(url), at=0, after=False), made[2][0], replaces=made[0][1].name)
+        assert read_live(open_storage(url)).release == made[1][1].name
+
 
 class TestManage:
     @pytest.fixture
