@@ -1,0 +1,73 @@
+"""Questions to predictions within the deadline: find, ask the predictor, answer."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from serving.question import Question
+from serving.release import Release
+from serving.transformer.ask_predictor import DegradedError, Predictor
+from serving.transformer.metrics import DEGRADED, QUESTIONS, STAGE_SECONDS
+from serving.transformer.recommend import Candidates, Recommender
+
+_WAIT_SHARE = 0.9
+"""Of the deadline is waited for the predictor; the rest is for writing the answer."""
+
+
+class Service:
+    """Answers from one release, with its predictor where the release ranks."""
+
+    def __init__(self, recommender: Recommender, predictor: Predictor | None) -> None:
+        self._recommender = recommender
+        self._predictor = predictor
+        self._wait_seconds = _WAIT_SHARE * self.release.recipe.serving.deadline_ms / 1e3
+
+    @classmethod
+    def open(cls, folder: Path, model_name: str, predictor_host: str | None, *, tls: bool = False) -> "Service":
+        """Open a release and ask it once. Raises ValueError when it is broken, or ranks and has no predictor."""
+        recommender = Recommender.open(folder)
+        if not recommender.release.ranks:
+            return cls(recommender, None)
+        if predictor_host is None:
+            raise ValueError(f"{folder}: this release has a ranker; say where it runs with --predictor_host HOST:PORT")
+        return cls(recommender, Predictor(predictor_host, model_name, recommender.release.name, tls=tls))
+
+    @property
+    def release(self) -> Release:
+        """What it answers from."""
+        return self._recommender.release
+
+    async def answer(self, questions: Sequence[Question]) -> list[dict[str, Any]]:
+        """One prediction a question, within the recipe's deadline.
+
+        When the predictor fails or is slow they come in the order of retrieval, and say so.
+        """
+        start = perf_counter()
+        found = self._recommender.find(questions)
+        asked = perf_counter()
+        ranks, degraded = None, None
+        if found.request is not None and self._predictor is not None:
+            try:
+                ranks = await self._predictor.scores(found.request, self._wait_seconds - (asked - start))
+            except DegradedError as error:
+                degraded = str(error)
+                DEGRADED.labels(error.reason).inc()
+        found.timings_ms["rank"] = 1e3 * (perf_counter() - asked)
+        predictions = self._recommender.answers(found, ranks, degraded)
+        found.timings_ms["total"] = 1e3 * (perf_counter() - start)
+        _count(found)
+        return predictions
+
+    async def close(self) -> None:
+        """Leave the predictor's connections."""
+        if self._predictor is not None:
+            await self._predictor.close()
+
+
+def _count(found: Candidates) -> None:
+    for stage, milliseconds in found.timings_ms.items():
+        STAGE_SECONDS.labels(stage).observe(milliseconds / 1e3)
+        found.timings_ms[stage] = round(milliseconds, 3)
+    for user, source in zip(found.asked.user_E.tolist(), found.sources, strict=True):
+        QUESTIONS.labels("known" if user else "unknown", source).inc()

@@ -1,0 +1,125 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.question import BadRequestError, Question, parse_questions
+from shortlist.features import CategoricalField, FeatureSchema, NumericField, TableSchema
+from shortlist.recipe import Serving
+
+SCHEMA = FeatureSchema(
+    num_item_rows=3,
+    num_user_rows=3,
+    history_length=5,
+    item=TableSchema(),
+    user=TableSchema(),
+    context=TableSchema(
+        categorical=[CategoricalField(name="device", num_rows=3, dim=4)],
+        numeric=[NumericField(name="volume", mean=0.0, std=1.0)],
+    ),
+)
+LIMITS = Serving(max_k=200, default_k=10, max_history=1000)
+
+
+def parse(*instances: Any) -> list[Question]:
+    return parse_questions({"instances": list(instances)}, LIMITS, SCHEMA)
+
+
+def test_a_question_is_read_with_its_defaults() -> None:
+    full = {
+        "user_id": "u1",
+        "history": [3, "b"],
+        "context": {"device": ["car", "tv"], "volume": 0.5},
+        "k": 3,
+        "exclude": [9],
+        "time": 1767225600.7,
+    }
+    empty = {"user_id": None, "history": None, "context": None, "k": None, "exclude": None, "time": None}
+    first, second, third = parse(full, empty, {})
+    assert first == Question(3, "u1", [3, "b"], {"device": ["car", "tv"], "volume": 0.5}, [9], 1767225600)
+    assert second == third == Question(k=10)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        (None, 400, "the body is null; send a JSON object"),
+        ([1], 400, "the body is a list"),
+        ("x", 400, "the body is text"),
+        ({}, 400, "instances is missing"),
+        ({"instances": []}, 400, "instances is empty"),
+        ({"instances": {}}, 400, "instances is an object"),
+        ({"instance": []}, 400, "the body has the unknown key 'instance'; did you mean 'instances'?"),
+        ({"instances": [{}] * 65}, 413, "65 questions, at most 64"),
+        ({"instances": [3]}, 400, "instances[0] is a number"),
+    ],
+)
+def test_a_wrong_body(body: Any, status: int, message: str) -> None:
+    with pytest.raises(BadRequestError) as caught:
+        parse_questions(body, LIMITS, SCHEMA)
+    assert message in str(caught.value)
+    assert caught.value.status == status
+
+
+@pytest.mark.parametrize(
+    ("question", "status", "message"),
+    [
+        ({"hystory": [1]}, 400, "has the unknown key 'hystory'; did you mean 'history'?"),
+        ({"zzz": 1}, 400, "unknown key 'zzz'; allowed: user_id, history, context, k, exclude, time"),
+        ({"k": 0}, 400, ".k is 0; it must be a whole number from 1 to 200 (serving.max_k)"),
+        ({"k": 10**9}, 400, ".k is 1000000000; it must be"),
+        ({"k": -1}, 400, ".k is -1"),
+        ({"k": 2.5}, 400, ".k is 2.5"),
+        ({"k": "10"}, 400, ".k is text"),
+        ({"k": True}, 400, ".k is true or false"),
+        ({"user_id": [7]}, 400, ".user_id is a list; an id is text or a whole number"),
+        ({"user_id": 1.5}, 400, ".user_id is a number; an id is text or a whole number"),
+        ({"user_id": 2**63}, 400, ".user_id is out of range"),
+        ({"user_id": "u" * 257}, 413, ".user_id has a word of 257 letters"),
+        ({"history": "1,2"}, 400, ".history is text; it is a list of item ids"),
+        ({"history": [1, None]}, 400, ".history[1] is null"),
+        ({"history": [1, True]}, 400, ".history[1] is true or false"),
+        ({"history": [1, [2]]}, 400, ".history[1] is a list"),
+        ({"history": [1] * 1001}, 413, ".history has 1001 ids, at most 1000 fit (serving.max_history)"),
+        ({"exclude": {"a": 1}}, 400, ".exclude is an object"),
+        ({"exclude": ["x" * 10_000]}, 413, ".exclude has a word of 10000 letters"),
+        ({"context": [1]}, 400, ".context is a list"),
+        ({"context": {"devise": 1}}, 400, ".context has the unknown key 'devise'; did you mean 'device'?"),
+        ({"context": {"volume": "loud"}}, 400, ".context.volume is text; it must be a number or null"),
+        ({"context": {"device": {"a": 1}}}, 400, ".context.device is or holds an object"),
+        ({"context": {"device": [["a"]]}}, 400, ".context.device is or holds a list"),
+        ({"time": "now"}, 400, ".time is text; it is seconds since 1970"),
+        ({"time": -1}, 400, ".time is a number; it is seconds since 1970"),
+    ],
+)
+def test_a_wrong_question(question: dict[str, Any], status: int, message: str) -> None:
+    with pytest.raises(BadRequestError) as caught:
+        parse({}, question)
+    assert str(caught.value).startswith("instances[1]")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.status == status
+
+
+def test_the_default_k_stays_below_the_largest() -> None:
+    (question,) = parse_questions({"instances": [{}]}, Serving(default_k=50, max_k=20), SCHEMA)
+    assert question.k == 20
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+QUESTION = st.dictionaries(st.sampled_from(["user_id", "history", "context", "k", "exclude", "time", "kk"]), JSON)
+
+
+@given(st.dictionaries(st.just("instances"), JSON | st.lists(QUESTION, max_size=3)) | JSON)
+def test_any_json_is_read_or_refused(body: Any) -> None:
+    try:
+        questions = parse_questions(json.loads(json.dumps(body)), LIMITS, SCHEMA)
+    except BadRequestError:
+        return
+    assert all(1 <= question.k <= LIMITS.max_k for question in questions)

@@ -1,0 +1,170 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from released import NUM_ITEMS, NUM_USERS
+
+from serving.queries import encode, stored_history
+from serving.question import BadRequestError, Question, parse_question
+from serving.transformer.recommend import Recommender
+from shortlist.recipe import Serving
+
+
+@pytest.fixture(scope="module")
+def recommender(release: Path) -> Recommender:
+    return Recommender.open(release)
+
+
+def ask(recommender: Recommender, *questions: Question) -> list[dict[str, Any]]:
+    return recommender.answers(recommender.find(questions), None, None)
+
+
+def ids(answer: dict[str, Any]) -> list[Any]:
+    return [item["item_id"] for item in answer["items"]]
+
+
+def test_a_known_user_is_asked_by_the_stored_history(recommender: Recommender) -> None:
+    store = recommender.release.store
+    user = 3
+    history = [int(i) for i in store.items.values(stored_history(store, user))]
+    (answer,) = ask(recommender, Question(k=10, user_id=3))
+    assert (answer["user"], answer["source"], answer["degraded"]) == ("known", "history", False)
+    assert not set(ids(answer)) & set(history)
+    # The same history sent by someone unknown asks the same question.
+    (sent,) = ask(recommender, Question(k=10, user_id=None, history=history))
+    assert (sent["user"], sent["source"]) == ("unknown", "history")
+    assert sent["items"] == answer["items"]
+
+
+def test_serving_makes_the_arrays_of_the_training(recommender: Recommender) -> None:
+    store = recommender.release.store
+    times = np.array([1767225600, 1767229200])
+    users = np.array([3, 5])
+    trained = store.queries(
+        users,
+        store.history_items,
+        *store.history_bounds(users),
+        store.context({"device": ["car", None], "volume": [0.3, None]}, times),
+    )
+    served = encode(
+        store,
+        [
+            Question(k=1, user_id=3, context={"device": "car", "volume": 0.3}, time=int(times[0])),
+            Question(k=1, user_id="5", time=int(times[1])),
+        ],
+    ).queries
+    for name, value in vars(trained).items():
+        if name == "categorical":
+            assert value.keys() == served.categorical.keys()
+            for field in value:
+                assert_array_equal(value[field], served.categorical[field])
+        else:
+            assert_array_equal(value, getattr(served, name))
+
+
+def test_scores_are_inner_products_in_falling_order(recommender: Recommender) -> None:
+    found = recommender.find([Question(k=20, user_id=7)])
+    queries = encode(recommender.release.store, [found.questions[0]]).queries
+    vectors = np.load(recommender.release.folder / "retrieval/vectors.npy")
+    wanted = vectors @ recommender._retriever.embed(queries)[0]
+    assert len(found.rows[0]) == 500  # ranking.candidates
+    np.testing.assert_allclose(found.scores[0], wanted[found.rows[0] - 1], atol=1e-5)
+    assert (np.diff(found.scores[0]) <= 1e-6).all()
+
+
+def test_titles_and_ids_belong_together(recommender: Recommender) -> None:
+    (answer,) = ask(recommender, Question(k=5, user_id=1))
+    assert [item["title"] for item in answer["items"]] == [f"Title {i - 1000}" for i in ids(answer)]
+
+
+def test_exclusions_never_come_back(recommender: Recommender) -> None:
+    (before,) = ask(recommender, Question(k=10, user_id=2))
+    away = [*ids(before)[:4], "no such item"]
+    (after,) = ask(recommender, Question(k=10, user_id=2, exclude=away))
+    assert ids(after)[:6] == ids(before)[4:]
+    assert len(ids(after)) == 10
+    (popular,) = ask(recommender, Question(k=3))
+    (rest,) = ask(recommender, Question(k=3, exclude=ids(popular)))
+    assert not set(ids(rest)) & set(ids(popular))
+
+
+def test_the_ranker_orders_what_was_found(recommender: Recommender) -> None:
+    found = recommender.find([Question(k=3), Question(k=4, user_id=1), Question(k=2, user_id=2)])
+    assert found.ranked == [1, 2]
+    assert found.request is not None
+    ranks = np.random.default_rng(0).random(found.request.candidates_EK.shape, np.float32)
+    _, second, third = recommender.answers(found, ranks, None)
+    for e, answer, k in ((0, second, 4), (1, third, 2)):
+        best = np.argsort(-ranks[e])[:k]
+        assert ids(answer) == recommender.release.store.items.values(found.request.candidates_EK[e][best])
+        assert [item["score"] for item in answer["items"]] == ranks[e][best].astype(float).round(6).tolist()
+
+
+def test_an_unknown_user_without_a_history_gets_what_is_popular(recommender: Recommender) -> None:
+    popularity = np.asarray(recommender.release.store.popularity)
+    for question in (Question(k=5, user_id=10**6), Question(k=5), Question(k=5, history=[-1, "x"])):
+        (answer,) = ask(recommender, question)
+        assert (answer["user"], answer["source"], answer["degraded"]) == ("unknown", "popularity", False)
+        rows = recommender.release.store.items.rows(ids(answer))
+        assert popularity[rows].tolist() == np.sort(popularity)[::-1][:5].tolist()
+        assert answer["items"][0]["score"] == pytest.approx(popularity.max() / popularity.sum(), abs=1e-6)
+    assert answer["unknown_items"] == 2
+
+
+def test_a_known_user_without_a_history_gets_what_is_popular(recommender: Recommender) -> None:
+    (answer,) = ask(recommender, Question(k=5, user_id=NUM_USERS))
+    assert (answer["user"], answer["source"]) == ("known", "popularity")
+
+
+def test_a_catalogue_that_is_used_up_gives_a_short_list(recommender: Recommender) -> None:
+    everything = [1000 + i for i in range(NUM_ITEMS)]
+    (answer,) = ask(recommender, Question(k=10, user_id=1, exclude=everything[:-2]))
+    assert set(ids(answer)) <= set(everything[-2:])
+    (nothing,) = ask(recommender, Question(k=10, user_id=1, exclude=everything))
+    assert nothing["items"] == []
+
+
+def test_text_ids_are_found(unranked: Path) -> None:
+    recommender = Recommender.open(unranked)
+    found = recommender.find([Question(k=3, history=["i1003", "i1004", "i9" * 100])])
+    assert found.request is None
+    (answer,) = recommender.answers(found, None, None)
+    assert answer["unknown_items"] == 1
+    assert len(answer["items"]) == 3
+    assert all(item["item_id"].startswith("i1") for item in answer["items"])
+    assert all(item["score"] == item["retrieval_score"] for item in answer["items"])
+
+
+IDS = st.integers(-(2**63), 2**63 - 1) | st.integers(995, 1010) | st.text(max_size=5)
+WORDS = IDS | st.booleans() | st.none() | st.floats(allow_nan=False)
+QUESTION = st.fixed_dictionaries(
+    {},
+    optional={
+        "user_id": IDS,
+        "history": st.lists(IDS, max_size=60),
+        "exclude": st.lists(IDS, max_size=5),
+        "k": st.integers(1, 30),
+        "context": st.fixed_dictionaries(
+            {}, optional={"device": WORDS | st.lists(WORDS, max_size=3), "volume": st.none() | st.floats(width=32)}
+        ),
+        "time": st.integers(0, 2**40 - 1),
+    },
+)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(QUESTION, min_size=1, max_size=3))
+def test_whatever_is_accepted_is_answered(recommender: Recommender, given_questions: list[dict[str, Any]]) -> None:
+    schema = recommender.release.store.schema
+    try:
+        questions = [parse_question(one, Serving(), schema, "q") for one in given_questions]
+    except BadRequestError:
+        return
+    for question, answer in zip(questions, ask(recommender, *questions), strict=True):
+        assert len(answer["items"]) == question.k
+        assert not set(map(str, ids(answer))) & set(map(str, question.exclude))
+        assert not set(map(str, ids(answer))) & set(map(str, question.history or ()))

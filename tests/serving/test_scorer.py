@@ -1,0 +1,112 @@
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from serving.predictor.scorer import Reply, Scorer
+from serving.question import Question
+from serving.transformer.recommend import Recommender
+from shortlist.ranking_request import RankingRequest
+
+
+@pytest.fixture(scope="module")
+def scorer(release: Path) -> Scorer:
+    return Scorer.open(release)
+
+
+@pytest.fixture(scope="module")
+def recommender(release: Path) -> Recommender:
+    return Recommender.open(release)
+
+
+def request(recommender: Recommender, *users: int) -> RankingRequest:
+    found = recommender.find([Question(k=1, user_id=user) for user in users]).request
+    assert found is not None
+    return found
+
+
+def scores_of(reply: Reply) -> NDArray[np.float32]:
+    assert (reply.status, reply.content_type) == (200, "application/octet-stream")
+    scores: NDArray[np.float32] = np.load(io.BytesIO(reply.body), allow_pickle=False)
+    return scores
+
+
+def narrow(request: RankingRequest, num_candidates: int) -> RankingRequest:
+    changed = {name: getattr(request, name)[:, :num_candidates] for name in ("candidates_EK", "retrieval_scores_EK")}
+    return RankingRequest(**(vars(request) | changed))
+
+
+def test_a_batch_gives_each_request_its_own_scores(scorer: Scorer, recommender: Recommender) -> None:
+    name = recommender.release.name
+    requests = [request(recommender, 1), narrow(request(recommender, 2, 3), 7), request(recommender, 4)]
+    replies = scorer.answer([one.to_bytes(name) for one in requests])
+    for one, reply in zip(requests, replies, strict=True):
+        scores = scores_of(reply)
+        assert scores.dtype == np.float32
+        np.testing.assert_allclose(scores, scorer._ranker.score(one), atol=1e-6)
+    assert scores_of(replies[1]).shape == (2, 7)
+
+
+def test_another_release_is_refused_by_name_and_touches_nobody_else(scorer: Scorer, recommender: Recommender) -> None:
+    one = request(recommender, 1)
+    name = recommender.release.name
+    good, other, also_good = scorer.answer([one.to_bytes(name), one.to_bytes("feedc0de"), one.to_bytes(name)])
+    assert scores_of(good).tolist() == scores_of(also_good).tolist()
+    assert other.status == 409
+    assert "feedc0de" in json.loads(other.body)["error"]
+    assert name in json.loads(other.body)["error"]
+
+
+def test_rows_that_the_release_does_not_have_touch_nobody_else(scorer: Scorer, recommender: Recommender) -> None:
+    one, name = request(recommender, 1), recommender.release.name
+    wrong = RankingRequest(**(vars(one) | {"candidates_EK": one.candidates_EK + 10**6}))
+    good, bad = scorer.answer([one.to_bytes(name), wrong.to_bytes(name)])
+    assert good.status == 200
+    assert bad.status == 400
+    assert "candidates has rows outside" in json.loads(bad.body)["error"]
+
+
+def test_json_is_scored_as_the_transformer_would_have_asked(scorer: Scorer, recommender: Recommender) -> None:
+    context = {"device": "car", "volume": 0.4}
+    found = recommender.find([Question(k=1, user_id=5, context=context, time=3600)])
+    assert found.request is not None
+    ids = recommender.release.store.items.values(found.request.candidates_EK[0])
+    asked = {"user_id": 5, "context": context, "time": 3600, "candidates": ids, "release": recommender.release.name}
+    binary, text, decoded = scorer.answer(
+        [found.request.to_bytes(recommender.release.name), json.dumps(asked).encode(), asked]
+    )
+    assert text == decoded
+    answer = json.loads(text.body)
+    assert answer["release"] == recommender.release.name
+    assert [one["item_id"] for one in answer["scores"]] == ids
+    np.testing.assert_allclose([one["score"] for one in answer["scores"]], scores_of(binary)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        (None, 400, "there is no body"),
+        (b"", 400, "the body is no safetensors file"),
+        (b"\x00" * 100, 400, "ranking request"),
+        (b"{", 400, "the body is no JSON"),
+        ({}, 400, "candidates is missing"),
+        ({"candidates": []}, 400, "candidates is missing"),
+        ({"candidates": [10**7]}, 400, "this release does not know 10000000"),
+        ({"candidates": [[1]]}, 400, "is a list"),
+        ({"candidates": [1000], "hystory": []}, 400, "did you mean 'history'?"),
+        ({"candidates": [1000], "release": "feedc0de"}, 409, "the request is for release feedc0de"),
+    ],
+)
+def test_a_wrong_body(scorer: Scorer, body: Any, status: int, message: str) -> None:
+    (reply,) = scorer.answer([body])
+    assert reply.status == status
+    assert message in json.loads(reply.body)["error"]
+
+
+def test_a_release_without_a_ranker_is_refused(unranked: Path) -> None:
+    with pytest.raises(ValueError, match="has no ranker"):
+        Scorer.open(unranked)
