@@ -1,0 +1,191 @@
+"""What must hold for the tables as a whole; a broken rule stops the run and says how far off and what to do."""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from great_expectations import expectations as gxe
+
+from shortlist.recipe import Recipe
+from shortlist.validate.profile import Profile
+from shortlist.validate.rows import ROW, Checked
+from shortlist.validate.rules import latest_second, seconds_of
+from shortlist.validate.suite import Suite
+
+_UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+_PLAUSIBLE = "1995-01-01"
+"""Event logs do not begin before; times that do are relative to something, or in another unit."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One rule of the tables: what was measured, what Great Expectations asks of it, and what a broken one says."""
+
+    name: str
+    observed: float | str
+    asked: str
+    expectation: Any
+    complaint: str
+
+
+def type_limits(schemas: Mapping[str, Mapping[str, pl.DataType]]) -> list[Limit]:
+    """The columns that the tables must have, their types, and that ids are of one type everywhere."""
+    events = schemas["events"]
+    asked: dict[tuple[str, str], list[pl.DataType]] = {
+        ("events", "user_id"): [pl.Int64(), pl.String()],
+        ("events", "item_id"): [pl.Int64(), pl.String()],
+        ("events", "time"): [pl.Int64()],
+        ("events", "positive"): [pl.Boolean()],
+        ("events", "in_history"): [pl.Boolean()],
+        ("events", "weight"): [pl.Float32()],
+        ("items", "item_id"): [events["item_id"]] if "item_id" in events else [],
+        ("users", "user_id"): [events["user_id"]] if "user_id" in events else [],
+    }
+    limits = []
+    for (table, column), types in asked.items():
+        found = schemas[table].get(column)
+        names = [str(kind) for kind in types]
+        same = " like that of the events" if table != "events" else ""
+        complaint = (
+            f"source.{table}.columns.{column}: the column {'is missing' if found is None else f'holds {found}'}, "
+            f"it must be {' or '.join(names)}{same}; name the right column, or cast it: CAST({column} AS ...)"
+        )
+        limits.append(_text(f"type of {table}.{column}", str(found), names, complaint))
+    return limits
+
+
+def measure(recipe: Recipe, events: Checked, profile: Profile, quarantine: Path) -> list[Limit]:
+    """The table rules of the contract and what they find."""
+    contract, rows = recipe.contract, events.rows
+    share = events.quarantined / max(rows, 1)
+    reasons = _top_reasons(events)
+    limits = [
+        _unit(recipe, events),
+        _range(
+            "share of quarantined events",
+            share,
+            0,
+            contract.max_quarantined,
+            f"contract.max_quarantined: {_percent(share)} of {rows:,} events are quarantined, at most "
+            f"{_percent(contract.max_quarantined)} may be. {reasons}The rows and their reasons are in "
+            f"{quarantine}; mend the data or the expressions under source.events, or ease the contract",
+        ),
+        _range(
+            "events read",
+            rows,
+            1,
+            contract.max_rows,
+            f"contract.max_rows: {rows:,} events were read, at most {contract.max_rows} may be; read less, or raise it"
+            if rows
+            else "the source gave no events; look at the path and the columns of source.events",
+        ),
+    ]
+    more = f"give more data. {reasons}".strip()
+    # When most rows are gone, that too few are left is no news.
+    if rows and share <= contract.max_quarantined:
+        limits += [
+            _at_least("sound events", profile.events, contract.min_rows, "contract.min_rows", more),
+            _at_least("users", profile.users, contract.min_users, "contract.min_users", _one("user")),
+            _at_least("items", profile.items, contract.min_items, "contract.min_items", _one("item")),
+            _at_least(
+                "positives",
+                profile.positives,
+                1,
+                "interactions.positive",
+                f"no event meets {recipe.interactions.positive!r}: ease it",
+            ),
+        ]
+    return limits
+
+
+def hold(name: str, limits: list[Limit]) -> tuple[Suite, list[Limit]]:
+    """Ask Great Expectations which limits are broken."""
+    suite = Suite(name, [limit.expectation for limit in limits])
+    frame = pl.DataFrame({limit.name: [limit.observed] for limit in limits}).to_pandas()
+    suite.check(frame)
+    return suite, [limit for limit, result in zip(limits, suite.results, strict=True) if not result.success]
+
+
+def _range(name: str, observed: float, low: float, high: float | None, complaint: str) -> Limit:
+    # Of a single row the maximum is the value, and Great Expectations shows what it saw of an aggregate.
+    asked = f"at least {low:,}" + ("" if high is None else f" and at most {high:,}")
+    expectation = gxe.ExpectColumnMaxToBeBetween(
+        column=name, min_value=low, max_value=high, description=asked, severity="critical"
+    )
+    return Limit(name, observed, asked, expectation, complaint)
+
+
+def _text(name: str, observed: str, allowed: list[str], complaint: str) -> Limit:
+    asked = " or ".join(allowed)
+    expectation = gxe.ExpectColumnValuesToBeInSet(
+        column=name, value_set=allowed, description=asked, severity="critical"
+    )
+    return Limit(name, observed, asked, expectation, complaint)
+
+
+def _at_least(name: str, observed: int, least: int, where: str, mend: str) -> Limit:
+    return _range(name, observed, least, None, f"{where}: {observed:,} {name}, at least {least:,} must be; {mend}")
+
+
+def _one(what: str) -> str:
+    return (
+        f"give data of more {what}s, or look whether source.events.columns.{what}_id names the right column; "
+        f"a recommender cannot learn from fewer than two"
+    )
+
+
+def _unit(recipe: Recipe, events: Checked) -> Limit:
+    """Whether the times would make more sense in another unit than the recipe says."""
+    unit = recipe.interactions.time_unit
+    guess = _guess_unit(recipe, float(np.median(events.middle_times))) if events.middle_times else unit
+    complaint = ""
+    if guess != unit:
+        middle = float(np.median(events.middle_times))
+        really = middle * _UNITS[unit] / _UNITS[guess]
+        complaint = (
+            f"the times look like {_NAMES[guess]}, not {_NAMES[unit]}: half of the events are before {_date(middle)}, "
+            f"which would be {_date(really)} in {_NAMES[guess]}; set interactions.time_unit: {guess}"
+        )
+        if middle < seconds_of(_PLAUSIBLE, "earliest"):
+            complaint += f" (if it is right, say so by contract.earliest: {_date(min(0.0, middle))})"
+    return _text("unit of time", guess, [unit], complaint)
+
+
+def _guess_unit(recipe: Recipe, middle: float) -> str:
+    unit, earliest = recipe.interactions.time_unit, recipe.contract.earliest
+    if unit == "row":
+        return unit
+    low, high = seconds_of(earliest or _PLAUSIBLE, "contract.earliest"), latest_second(recipe)
+    if low <= middle <= high:
+        return unit
+    others = [other for other in _UNITS if low <= middle * _UNITS[unit] / _UNITS[other] <= high]
+    return others[0] if others else unit
+
+
+def _date(second: float) -> str:
+    try:
+        return dt.datetime.fromtimestamp(second, dt.UTC).date().isoformat()
+    except (ValueError, OverflowError, OSError):
+        return f"the year {1970 + second / 31_556_952:,.0f}"
+
+
+def _percent(share: float) -> str:
+    """At most three digits, but never 100 % or 0 % of what is less or more."""
+    return f"{100 * share:.3g} %" if share in (0, 1) or 0.0005 < share < 0.9995 else f"{100 * share:.6g} %"
+
+
+def _top_reasons(events: Checked) -> str:
+    found = sorted(zip(events.failed, events.rules, strict=True), key=lambda pair: -pair[0])
+    parts = []
+    for count, rule in found[:3]:
+        if count:
+            row = dict(events.examples[rule.reason])
+            number = row.pop(ROW)
+            shown = ", ".join(f"{name}={value!r}" for name, value in list(row.items())[:6])
+            parts.append(f"{rule.reason} ({count:,} times; first in row {number:,}: {shown})")
+    return f"Most often: {'; '.join(parts)}. " if parts else ""

@@ -1,0 +1,177 @@
+"""What must hold for a row, each rule written once: what Great Expectations sees of it and what a broken one says."""
+
+import datetime as dt
+import difflib
+import html
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+from great_expectations import expectations as gxe
+
+from shortlist.recipe import ColumnRule, Recipe
+from shortlist.vocabulary import MAX_KEY_BYTES
+
+FIRST = "__first__"
+"""Helper column of a chunk: whether no row before has the same key."""
+_LARGEST_WEIGHT = 3.4028234e38
+
+
+class DataError(ValueError):
+    """Data that cannot be used; the message says which rule, how far off and what to do."""
+
+
+@dataclass(frozen=True)
+class RowRule:
+    """One rule of one column of a table."""
+
+    column: str
+    """Under which it is shown; rules of one column see the same."""
+    sees: pl.Expr
+    """What Great Expectations looks at: the column, or what matters of it as a number."""
+    reason: str
+    """What a row that breaks it carries into the quarantine."""
+    expectation: Any
+
+
+def event_rules(recipe: Recipe, schema: Mapping[str, pl.DataType], items: pl.Series) -> list[RowRule]:
+    """The rules of the events table; `items` are the ids of the items table. Raises DataError for a wrong contract."""
+    contract, rows = recipe.contract, recipe.interactions.time_unit == "row"
+    rules = [*_id_rules("user_id", schema), *_id_rules("item_id", schema)]
+    if contract.references:
+        known = pl.col("item_id").is_in(items.implode())
+        rules.append(_in_set("item_id in items", known, "item_id is not in the items table", [True]))
+    rules.append(_not_null("time", pl.col("time"), "time is missing or cannot be read"))
+    if not rows:
+        latest = "time is in the future" if contract.latest == "now" else f"time is after {contract.latest}"
+        rules.append(_between("time", pl.col("time"), latest, largest=latest_second(recipe)))
+    if contract.earliest is not None and not rows:
+        earliest = seconds_of(contract.earliest, "contract.earliest")
+        rules.append(_between("time", pl.col("time"), f"time is before {contract.earliest}", smallest=earliest))
+    rules.append(_not_null("weight", pl.col("weight"), "weight is missing or not a number"))
+    rules.append(_between("weight", pl.col("weight"), "weight is negative or infinite", 0, _LARGEST_WEIGHT))
+    for name, rule in contract.columns.items():
+        rules += _column_rules(name, rule, schema)
+    for name in contract.unique:
+        _known_column(name, schema, "contract.unique")
+    if contract.unique:
+        rules.append(_first(", ".join(contract.unique)))
+    return rules
+
+
+def entity_rules(recipe: Recipe, key: str, schema: Mapping[str, pl.DataType]) -> list[RowRule]:
+    """The rules of the items or the users table, whose id is `key`."""
+    rules = [*_id_rules(key, schema), _first(key)]
+    given = recipe.features.item.embedding
+    if key == "item_id" and given is not None:
+        values = pl.col(_known_column(given.name, schema, "features.item.embedding.name"))
+        if not isinstance(schema[given.name], pl.List | pl.Array):
+            raise DataError(
+                f"features.item.embedding.name: {given.name!r} holds {schema[given.name]}, not lists of numbers; "
+                "name a column of lists"
+            )
+        lists = values if isinstance(schema[given.name], pl.List) else values.arr.to_list()
+        wrong = f"{given.name} has not the length {given.dim} of the recipe"
+        rules.append(_between(f"length of {given.name}", lists.list.len().cast(pl.Int64), wrong, given.dim, given.dim))
+        finite = lists.list.eval(pl.element().is_finite().fill_null(value=False)).list.all()
+        rules.append(_in_set(f"{given.name} finite", finite, f"{given.name} holds NaN, infinity or null", [True]))
+    return rules
+
+
+def latest_second(recipe: Recipe) -> int:
+    """The last second at which an event may be, since the epoch."""
+    latest = recipe.contract.latest
+    return int(time.time()) if latest == "now" else seconds_of(latest, "contract.latest")
+
+
+def seconds_of(date: str, where: str) -> int:
+    """Seconds since the epoch of an ISO date or time, UTC when it has no zone. Raises DataError naming `where`."""
+    try:
+        moment = dt.datetime.fromisoformat(date)
+    except ValueError:
+        raise DataError(f"{where}: {date!r} is no ISO date; write it like 2024-01-31") from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp())
+
+
+def _id_rules(column: str, schema: Mapping[str, pl.DataType]) -> list[RowRule]:
+    if schema[column] != pl.String:
+        return [_not_null(column, pl.col(column), f"{column} is missing or cannot be read")]
+    size = pl.col(column).str.len_bytes().cast(pl.Int64)
+    wrong = f"{column} is empty or longer than {MAX_KEY_BYTES} bytes"
+    return [
+        _not_null(column, size, f"{column} is missing or cannot be read"),
+        _between(column, size, wrong, 1, MAX_KEY_BYTES),
+    ]
+
+
+def _column_rules(name: str, rule: ColumnRule, schema: Mapping[str, pl.DataType]) -> list[RowRule]:
+    where = f"contract.columns.{name}"
+    dtype = schema[_known_column(name, schema, where)]
+    rules = [] if rule.nullable else [_not_null(name, _seen(name, dtype), f"{name} is missing or cannot be read")]
+    if rule.min is not None or rule.max is not None:
+        if not dtype.is_numeric():
+            raise DataError(f"{where}: min and max need numbers, the column holds {dtype}; use allowed, or cast it")
+        low, high = "" if rule.min is None else f"{rule.min:g}", "" if rule.max is None else f"{rule.max:g}"
+        reason = f"{name} is not in {low}..{high}"
+        rules.append(_between(name, _seen(name, dtype), reason, rule.min, rule.max))
+    if rule.allowed is not None:
+        if not _comparable(rule.allowed, dtype):
+            raise DataError(f"{where}.allowed: {rule.allowed} cannot be compared with a column of {dtype}")
+        shown = ", ".join(map(str, rule.allowed[:5])) + (", ..." if len(rule.allowed) > 5 else "")
+        rules.append(_in_set(name, _seen(name, dtype), f"{name} is none of {shown}", rule.allowed))
+    return rules
+
+
+def _seen(name: str, dtype: pl.DataType) -> pl.Expr:
+    """A column as the rules see it: numbers and truths as they are, words as categories, others as 1 or null."""
+    if dtype.is_numeric() or dtype == pl.Boolean:
+        return pl.col(name)
+    if dtype == pl.String or isinstance(dtype, pl.Categorical | pl.Enum):
+        return pl.col(name).cast(pl.Categorical)
+    return pl.when(pl.col(name).is_not_null()).then(1.0)
+
+
+def _comparable(allowed: list[str | int | bool], dtype: pl.DataType) -> bool:
+    if dtype == pl.Boolean:
+        return all(isinstance(value, bool) for value in allowed)
+    if dtype.is_numeric():
+        return all(isinstance(value, int) and not isinstance(value, bool) for value in allowed)
+    words = dtype == pl.String or isinstance(dtype, pl.Categorical | pl.Enum)
+    return words and all(isinstance(value, str) for value in allowed)
+
+
+def _known_column(name: str, schema: Mapping[str, pl.DataType], where: str) -> str:
+    if name not in schema:
+        near = difflib.get_close_matches(name, schema, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise DataError(f"{where}: there is no column {name!r}; {hint}there are: {', '.join(schema)}")
+    return name
+
+
+def _not_null(column: str, sees: pl.Expr, reason: str) -> RowRule:
+    return RowRule(column, sees, reason, gxe.ExpectColumnValuesToNotBeNull(column=column, **_shown(reason)))
+
+
+def _between(
+    column: str, sees: pl.Expr, reason: str, smallest: float | None = None, largest: float | None = None
+) -> RowRule:
+    expectation = gxe.ExpectColumnValuesToBeBetween(
+        column=column, min_value=smallest, max_value=largest, **_shown(reason)
+    )
+    return RowRule(column, sees, reason, expectation)
+
+
+def _in_set(column: str, sees: pl.Expr, reason: str, allowed: list[Any]) -> RowRule:
+    expectation = gxe.ExpectColumnValuesToBeInSet(column=column, value_set=allowed, **_shown(reason))
+    return RowRule(column, sees, reason, expectation)
+
+
+def _first(key: str) -> RowRule:
+    return _in_set(f"first of {key}", pl.col(FIRST), f"a row before has the same {key}", [True])
+
+
+def _shown(reason: str) -> dict[str, str]:
+    """The data docs use the words of the quarantine; they take a description as markup."""
+    return {"description": html.escape(f"No row where {reason}."), "severity": "warning"}
