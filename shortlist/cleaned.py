@@ -97,7 +97,7 @@ class CleanEvents:
         user_id = pl.col("user_id").cast(pl.Int64 if users.integers else pl.String)
         for first, last in runs(count, 1, self.at_once):
             low, high = users.values(np.array([first, last]))
-            yield first, last, self.table.filter(user_id.is_between(low, high)).collect(engine="streaming")
+            yield first, last, self.table.filter(user_id.is_between(pl.lit(low), pl.lit(high))).collect(engine="streaming")
 
 
 def context_names(recipe: Recipe) -> list[str]:

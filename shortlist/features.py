@@ -31,6 +31,8 @@ from shortlist.vocabulary import UNKNOWN, Vocabulary
 
 SCHEMA_VERSION = 1
 _CLOCK_ROWS = {"hour": 24, "weekday": 7}
+_LARGEST = 1e6
+"""Standardised numbers are cut here: no real one is so far out, and a wild one must not become infinity in float32."""
 
 
 class CategoricalField(BaseModel):
@@ -256,7 +258,8 @@ def encode_numeric(columns: Sequence[Any], schema: TableSchema, count: int) -> N
     for i, (values, field) in enumerate(zip(columns, schema.numeric, strict=True)):
         numbers = np.asarray(values, np.float64)
         missing = ~np.isfinite(numbers)
-        out[:, 2 * i] = np.where(missing, 0.0, (np.where(missing, 0.0, numbers) - field.mean) / field.std)
+        standard = (np.where(missing, field.mean, numbers) - field.mean) / field.std
+        out[:, 2 * i] = np.clip(standard, -_LARGEST, _LARGEST)
         out[:, 2 * i + 1] = missing
     return out
 

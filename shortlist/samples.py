@@ -50,7 +50,7 @@ class Block:
     @property
     def trains(self) -> NDArray[np.bool_]:
         """Which samples are train positives."""
-        return np.logical_and(self.columns["label"], self.columns["part"] == TRAIN)
+        return np.asarray(self.columns["label"] & (self.columns["part"] == TRAIN))
 
 
 @dataclass(frozen=True)
