@@ -52,11 +52,13 @@ class ItemKNN:
         users: NDArray[Any],
         items: NDArray[Any],
         counts_N: NDArray[np.int64],
+        read: NDArray[np.int64],
         *,
         neighbours: int = 100,
         max_events: int = 1_000,
     ) -> None:
-        """`users` and `items` are the rows of the train positives, in time order for each user.
+        """`users` and `items` are the rows of the train positives, in time order for each user; `read` are the items
+        that the histories will hold, sorted and unique.
 
         Only a user's last `max_events` count: the work grows with their square.
         """
@@ -71,20 +73,23 @@ class ItemKNN:
         self._matrix = matrix @ sp.diags_array(1 / np.sqrt(np.maximum(support, 1)).astype(np.float32))
         self._popularity = Popularity(counts_N)
         self._neighbours = neighbours
+        self._read = read
+        self._similar_RN = self._similar(read)
 
     def rank(
         self, k: int, histories: Sequence[NDArray[np.int64]], exclude: Sequence[NDArray[np.int64]]
     ) -> NDArray[np.int64]:
         """The k best item rows of each question without those it excludes, [Q, k]; 0 fills up."""
-        read, flat = np.unique(np.concatenate([*histories, np.zeros(0, np.int64)]), return_inverse=True)
-        similar = self._similar(read)
+        flat = np.concatenate([*histories, np.zeros(0, np.int64)])
+        place = np.searchsorted(self._read, flat)
+        assert np.array_equal(self._read[place], flat)
         question = np.repeat(np.arange(len(histories)), [len(one) for one in histories])
-        asked = sp.csr_matrix((np.ones(len(flat), np.float32), (question, flat)), (len(histories), len(read)))
+        asked = sp.csr_matrix((np.ones(len(flat), np.float32), (question, place)), (len(histories), len(self._read)))
         asked.data[:] = 1.0
         rows_QK = self._popularity.rank(k, exclude)
         progress = Progress("item-kNN: questions", len(histories))
         for start in range(0, len(histories), 512):
-            scores = sp.csr_matrix(asked[start : start + 512] @ similar)
+            scores = sp.csr_matrix(asked[start : start + 512] @ self._similar_RN)
             for q in range(scores.shape[0]):
                 part = slice(scores.indptr[q], scores.indptr[q + 1])
                 rows, values = scores.indices[part], scores.data[part]

@@ -4,6 +4,7 @@ The tower is the mean of the history's item vectors, normalised, so every answer
 """
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,17 @@ from typing import Any
 import faiss
 import numpy as np
 import onnx
+import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from shortlist.features import Context, FeatureSchema, FeatureStore, TableSchema
+from shortlist.manifest import Lineage, Manifest
 from shortlist.prepared import Prepared
-from shortlist.recipe import Recipe
+from shortlist.ranker import Calibration, Ranker, shapes_of
+from shortlist.ranking_features import ItemTables, RankerConfig
+from shortlist.ranking_model import RankingModel
+from shortlist.recipe import Recipe, dump_recipe
 from shortlist.vocabulary import Vocabulary
 
 HISTORY_LENGTH = 6
@@ -166,3 +172,26 @@ def write_prepared(
 def recipe_of(**sections: Any) -> Recipe:
     given = {"name": "hand-made", "source": {"kind": "synthetic"}, "split": {"kind": "leave_one_out"}}
     return Recipe.model_validate(given | sections)
+
+
+def write_ranking(folder: Path, retrieval: Path, store: FeatureStore, *, score_weight: float) -> None:
+    """An untrained ranker: at -1 it turns the order of retrieval around, at 1 it keeps it."""
+    tables = ItemTables(retrieval, store)
+    config = RankerConfig(**shapes_of(store, tables, users=False), cross_layers=1, low_rank=0, hidden=[4], dropout=0.0)
+    model = RankingModel(config, tables)
+    with torch.no_grad():
+        model.score_weight.fill_(score_weight)
+    Ranker(model, Calibration()).save(folder, {})
+
+
+def write_release(folder: Path, store: FeatureStore, vectors_ND: NDArray[np.float32], recipe: Recipe) -> Path:
+    """A release without ranking."""
+    folder.mkdir(parents=True)
+    shutil.copytree(store.folder, folder / "features")
+    write_retrieval(folder / "retrieval", vectors_ND)
+    write_index(folder / "index", vectors_ND)
+    (folder / "recipe.yaml").write_text(dump_recipe(recipe))
+    lineage = Lineage(recipe_sha256="", code="", data="")
+    manifest = Manifest(recipe=recipe.name, files={}, metrics={}, lineage=lineage)
+    (folder / "manifest.json").write_bytes(manifest.canonical())
+    return folder

@@ -31,6 +31,9 @@ def test_popularity_is_the_best_of_what_was_not_seen(counts: list[int], seen: li
         assert row == expected + [0] * (k - len(expected))
 
 
+ALL = np.arange(NUM_ITEMS + 1)
+
+
 def plain_knn(trained: list[set[int]], history: list[int], neighbours: int) -> dict[int, float]:
     """Scores by the definition; valid while no similarities are equal."""
     users = {item: {u for u, one in enumerate(trained) if item in one} for item in range(1, NUM_ITEMS + 1)}
@@ -56,7 +59,7 @@ def test_knn_orders_by_the_sum_of_cosines(trained: list[set[int]], histories: li
     users = np.repeat(np.arange(len(trained)), [len(one) for one in trained])
     items = np.concatenate([sorted(one) for one in trained])
     counts = np.bincount(items, minlength=NUM_ITEMS + 1)
-    knn = ItemKNN(users, items, counts, neighbours=NUM_ITEMS)
+    knn = ItemKNN(users, items, counts, ALL, neighbours=NUM_ITEMS)
     seen = [sorted(set(one)) for one in histories]
     ranked = knn.rank(k, rows_of(histories), rows_of(seen))
     for row, history in zip(ranked.tolist(), histories, strict=True):
@@ -78,26 +81,26 @@ def test_only_the_nearest_neighbours_count() -> None:
     counts = np.zeros(NUM_ITEMS + 1, np.int64)
     counts[9] = 7
     for neighbours, expected in ((1, [2, 9, 1, 3]), (3, [2, 3, 4, 9])):
-        knn = ItemKNN(users, items, counts, neighbours=neighbours)
+        knn = ItemKNN(users, items, counts, ALL, neighbours=neighbours)
         assert knn.rank(4, rows_of([[1]]), rows_of([[]]))[0].tolist() == expected
 
 
 def test_repetitions_count_once() -> None:
     users, items = np.array([0, 0, 0, 1, 1]), np.array([1, 2, 2, 1, 3])
     counts = np.bincount(items, minlength=5)
-    once = ItemKNN(np.array([0, 0, 1, 1]), np.array([1, 2, 1, 3]), counts)
+    once = ItemKNN(np.array([0, 0, 1, 1]), np.array([1, 2, 1, 3]), counts, ALL[:5])
     ask = (3, rows_of([[1, 1]]), rows_of([[1]]))
-    assert ItemKNN(users, items, counts).rank(*ask).tolist() == once.rank(*ask).tolist()
+    assert ItemKNN(users, items, counts, ALL[:5]).rank(*ask).tolist() == once.rank(*ask).tolist()
 
 
 def test_only_the_last_events_of_a_user_count() -> None:
     users, items = np.zeros(4, np.int64), np.array([1, 2, 3, 4])
-    knn = ItemKNN(users, items, np.zeros(5, np.int64), max_events=2)
+    knn = ItemKNN(users, items, np.zeros(5, np.int64), ALL[:5], max_events=2)
     assert knn.rank(2, rows_of([[4], [2]]), rows_of([[4], [2]])).tolist() == [[3, 1], [1, 3]]
 
 
 def test_a_history_of_nothing_gets_what_is_popular() -> None:
-    knn = ItemKNN(np.array([0, 0]), np.array([1, 2]), np.array([0, 1, 1, 5]))
+    knn = ItemKNN(np.array([0, 0]), np.array([1, 2]), np.array([0, 1, 1, 5]), ALL[:4])
     assert knn.rank(3, rows_of([[]]), rows_of([[]]))[0].tolist() == [3, 1, 2]
 
 
@@ -106,6 +109,8 @@ def test_blocks_do_not_change_the_answer(monkeypatch: pytest.MonkeyPatch) -> Non
     users, items = rng.integers(0, 40, 400), rng.integers(1, 30, 400)
     counts = np.bincount(items, minlength=31)
     histories = rows_of(rng.integers(1, 30, (20, 5)).tolist())
-    whole = ItemKNN(users, items, counts, neighbours=5).rank(10, histories, histories)
+    asked = (10, histories, histories)
+    whole = ItemKNN(users, items, counts, np.arange(31), neighbours=5).rank(*asked)
     monkeypatch.setattr(baselines, "_BLOCK_ENTRIES", 50)
-    np.testing.assert_array_equal(ItemKNN(users, items, counts, neighbours=5).rank(10, histories, histories), whole)
+    blocks = ItemKNN(users, items, counts, np.arange(31), neighbours=5).rank(*asked)
+    np.testing.assert_array_equal(blocks, whole)
