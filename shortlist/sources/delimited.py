@@ -25,10 +25,15 @@ def scan_csv(file: Found, table: TableFile) -> pl.LazyFrame:
         quote_char=table.quote,
         infer_schema=False,
         glob=False,
+        with_column_names=None if table.header else _numbered,
     )
     if separator != table.separator and table.quote is not None:
         frame = frame.with_columns(pl.all().str.replace_all(SEPARATOR, table.separator, literal=True))
     return frame
+
+
+def _numbered(names: list[str]) -> list[str]:
+    return [f"column_{i}" for i in range(1, len(names) + 1)]
 
 
 def typed(frame: pl.LazyFrame) -> pl.LazyFrame:

@@ -11,6 +11,8 @@ def bind(sql: str, schema: pl.Schema, *, where: str, file: str) -> pl.Expr:
     `where` is its YAML path and `file` the table's name, for messages. Raises SourceError when it is no SQL, names a
     column that is not there, does not fit its columns' types, or sums up rows instead of giving a value for each.
     """
+    if sql in schema:  # also a column whose name SQL keeps for itself, like `user`
+        return pl.col(sql)
     try:
         expression = pl.sql_expr(sql)
     except pl.exceptions.PolarsError as error:

@@ -56,7 +56,7 @@ def read_yambda(recipe: Recipe, source: YambdaSource, scratch: Path) -> RawTable
             events = with_label(events, feedback, f"{action}d")
         if f"{action}d_before" in used:
             events = with_past(events, feedback, f"{action}d_before")
-    items = _items(recipe, folder, listens)
+    items = _items(recipe, source, folder, listens)
     return RawTables(
         events=[
             RawTable(
@@ -113,32 +113,36 @@ def with_past(listens: pl.LazyFrame, feedback: pl.LazyFrame, name: str) -> pl.La
     return joined.with_columns(past.alias(name)).drop("first")
 
 
-def _items(recipe: Recipe, folder: Folder, listens: pl.LazyFrame) -> pl.LazyFrame | None:
-    """One row an item in the order of the ids, with the columns that the recipe names; None without any mapping."""
-    wanted = {column.name for column in wanted_columns(recipe, "items")}
-    listened = listens.select("item_id").drop_nulls().unique()
-    mappings = {key: folder.table(f"{key}_item_mapping") for key in ("artist", "album")}
-    there = {f"{key}_id": table for key, table in mappings.items() if table is not None}
+def _items(recipe: Recipe, source: YambdaSource, folder: Folder, listens: pl.LazyFrame) -> pl.LazyFrame | None:
+    """One row an item in the order of the ids, with the columns that the recipe names; None without any mapping.
+
+    The ids and mappings of the listened items are held in memory (some 20 bytes an item); embeddings are streamed.
+    """
+    mappings = {f"{key}_id": folder.table(f"{key}_item_mapping") for key in ("artist", "album")}
+    there = {column: table for column, table in mappings.items() if table is not None}
     if not there:
         return None
+    wanted = {column.name for column in wanted_columns(recipe, "items")}
+    listened = listens.select("item_id").drop_nulls().unique().collect(engine="streaming").lazy()
     known = pl.concat([table.select("item_id") for table in there.values()])
-    items = known.join(listened, on="item_id", how="semi").unique().sort("item_id")
-    for column, table in there.items():
-        if column in wanted:
-            lists = table.join(listened, on="item_id", how="semi").group_by("item_id").agg(pl.col(column).sort())
-            items = items.join(lists, on="item_id", how="left", maintain_order="left")
+    items = listened.join(known, on="item_id", how="semi").sort("item_id")
+    parts = []
+    for column in sorted(wanted & there.keys()):
+        pairs = there[column].join(listened, on="item_id", how="semi").sort("item_id", column)
+        lists = pairs.group_by("item_id", maintain_order=True).agg(column)
+        parts.append(lists.collect(engine="in-memory").lazy())  # a third of the streaming engine's time
     if "track_length_seconds" in wanted:
-        length = listens.group_by("item_id").agg(pl.col("track_length_seconds").max())
-        items = items.join(length, on="item_id", how="left", maintain_order="left")
+        parts.append(listens.group_by("item_id").agg(pl.col("track_length_seconds").max()))
     if "title" in wanted and (titles := folder.table("titles")) is not None:
-        items = items.join(titles.select("item_id", "title"), on="item_id", how="left", maintain_order="left")
+        parts.append(titles.select("item_id", "title"))
     if vectors := wanted & {"embed", "normalized_embed"}:
-        if not recipe.source.embeddings:  # type: ignore[union-attr] # only a YambdaSource comes here
-            raise SourceError("features.item.embedding: set source.embeddings: true to read the audio embeddings")
-        embeddings = folder.table("embeddings")
+        embeddings = folder.table("embeddings") if source.embeddings else None
         if embeddings is None:
-            raise SourceError("features.item.embedding: there is no embeddings.parquet")
-        items = items.join(embeddings.select("item_id", *vectors), on="item_id", how="left", maintain_order="left")
+            why = "there is no embeddings.parquet" if source.embeddings else "source.embeddings is false"
+            raise SourceError(f"features.item.embedding: {source.path}: {why}")
+        parts.append(embeddings.select("item_id", *sorted(vectors)))
+    for part in parts:
+        items = items.join(part, on="item_id", how="left", maintain_order="left")
     return items
 
 
