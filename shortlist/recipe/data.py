@@ -30,7 +30,7 @@ class FilesSource(Section):
     """Tables in Parquet, CSV or JSON lines."""
 
     kind: Literal["files"] = "files"
-    events: list[TableFile]
+    events: list[TableFile] = Field(min_length=1)
     """Read in this order; `columns` must give user_id, item_id and, unless time_unit is `row`, time."""
     items: TableFile | None = None
     """One row an item; `columns` must give item_id."""

@@ -23,6 +23,12 @@ def _seconds(value: Any) -> Any:
     return value
 
 
+def _sql_constant(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value).upper()
+    return str(value) if isinstance(value, int | float) else value
+
+
 def _one_word(value: str) -> str:
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", value):
         raise ValueError("use 1 to 63 lower-case letters, digits and '-', as Kubernetes does, like 'my-shop'")
@@ -42,5 +48,9 @@ Name = Annotated[str, AfterValidator(_one_word)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 """A part of the whole, 0 to 1."""
 
-Expression = Annotated[str, Field(min_length=1)]
-"""A SQL expression over the raw columns, such as `rating >= 4`; a bare column name is one."""
+Expression = Annotated[
+    str,
+    BeforeValidator(_sql_constant, json_schema_input_type=str | float | bool),
+    Field(min_length=1),
+]
+"""A SQL expression over the raw columns, such as `rating >= 4`; a bare column name, a number or true is one."""

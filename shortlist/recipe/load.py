@@ -86,20 +86,24 @@ def _explain(detail: ErrorDetails, data: dict[str, Any]) -> str:
     path = _yaml_path(detail["loc"], data)
     where = ".".join(map(str, path)) or "the recipe"
     if detail["type"] == "extra_forbidden":
-        allowed = _allowed_keys(path[:-1])
+        allowed = _allowed_keys(path[:-1], data)
         return f"{where}: unknown key; {_nearest(str(path[-1]), allowed)}allowed: {', '.join(allowed)}"
     if detail["type"] == "missing":
         return f"{where}: is missing"
     given = detail["input"]
     if detail["type"].startswith("union_tag"):
         expected = str(detail.get("ctx", {}).get("expected_tags", "")).replace("'", "")
+        if detail["type"] == "union_tag_not_found":
+            kinds = ", ".join(_kinds(path))
+            return f"{where}.kind: is missing; allowed: {kinds}"
         tag = given.get("kind") if isinstance(given, dict) else given
         return f"{where}.kind: {tag!r} is not allowed; {_nearest(str(tag), expected.split(', '))}allowed: {expected}"
     if detail["type"] == "literal_error":
         expected = str(detail["ctx"]["expected"]).replace("'", "").replace(" or ", ", ")
         return f"{where}: {given!r} is not allowed; {_nearest(str(given), expected.split(', '))}allowed: {expected}"
     message = detail["msg"].removeprefix("Value error, ")
-    return f"{where}: {message}" if isinstance(given, dict | list) else f"{where}: {given!r}: {message}"
+    says_it = isinstance(given, dict | list) or message.startswith(repr(given))
+    return f"{where}: {message}" if says_it else f"{where}: {given!r}: {message}"
 
 
 def _yaml_path(loc: tuple[int | str, ...], data: Any) -> list[int | str]:
@@ -120,7 +124,25 @@ def _nearest(word: str, words: list[str]) -> str:
     return f"did you mean {near[0]!r}? " if near else ""
 
 
-def _allowed_keys(path: list[int | str]) -> list[str]:
+def _allowed_keys(path: list[int | str], data: Any) -> list[str]:
+    """The keys of the block at `path`; where its `kind` decides, those of the kind that the recipe names."""
+    sections = _sections_at(path)
+    for part in path:
+        data = data[part]
+    kind = data.get("kind") if isinstance(data, dict) else None
+    named = [section for section in sections if kind in _kind_of(section)]
+    return list(dict.fromkeys(name for section in named or sections for name in section.model_fields))
+
+
+def _kinds(path: list[int | str]) -> list[str]:
+    return [kind for section in _sections_at(path) for kind in _kind_of(section)]
+
+
+def _kind_of(section: type[BaseModel]) -> tuple[str, ...]:
+    return get_args(section.model_fields["kind"].annotation) if "kind" in section.model_fields else ()
+
+
+def _sections_at(path: list[int | str]) -> list[type[BaseModel]]:
     sections: list[type[BaseModel]] = [Recipe]
     for part in path:
         if isinstance(part, int):
@@ -131,7 +153,7 @@ def _allowed_keys(path: list[int | str]) -> list[str]:
             if part in section.model_fields
             for inner in _sections_of(section.model_fields[part].annotation)
         ]
-    return list(dict.fromkeys(name for section in sections for name in section.model_fields))
+    return sections
 
 
 def _sections_of(annotation: Any) -> list[type[BaseModel]]:
