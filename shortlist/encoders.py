@@ -1,41 +1,36 @@
 """How a query tower reads a history: three encoders over one causal interface.
 
-Shapes: B histories, L events of each (from the left, anything after the end), D input width, K state width,
-H heads, P state positions.
+Shapes: B histories, L events of each (from the left, anything after the end), D width, H heads, P state positions,
+K width of a head.
 
-`encoder(history_BLD) -> state_BLK`: state p knows the events 0..p and no later one, so one pass gives an example at
+`encoder(history_BLD) -> state_BLD`: state p knows the events 0..p and no later one, so one pass gives an example at
 every position, and padding on the right needs no mask: nothing reads it but states past the end.
-`encoder.last(history_BLD, length_B) -> state_BK` is the same state at the last event alone, for much less work; it is
+`encoder.last(history_BLD, length_B) -> state_BD` is the same state at the last event alone, for much less work; it is
 what is served. A history of length 0 has no state: the query tower puts a learned vector there.
 """
 
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class Encoder(nn.Module):
     """The causal interface."""
 
-    def __init__(self, state_dim: int) -> None:
-        super().__init__()
-        self.state_dim = state_dim
-
     def forward(self, history_BLD: Tensor) -> Tensor:
-        """States [B, L, K]."""
+        """States [B, L, D]."""
         raise NotImplementedError
 
     def last(self, history_BLD: Tensor, length_B: Tensor) -> Tensor:
-        """The state at event `length - 1`, [B, K]; of any value where the length is 0."""
+        """The state at event `length - 1`, [B, D]; of any value where the length is 0."""
         raise NotImplementedError
 
 
 def encoder_of(
     kind: Literal["mean", "attention", "transformer"],
-    input_dim: int,
-    state_dim: int,
+    dim: int,
     *,
     history_length: int,
     layers: int,
@@ -44,10 +39,10 @@ def encoder_of(
 ) -> Encoder:
     """The encoder that a recipe's `retrieval.encoder` names."""
     if kind == "mean":
-        return MeanEncoder(input_dim, state_dim)
+        return MeanEncoder()
     if kind == "attention":
-        return AttentionEncoder(input_dim, state_dim, history_length, heads)
-    return TransformerEncoder(input_dim, state_dim, layers, heads, dropout)
+        return AttentionEncoder(dim, history_length, heads)
+    return TransformerEncoder(dim, layers, heads, dropout)
 
 
 def last_event(x_BLD: Tensor, length_B: Tensor) -> Tensor:
@@ -57,23 +52,16 @@ def last_event(x_BLD: Tensor, length_B: Tensor) -> Tensor:
 
 
 class MeanEncoder(Encoder):
-    """state_p = W mean(x_0..x_p)."""
-
-    def __init__(self, input_dim: int, state_dim: int) -> None:
-        super().__init__(state_dim)
-        self.project = nn.Identity() if input_dim == state_dim else nn.Linear(input_dim, state_dim, bias=False)
+    """state_p = mean(x_0..x_p)."""
 
     def forward(self, history_BLD: Tensor) -> Tensor:
         count_L1 = torch.arange(1, history_BLD.shape[1] + 1, device=history_BLD.device)[:, None]
-        mean_BLD: Tensor = history_BLD.cumsum(1) / count_L1
-        state: Tensor = self.project(mean_BLD)
-        return state
+        return history_BLD.cumsum(1) / count_L1
 
     def last(self, history_BLD: Tensor, length_B: Tensor) -> Tensor:
         at_L = torch.arange(history_BLD.shape[1], device=history_BLD.device)
         share_BL = (at_L < length_B[:, None]).to(history_BLD.dtype) / length_B.clamp_min(1)[:, None]
-        state: Tensor = self.project((share_BL[:, None] @ history_BLD)[:, 0])
-        return state
+        return (share_BL[:, None] @ history_BLD)[:, 0]
 
 
 class AttentionEncoder(Encoder):
@@ -86,16 +74,14 @@ class AttentionEncoder(Encoder):
     back differently far. Values are projected after the sum, which is the same by linearity and L times cheaper.
     """
 
-    def __init__(self, input_dim: int, state_dim: int, history_length: int, heads: int) -> None:
-        super().__init__(state_dim)
-        self.score = nn.Linear(input_dim, heads, bias=False)
+    def __init__(self, dim: int, history_length: int, heads: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(dim, heads, bias=False)
         slope_H = torch.cat([torch.zeros(1), 0.5 ** torch.arange(heads - 1, dtype=torch.float32)])
         self.recency_HL = nn.Parameter(-slope_H[:, None] * torch.arange(history_length))
-        self.value = nn.Linear(heads * input_dim, state_dim, bias=False)
+        self.value = nn.Linear(heads * dim, dim, bias=False)
         with torch.no_grad():  # begins as the mean over the heads, in the space of the items
-            shared = torch.empty(state_dim, input_dim)
-            nn.init.eye_(shared) if input_dim == state_dim else nn.init.xavier_uniform_(shared)
-            self.value.weight.copy_(shared.repeat(1, heads) / heads)
+            self.value.weight.copy_(torch.eye(dim).repeat(1, heads) / heads)
 
     def forward(self, history_BLD: Tensor) -> Tensor:
         length = history_BLD.shape[1]
@@ -127,32 +113,31 @@ class TransformerEncoder(Encoder):
     began, so a window cut from a long history means the same as a whole short one.
     """
 
-    def __init__(self, input_dim: int, state_dim: int, layers: int, heads: int, dropout: float) -> None:
-        super().__init__(state_dim)
-        if state_dim % (2 * heads):
+    def __init__(self, dim: int, layers: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        if dim % (2 * heads):
             raise ValueError(
-                f"retrieval.dim {state_dim} does not divide into retrieval.heads {heads} of an even width, which the "
-                f"transformer encoder needs; {2 * heads * max(1, round(state_dim / (2 * heads)))} would"
+                f"retrieval.dim {dim} does not divide into retrieval.heads {heads} of an even width, which the "
+                f"transformer encoder needs; {2 * heads * max(1, round(dim / (2 * heads)))} would"
             )
-        self.project = nn.Identity() if input_dim == state_dim else nn.Linear(input_dim, state_dim, bias=False)
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList([Block(state_dim, heads, dropout) for _ in range(layers)])
-        self.norm = nn.LayerNorm(state_dim)
+        self.blocks = nn.ModuleList([Block(dim, heads, dropout) for _ in range(layers)])
+        self.norm = nn.LayerNorm(dim)
 
     def forward(self, history_BLD: Tensor) -> Tensor:
-        x_BLK = self.dropout(self.project(history_BLD))
+        x_BLD = self.dropout(history_BLD)
         for block in self.blocks:
-            x_BLK = block(x_BLK)
-        state: Tensor = self.norm(x_BLK)
+            x_BLD = block(x_BLD)
+        state: Tensor = self.norm(x_BLD)
         return state
 
     def last(self, history_BLD: Tensor, length_B: Tensor) -> Tensor:
-        x_BLK = self.dropout(self.project(history_BLD))
+        x_BLD = self.dropout(history_BLD)
         for block in self.blocks[:-1]:
-            x_BLK = block(x_BLK)
+            x_BLD = block(x_BLD)
         final = self.blocks[-1]
         assert isinstance(final, Block)
-        state: Tensor = self.norm(final.last(x_BLK, length_B))
+        state: Tensor = self.norm(final.last(x_BLD, length_B))
         return state
 
 
@@ -165,7 +150,7 @@ class Block(nn.Module):
         self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.query, self.key_value = nn.Linear(dim, dim), nn.Linear(dim, 2 * dim)
         self.out = nn.Linear(dim, dim)
-        self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
+        self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.ReLU(), nn.Linear(4 * dim, dim))
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x_BLD: Tensor) -> Tensor:
@@ -174,7 +159,7 @@ class Block(nn.Module):
         key, value = self._keys(h_BLD, at_L)
         query = rotate(self._split(self.query(h_BLD)), at_L)
         # Without dropout on the weights: it would turn the fused attention off.
-        mixed_BHLK = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        mixed_BHLK = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
         return self._rest(x_BLD, mixed_BHLK)
 
     def last(self, x_BLD: Tensor, length_B: Tensor) -> Tensor:
@@ -185,7 +170,7 @@ class Block(nn.Module):
         final_B = (length_B - 1).clamp_min(0)
         query = rotate(self._split(self.query(last_event(h_BLD, length_B))[:, None]), final_B[:, None, None])
         seen_B11L = (at_L <= final_B[:, None])[:, None, None]
-        mixed_BH1K = F.scaled_dot_product_attention(query, key, value, attn_mask=seen_B11L)
+        mixed_BH1K = functional.scaled_dot_product_attention(query, key, value, attn_mask=seen_B11L)
         return self._rest(last_event(x_BLD, length_B)[:, None], mixed_BH1K)[:, 0]
 
     def _keys(self, h_BLD: Tensor, at_L: Tensor) -> tuple[Tensor, Tensor]:
@@ -193,7 +178,7 @@ class Block(nn.Module):
         return rotate(self._split(key_BLD), at_L), self._split(value_BLD)
 
     def _split(self, x_BLD: Tensor) -> Tensor:
-        return x_BLD.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return x_BLD.view(*x_BLD.shape[:2], self.heads, -1).transpose(1, 2)
 
     def _rest(self, x_BLD: Tensor, mixed_BHLK: Tensor) -> Tensor:
         x_BLD = x_BLD + self.dropout(self.out(mixed_BHLK.transpose(1, 2).flatten(2)))

@@ -38,9 +38,12 @@ class TrainingError(ValueError):
 class Task(Protocol):
     """What is learnt: a model and its steps."""
 
-    model: nn.Module
-    metric: str
-    """Name in what `validate` returns; higher is better."""
+    @property
+    def model(self) -> nn.Module: ...
+
+    @property
+    def metric(self) -> str:
+        """Name in what `validate` returns; higher is better."""
 
     def num_batches(self, epoch: int) -> int: ...
 

@@ -104,6 +104,8 @@ class Retrieval(Section):
     temperature: float = Field(0.05, gt=0)
     logq: bool = True
     """Whether the in-batch softmax is corrected by how often each candidate is drawn."""
+    max_negatives: int = Field(4096, ge=1)
+    """At most so many of a batch's distinct items are the negatives of its examples; they are drawn anew each step."""
     id_dropout: Share = 0.02
     """How often an item id is hidden in training, so that the unknown row learns to stand in."""
     training: Training = Training()
