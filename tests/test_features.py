@@ -53,7 +53,7 @@ def test_numbers_given_as_text_are_found_and_the_reverse():
 
 
 @pytest.mark.parametrize(
-    "value", [7.5, float("nan"), float("inf"), None, 2**70, -(2**63), "7 ", "1_0", "", {}, "\u0667"]
+    "value", [7.5, float("nan"), float("-inf"), None, 2**70, -(2**63), "7 ", "1_0", "", {}, "\u0667"]
 )
 def test_what_is_no_integer_finds_no_key(value):
     assert Vocabulary.of(np.array([7, 10])).rows([value]).tolist() == [0]
