@@ -9,10 +9,11 @@ costs; torch sees what has weights. Training and serving both come through here.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from shortlist.features import CategoricalField, FeatureStore
 from shortlist.ranking_request import RankingRequest
@@ -32,7 +33,8 @@ class RankerConfig(BaseModel):
     vector_dim: int
     item_fields: list[CategoricalField]
     item_numeric_dim: int
-    query_fields: dict[str, CategoricalField]
+    query_fields: Annotated[dict[str, CategoricalField], AfterValidator(lambda fields: dict(sorted(fields.items())))]
+    """In the order of their names, whoever wrote them."""
     query_numeric_dim: int
     cross_layers: int
     low_rank: int
