@@ -95,10 +95,9 @@ def publish_step(
     say(f"{'published' if decision.published else 'refused'}: release {decision.release}: {decision.reason}")
     for warning in verdict.warnings:
         say(f"warning: {warning}")
-    metrics = {"published": float(decision.published), "files": float(len(manifest.files))}
     return StepFacts(
-        rows_out={"release": len(manifest.files)},
-        metrics=metrics | {"release_mb": round(manifest.num_bytes / 1e6, 3)},
+        rows_out={"files": len(manifest.files)},
+        metrics={"published": float(decision.published), "release_mb": round(manifest.num_bytes / 1e6, 3)},
         details={"decision": decision.model_dump(mode="json"), "manifest": manifest.model_dump(mode="json")},
     )
 

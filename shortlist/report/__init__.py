@@ -1,0 +1,39 @@
+"""What a run leaves to look at: run.json and one self-contained page."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from shortlist.facts import StepRecord
+from shortlist.recipe import Recipe
+from shortlist.report.page import page as page_of
+from shortlist.report.record import RunRecord, run_record
+from shortlist.storage.base import from_os_error
+
+__all__ = ["RunRecord", "write_report"]
+
+
+def write_report(
+    recipe: Recipe, records: Sequence[StepRecord], *, page: Path, run: Path, run_id: str | None = None
+) -> RunRecord:
+    """Write the HTML file `page` and the JSON file `run` from the records of the steps, in their order.
+
+    A step that is missing, or left no details, costs its section only. Raises ValueError when a step told something
+    of another form, StorageError for a full disk.
+    """
+    record = run_record(recipe, records, run_id)
+    html = page_of(recipe, record, records)
+    _write(page, html)
+    _write(run, record.model_dump_json(indent=1) + "\n")
+    return record
+
+
+def _write(path: Path, text: str) -> None:
+    """The whole file or none."""
+    aside = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise from_os_error(error, path) from error

@@ -1,0 +1,58 @@
+"""What the run took, and what it left."""
+
+from html import escape
+from typing import Any
+
+from shortlist.report.charts import Bar, bars
+from shortlist.report.pieces import card, code, facts, folded, note, section, table
+from shortlist.report.record import RunRecord
+from shortlist.report.scales import duration, megabytes, plain
+
+
+def cost(run: RunRecord) -> str:
+    """Time, memory and rows of every step."""
+    times = [Bar(_name(one.step), one.seconds, duration(one.seconds)) for one in run.steps]
+    memory = [Bar(_name(one.step), one.peak_memory_mb, megabytes(one.peak_memory_mb)) for one in run.steps]
+    rows = [[escape(_name(one.step)), _counts(one.rows_in), _counts(one.rows_out)] for one in run.steps]
+    lead = (
+        f"{duration(run.seconds)} of work in {len(run.steps)} steps, at most {megabytes(run.peak_memory_mb)} of memory "
+        "at a time. Starting a step's process is not counted."
+    )
+    charts = f"{card('Time', bars(times, 'c-path'))}{card('Peak memory', bars(memory, 'c-knn'))}"
+    return section(
+        "Time and memory",
+        lead,
+        f'<div class="grid">{charts}</div>{card("Rows", table(("Step", "In", "Out"), rows))}',
+    )
+
+
+def provenance(run: RunRecord, details: dict[str, dict[str, Any]]) -> str:
+    """The release's lineage and files."""
+    manifest = details.get("publish", {}).get("manifest")
+    lead = "Its name is the hash of its content; the same input makes the same name."
+    if manifest is None or run.decision is None:
+        return section("Release", lead, note("Left out: the step publish left no manifest."))
+    files, lineage = manifest["files"], manifest["lineage"]
+    size = sum(entry["size"] for entry in files.values())
+    listed = facts(
+        [
+            ("Name", code(run.decision.release)),
+            ("Live now", code(run.decision.live or "nothing")),
+            ("Kept at", code(run.decision.url)),
+            ("Size", f"{len(files)} files, {megabytes(size / 1e6) if size >= 1e6 else f'{plain(size)} bytes'}"),
+            ("Recipe's text", code(lineage["recipe_sha256"][:16])),
+            ("Code", code(lineage["code"])),
+            ("Prepared data", code(lineage["data"][:16])),
+        ]
+    )
+    rows = [[code(name), plain(entry["size"]), code(entry["sha256"][:16])] for name, entry in sorted(files.items())]
+    inner = f'<div class="card">{listed}</div>{folded("All files", table(("File", "Bytes", "SHA-256"), rows, [1]))}'
+    return section("Release", lead, inner)
+
+
+def _name(step: str) -> str:
+    return step.replace("_", " ")
+
+
+def _counts(rows: dict[str, int]) -> str:
+    return ", ".join(f"{plain(count)} {escape(name.replace('_', ' '))}" for name, count in rows.items())

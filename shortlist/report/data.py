@@ -1,0 +1,146 @@
+"""What came in, what was wrong with it, and how it was cut."""
+
+import datetime as dt
+from html import escape
+from typing import Any
+
+from shortlist.report.charts import Axes, Band, Bar, Series, columns, lines
+from shortlist.report.pieces import card, code, folded, note, section, table, tiles
+from shortlist.report.record import RunRecord
+from shortlist.report.scales import plain
+
+_EPOCH = dt.date(1970, 1, 1)
+_MOST_RULES = 40
+
+
+def data(run: RunRecord, details: dict[str, dict[str, Any]]) -> str:
+    """Rows, rules, events by day, distributions."""
+    told = details.get("validate", {})
+    distributions = [
+        _distribution(told, "events_per_user", "Events of a user", "users"),
+        _distribution(told, "events_per_item", "Events of an item", "items"),
+    ]
+    parts = [_flow(run)]
+    if told:
+        parts.append(_days(told, details.get("prepare", {}).get("split", {})))
+        parts.append(f'<div class="grid">{"".join(distributions)}</div>')
+        parts += [_rules(told), _limits(told), _missing(told)]
+    else:
+        parts.append(note("Rules and distributions are left out: the step validate left no details."))
+    lead = "Rows that break a rule are set aside with their reason; they train and test nothing."
+    leak = details.get("prepare", {}).get("leakage")
+    if leak:
+        checked = ", ".join(f"{plain(value)} {name.replace('_', ' ')}" for name, value in leak.items())
+        lead += f" No event at or after a question's time feeds its features; checked: {checked}."
+    return section("Data", lead, "".join(parts))
+
+
+def _flow(run: RunRecord) -> str:
+    rows = {one.step: (one.rows_in, one.rows_out) for one in run.steps}
+    read = rows.get("ingest", ({}, {}))[1].get("events")
+    quarantined = rows.get("validate", ({}, {}))[1].get("quarantined_events")
+    cut = rows.get("prepare", ({}, {}))[1]
+    listed = [("events read", read), ("users", cut.get("users")), ("items", cut.get("items"))]
+    listed += [("train samples", cut.get("train_samples")), ("test questions", cut.get("test_questions"))]
+    shown = [(name, plain(value)) for name, value in listed if value is not None]
+    if read and quarantined is not None:
+        shown.insert(1, (f"quarantined {100 * quarantined / read:.2g}%", plain(quarantined)))
+    return tiles(shown)
+
+
+def _days(told: dict[str, Any], split: dict[str, Any]) -> str:
+    series = told.get("events_per_day")
+    if not series:
+        return note("Events by day are left out: the events have no times.")
+    if len(series["events"]) < 2:
+        return note("Events by day are left out: all events are of one day.")
+    width = series["days_per_point"]
+    first = (dt.date.fromisoformat(series["first_day"]) - _EPOCH).days
+    points = [(float(first + i * width), float(count)) for i, count in enumerate(series["events"])]
+    bands = []
+    for name, title in (("train", "train"), ("valid", "validation"), ("test", "test")):
+        start, end = (_day(split.get(f"{name}_{edge}")) for edge in ("start", "end"))
+        if start is not None and end is not None:
+            bands.append(Band(title, start, end))
+    y = "events a day" if width == 1 else f"events in {width} days"
+    axes = Axes(x="day (UTC)", y=y, zero_y=True, show_x=_date)
+    chart = lines([Series("", "c-retrieval", points)], axes, area=True, bands=bands)
+    return card("Sound events by day, and how they are split", chart)
+
+
+def _day(moment: Any) -> float | None:
+    """Days since the epoch of `2021-03-04 05:06:07`; None for anything else."""
+    try:
+        at = dt.datetime.fromisoformat(str(moment)).replace(tzinfo=dt.UTC)
+    except ValueError:
+        return None
+    return at.timestamp() / 86_400
+
+
+def _date(day: float) -> str:
+    date = _EPOCH + dt.timedelta(days=day)
+    return f"{date.day} {date:%b %y}"
+
+
+def _distribution(told: dict[str, Any], key: str, title: str, of: str) -> str:
+    bins = told.get(key) or []
+    if not bins:
+        return ""
+    rows = [
+        Bar(plain(one["from"]), one["count"], f"{plain(one['from'])} to {plain(one['to'])}: {plain(one['count'])} {of}")
+        for one in bins
+    ]
+    axes = Axes(x="events, at least (bins double)", y=of)
+    return card(title, columns(rows, axes, "c-retrieval"))
+
+
+def _rules(told: dict[str, Any]) -> str:
+    rules = sorted(told.get("rules") or [], key=lambda rule: -rule["failed"])
+    if not rules:
+        return ""
+    rows = [
+        [
+            escape(rule["table"]),
+            code(rule["column"] or ""),
+            escape(rule["rule"]),
+            f'<span class="fail">{plain(rule["failed"])}</span>' if rule["failed"] else "0",
+            _share(rule["share"]),
+        ]
+        for rule in rules[:_MOST_RULES]
+    ]
+    inner = table(("Table", "Column", "A row is set aside when", "Rows", "Share"), rows, [3, 4])
+    if len(rules) > _MOST_RULES:
+        inner += note(f"{len(rules) - _MOST_RULES} more rules, broken no more often than these.")
+    broken = sum(rule["failed"] > 0 for rule in rules)
+    return card("Row rules", inner, f"{broken} of {len(rules)} broken")
+
+
+def _limits(told: dict[str, Any]) -> str:
+    limits = told.get("limits") or []
+    if not limits:
+        return ""
+    rows = [
+        [escape(one["rule"]), escape(str(one.get("asked", ""))), escape(_observed(one["observed"]))] for one in limits
+    ]
+    return folded(f"Table rules: all {len(rows)} held", table(("Rule", "Asked", "Found"), rows))
+
+
+def _missing(told: dict[str, Any]) -> str:
+    listed = [one for one in told.get("columns") or [] if one["null_share"] > 0 or one.get("not_finite")]
+    if not listed:
+        return ""
+    rows = [
+        [escape(one["table"]), code(one["column"]), _share(one["null_share"]), plain(one.get("not_finite", 0))]
+        for one in sorted(listed, key=lambda one: -one["null_share"])[:_MOST_RULES]
+    ]
+    return folded(
+        f"Columns with missing values: {len(listed)}", table(("Table", "Column", "Missing", "Not finite"), rows, [2, 3])
+    )
+
+
+def _share(share: float) -> str:
+    return "" if share == 0 else "&lt; 0.01%" if share < 0.0001 else f"{share:.2%}"
+
+
+def _observed(value: Any) -> str:
+    return plain(value) if isinstance(value, int | float) else str(value)

@@ -1,0 +1,113 @@
+"""How the models learned, and how fast the index is for what it finds."""
+
+from typing import Any
+
+from shortlist.report.charts import Axes, Series, lines
+from shortlist.report.pieces import card, code, facts, note, section, table
+from shortlist.report.quality import metric_name
+from shortlist.report.record import RunRecord
+from shortlist.report.scales import duration, plain
+
+_RATES = {"learning_rate", "seconds", "epoch", "loss"}
+
+
+def training(run: RunRecord, details: dict[str, dict[str, Any]]) -> str:
+    """Loss and validation metric of both models, epoch by epoch."""
+    cards = [
+        _curves(run, details, "train_retrieval", "Retrieval", "c-retrieval"),
+        _curves(run, details, "train_ranking", "Ranking", "c-path"),
+    ]
+    return section("Training", "The dashed line is the best epoch, whose weights are served.", "".join(cards))
+
+
+def _curves(run: RunRecord, details: dict[str, dict[str, Any]], step: str, title: str, color: str) -> str:
+    curves = details.get(step, {}).get("curves") or {}
+    epochs = curves.get("epoch") or list(range(1, len(curves.get("loss") or []) + 1))
+    if not epochs:
+        why = details.get(step, {}).get("skipped") or f"the step {step} left no curves"
+        return card(title, note(f"Left out: {why}."))
+    metrics = next((one.metrics for one in run.steps if one.step == step), {})
+    best = metrics.get("best_epoch")
+    plots = []
+    for names, y in ((["loss"], "training loss"), (_validation(curves), "validation")):
+        series = [
+            Series(metric_name(name) if y == "validation" else "", color_, _points(epochs, curves[name]))
+            for name, color_ in zip(names, (color, "c-knn", "c-popularity"), strict=False)
+            if _points(epochs, curves[name])
+        ]
+        if series:
+            label = f"validation {series[0].name}" if y == "validation" and len(series) == 1 else y
+            plots.append(lines(series, Axes(x="epoch", y=label), mark=best))
+    told = [f"{len(epochs)} epochs"]
+    if details[step].get("stopped_early"):
+        told.append("stopped early")
+    if metrics.get("examples_per_second"):
+        told.append(f"{plain(metrics['examples_per_second'] or 0)} examples a second")
+    if details[step].get("parameters"):
+        told.append(f"{plain(details[step]['parameters'])} parameters")
+    if curves.get("seconds"):
+        told.append(f"{duration(sum(curves['seconds']))} of training")
+    inner = "".join(f"<div>{plot}</div>" for plot in plots)
+    return card(title, f'<div class="grid">{inner}</div>', ", ".join(told))
+
+
+def _validation(curves: dict[str, Any]) -> list[str]:
+    """The curves that are drawn together: the metrics of one kind, at most three."""
+    names = [name for name in curves if name not in _RATES]
+    preferred = [name for name in names if name.startswith("ndcg")] or names
+    return preferred[:3]
+
+
+def _points(epochs: list[float], values: list[float | None]) -> list[tuple[float, float]]:
+    return [(float(x), float(y)) for x, y in zip(epochs, values, strict=False) if y is not None and y == y]  # noqa: PLR0124
+
+
+def index(details: dict[str, dict[str, Any]]) -> str:
+    """Recall against speed."""
+    told = details.get("build_index", {})
+    points = told.get("curve") or []
+    if not points:
+        return section("Index", "", note("Left out: the step build_index left no curve of recall and speed."))
+    chosen = next((point for point in points if point["nprobe"] == told.get("nprobe")), points[-1])
+    served = facts(
+        [
+            ("Index", f"{code(told.get('factory', ''))} over {plain(told.get('num_items', 0))} items"),
+            ("Recall@100", f"{chosen['recall_at_100']:.4f}"),
+            ("Recall@10", f"{chosen['recall_at_10']:.4f}"),
+            ("Questions a second", plain(chosen["questions_per_second"])),
+            ("Measured with", f"{plain(told.get('num_questions', 0))} {_asked(told.get('questions_from'))}"),
+        ]
+    )
+    if len(points) == 1:
+        lead = "An index without lists has one speed and one recall, so there is no curve to draw."
+        return section("Index", lead, f'<div class="card">{served}</div>')
+    series = [
+        Series(
+            "by nprobe, the lists searched",
+            "c-retrieval",
+            [(point["questions_per_second"], point["recall_at_100"]) for point in points],
+            [
+                f"nprobe {point['nprobe']}: recall@100 {point['recall_at_100']:.4f}, "
+                f"{plain(point['questions_per_second'])} questions a second"
+                for point in points
+            ],
+        ),
+        Series(
+            f"served: nprobe {chosen['nprobe']}",
+            "c-knn big",
+            [(chosen["questions_per_second"], chosen["recall_at_100"])],
+        ),
+    ]
+    axes = Axes(x="questions a second on one thread", y="recall@100 against exact search", log_x=True)
+    rows = [
+        [str(one["nprobe"]), *(f"{one[f'recall_at_{k}']:.4f}" for k in (10, 100)), plain(one["questions_per_second"])]
+        for one in points
+    ]
+    all_points = table(("nprobe", "Recall@10", "Recall@100", "Questions a second"), rows, [1, 2, 3])
+    chart = card("Recall against speed", f'<div class="tall">{lines(series, axes)}</div>')
+    inner = f"{chart}{card('What is served', served + all_points)}"
+    return section("Index", "Up and to the right is better.", f'<div class="grid">{inner}</div>')
+
+
+def _asked(origin: Any) -> str:
+    return "validation questions" if origin == "validation" else "item vectors, as there was no validation question"
