@@ -46,7 +46,9 @@ class QueryTower:
             user_inputs = _mapped(folder / "user_inputs.npy") if (folder / "user_inputs.npy").exists() else None
             session = _session(folder / "query_tower.onnx", threads)
         except (OSError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{folder}: the exported query tower cannot be read: {error!r}") from error
+            raise ValueError(
+                f"{folder}: the exported query tower cannot be read: {type(error).__name__}: {error}"
+            ) from error
         fields = {name.replace(".", "_") for name in store.schema.query_fields}
         known = {"history", "length", "user", "numeric"} | fields
         wanted = {given.name for given in session.get_inputs()}
@@ -201,7 +203,7 @@ def open_index(folder: Path) -> tuple[Any, dict[str, Any]]:
         # This flag maps flat vectors and inverted lists alike, and unlike IO_FLAG_MMAP starts no threads in a search.
         index = faiss.read_index(str(folder / "index.faiss"), faiss.IO_FLAG_MMAP_IFC)
     except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{folder}: the index cannot be read: {error}") from error
+        raise ValueError(f"{folder}: the index cannot be read: {type(error).__name__}: {error}") from error
     if index.metric_type != faiss.METRIC_INNER_PRODUCT:
         raise ValueError(f"{folder}: index.faiss does not search by inner product; build the index again")
     return index, facts
