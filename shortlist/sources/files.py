@@ -99,7 +99,7 @@ def _in_small_groups(file: Found, scratch: Path) -> Path:
     to = scratch / f"{file.path.stem}.grouped.parquet"
     with (
         pq.ParquetFile(file.path, buffer_size=1 << 20, pre_buffer=False) as parquet,
-        pq.ParquetWriter(to, parquet.schema_arrow, compression="lz4") as writer,
+        pq.ParquetWriter(to, parquet.schema_arrow, compression="lz4", use_dictionary=False) as writer,
     ):
         for batch in parquet.iter_batches(batch_size=_ROWS):
             writer.write_batch(batch)

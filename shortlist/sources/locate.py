@@ -32,7 +32,9 @@ def find(path: str, scratch: Path) -> list[Found]:
     if scheme == "s3":
         bucket, _, key = rest.partition("/")
         store = s3.Bucket(bucket)
-        keys = choose(key, store.keys(literal_prefix(key)), path)
+        prefix = literal_prefix(key)
+        # What lies beside is only listed to name the nearest when there is nothing.
+        keys = choose(key, store.keys(prefix) or store.keys(prefix.rpartition("/")[0]), path)
         return [Found(store.download(key, scratch / "s3" / bucket / key), f"s3://{bucket}/{key}") for key in keys]
     if scheme == "hf":
         repository, inside = hub.split(path)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Literal, cast
+from typing import IO, Literal
 
 import zstandard
 
@@ -58,8 +58,8 @@ def make_plain(file: Found, table: TableFile, to: Path) -> Found:
     if not (file.name.lower().endswith(_PACKED) or recode or separate):
         return file
     to.parent.mkdir(parents=True, exist_ok=True)
-    with _packing_errors(file.name), _unpacked(file) as stream, to.open("wb") as out:
-        blocks = iter(lambda: stream.read(_BLOCK), b"")
+    with _packing_errors(file.name), _unpacked(file) as packed, to.open("wb") as out:
+        blocks = packed
         if recode:
             blocks = _recoded(blocks, file.name, table.encoding)
         if separate:
@@ -83,18 +83,36 @@ def _unpacked_name(name: str) -> str:
 
 
 @contextmanager
-def _unpacked(file: Found) -> Iterator[BinaryIO]:
+def _unpacked(file: Found) -> Iterator[Iterator[bytes]]:
     ending = PurePosixPath(file.name).suffix.lower()
     with file.path.open("rb") as raw:
         if ending == ".gz":
-            yield cast(BinaryIO, gzip.GzipFile(fileobj=raw))
+            yield _blocks(gzip.GzipFile(fileobj=raw))
         elif ending == ".zst":
-            yield zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+            yield _zstandard(_blocks(raw))
         elif ending == ".zip":
             with zipfile.ZipFile(raw) as archive, archive.open(_only_member(archive, file.name)) as member:
-                yield cast(BinaryIO, member)
+                yield _blocks(member)
         else:
-            yield raw
+            yield _blocks(raw)
+
+
+def _blocks(stream: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
+    return iter(lambda: stream.read(_BLOCK), b"")
+
+
+def _zstandard(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """One frame after the other; unlike the library's own stream it notices a file that ends in the middle."""
+    frame = zstandard.ZstdDecompressor().decompressobj()
+    for block in blocks:
+        rest = block
+        while rest:
+            if frame.eof:
+                frame = zstandard.ZstdDecompressor().decompressobj()
+            yield frame.decompress(rest)
+            rest = frame.unused_data
+    if not frame.eof:
+        raise EOFError
 
 
 def _only_member(archive: zipfile.ZipFile, name: str) -> str:

@@ -28,7 +28,8 @@ class Bucket:
     def __init__(self, name: str) -> None:
         self.name = name
         with _explained(f"s3://{name}"):
-            self._client = boto3.client("s3", config=_CONFIG)
+            # A session of its own: the default one keeps the credentials that it found first.
+            self._client = boto3.session.Session().client("s3", config=_CONFIG)
 
     def keys(self, prefix: str) -> list[str]:
         """The keys that start with `prefix`, without folder markers."""
