@@ -116,6 +116,8 @@ class TestPage:
             for metric in ("ndcg_at_10", "recall_at_100", "map_at_5"):
                 value = table[metric]
                 assert f"{value.mean:.4f} {value.low:.4f} to {value.high:.4f}" in text
+        assert "Difference +0.0170 +0.0090 to +0.0250" in text
+        assert "Row rules: 1 held" in text
         assert "than popularity +0.0940 +0.0890 to +0.0990" in text
         assert "New users: 197 questions" in text
         assert "played_ratio_pct is not in 0..100 744" in text
@@ -133,6 +135,7 @@ class TestPage:
             "validation NDCG@10 by epoch",
             "recall@100 against exact search by questions a second on one thread",
             "events a day by day (UTC)",
+            "share of positives by predicted probability",
             "users by events, at least (bins double)",
             "items by events, at least (bins double)",
         }
@@ -150,13 +153,14 @@ class TestPage:
         evil = "<script>alert(1)</script>"
         steps[1].facts.details["rules"][0]["rule"] = evil
         steps[1].facts.details["rules"][0]["column"] = evil
+        steps[6].facts.details["kept"] = evil
         steps[8].facts.details["decision"]["reason"] = evil
         steps[8].facts.details["manifest"]["files"][evil] = {"sha256": "0", "size": 1}
         steps[5].facts.details["factory"] = evil
         steps[2].facts.rows_out[evil] = 1
         html, _ = write(tmp_path, steps, RECIPE + f'description: "{evil}"\n')
         assert "script" not in Balance(html).tags
-        assert words(html).count(evil) >= 6
+        assert words(html).count(evil) >= 7
 
     @pytest.mark.parametrize("missing", range(9))
     def test_a_step_that_is_missing_costs_its_part_only(self, tmp_path, missing):
@@ -183,8 +187,8 @@ class TestPage:
 
     def test_ranking_that_is_off_says_so(self, tmp_path):
         steps = records()
-        steps[6].facts.details = {"skipped": "ranking.enabled is false"}
-        assert "Left out: ranking.enabled is false." in words(write(tmp_path, steps)[0])
+        steps[6].facts.details = {"enabled": False}
+        assert "Left out: the recipe has it off." in words(write(tmp_path, steps)[0])
 
     def test_a_refused_release(self, tmp_path):
         steps = records()

@@ -50,6 +50,8 @@ class Axes:
     x: str
     y: str
     log_x: bool = False
+    whole_x: bool = False
+    """Whether only whole numbers are labelled, as of epochs."""
     zero_y: bool = False
     show_x: Show = plain
     x_ticks: Sequence[float] = ()
@@ -95,7 +97,7 @@ def lines(
                 drawn.append(f'<path class="dot {one.color}" d="M{x:.2f} {y:.2f}h0">{title}</path>')
     legend = _legend([(one.name, one.color) for one in series]) if len(series) > 1 else ""
     ticks = axes.x_ticks or x_scale.ticks(6)
-    labels = [(x_scale.at(x), axes.show_x(x)) for x in ticks if axes.log_x or float(x).is_integer()]
+    labels = [(x_scale.at(x), axes.show_x(x)) for x in ticks if not axes.whole_x or float(x).is_integer()]
     return legend + _plot(y_scale, axes, labels, "".join(drawn), names)
 
 

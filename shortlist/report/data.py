@@ -10,7 +10,7 @@ from shortlist.report.record import RunRecord
 from shortlist.report.scales import plain
 
 _EPOCH = dt.date(1970, 1, 1)
-_MOST_RULES = 40
+_MOST_COLUMNS = 40
 
 
 def data(run: RunRecord, details: dict[str, dict[str, Any]]) -> str:
@@ -63,7 +63,7 @@ def _days(told: dict[str, Any], split: dict[str, Any]) -> str:
         if start is not None and end is not None:
             bands.append(Band(title, start, end))
     y = "events a day" if width == 1 else f"events in {width} days"
-    axes = Axes(x="day (UTC)", y=y, zero_y=True, show_x=_date)
+    axes = Axes(x="day (UTC)", y=y, zero_y=True, show_x=_date, whole_x=True)
     chart = lines([Series("", "c-retrieval", points)], axes, area=True, bands=bands)
     return card("Sound events by day, and how they are split", chart)
 
@@ -98,6 +98,7 @@ def _rules(told: dict[str, Any]) -> str:
     rules = sorted(told.get("rules") or [], key=lambda rule: -rule["failed"])
     if not rules:
         return ""
+    titles = ("Table", "Column", "A row is set aside when", "Rows", "Share")
     rows = [
         [
             escape(rule["table"]),
@@ -106,13 +107,12 @@ def _rules(told: dict[str, Any]) -> str:
             f'<span class="fail">{plain(rule["failed"])}</span>' if rule["failed"] else "0",
             _share(rule["share"]),
         ]
-        for rule in rules[:_MOST_RULES]
+        for rule in rules
     ]
-    inner = table(("Table", "Column", "A row is set aside when", "Rows", "Share"), rows, [3, 4])
-    if len(rules) > _MOST_RULES:
-        inner += note(f"{len(rules) - _MOST_RULES} more rules, broken no more often than these.")
     broken = sum(rule["failed"] > 0 for rule in rules)
-    return card("Row rules", inner, f"{broken} of {len(rules)} broken")
+    shown = table(titles, rows[:broken], [3, 4]) if broken else note("No row broke a rule.")
+    held = folded(f"Row rules: {len(rules) - broken} held", table(titles, rows[broken:], [3, 4]))
+    return card("Row rules", shown, f"{broken} of {len(rules)} broken") + (held if broken < len(rules) else "")
 
 
 def _limits(told: dict[str, Any]) -> str:
@@ -131,7 +131,7 @@ def _missing(told: dict[str, Any]) -> str:
         return ""
     rows = [
         [escape(one["table"]), code(one["column"]), _share(one["null_share"]), plain(one.get("not_finite", 0))]
-        for one in sorted(listed, key=lambda one: -one["null_share"])[:_MOST_RULES]
+        for one in sorted(listed, key=lambda one: -one["null_share"])[:_MOST_COLUMNS]
     ]
     return folded(
         f"Columns with missing values: {len(listed)}", table(("Table", "Column", "Missing", "Not finite"), rows, [2, 3])

@@ -1,5 +1,7 @@
 """How the models learned, and how fast the index is for what it finds."""
 
+import math
+from html import escape
 from typing import Any
 
 from shortlist.report.charts import Axes, Series, lines
@@ -12,43 +14,76 @@ _RATES = {"learning_rate", "seconds", "epoch", "loss"}
 
 
 def training(run: RunRecord, details: dict[str, dict[str, Any]]) -> str:
-    """Loss and validation metric of both models, epoch by epoch."""
+    """Loss and validation metric of both models, epoch by epoch, and how well the ranker's scores are calibrated."""
     cards = [
         _curves(run, details, "train_retrieval", "Retrieval", "c-retrieval"),
         _curves(run, details, "train_ranking", "Ranking", "c-path"),
+        _calibration(run, details.get("train_ranking", {})),
     ]
     return section("Training", "The dashed line is the best epoch, whose weights are served.", "".join(cards))
 
 
 def _curves(run: RunRecord, details: dict[str, dict[str, Any]], step: str, title: str, color: str) -> str:
-    curves = details.get(step, {}).get("curves") or {}
+    told = details.get(step, {})
+    curves = told.get("curves") or {}
     epochs = curves.get("epoch") or list(range(1, len(curves.get("loss") or []) + 1))
     if not epochs:
-        why = details.get(step, {}).get("skipped") or f"the step {step} left no curves"
+        why = "the recipe has it off" if told.get("enabled") is False else f"the step {step} left no curves"
         return card(title, note(f"Left out: {why}."))
-    metrics = next((one.metrics for one in run.steps if one.step == step), {})
+    metrics = _metrics(run, step)
     best = metrics.get("best_epoch")
     plots = []
     for names, y in ((["loss"], "training loss"), (_validation(curves), "validation")):
         series = [
-            Series(metric_name(name) if y == "validation" else "", color_, _points(epochs, curves[name]))
-            for name, color_ in zip(names, (color, "c-knn", "c-popularity"), strict=False)
-            if _points(epochs, curves[name])
+            Series(metric_name(name) if y == "validation" else "", one, _points(epochs, curves.get(name) or []))
+            for name, one in zip(names, (color, "c-knn", "c-popularity"), strict=False)
         ]
+        series = [one for one in series if one.points]
         if series:
             label = f"validation {series[0].name}" if y == "validation" and len(series) == 1 else y
-            plots.append(lines(series, Axes(x="epoch", y=label), mark=best))
-    told = [f"{len(epochs)} epochs"]
-    if details[step].get("stopped_early"):
-        told.append("stopped early")
+            plots.append(lines(series, Axes(x="epoch", y=label, whole_x=True), mark=best))
+    said = [f"{len(epochs)} epochs"]
+    if told.get("stopped_early"):
+        said.append("stopped early")
     if metrics.get("examples_per_second"):
-        told.append(f"{plain(metrics['examples_per_second'] or 0)} examples a second")
-    if details[step].get("parameters"):
-        told.append(f"{plain(details[step]['parameters'])} parameters")
+        said.append(f"{plain(metrics['examples_per_second'] or 0)} examples a second")
+    if told.get("parameters"):
+        said.append(f"{plain(told['parameters'])} parameters")
     if curves.get("seconds"):
-        told.append(f"{duration(sum(curves['seconds']))} of training")
+        said.append(f"{duration(sum(curves['seconds']))} of training")
     inner = "".join(f"<div>{plot}</div>" for plot in plots)
-    return card(title, f'<div class="grid">{inner}</div>', ", ".join(told))
+    return card(title, f'<div class="grid">{inner}</div>', ", ".join(said))
+
+
+def _calibration(run: RunRecord, told: dict[str, Any]) -> str:
+    """What the ranker gains on held-out questions, and its probabilities against what happened."""
+    metrics = _metrics(run, "train_ranking")
+    listed = [("Served", escape(told["kept"]))] if told.get("kept") else []
+    for name, value in metrics.items():
+        if value is not None and name.startswith("heldout_ndcg"):
+            metric, _, order = name.removeprefix("heldout_").rpartition("_")
+            listed.append((f"{metric_name(metric)}, {order}", f"{value:.4f}"))
+    low, high, mean = (metrics.get(f"heldout_difference{end}") for end in ("_low", "_high", ""))
+    if mean is not None and low is not None and high is not None:
+        listed.append(("Difference", f"{mean:+.4f} <small>{low:+.4f} to {high:+.4f}</small>"))
+    before, after = (metrics.get(f"calibration_error_{when}") for when in ("before", "after"))
+    if before is not None and after is not None:
+        listed.append(("Calibration error", f"{after:.4f} <small>{before:.4f} before calibration</small>"))
+    cards = [card("What ranking adds to retrieval", facts(listed), "held-out questions")] if listed else []
+    bins = [(float(row[0]), float(row[1])) for row in told.get("reliability") or []]
+    if bins:
+        end = max(max(bin_) for bin_ in bins)
+        series = [
+            Series("ranker", "c-path", bins),
+            Series("perfect", "c-popularity", [(0.0, 0.0), (end, end)]),
+        ]
+        axes = Axes(x="predicted probability", y="share of positives", zero_y=True)
+        cards.insert(0, card("Are the ranker's scores probabilities?", lines(series, axes), "held-out candidates"))
+    return f'<div class="grid">{"".join(cards)}</div>' if cards else ""
+
+
+def _metrics(run: RunRecord, step: str) -> dict[str, float | None]:
+    return next((one.metrics for one in run.steps if one.step == step), {})
 
 
 def _validation(curves: dict[str, Any]) -> list[str]:
@@ -59,7 +94,8 @@ def _validation(curves: dict[str, Any]) -> list[str]:
 
 
 def _points(epochs: list[float], values: list[float | None]) -> list[tuple[float, float]]:
-    return [(float(x), float(y)) for x, y in zip(epochs, values, strict=False) if y is not None and y == y]  # noqa: PLR0124
+    pairs = zip(epochs, values, strict=False)
+    return [(float(x), float(y)) for x, y in pairs if y is not None and math.isfinite(y)]
 
 
 def index(details: dict[str, dict[str, Any]]) -> str:

@@ -71,6 +71,7 @@ def _differences(one: Evaluated, metric: str) -> str:
     tables = {name.removeprefix("path_minus_"): values for name, values in one.differences.items()}
     if one.live is not None and one.live.skipped is None:
         tables["live"] = one.live.difference
+    tables = {name: tables[name] for name in [*SYSTEMS, *tables] if name in tables}
     recall = f"recall_at_{metric.rpartition('_at_')[2]}"
     groups = []
     for shown in dict.fromkeys((metric, recall)):
