@@ -1,6 +1,7 @@
 """What a run shows: a bar a step on a terminal, plain lines in a log; everything goes to the run's own log file."""
 
 import re
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
@@ -14,6 +15,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _STARTED = re.compile(r"Executing task '(?P<step>[\w-]+)'")
 _ENDED = re.compile(r"Task '(?P<step>[\w-]+)' finished with status (?P<status>\w+)")
 _TAIL = 15
+_PLAIN_EVERY_SECONDS = 10.0
 
 
 class RunConsole:
@@ -35,6 +37,7 @@ class RunConsole:
         self.step = ""
         self.errors: list[str] = []
         self._tail: list[str] = []
+        self._said = 0.0
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -69,7 +72,7 @@ class RunConsole:
         elif seen := parse(line):
             if self._bar is not None:
                 self._bars.update(self._bar, completed=seen.done, total=seen.total, note=f"{seen.label} {seen.note}")
-            self._plain(f"  {line}")
+            self._plain_progress(line, whole=seen.done >= seen.total)
         elif line:
             self._tail = [*self._tail[1 - _TAIL :], line]
 
@@ -80,6 +83,11 @@ class RunConsole:
             self._bars.stop_task(self._bar)
         if status != "SUCCESS":
             self._plain(f"{self.step} {status.lower()}")
+
+    def _plain_progress(self, line: str, *, whole: bool) -> None:
+        if whole or time.monotonic() - self._said >= _PLAIN_EVERY_SECONDS:
+            self._said = time.monotonic()
+            self._plain(f"  {line}")
 
     def _plain(self, line: str) -> None:
         if not self._console.is_terminal:

@@ -10,6 +10,8 @@ from shortlist.cli.console import RunConsole
 LINES = [
     "09:23:07.861 - INFO - Executing task \x1b[96m'ingest'\x1b[0m\n",
     "    reading events 50% 5/10 3.1/s\n",
+    "    reading events 60% 6/10 3.1/s\n",
+    "    reading events 100% 10/10 3.1/s\n",
     "    some library's noise\n",
     "09:23:08.012 - INFO - Task \x1b[96m'ingest'\x1b[0m finished with status \x1b[92mSUCCESS\x1b[0m\n",
     "09:23:08.013 - INFO - Executing task \x1b[96m'validate'\x1b[0m\n",
@@ -25,7 +27,8 @@ def shown(lines: list[str], tmp_path: Path) -> tuple[RunConsole, str]:
 
 def test_a_log_gets_plain_lines_of_steps_and_progress_and_the_file_gets_everything(tmp_path: Path) -> None:
     _, out = shown(LINES, tmp_path)
-    assert out.splitlines() == ["ingest", "  reading events 50% 5/10 3.1/s", "validate"]
+    reading = ["  reading events 50% 5/10 3.1/s", "  reading events 100% 10/10 3.1/s"]
+    assert out.splitlines() == ["ingest", *reading, "validate"]
     assert "some library's noise" in (tmp_path / "run.log").read_text()
     assert "\x1b" not in (tmp_path / "run.log").read_text()
 
