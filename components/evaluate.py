@@ -37,9 +37,10 @@ def evaluate(
 
     def work() -> facts.StepFacts:
         typed = parse_recipe(recipe)
-        folders = (Path(part.path) for part in (prepared, retrieval, index, ranking))
+        data, towers = Path(prepared.path), Path(retrieval.path)
         with tempfile.TemporaryDirectory() as cache:
             live = publish.fetch_live(typed, Path(cache))
-            return evaluate.evaluate(typed, *folders, live, Path(evaluation.path))
+            found, ranked = Path(index.path), Path(ranking.path)
+            return evaluate.evaluate(typed, data, towers, found, ranked, live, Path(evaluation.path))
 
     metrics.metadata.update(facts.record("evaluate", work, record.path).facts.metrics)

@@ -39,7 +39,16 @@ def publish(
     from shortlist.recipe import parse_recipe
 
     def work() -> facts.StepFacts:
-        parts = (Path(part.path) for part in (prepared, retrieval, index, ranking, evaluation))
-        return publish.publish_step(parse_recipe(recipe), recipe, *parts, Path(decision.path), forced_by or None)
+        return publish.publish_step(
+            parse_recipe(recipe),
+            recipe,
+            Path(prepared.path),
+            Path(retrieval.path),
+            Path(index.path),
+            Path(ranking.path),
+            Path(evaluation.path),
+            Path(decision.path),
+            forced_by or None,
+        )
 
     metrics.metadata.update(facts.record("publish", work, record.path).facts.metrics)
