@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from shortlist.recipe import Categorical, Embedding
 from shortlist.vocabulary import Vocabulary
 
 
-@dataclass(frozen=True)
+@dataclass
 class Catalogue:
     """The items, or the users, and which of them training has seen."""
 
@@ -69,7 +70,7 @@ class Catalogue:
             raise ValueError(f"{where}: {bad} embeddings hold NaN or infinity; leave those out (null) in the source")
         path = self._rows("embedding")
         out = np.lib.format.open_memmap(path, "w+", np.float32, (self.vocabulary.num_rows, spec.dim))
-        out[self._table_rows()[given]] = flat.reshape(-1, spec.dim)
+        out[self._table_rows[given]] = flat.reshape(-1, spec.dim)
         out.flush()
         return int(given.sum())
 
@@ -77,7 +78,7 @@ class Catalogue:
         """Write the titles as one run of UTF-8 bytes and where each row's begin and end."""
         titles = np.full(self.vocabulary.num_rows, "", object)
         if column is not None:
-            titles[self._table_rows()] = self._column(column).cast(pl.String).fill_null("").to_numpy()
+            titles[self._table_rows] = self._column(column).cast(pl.String).fill_null("").to_numpy()
         texts = pl.Series(titles.tolist(), dtype=pl.String)
         save(self._rows("titles"), np.frombuffer("".join(texts.to_list()).encode(), np.uint8))
         save(self._rows("title_offsets"), np.append(0, np.cumsum(texts.str.len_bytes().to_numpy().astype(np.int64))))
@@ -89,7 +90,7 @@ class Catalogue:
         values = column.to_frame().select(values_of(spec.name, column.dtype, kind, spec.max_values))[spec.name]
         words = vocabulary_of(values, where)
         rows = np.zeros((self.vocabulary.num_rows, spec.max_values), np.int32)
-        rows[self._table_rows()] = encode_column(column, words, spec.max_values)
+        rows[self._table_rows] = encode_column(column, words, spec.max_values)
         kept, row = frequent(words, counts(rows[self.trained], words.num_rows), spec.min_count)
         kept.save(self._vocabularies() / f"{self.kind}.{spec.name}.npy")
         save(self._rows(spec.name), row[rows])
@@ -98,12 +99,13 @@ class Catalogue:
     def _column(self, name: str) -> pl.Series:
         return self.entities.table.select(name).collect()[name]
 
+    @cached_property
     def _table_rows(self) -> NDArray[np.int32]:
         return rows_of(self._column(f"{self.kind}_id"), self.vocabulary)
 
     def _spread(self, column: NDArray[np.float64], missing: float) -> NDArray[np.float64]:
         spread = np.full(self.vocabulary.num_rows, missing)
-        spread[self._table_rows()] = column
+        spread[self._table_rows] = column
         return spread
 
     def _rows(self, name: str) -> Path:

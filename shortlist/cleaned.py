@@ -60,7 +60,7 @@ class CleanEvents:
         if count == 0:
             raise ValueError(f"{path}: there are no events")
         if count <= at_once:
-            table = table.collect().lazy()
+            table = table.collect().rechunk().lazy()
         time, positive = pl.col("time"), pl.col("positive")
         told = table.select(pl.col("in_history").sum(), positive.sum(), time.min().alias("first"), time.max())
         in_history, positives, first, last = told.collect(engine="streaming").row(0)
@@ -80,11 +80,12 @@ class CleanEvents:
         column = f"{kind}_id"
         table = pl.scan_parquet(self.folder / f"{kind}s.parquet", glob=False).filter(pl.col(column).is_not_null())
         key = common_key_type(column, self.table.collect_schema()[column], table.collect_schema()[column])
-        ids = pl.col(column).unique().cast(key)
-        met = self.table.select(ids).collect(engine="in-memory" if self.whole else "streaming")[column]
+        ids = pl.col(column).cast(key)
+        met = self.table.select(ids if self.whole else ids.unique()).collect(engine="streaming")[column]
         described = table.select(ids).collect()[column]
-        say(f"prepare: {len(described)} {kind}s described, {len(met)} met in events")
-        return Entities(kind, table, len(described), vocabulary_of(pl.concat([met, described]), column))
+        vocabulary = vocabulary_of(pl.concat([met, described]), column)
+        say(f"prepare: {vocabulary.num_rows - 1} {kind}s, {len(described)} of them described")
+        return Entities(kind, table, len(described), vocabulary)
 
     def ranges(self, users: Vocabulary) -> Iterator[tuple[int, int, pl.DataFrame]]:
         """First and last user row of each range, and its events in the order of the table."""
@@ -97,7 +98,11 @@ class CleanEvents:
         user_id = pl.col("user_id").cast(pl.Int64 if users.integers else pl.String)
         for first, last in runs(count, 1, self.at_once):
             low, high = users.values(np.array([first, last]))
-            yield first, last, self.table.filter(user_id.is_between(pl.lit(low), pl.lit(high))).collect(engine="streaming")
+            yield (
+                first,
+                last,
+                self.table.filter(user_id.is_between(pl.lit(low), pl.lit(high))).collect(engine="streaming"),
+            )
 
 
 def context_names(recipe: Recipe) -> list[str]:

@@ -59,14 +59,11 @@ class ContextColumns:
         columns.add(_RAW, np.float64, (count, len(self.spec.numeric)))
 
     def encode(self, table: pl.DataFrame) -> dict[str, NDArray[Any]]:
-        """The columns of some events, in their order."""
+        """The columns of some events, in their order, but for the clock."""
         columns: dict[str, NDArray[Any]] = {
             f"context/context.{one.name}": encode_column(table[one.name], self.words[one.name], one.max_values)
             for one in self.spec.categorical
         }
-        if self.spec.clock:
-            time = table["time"].to_numpy()
-            columns |= {f"context/clock.{unit}": encode_clock(time, unit).astype(np.int32) for unit in self.spec.clock}
         numbers = [numbers_of(table[name], f"events.{name}") for name in self.spec.numeric]
         columns[_RAW] = np.stack(numbers, axis=1) if numbers else np.zeros((table.height, 0))
         return columns

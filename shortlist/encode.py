@@ -6,10 +6,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.vocabulary import MAX_KEY_BYTES, Vocabulary
+from shortlist.vocabulary import MAX_KEY_BYTES, UNKNOWN, Vocabulary
 
 _LOOKUP_LIMIT = 1 << 25
 """Integers that span fewer values than this are looked up in a plain array."""
+_PIECE = 1 << 18
 
 
 def key_type(dtype: pl.DataType, column: str) -> pl.DataType:
@@ -44,9 +45,10 @@ def values_of(column: str, dtype: pl.DataType, kind: pl.DataType, max_values: in
 
 def vocabulary_of(values: pl.Series, column: str) -> Vocabulary:
     """The vocabulary of Int64 or String values. Raises ValueError for a word too long or with a NUL character."""
-    keys = values.drop_nulls().unique().sort()
-    if keys.dtype == pl.Int64:
-        return Vocabulary(keys.to_numpy())
+    values = values.drop_nulls()
+    if values.dtype == pl.Int64:
+        return Vocabulary(_distinct(values))
+    keys = values.unique().sort()
     longest = int(keys.str.len_bytes().to_numpy().max(initial=1))
     if longest > MAX_KEY_BYTES:
         worst = keys.filter(keys.str.len_bytes() > MAX_KEY_BYTES)[0]
@@ -82,11 +84,13 @@ def encode_column(values: pl.Series, vocabulary: Vocabulary, max_values: int) ->
         rows = np.zeros((len(values), max_values), np.int32)
         rows[:, 0] = rows_of(values, vocabulary)
         return rows
-    lists = pl.DataFrame({"v": values}).select(
-        _as_list(pl.col("v"), values.dtype).list.head(max_values).list.drop_nulls()
-    )["v"]
+    lists = values.arr.to_list() if isinstance(values.dtype, pl.Array) else values
+    lists = lists.list.head(max_values)
+    flat = lists.explode(keep_nulls=False, empty_as_null=False)
+    if flat.null_count():
+        lists = lists.list.drop_nulls()
+        flat = flat.drop_nulls()
     length = lists.list.len().fill_null(0).to_numpy()
-    flat = lists.drop_nulls().explode(keep_nulls=False, empty_as_null=False)
     rows = np.zeros((len(values), max_values), np.int32)
     rows[np.arange(max_values) < length[:, None]] = rows_of(flat, vocabulary)
     return rows
@@ -99,16 +103,35 @@ def numbers_of(values: pl.Series, column: str) -> NDArray[np.float64]:
     return values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
 
+def _distinct(numbers: pl.Series) -> NDArray[np.int64]:
+    """Sorted distinct integers; those of a narrow range by ticking them off."""
+    if len(numbers) == 0:
+        return np.zeros(0, np.int64)
+    plain = numbers.to_numpy()
+    low, high = int(plain.min()), int(plain.max())
+    if high - low >= _LOOKUP_LIMIT:
+        return numbers.unique().sort().to_numpy()
+    met = np.zeros(high - low + 1, np.bool_)
+    for start in range(0, len(plain), _PIECE):
+        met[plain[start : start + _PIECE] - low] = True
+    return np.flatnonzero(met) + low
+
+
 def _look_up(numbers: pl.Series, keys: NDArray[Any], low: int, high: int) -> NDArray[np.int32]:
+    """Rows by an array that holds the row of every integer from `low` to `high`, and 0 in its last place."""
     table = np.zeros(high - low + 2, np.int32)
     table[np.asarray(keys) - low] = np.arange(1, len(keys) + 1, dtype=np.int32)
-    if numbers.null_count() == 0:
-        plain = numbers.to_numpy()
-        if plain.min() >= low and plain.max() <= high:
-            return np.asarray(table[plain - low])
-    plain = numbers.fill_null(high + 1 if high < np.iinfo(np.int64).max else low - 1).to_numpy()
-    outside = (plain < low) | (plain > high)
-    rows: NDArray[np.int32] = table[np.where(outside, len(table) - 1, plain - low)]
+    whole = numbers.null_count() == 0
+    plain = numbers.to_numpy() if whole else numbers.fill_null(low).to_numpy()
+    inside = int(plain.min()) >= low and int(plain.max()) <= high
+    rows = np.empty(len(plain), np.int32)
+    # Piece by piece: what stands between is then never written to memory.
+    for start in range(0, len(plain), _PIECE):
+        piece = plain[start : start + _PIECE]
+        at = piece - low if inside else np.where((piece < low) | (piece > high), high + 1, piece) - low
+        table.take(at, out=rows[start : start + _PIECE], mode="clip")
+    if not whole:
+        rows[numbers.is_null().to_numpy()] = UNKNOWN
     return rows
 
 

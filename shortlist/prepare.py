@@ -5,10 +5,7 @@ on the ranges. Statistics are taken from the written columns in blocks of fixed 
 """
 
 import hashlib
-import shutil
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -27,17 +24,19 @@ from shortlist.progress import Progress, say
 from shortlist.questions import Asked, draw
 from shortlist.recipe import Recipe
 from shortlist.samples import Block, Range, Sampler
+from shortlist.sources.errors import disk_errors
 from shortlist.split import MIN_POSITIVES, TEST, VALID, moment
+from shortlist.tables import new_folder
 
 
 def prepare(recipe: Recipe, clean: Path, out: Path) -> StepFacts:
     """Write the prepared folder `out` from the tables in `clean`; equal input gives equal bytes.
 
-    Raises ValueError when the split leaves nothing to train, validate or test on, and LeakageError when a sample could
-    see its own future.
+    The folder appears complete or not at all. Raises ValueError when the split leaves nothing to train, validate or
+    test on or the disk is full, and LeakageError when a sample could see its own future.
     """
     events = CleanEvents.scan(recipe, clean)
-    with _whole(out) as folder:
+    with disk_errors(out), new_folder(out) as (folder, _):
         return _Preparation(recipe, events, folder).run()
 
 
@@ -194,19 +193,3 @@ def digest(folder: Path) -> str:
     with ThreadPoolExecutor() as pool:
         lines = pool.map(line, (path for path in folder.rglob("*") if path.is_file()))
         return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
-
-
-@contextmanager
-def _whole(out: Path) -> Iterator[Path]:
-    """A folder that appears at `out` when it is complete, and not at all after an error."""
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    if out.exists():
-        shutil.rmtree(out)
-    partial.rename(out)

@@ -5,20 +5,21 @@ third writes; they come out in order, and what they hold does not depend on wher
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.cleaned import runs
+from shortlist.features import encode_clock
 from shortlist.questions import Asked, questions
 from shortlist.recipe import Recipe, TemporalSplit
 from shortlist.split import TEST, TRAIN, VALID, Windows, leave_one_out_parts
-from shortlist.timeline import stable_order, timeline
+from shortlist.timeline import timeline
 
 _BLOCK = 1 << 19
 
@@ -61,11 +62,12 @@ class Sampler:
     gap: int
     mask_seen: bool
     num_item_rows: int
+    clock: Sequence[Literal["hour", "weekday"]]
 
     @classmethod
     def of(cls, recipe: Recipe, windows: Windows | None, num_item_rows: int) -> "Sampler":
         gap = recipe.split.gap if isinstance(recipe.split, TemporalSplit) else 0
-        return cls(windows, gap, recipe.evaluation.mask_seen, num_item_rows)
+        return cls(windows, gap, recipe.evaluation.mask_seen, num_item_rows, recipe.features.context.clock)
 
     def blocks(self, events: Range) -> Iterator[Block]:
         """The samples of a range, block after block."""
@@ -75,7 +77,11 @@ class Sampler:
         in_history = events.table["in_history"].to_numpy()
         history = np.bincount(within[in_history], minlength=num_users)
         samples_before, history_before = np.append(0, np.cumsum(count)), np.append(0, np.cumsum(history))
-        by_user = stable_order(within)
+        blocks = list(runs(count, 0, _BLOCK))
+        lengths = [last - first + 1 for first, last in blocks]
+        # Few small numbers, which numpy sorts by counting.
+        numbers = np.repeat(np.arange(len(blocks), dtype=np.uint16), lengths)
+        by_block = np.argsort(numbers.take(within), kind="stable") if len(blocks) > 1 else np.arange(len(within))
         time, positive, weight = (events.table[name].to_numpy() for name in ("time", "positive", "weight"))
 
         windows = self.windows
@@ -83,7 +89,7 @@ class Sampler:
 
         def block(users: tuple[int, int]) -> Block:
             first, last = users
-            at = by_user[samples_before[first] : samples_before[last + 1]]
+            at = by_block[samples_before[first] : samples_before[last + 1]]
             first_sample = int(events.first_sample + samples_before[first])
             first_history = int(events.first_history + history_before[first])
             line = timeline(
@@ -118,7 +124,8 @@ class Sampler:
                 "history_times": line.time[line.in_history],
             }
             columns |= {name: values.take(at, axis=0) for name, values in events.context.items()}
+            columns |= {f"context/clock.{unit}": encode_clock(line.time, unit) for unit in self.clock}
             return Block(columns, item[line.in_history], asked)
 
         with ThreadPoolExecutor(min(os.cpu_count() or 1, 4)) as pool:
-            yield from pool.map(block, runs(count, 0, _BLOCK))
+            yield from pool.map(block, blocks)

@@ -1,7 +1,6 @@
 """Events in time order per user, and for each the pointers to the history before it."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -56,38 +55,28 @@ def timeline(
     return Timeline(order, bounds, first_user, user, time, in_history, history, end)
 
 
-def stable_order(values: NDArray[Any]) -> NDArray[np.int64]:
-    """The stable argsort of integers, [n].
-
-    Value and position go into one integer when their bits allow it: sorting plain integers is several times faster than
-    sorting positions by them.
-    """
-    count = len(values)
-    if (values[1:] >= values[:-1]).all():
-        return np.arange(count)
-    low, row_bits = int(values.min()), (count - 1).bit_length()
-    if (int(values.max()) - low).bit_length() + row_bits > 63:
-        return np.argsort(values, kind="stable")
-    key = values.astype(np.int64)
-    key -= low
-    key <<= row_bits
-    key |= np.arange(count)
-    order = pl.Series(key).sort().to_numpy(writable=True)
-    order &= (1 << row_bits) - 1
-    return order
-
-
 def _order(user: NDArray[np.int32], time: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Positions by user, time and row."""
-    if len(user) == 0:
+    """Positions by user, time and row.
+
+    All three go into one integer when their bits allow it: sorting plain integers is several times faster than sorting
+    positions by them.
+    """
+    count = len(user)
+    if count == 0:
         return np.zeros(0, np.int64)
-    low_user, low_time = int(user.min()), int(time.min())
+    low_user, low_time, row_bits = int(user.min()), int(time.min()), (count - 1).bit_length()
     time_bits = (int(time.max()) - low_time).bit_length()
-    if (int(user.max()) - low_user).bit_length() + time_bits > 63:
+    if (int(user.max()) - low_user).bit_length() + time_bits + row_bits > 63:
         return np.lexsort((time, user))
     key = user.astype(np.int64)
     key -= low_user
     key <<= time_bits
     key += time
     key -= low_time
-    return stable_order(key)
+    if (key[1:] >= key[:-1]).all():
+        return np.arange(count)
+    key <<= row_bits
+    key |= np.arange(count)
+    order = pl.Series(key).sort().to_numpy(writable=True)
+    order &= (1 << row_bits) - 1
+    return order

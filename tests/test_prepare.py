@@ -371,7 +371,7 @@ def test_a_full_disk_leaves_the_old_folder(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(prepare_module.ColumnWriter, "write", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(ValueError, match="prepared: the disk is full; nothing was written"):
         run(tmp_path, random_events(2))
     assert digest(tmp_path / "prepared") == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clean", "prepared"]
