@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from shortlist.progress import Progress
 
 _BLOCK_ENTRIES = 20_000_000  # similarities held at a time: about 240 MB
+_QUESTIONS = 512  # asked at a time
 
 
 class Popularity:
@@ -23,15 +24,25 @@ class Popularity:
         self._place_N = np.full(len(counts_N), len(counts_N))
         self._place_N[self._best] = np.arange(len(self._best))
 
-    def rank(self, k: int, exclude: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    def rank(self, k: int, exclude: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
         """The k most popular item rows of each question without those it excludes, [Q, k]; 0 fills up."""
-        num_seen = [len(rows) for rows in exclude]
-        width = min(k + max(num_seen, default=0), len(self._best))
-        place = self._place_N[np.concatenate([*exclude, np.zeros(0, np.int64)])]
-        question = np.repeat(np.arange(len(exclude)), num_seen)
+        rows_QK = np.zeros((len(exclude), k), np.int64)
+        for start in range(0, len(exclude), _QUESTIONS):
+            at, width = np.arange(start, min(start + _QUESTIONS, len(exclude))), 2 * k
+            while len(at):
+                rows_QK[at] = self._first(k, min(width, len(self._best)), [exclude[q] for q in at.tolist()])
+                # Who has had nearly all of the most popular ones is looked at again, further down the list.
+                at = at[rows_QK[at, -1] == 0] if width < len(self._best) else at[:0]
+                width *= 4
+        return rows_QK
+
+    def _first(self, k: int, width: int, exclude: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
+        """As `rank`, among the `width` most popular."""
+        place = self._place_N[np.concatenate(exclude)]
+        question = np.repeat(np.arange(len(exclude)), [len(rows) for rows in exclude])
         free_QW = np.ones((len(exclude), width), bool)
         free_QW[question[place < width], place[place < width]] = False
-        order_QW = np.cumsum(free_QW, axis=1)
+        order_QW = np.cumsum(free_QW, axis=1, dtype=np.int32)
         at, column = np.nonzero(free_QW & (order_QW <= k))
         rows_QK = np.zeros((len(exclude), k), np.int64)
         rows_QK[at, order_QW[at, column] - 1] = self._best[column]
@@ -55,7 +66,7 @@ class ItemKNN:
         read: NDArray[np.int64],
         *,
         neighbours: int = 100,
-        max_events: int = 1_000,
+        max_events: int = 500,
     ) -> None:
         """`users` and `items` are the rows of the train positives, in time order for each user; `read` are the items
         that the histories will hold, sorted and unique.
@@ -76,9 +87,7 @@ class ItemKNN:
         self._read = read
         self._similar_RN = self._similar(read)
 
-    def rank(
-        self, k: int, histories: Sequence[NDArray[np.int64]], exclude: Sequence[NDArray[np.int64]]
-    ) -> NDArray[np.int64]:
+    def rank(self, k: int, histories: Sequence[NDArray[Any]], exclude: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
         """The k best item rows of each question without those it excludes, [Q, k]; 0 fills up."""
         flat = np.concatenate([*histories, np.zeros(0, np.int64)])
         place = np.searchsorted(self._read, flat)
@@ -88,8 +97,8 @@ class ItemKNN:
         asked.data[:] = 1.0
         rows_QK = self._popularity.rank(k, exclude)
         progress = Progress("item-kNN: questions", len(histories))
-        for start in range(0, len(histories), 512):
-            scores = sp.csr_matrix(asked[start : start + 512] @ self._similar_RN)
+        for start in range(0, len(histories), _QUESTIONS):
+            scores = sp.csr_matrix(asked[start : start + _QUESTIONS] @ self._similar_RN)
             for q in range(scores.shape[0]):
                 part = slice(scores.indptr[q], scores.indptr[q + 1])
                 rows, values = scores.indices[part], scores.data[part]

@@ -113,7 +113,7 @@ def evaluate(
 
 
 def _ask(
-    path: WholePath, prepared: Prepared, questions: Questions, k: int, seen: Sequence[NDArray[np.int64]]
+    path: WholePath, prepared: Prepared, questions: Questions, k: int, seen: Sequence[NDArray[Any]]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The whole path's answers and those of retrieval alone, each [Q, k]."""
     path_QK, retrieval_QK = (np.zeros((len(questions), k), np.int64) for _ in range(2))
@@ -127,7 +127,7 @@ def _ask(
 
 
 def _ask_baselines(
-    recipe: Recipe, prepared: Prepared, questions: Questions, k: int, seen: Sequence[NDArray[np.int64]]
+    recipe: Recipe, prepared: Prepared, questions: Questions, k: int, seen: Sequence[NDArray[Any]]
 ) -> dict[str, NDArray[np.int64]]:
     """Popularity, and item-kNN with the history length that is best on the validation questions, each [Q, k]."""
     samples, counts = prepared.samples, np.asarray(prepared.store.popularity)
@@ -150,16 +150,15 @@ def _ask_baselines(
     }
 
 
-def _seen(recipe: Recipe, histories: list[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
+def _seen(recipe: Recipe, histories: list[NDArray[Any]]) -> list[NDArray[Any]]:
     """What each question must not be answered with."""
-    return histories if recipe.evaluation.mask_seen else [np.zeros(0, np.int64)] * len(histories)
+    return histories if recipe.evaluation.mask_seen else [np.zeros(0, np.int32)] * len(histories)
 
 
-def _histories(prepared: Prepared, questions: Questions) -> list[NDArray[np.int64]]:
-    """All item rows of each question's history, in time order."""
-    items = prepared.store.history_items
-    bounds = zip(questions.start.tolist(), questions.end.tolist(), strict=True)
-    return [items[start:end].astype(np.int64) for start, end in bounds]
+def _histories(prepared: Prepared, questions: Questions) -> list[NDArray[Any]]:
+    """All item rows of each question's history, in time order; views, since together they may be most of the data."""
+    items = np.asarray(prepared.store.history_items)
+    return [items[start:end] for start, end in zip(questions.start.tolist(), questions.end.tolist(), strict=True)]
 
 
 def _judge(rows_QK: NDArray[np.int64], questions: Questions, depths: Sequence[int]) -> Judged:

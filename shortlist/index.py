@@ -42,7 +42,7 @@ def build_index(recipe: Recipe, prepared_folder: Path, retrieval_folder: Path, o
     vectors_ND = _vectors(retrieval_folder, prepared.store.schema.num_item_rows - 1, tower.dim)
     factory = choose_factory(recipe.index, len(vectors_ND))
     say(f"index: {factory} over {len(vectors_ND)} items of width {tower.dim}")
-    index = _build(factory, vectors_ND, recipe.seed)
+    index = make_index(factory, vectors_ND, recipe.seed)
     asked_QD, origin = _asked(prepared, tower, vectors_ND, recipe.seed)
     points = measure_index(index, vectors_ND, asked_QD, recipe.index.nprobe)
     inverted = faiss.try_extract_index_ivf(index)
@@ -108,7 +108,7 @@ def _vectors(folder: Path, num_items: int, dim: int) -> NDArray[np.float32]:
     return vectors
 
 
-def _build(factory: str, vectors_ND: NDArray[np.float32], seed: int) -> Any:
+def make_index(factory: str, vectors_ND: NDArray[np.float32], seed: int) -> Any:
     """Train and fill the index; one input and seed give the same bytes, however many threads there are.
 
     K-means runs on the GPU when FAISS has one; the index is a CPU index all the same.

@@ -24,7 +24,7 @@ _AT_ONCE = 256
 
 
 def live_answers(
-    release: Path, ours: FeatureStore, questions: Questions, k: int, exclude: Sequence[NDArray[np.int64]], threads: int
+    release: Path, ours: FeatureStore, questions: Questions, k: int, exclude: Sequence[NDArray[Any]], threads: int
 ) -> NDArray[np.int64]:
     """The live release's answers in our item rows, [Q, k]; 0 for items that this run does not know.
 

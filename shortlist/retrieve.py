@@ -129,7 +129,7 @@ class Retriever:
         return self.tower.embed(queries)
 
     def search(
-        self, vectors_ED: NDArray[np.float32], k: int, exclude: Sequence[NDArray[np.int64]] | None = None
+        self, vectors_ED: NDArray[np.float32], k: int, exclude: Sequence[NDArray[Any]] | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Item rows and their inner products with the query, best first, both [E, k].
 
@@ -152,8 +152,8 @@ class Retriever:
                 rows_EK[at], scores_EK[at] = self._search(vectors_ED[at], k, [seen[e] for e in at], self._num_probes)
         return rows_EK, scores_EK
 
-    def _known(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.unique(rows[(rows > 0) & (rows <= self.num_items)])
+    def _known(self, rows: NDArray[Any]) -> NDArray[np.int64]:
+        return np.unique(rows[(rows > 0) & (rows <= self.num_items)]).astype(np.int64, copy=False)
 
     def _search(
         self, vectors_ED: NDArray[np.float32], k: int, seen: list[NDArray[np.int64]], num_probes: int

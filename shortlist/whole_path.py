@@ -6,7 +6,7 @@ Shapes: E questions, K ranked items.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +51,7 @@ class WholePath:
         return cls(retriever, ranker, recipe.ranking.candidates, popularity, has_profiles)
 
     def answer(
-        self, queries: Queries, k: int, exclude: Sequence[NDArray[np.int64]]
+        self, queries: Queries, k: int, exclude: Sequence[NDArray[Any]]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The k best item rows of retrieval alone and of the whole path, each [E, k]; 0 fills up.
 
@@ -66,7 +66,7 @@ class WholePath:
         return retrieved, ranked
 
     def _answer(
-        self, queries: Queries, k: int, exclude: Sequence[NDArray[np.int64]]
+        self, queries: Queries, k: int, exclude: Sequence[NDArray[Any]]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         vectors_ED = self.retriever.embed(queries)
         rows, scores = self.retriever.search(vectors_ED, max(k, self.num_candidates), exclude)
