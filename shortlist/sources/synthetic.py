@@ -14,7 +14,7 @@ What there is to catch, as a share `dirty` of the rows: null listeners, null ite
 times far in the future, and exact duplicates.
 """
 
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,18 +22,28 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.recipe import Recipe, SyntheticSource, YambdaSource
+from shortlist.sources.locate import Found
 from shortlist.sources.raw import RawTables
-from shortlist.sources.synthetic_names import artist_names, track_titles
+from shortlist.sources.synthetic_catalogue import (
+    DAY,
+    Catalogue,
+    Floats,
+    Ints,
+    chart,
+    make_catalogue,
+    released,
+    write_items,
+)
 from shortlist.sources.yambda import read_yambda
 
 START = 1_735_689_600
 """2025-01-01: real dates make an answer easier to read than Yambda's unknown origin."""
-DAY = 86_400
 FUTURE = 4_102_444_800
 """2100-01-01."""
-_PUBLISHED_USERS, _PUBLISHED_ITEMS = 1_000_000, 9_390_623
+_PUBLISHED_USERS = 1_000_000
+_UNKNOWN = 1_000_000_000
+"""Added to an item's id to make one that no mapping knows."""
 _BLOCK = 1 << 20
-_ITEMS_PER_ARTIST, _ITEMS_PER_ALBUM = 12, 8
 _SESSION_LISTENS = 12
 _STEP = 0.35
 """How far a place moves with each listen, in artists of average popularity."""
@@ -42,48 +52,32 @@ _SPREAD = 1.2
 _CHART, _REPEAT = 0.15, 0.12
 """Shares of listens from the chart and of repeats."""
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """Items in the order of their artist and release; artists in their order on the ring."""
-
-    ring_A: Floats
-    """End of each artist's arc on the ring, which ends at 1."""
-    first_A: Ints
-    """First item of each artist."""
-    artist_I: Ints
-    release_I: Ints
-    """Seconds after the start; 0 for what was there before."""
-    length_I: Ints
-    """Seconds."""
-    id_I: Ints
-    chart_I: Ints
-    """The items in the order in which the chart gets to them."""
-    second_end: int
-
-    def num_released(self, artist_N: Ints, time_N: Ints) -> Ints:
-        """How many of each artist's items are out at a time: one search in artist and release as a rising number."""
-        rising_I = self.artist_I * self.second_end + self.release_I
-        asked_N = artist_N * self.second_end + np.minimum(time_N, self.second_end - 1)
-        return np.searchsorted(rising_I, asked_N, "right") - self.first_A[artist_N]
-
 
 def read_synthetic(recipe: Recipe, source: SyntheticSource, scratch: Path) -> RawTables:
     """Write the log below `scratch` and read it as Yambda is read."""
-    write_log(scratch / "yambda", source, recipe.seed)
-    return read_yambda(recipe, YambdaSource(kind="yambda", path=str(scratch / "yambda")), scratch)
+    folder = scratch / "yambda"
+    write_log(folder, source, recipe.seed)
+    raw = read_yambda(recipe, YambdaSource(kind="yambda", path=str(folder)), scratch)
+    # The scratch folder goes away, so nobody should be told its name.
+    return RawTables(
+        events=[replace(table, name=_shown(table.name, folder)) for table in raw.events],
+        items=None if raw.items is None else replace(raw.items, name=_shown(raw.items.name, folder)),
+        files=[Found(file.path, _shown(file.name, folder)) for file in raw.files],
+    )
+
+
+def _shown(name: str, folder: Path) -> str:
+    return name.replace(str(folder), "synthetic", 1)
 
 
 def write_log(folder: Path, source: SyntheticSource, seed: int) -> dict[str, int]:
     """Write Yambda's flat layout below `folder`; returns how many dirty rows there are of each kind."""
     rng = np.random.default_rng(seed)
-    catalogue = _catalogue(source, rng)
+    catalogue = make_catalogue(source, rng)
     num_dirty = round(source.events * source.dirty)
+    num_sound = source.events - num_dirty // 6  # a sixth of the dirt are repeated rows
     activity_U = rng.lognormal(0.0, 0.8, source.users)
-    num_U = rng.multinomial(max(source.events - num_dirty, 1), activity_U / activity_U.sum()).astype(np.int64)
+    num_U = rng.multinomial(num_sound, activity_U / activity_U.sum()).astype(np.int64)
     uid_U = np.sort(rng.permutation(max(_PUBLISHED_USERS, 2 * source.users))[: source.users] + 1)
     cuts = np.searchsorted(np.cumsum(num_U), np.arange(_BLOCK, num_U.sum(), _BLOCK), "left")
     blocks = [block for block in np.split(np.arange(source.users), np.unique(cuts)) if num_U[block].sum()]
@@ -95,33 +89,8 @@ def write_log(folder: Path, source: SyntheticSource, seed: int) -> dict[str, int
     listens.write_parquet(flat / "listens.parquet", compression="lz4")
     for name, frame in feedback.items():
         frame.write_parquet(flat / f"{name}.parquet", compression="lz4")
-    _write_items(folder, catalogue, rng)
+    write_items(folder, catalogue, rng)
     return dirt
-
-
-def _catalogue(source: SyntheticSource, rng: np.random.Generator) -> Catalogue:
-    num_artists = max(source.items // _ITEMS_PER_ARTIST, 1)
-    weight_A = rng.permutation((np.arange(num_artists) + 5.0) ** -0.7)
-    weight_A /= weight_A.sum()
-    more = rng.choice(num_artists, source.items - num_artists, p=np.sqrt(weight_A) / np.sqrt(weight_A).sum())
-    artist_I = np.sort(np.concatenate([np.arange(num_artists), more]))
-    first_A = np.searchsorted(artist_I, np.arange(num_artists))
-    second_end = source.days * DAY
-    release_I = np.where(rng.random(source.items) < 0.7, 0, rng.integers(0, second_end, source.items))
-    release_I[first_A] = 0
-    release_I = release_I[np.lexsort((release_I, artist_I))]
-    length_I = np.clip(rng.lognormal(np.log(200), 0.3, source.items) // 5 * 5, 30, 900).astype(np.int64)
-    id_I = rng.permutation(max(_PUBLISHED_ITEMS, 2 * source.items))[: source.items] + 1
-    return Catalogue(
-        ring_A=np.cumsum(weight_A),
-        first_A=first_A,
-        artist_I=artist_I,
-        release_I=release_I,
-        length_I=length_I,
-        id_I=id_I,
-        chart_I=rng.permutation(source.items),
-        second_end=second_end,
-    )
 
 
 def _listens(catalogue: Catalogue, uid_U: Ints, num_U: Ints, days: int, rng: np.random.Generator) -> pl.DataFrame:
@@ -138,9 +107,9 @@ def _listens(catalogue: Catalogue, uid_U: Ints, num_U: Ints, days: int, rng: np.
     away_N = rng.normal(0.0, _SPREAD, count)
     place_N = place_U2[user_N, evening_N.astype(np.int64)] + arc * (_STEP * walk_N + away_N)
     artist_N = np.minimum(np.searchsorted(catalogue.ring_A, place_N % 1.0), len(catalogue.ring_A) - 1)
-    item_N = _released(catalogue, artist_N, start_N, rng)
+    item_N = released(catalogue, artist_N, start_N, rng)
     chart_N = rng.random(count) < _CHART
-    item_N = np.where(chart_N, _chart(catalogue, start_N, rng), item_N)
+    item_N = np.where(chart_N, chart(catalogue, start_N, rng), item_N)
     # A repeat copies one of the last listens; what it copies may be from the chart, but is never a repeat itself.
     back_N = np.minimum(rng.geometric(0.05, count), np.arange(count) - first_U[user_N])
     repeat_N = (rng.random(count) < _REPEAT) & (back_N > 0)
@@ -182,26 +151,6 @@ def _sessions(
     start_S = ((day_S * 24 + hour_S) * 3600).astype(np.int64)
     order_S = np.lexsort((start_S, user_S))
     return start_S[order_S][session_N], evening_S[order_S][session_N]
-
-
-def _released(catalogue: Catalogue, artist_N: Ints, time_N: Ints, rng: np.random.Generator) -> Ints:
-    """One of the artist's items that are out at the time: half the listens prefer the newest, half the oldest."""
-    out_N = catalogue.num_released(artist_N, time_N)
-    skew_N = rng.random(len(artist_N)) ** 1.7
-    newest_N = rng.random(len(artist_N)) < 0.5
-    place_N = np.floor(out_N * np.where(newest_N, 1 - skew_N, skew_N)).astype(np.int64)
-    item_N: Ints = catalogue.first_A[artist_N] + np.clip(place_N, 0, out_N - 1)
-    return item_N
-
-
-def _chart(catalogue: Catalogue, time_N: Ints, rng: np.random.Generator) -> Ints:
-    """The week's chart: a window over a fixed order of the items that moves by a tenth each week."""
-    size = max(len(catalogue.chart_I) // 100, 1)
-    place_N = np.floor(size * rng.random(len(time_N)) ** 3).astype(np.int64) + time_N // (7 * DAY) * max(size // 10, 1)
-    item_N = catalogue.chart_I[place_N % len(catalogue.chart_I)]
-    out_N = catalogue.release_I[item_N] <= time_N
-    shown_N: Ints = np.where(out_N, item_N, catalogue.first_A[catalogue.artist_I[item_N]])
-    return shown_N
 
 
 def _played_ratio(close_N: Floats, rng: np.random.Generator) -> Ints:
@@ -249,38 +198,20 @@ def _feedback(listens: pl.DataFrame, rng: np.random.Generator) -> dict[str, pl.D
 
 
 def _with_dirt(listens: pl.DataFrame, count: int, rng: np.random.Generator) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Copies of some listens with one thing wrong, put where the published order would have them."""
+    """Spoil some listens, each in one way, and repeat some; all lie where the published order would have them."""
     wrong = {
         "null_user": pl.lit(None, pl.UInt32).alias("uid"),
         "null_item": pl.lit(None, pl.UInt32).alias("item_id"),
-        "unknown_item": (pl.col("item_id") + pl.lit(100_000_000, pl.UInt32)),
+        "unknown_item": pl.col("item_id") + pl.lit(_UNKNOWN, pl.UInt32),
         "absurd_ratio": pl.lit(60_000, pl.UInt16).alias("played_ratio_pct"),
         "future": pl.lit(FUTURE, pl.UInt32).alias("timestamp"),
         "duplicate": pl.col("uid"),
     }
-    # Different rows for each kind, so that a copied listen is spoilt once.
-    rows = rng.permutation(len(listens))[:count]
-    parts = dict(zip(wrong, np.array_split(rows, len(wrong)), strict=True))
-    spoilt = [listens[part.tolist()].with_columns(wrong[kind]) for kind, part in parts.items() if len(part)]
-    together = pl.concat([listens, *spoilt]).sort("uid", "timestamp", nulls_last=True, maintain_order=True)
-    return together, {kind: len(part) for kind, part in parts.items()}
-
-
-def _write_items(folder: Path, catalogue: Catalogue, rng: np.random.Generator) -> None:
-    num_items, num_artists = len(catalogue.id_I), len(catalogue.ring_A)
-    items = pl.Series("item_id", catalogue.id_I.astype(np.uint32))
-    artist_I = catalogue.artist_I
-    # Two out of a hundred tracks are by two artists who are neighbours on the ring.
-    guests = np.flatnonzero(rng.random(num_items) < 0.02)
-    artist = np.concatenate([artist_I, (artist_I[guests] + 1) % num_artists]) + 1
-    by = pl.DataFrame({"artist_id": artist.astype(np.uint32), "item_id": pl.concat([items, items.gather(guests)])})
-    by.unique().sort("artist_id", "item_id").write_parquet(folder / "artist_item_mapping.parquet")
-    in_artist_I = np.arange(num_items) - catalogue.first_A[artist_I]
-    album_I = np.cumsum((in_artist_I % _ITEMS_PER_ALBUM) == 0)
-    pl.DataFrame({"album_id": album_I.astype(np.uint32), "item_id": items}).sort("album_id", "item_id").write_parquet(
-        folder / "album_item_mapping.parquet"
-    )
-    names = artist_names(num_artists).gather(artist_I)
-    pl.DataFrame({"item_id": items, "title": track_titles(names, rng)}).sort("item_id").write_parquet(
-        folder / "titles.parquet"
-    )
+    parts = dict(zip(wrong, np.array_split(rng.permutation(len(listens))[:count], len(wrong)), strict=True))
+    whole_N = np.ones(len(listens), bool)
+    for kind, rows in parts.items():
+        whole_N[rows] = kind == "duplicate"
+    spoilt = [listens[rows.tolist()].with_columns(wrong[kind]) for kind, rows in parts.items() if len(rows)]
+    together = pl.concat([listens.filter(pl.Series(whole_N)), *spoilt])
+    together = together.sort("uid", "timestamp", nulls_last=True, maintain_order=True)
+    return together, {kind: len(rows) for kind, rows in parts.items()}
