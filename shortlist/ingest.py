@@ -12,8 +12,8 @@ from shortlist.facts import StepFacts
 from shortlist.progress import say
 from shortlist.recipe import Recipe
 from shortlist.sources import RawTable, RawTables, SourceError, bind, bound_columns, broken_file, read, tables_named
-from shortlist.sources.errors import disk_errors, missing_column, named
-from shortlist.tables import Table, Wanted, memory_budget, new_folder, path, wanted_columns
+from shortlist.sources.errors import missing_column, named
+from shortlist.tables import Table, Wanted, disk_errors, memory_budget, new_folder, path, wanted_columns
 
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _TEXT_TIMES = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d")
@@ -23,10 +23,12 @@ def ingest(recipe: Recipe, out: Path) -> StepFacts:
     """Write events.parquet, items.parquet and users.parquet (see `shortlist.tables`) to the folder `out`.
 
     The folder appears complete or not at all. Rows keep the order of the files; nothing is judged or dropped here.
-    Raises SourceError, with one message, for data that cannot be read, a recipe that does not fit it, or a full disk.
+    Raises SourceError, with one message, for data that cannot be read or a recipe that does not fit it, and
+    FullDiskError.
     """
     with disk_errors(out), new_folder(out) as (folder, scratch), memory_budget(recipe.resources.memory_gb):
         raw = read(recipe, scratch)
+        say(f"reading {tables_named(raw.events)}")
         with _explained(raw):
             details = _write(recipe, raw, folder)
         rows = {table: pq.read_metadata(path(folder, table)).num_rows for table in ("events", "items", "users")}

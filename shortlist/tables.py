@@ -9,6 +9,7 @@ rules for, each under its own name. A value that cannot be read as its column's 
 Categorical columns are Int64, String, or lists of them; numeric ones Float64; an embedding is a list of Float32.
 """
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -98,6 +99,24 @@ def new_folder(out: Path) -> Iterator[tuple[Path, Path]]:
     finally:
         for left in (partial, scratch, old):
             shutil.rmtree(left, ignore_errors=True)
+
+
+class FullDiskError(ValueError):
+    """There is no room for what is to be written."""
+
+
+@contextmanager
+def disk_errors(writing: Path) -> Iterator[None]:
+    """Turn a full disk, met by Python or inside Polars, into a FullDiskError that names the folder."""
+    try:
+        yield
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if full or "No space left on device" in str(error) or "Disk quota exceeded" in str(error):
+            raise FullDiskError(
+                f"{writing}: the disk is full; nothing was written there. Free some space or choose another folder"
+            ) from None
+        raise
 
 
 @contextmanager

@@ -29,7 +29,7 @@ def shop(folder: Path, **blocks: object) -> Recipe:
 
 
 def refusal(recipe: Recipe, out: Path) -> str:
-    with pytest.raises(SourceError) as caught:
+    with pytest.raises((SourceError, tables.FullDiskError)) as caught:
         ingest(recipe, out)
     assert not out.exists()
     assert [file.name for file in out.parent.iterdir() if file.name.startswith(".")] == []

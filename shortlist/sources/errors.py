@@ -1,12 +1,11 @@
 """What is wrong with the data: one message that names the place and the mend."""
 
 import difflib
-import errno
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterable
 
-import polars as pl
+from shortlist.tables import disk_errors
+
+__all__ = ["MissingSourceError", "SourceError", "disk_errors", "missing_column", "named", "near"]
 
 
 class SourceError(ValueError):
@@ -34,17 +33,3 @@ def missing_column(where: str, column: str, file: str, there: Iterable[str]) -> 
     """The error for a recipe that names a column which the file does not have."""
     there = list(there)
     return SourceError(f"{where}: {file} has no column {column!r}{near(column, there)} It has: {named(there)}")
-
-
-@contextmanager
-def disk_errors(writing: Path) -> Iterator[None]:
-    """Turn a full disk, met by Python or inside Polars, into a SourceError that names the folder."""
-    try:
-        yield
-    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        if full or "No space left on device" in str(error) or "Disk quota exceeded" in str(error):
-            raise SourceError(
-                f"{writing}: the disk is full; nothing was written there. Free some space or choose another folder"
-            ) from None
-        raise
