@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from great_expectations import expectations as gxe
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from shortlist.validate import DataError, rows, validate
 from shortlist.validate.duplicates import find_duplicates
 from shortlist.validate.rows import check_rows
 from shortlist.validate.rules import event_rules
+from shortlist.validate.suite import Suite
 
 _BASE = 1_700_000_000
 _RECIPE = """
@@ -297,7 +299,7 @@ def test_rows_in_are_clean_and_quarantined(
     table.write_parquet(folder / "events.parquet")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rows, "_MAX_CHUNK_ROWS", chunk)
-        patch.setattr(rows, "_MIN_CHUNK_ROWS", 1)
+        patch.setattr(rows, "_MIN_CHUNK_ROWS", chunk)
         known = pl.Series([0, 1])
         made = check_rows(
             folder / "events.parquet",
@@ -322,6 +324,28 @@ def test_rows_in_are_clean_and_quarantined(
     assert bad.drop("row", "reason").equals(table[bad["row"].to_list()], null_equal=True)
     assert all(len(reasons) > 0 for reasons in bad["reason"])
     assert (made.rows, made.quarantined) == (len(drawn), bad.height)
+
+
+def test_results_of_chunks_add_up_to_those_of_the_table() -> None:
+    frame = pl.DataFrame({"a": [1.0, None, 3.0, 9.0, None, 9.0], "b": ["x", "y", "z", None, "x", "z"]})
+    expectations = [
+        gxe.ExpectColumnValuesToNotBeNull(column="a"),
+        gxe.ExpectColumnValuesToBeBetween(column="a", max_value=5),
+        gxe.ExpectColumnValuesToBeInSet(column="b", value_set=["x", "y"]),
+    ]
+    whole, parts = Suite("whole", expectations), Suite("parts", expectations)
+    assert [rows.tolist() for rows in whole.check(frame.to_pandas())] == [[1, 4], [3, 5], [2, 5]]
+    parts.check(frame[:2].to_pandas())
+    assert [rows.tolist() for rows in parts.check(frame[2:].to_pandas())] == [[2], [1, 3], [0, 3]]
+    for one, other in zip(whole.report().results, parts.report().results, strict=True):
+        assert one.success == other.success
+        assert one.result.keys() == other.result.keys()
+        numbers = [name for name, value in one.result.items() if isinstance(value, int | float)]
+        assert {name: one.result[name] for name in numbers} == pytest.approx(
+            {name: other.result[name] for name in numbers}
+        )
+        assert len(one.result["partial_unexpected_list"]) == len(other.result["partial_unexpected_list"])
+    assert whole.report().statistics == parts.report().statistics
 
 
 def test_duplicates_do_not_depend_on_the_number_of_passes(tmp_path: Path) -> None:

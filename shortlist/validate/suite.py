@@ -47,7 +47,10 @@ class Suite:
         if len(frame) > _LARGE:
             # Contexts and their frames refer to each other in circles; waiting for the collector doubles the memory.
             gc.collect()
-        failed = [np.asarray(result.result.pop("unexpected_index_list", None) or [], np.int64) for result in results]
+        failed = [np.asarray(result.result.get("unexpected_index_list") or [], np.int64) for result in results]
+        for result in results:
+            for lists in ("unexpected_list", "unexpected_index_list", "partial_unexpected_index_list"):
+                result.result.pop(lists, None)
         self._merged = [_add(*pair) for pair in zip(self._merged, results, strict=True)] if self._merged else results
         return failed
 
