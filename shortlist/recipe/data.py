@@ -47,7 +47,8 @@ class YambdaSource(Section):
     size: Literal["50m", "500m", "5b"] = "50m"
     """Which published subset: `flat/<size>/listens.parquet`."""
     feedback: bool = True
-    """Whether likes and dislikes are joined to the events when their files are there."""
+    """Whether expressions may name `liked` and `disliked` (within 30 minutes after the listen: labels, never features)
+    and `liked_before` and `disliked_before` (ever before the listen: features)."""
     embeddings: bool = False
     """Whether the audio embeddings are read as the items' given embedding."""
 
@@ -71,7 +72,7 @@ class Interactions(Section):
     """What an event means."""
 
     positive: Expression = "TRUE"
-    """Which events are positives, over the raw columns: `played_ratio_pct >= 50`."""
+    """Which events are positives, over the file's columns and those of `columns`: `played_ratio_pct >= 50`."""
     weight: Expression = "1.0"
     """How much an event counts in training, over the raw columns; at least 0."""
     history: Expression | None = None
