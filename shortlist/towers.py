@@ -3,7 +3,7 @@
 Shapes: N items asked for, W values of a categorical field, B histories, L events of each, E examples, U user width,
 D width of vectors and item inputs.
 
-    item_inputs_ND = P [id; attributes; numbers; given embedding]        P is the identity for an id of width D alone
+    item_inputs_ND = id + P [attributes; numbers; given embedding]       P [id; ...], if the id has not the width D
     candidate_ND   = unit(item_inputs + mlp(item_inputs))
     query_ED       = unit(state + mlp([state; user; query fields; numbers])),    state = encoder(history's item_inputs)
 
@@ -90,12 +90,28 @@ class Inputs:
         )
 
 
+class Table(nn.Embedding):
+    """Embeddings of rows, updated sparsely where the table is long."""
+
+    def __init__(self, num_rows: int, dim: int, metric: str) -> None:
+        super().__init__(num_rows, dim, sparse=num_rows >= _SPARSE_FROM)
+        # Unit rows for the cosine; with inner products a training begins best where all candidates are alike.
+        nn.init.normal_(self.weight, std=dim**-0.5 if metric == "cosine" else 0.02)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Embeddings [..., dim] of rows [...]."""
+        if self.sparse:
+            return super().forward(rows)
+        # On a CPU its backward takes a third of the time of nn.Embedding's.
+        return self.weight.index_select(0, rows.flatten()).view(*rows.shape, self.embedding_dim)
+
+
 class Categories(nn.Module):
     """Embeddings of a table's categorical fields, side by side; several values are averaged, 0 is no value."""
 
     def __init__(self, fields: Mapping[str, CategoricalField], metric: str) -> None:
         super().__init__()
-        self.tables = nn.ModuleDict({slot(name): table(one.num_rows, one.dim, metric) for name, one in fields.items()})
+        self.tables = nn.ModuleDict({slot(name): Table(one.num_rows, one.dim, metric) for name, one in fields.items()})
         self.names = list(fields)
         self.dim = sum(field.dim for field in fields.values())
 
@@ -116,24 +132,29 @@ class ItemInputs(nn.Module):
 
     def __init__(self, schema: FeatureSchema, id_dim: int, retrieval: Retrieval) -> None:
         super().__init__()
-        self.id = table(schema.num_item_rows, id_dim, retrieval.metric)
+        self.id = Table(schema.num_item_rows, id_dim, retrieval.metric)
         self.fields = Categories({field.name: field for field in schema.item.categorical}, retrieval.metric)
         self.numeric_dim = schema.item.numeric_dim
         # Given embeddings come in any scale.
         self.norm = nn.LayerNorm(schema.embedding_dim) if schema.embedding_dim else None
-        width = id_dim + self.fields.dim + self.numeric_dim + schema.embedding_dim
-        alone = width == id_dim == retrieval.dim
+        width = self.fields.dim + self.numeric_dim + schema.embedding_dim
+        self.adds_id = id_dim == retrieval.dim
+        width += 0 if self.adds_id else id_dim
         # Without a bias: it would be common to all items, and their cosines would begin alike.
-        self.project = nn.Identity() if alone else nn.Linear(width, retrieval.dim, bias=False)
+        self.project = nn.Linear(width, retrieval.dim, bias=False) if width else None
 
     def forward(self, items: Items) -> Tensor:
-        parts = [self.id(items.row_N), *self.fields(items.categorical)]
+        id_ND: Tensor = self.id(items.row_N)
+        parts = [] if self.adds_id else [id_ND]
+        parts += self.fields(items.categorical)
         if self.numeric_dim:
             parts.append(items.dense_NF[:, : self.numeric_dim])
         if self.norm is not None:
             parts.append(self.norm(items.dense_NF[:, self.numeric_dim :]))
-        out: Tensor = self.project(torch.cat(parts, dim=1) if len(parts) > 1 else parts[0])
-        return out
+        if self.project is None:
+            return id_ND
+        told_ND: Tensor = self.project(torch.cat(parts, dim=1))
+        return id_ND + told_ND if self.adds_id else told_ND
 
 
 class Head(nn.Module):
@@ -217,18 +238,10 @@ class TwoTower(nn.Module):
         self.dim = retrieval.dim
         self.items = ItemInputs(schema, features.item.id_dim, retrieval)
         self.users = (
-            table(schema.num_user_rows, features.user.id_dim, retrieval.metric) if features.user.id_dim else None
+            Table(schema.num_user_rows, features.user.id_dim, retrieval.metric) if features.user.id_dim else None
         )
         self.query = QueryTower(schema, features, retrieval)
         self.candidate = CandidateTower(retrieval)
-
-
-def table(num_rows: int, dim: int, metric: str) -> nn.Embedding:
-    """An embedding of random rows, updated sparsely where it is long."""
-    made = nn.Embedding(num_rows, dim, sparse=num_rows >= _SPARSE_FROM)
-    # Unit rows for the cosine; with inner products a training begins best where all candidates are alike.
-    nn.init.normal_(made.weight, std=dim**-0.5 if metric == "cosine" else 0.02)
-    return made
 
 
 def slot(name: str) -> str:
