@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import threading
 
 
@@ -12,6 +11,7 @@ def end_with_stdin() -> None:
 
 
 def _wait() -> None:
-    while sys.stdin.buffer.read(1):
+    # Not through sys.stdin: a thread that waits in there cannot be left when the interpreter ends.
+    while os.read(0, 1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

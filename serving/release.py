@@ -20,17 +20,15 @@ class Release:
     """The content hash."""
     recipe: Recipe
     store: FeatureStore
+    ranks: bool
+    """Whether it has a ranker."""
 
     @classmethod
     def open(cls, folder: Path) -> "Release":
         """Open what `find_release` found. Raises ValueError for files of another schema."""
         manifest = read_manifest(folder)
-        return cls(folder, manifest.name, load_recipe(folder / "recipe.yaml"), FeatureStore.open(folder / "features"))
-
-    @property
-    def ranks(self) -> bool:
-        """Whether it has a ranker."""
-        return (self.folder / "ranking").is_dir()
+        recipe, store = load_recipe(folder / "recipe.yaml"), FeatureStore.open(folder / "features")
+        return cls(folder, manifest.name, recipe, store, (folder / "ranking").is_dir())
 
 
 def find_release(where: str, cache_dir: Path) -> Path:

@@ -47,7 +47,7 @@ class TorchServe:
     def __init__(self, release: Path, options: Options) -> None:
         self._release = release
         self._options = options
-        self._said: deque[str] = deque(maxlen=60)
+        self._said: deque[str] = deque(maxlen=80)
         self._ready = False
 
     def __enter__(self) -> Self:
@@ -73,7 +73,7 @@ class TorchServe:
     def wait(self) -> None:
         """Until it ends by itself, which it should not: raises PredictorError then."""
         self._process.wait()
-        raise PredictorError(f"TorchServe ended by itself\n{self._tail()}")
+        raise PredictorError(f"TorchServe ended by itself\n{self._tail()}".strip())
 
     def _start(self, folder: Path) -> None:
         ports = ("management_port", "metrics_port", "grpc_inference_port", "grpc_management_port")
@@ -100,6 +100,7 @@ class TorchServe:
             "TMPDIR": str(temp),
             "PYTHONPATH": os.pathsep.join(filter(None, [library, os.environ.get("PYTHONPATH")])),
             "OMP_NUM_THREADS": "1",
+            "ORT_DISABLE_TELEMETRY": "1",
         }
         # In its own process group: a signal to the wrapper would leave Java running.
         self._process = subprocess.Popen(
@@ -132,15 +133,21 @@ class TorchServe:
                 raise PredictorError(f"TorchServe ended before it was ready\n{self._tail()}")
             if any("Load model failed" in line for line in list(self._said)):
                 time.sleep(0.5)  # what the worker said last may still be on its way
-                raise PredictorError(f"TorchServe's worker did not load the release\n{self._tail()}")
+                raise PredictorError(f"TorchServe's worker did not load the release\n{self._why()}")
             if _workers_ready(url):
+                self._said.clear()
                 self._ready = True
                 return
             time.sleep(0.1)
         raise PredictorError(f"TorchServe was not ready after {_START_SECONDS:g} s\n{self._tail()}")
 
     def _tail(self) -> str:
-        return "".join(f"  {line}" for line in list(self._said)[-30:]).rstrip()
+        return "".join(f"  {line}" for line in self._said).rstrip()
+
+    def _why(self) -> str:
+        """The last error that the worker raised, else all that was said."""
+        raised = [line.partition("ValueError: ")[2].strip() for line in self._said if "ValueError: " in line]
+        return raised[-1] if raised else self._tail()
 
     def _stop(self) -> None:
         self._ready = False

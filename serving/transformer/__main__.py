@@ -1,16 +1,20 @@
 """python -m serving.transformer: answers from a release over KServe's protocols, until SIGTERM or Ctrl-C."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from kserve import ModelServer, model_server
+from kserve.protocol.rest.multiprocess.server import RESTServerProcess
 
 from serving.lifeline import end_with_stdin
 from serving.ports import check_port
 from serving.release import find_release
-from serving.transformer.model import Transformer
+from serving.transformer.model import Transformer, prepare_server
+
+_WORKER_SECONDS = 60.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,8 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.end_with_stdin:
         end_with_stdin()
+    # ONNX Runtime sends usage data to its makers unless it is told not to before it is imported.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     # KServe reads these from its own parse of the command line.
     model_server.args.log_config_file = given.log_config_file
+    # KServe kills a worker that is silent for 5 seconds; on a busy core it takes longer to import KServe.
+    RESTServerProcess.is_alive.__defaults__ = (_WORKER_SECONDS,)
     try:
         check_port(given.http_port, "--http_port", "0.0.0.0")
         if given.enable_grpc:
@@ -34,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder = find_release(given.release, given.cache_dir)
         model = Transformer(given.model_name, folder, given.predictor_host, tls=given.predictor_use_ssl)
         model.load()
+        prepare_server(model.service.release.recipe.serving.max_history)
     except (ValueError, OSError) as error:
         sys.stderr.write(f"transformer: {error}\n")
         return 2

@@ -1,44 +1,65 @@
 """The transformer as KServe sees it."""
 
 import asyncio
+import threading
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kserve import Model
+from kserve.model_server import app
 
 from serving.question import BadRequestError, Question, parse_questions
 from serving.transformer import errors, protocol
-from serving.transformer.service import Service
+
+if TYPE_CHECKING:
+    from serving.transformer.service import Service
 
 
 class Transformer(Model):  # type: ignore[misc]  # kserve is untyped
-    """Answers from one release. It is pickled as its arguments: a worker opens the release, memory-mapped, anew."""
+    """Answers from one release.
+
+    A worker gets it pickled as its arguments, and opens the release, memory-mapped, before its first answer: KServe
+    wants a sign of life soon after the start.
+    """
 
     def __init__(self, name: str, folder: Path, predictor_host: str | None, *, tls: bool = False) -> None:
         super().__init__(name)
         self._arguments = (name, folder, predictor_host, tls)
-        self._service: Service
+        self._loading = threading.Lock()
+        self._service: Service | None = None
+
+    @property
+    def service(self) -> "Service":
+        """What answers, once it is loaded."""
+        assert self._service is not None
+        return self._service
 
     def load(self) -> bool:
         """Ready once the release has answered. Raises ValueError when it is broken, or ranks and has no predictor."""
-        from kserve.model_server import app  # noqa: PLC0415  # it reads the command line when imported
+        from serving.transformer.service import Service  # noqa: PLC0415  # brings FAISS and ONNX Runtime
 
         name, folder, host, tls = self._arguments
-        self._service = Service.open(folder, name, host, tls=tls)
-        # KServe's, about its own answers, in every log.
-        warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
-        errors.register(app, self._service.release.recipe.serving.max_history)
-        self.ready = True
-        return True
+        with self._loading:
+            if self._service is None:
+                self._service = Service.open(folder, name, host, tls=tls)
+                self.ready = True
+        return self.ready
+
+    async def healthy(self) -> bool:
+        """KServe asks this before every request."""
+        if self._service is None:
+            await asyncio.to_thread(self.load)
+        return self.ready
 
     def stop(self) -> None:
         """KServe calls this at the end, in its event loop."""
         self.ready = False
-        self._closing = asyncio.get_running_loop().create_task(self._service.close())
+        if self._service is not None:
+            self._closing = asyncio.get_running_loop().create_task(self._service.close())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _open, self._arguments
+        return _in_a_worker, (*self._arguments, self.service.release.recipe.serving.max_history)
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """V2 metadata."""
@@ -50,7 +71,7 @@ class Transformer(Model):  # type: ignore[misc]  # kserve is untyped
 
     async def preprocess(self, payload: Any, *_: Any) -> tuple[list[Question], Any]:
         """The questions of a request, and the request. Raises RefusedError."""
-        release = self._service.release
+        release = self.service.release
         try:
             body = protocol.read(payload)
             return parse_questions(body, release.recipe.serving, release.store.schema), payload
@@ -60,14 +81,21 @@ class Transformer(Model):  # type: ignore[misc]  # kserve is untyped
     async def predict(self, payload: tuple[list[Question], Any], *_: Any) -> tuple[list[dict[str, Any]], Any]:
         """The predictions, and the request that they answer."""
         questions, request = payload
-        return await self._service.answer(questions), request
+        return await self.service.answer(questions), request
 
     async def postprocess(self, result: Any, *_: Any) -> Any:
         """The answer in the protocol of the request."""
         return protocol.write(*result)
 
 
-def _open(name: str, folder: Path, predictor_host: str | None, tls: bool) -> Transformer:
+def _in_a_worker(name: str, folder: Path, predictor_host: str | None, tls: bool, max_history: int) -> Transformer:
     model = Transformer(name, folder, predictor_host, tls=tls)
-    model.load()
+    prepare_server(max_history)
     return model
+
+
+def prepare_server(max_history: int) -> None:
+    """Set up KServe's application in this process, before it starts."""
+    # About KServe's own answers, once in every log.
+    warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
+    errors.register(app, max_history)

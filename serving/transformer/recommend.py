@@ -20,6 +20,9 @@ from shortlist.ranking_request import RankingRequest
 from shortlist.retrieve import Retriever
 from shortlist.vocabulary import UNKNOWN
 
+_NOTHING = np.zeros(0, np.int64)
+_NO_SCORES = np.zeros(0, np.float32)
+
 
 @dataclass(frozen=True)
 class Candidates:
@@ -72,10 +75,12 @@ class Recommender:
         sources = [self._source(asked, i) for i in range(len(questions))]
         dropped = [self._dropped(question, asked, i) for i, question in enumerate(questions)]
         encoded = perf_counter()
-        popular = [self._most_popular(q.k, away) for q, away in zip(questions, dropped, strict=True)]
-        rows = [found for found, _ in popular]
-        scores = [share for _, share in popular]
+        rows: list[NDArray[np.int64]] = [_NOTHING] * len(questions)
+        scores: list[NDArray[np.float32]] = [_NO_SCORES] * len(questions)
         towered = [i for i, source in enumerate(sources) if source != "popularity"]
+        for i in range(len(questions)):
+            if sources[i] == "popularity":
+                rows[i], scores[i] = self._most_popular(questions[i].k, dropped[i])
         request = None
         if towered:
             queries = asked.queries if len(towered) == len(questions) else _take(asked.queries, towered)
@@ -85,7 +90,8 @@ class Recommender:
             vector_ED = self._retriever.embed(queries)
             rows_EK, scores_EK = self._retriever.search(vector_ED, depth, [dropped[i] for i in towered])
             for i, found, inner in zip(towered, rows_EK, scores_EK, strict=True):
-                rows[i], scores[i] = found[found > 0], inner[found > 0]
+                count = int(np.count_nonzero(found))
+                rows[i], scores[i] = found[:count], inner[:count]
             if release.ranks and rows_EK.any():
                 request = RankingRequest.of(queries, vector_ED, rows_EK, scores_EK)
         timings = {"features": encoded - start, "retrieve": perf_counter() - encoded}
@@ -142,7 +148,7 @@ class Recommender:
             away.append(asked.given[i])
             if asked.user_E[i]:
                 away.append(stored_history(self.release.store, int(asked.user_E[i])))
-        return np.concatenate(away) if away else np.zeros(0, np.int64)
+        return np.concatenate(away) if away else _NOTHING
 
     def _most_popular(self, k: int, dropped: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         away = np.unique(dropped[dropped != UNKNOWN])

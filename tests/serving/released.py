@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 NUM_ITEMS, NUM_USERS = 700, 40
@@ -10,17 +11,22 @@ NUM_ITEMS, NUM_USERS = 700, 40
 
 def processes_about(folder: Path) -> list[str]:
     """Command lines of living processes that name a folder or work in it."""
-    found = []
+    return [words for _, words, where in _processes() if str(folder) in words or where.is_relative_to(folder)]
+
+
+def pids_of(word: str) -> list[int]:
+    """Processes with this in their command line."""
+    return [pid for pid, words, _ in _processes() if word in words]
+
+
+def _processes() -> Iterator[tuple[int, str, Path]]:
     for process in Path("/proc").iterdir():
         if process.name.isdigit() and int(process.name) != os.getpid():
             try:
                 words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                where = str((process / "cwd").readlink())
+                yield int(process.name), words, (process / "cwd").readlink()
             except OSError:
                 continue  # it has just ended
-            if str(folder) in words or where.startswith(str(folder)):
-                found.append(words)
-    return found
 
 
 def wait_for_end(process: subprocess.Popen[str], seconds: float = 30) -> int:
