@@ -86,9 +86,9 @@ def test_only_the_nearest_neighbours_count() -> None:
 
 
 def test_repetitions_count_once() -> None:
-    users, items = np.array([0, 0, 0, 1, 1]), np.array([1, 2, 2, 1, 3])
+    users, items = np.array([0, 0, 0, 1, 1]), np.array([1, 3, 3, 1, 2])
     counts = np.bincount(items, minlength=5)
-    once = ItemKNN(np.array([0, 0, 1, 1]), np.array([1, 2, 1, 3]), counts, ALL[:5])
+    once = ItemKNN(np.array([0, 0, 1, 1]), np.array([1, 3, 1, 2]), counts, ALL[:5])
     ask = (3, rows_of([[1, 1]]), rows_of([[1]]))
     assert ItemKNN(users, items, counts, ALL[:5]).rank(*ask).tolist() == once.rank(*ask).tolist()
 

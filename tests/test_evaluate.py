@@ -19,11 +19,12 @@ from hand_made import (
 )
 
 from shortlist.evaluate import evaluate
-from shortlist.features import FeatureStore
+from shortlist.features import FeatureStore, Queries
 from shortlist.live_answers import raw_context
 from shortlist.prepared import Prepared
 from shortlist.recipe import Recipe
 from shortlist.vocabulary import Vocabulary
+from shortlist.whole_path import WholePath
 
 NUM_ITEMS = 60
 VECTORS = item_vectors(NUM_ITEMS)
@@ -138,7 +139,7 @@ def test_items_and_users_are_cut_into_slices(tmp_path: Path) -> None:
     trained = [(1, 1), (2, 1), (3, 1), (1, 2), (2, 2), (1, 3), (1, 4), (2, 5)]
     counts = np.bincount([item for _, item in trained], minlength=NUM_ITEMS + 1)[1:].tolist()
     histories = [[6], [6], [6], [6]]
-    targets = [[1, 9], [2], [9, 10], [7, 1]]
+    targets = [[1, 9], [2], [9, 3], [7, 1]]
     parts(tmp_path, histories=histories, targets=targets, trained=trained, popularity=counts)
     slices = run(tmp_path)["slices"]
     assert {name: one["questions"] for name, one in slices.items()} == {
@@ -152,7 +153,7 @@ def test_items_and_users_are_cut_into_slices(tmp_path: Path) -> None:
     assert head["mrr_at_3"]["mean"] == pytest.approx((1 + 1 / 2 + 1) / 3, abs=1e-6)
     tail = [nearest([6], [6])] * 3
     measured = slices["tail_items"]["systems"]["retrieval"]["recall_at_10"]["mean"]
-    assert measured == pytest.approx(recall(tail, [[9], [9, 10], [7]], 10), abs=1e-6)
+    assert measured == pytest.approx(recall(tail, [[9], [9, 3], [7]], 10), abs=1e-6)
 
 
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -211,6 +212,27 @@ def test_targets_that_the_live_release_does_not_know_are_misses(tmp_path: Path) 
     assert found["live"]["difference"]["recall_at_3"]["mean"] == pytest.approx(
         mean(found, "path", "recall_at_3") - expected, abs=2e-6
     )
+
+
+def test_a_live_catalogue_that_is_exhausted_has_no_more_hits(tmp_path: Path) -> None:
+    parts(tmp_path, targets=[[NUM_ITEMS]] * len(HISTORIES))
+    found = run(tmp_path, live=live_release(tmp_path, without=NUM_ITEMS - 3))
+    assert found["live"]["metrics"]["recall_at_10"]["mean"] == 0
+
+
+def test_the_live_release_is_asked_for_its_own_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It knows two of our ten users."""
+    parts(tmp_path)
+    asked: list[list[int]] = []
+
+    def answer(path: WholePath, queries: Queries, k: int, exclude: Any) -> Any:
+        asked.append(queries.user_E.tolist())
+        return served(path, queries, k, exclude)
+
+    served = WholePath.answer
+    monkeypatch.setattr(WholePath, "answer", answer)
+    run(tmp_path, live=live_release(tmp_path))
+    assert asked == [list(range(1, 11)), [1, 2, 0, 0, 0, 0, 0, 0, 0, 0]]
 
 
 @pytest.mark.parametrize(

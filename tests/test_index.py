@@ -90,10 +90,16 @@ def test_recall_rises_with_nprobe_and_agrees_with_its_definition() -> None:
     assert recalls == sorted(recalls)
     assert recalls[-1] == 1
     assert index.nprobe == 3
-    best = np.argsort(-(asked @ vectors.T), axis=1)[:, :10]
-    found = index.search(asked, 10)[1]
-    by_ids = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(best.tolist(), found.tolist(), strict=True)])
-    assert next(point for point in points if point.nprobe == 3).recall_at_10 == pytest.approx(by_ids)
+    order = np.argsort(-(asked @ vectors.T), axis=1)
+    for num_probes in (1, 3):  # one list holds fewer than 100 items
+        index.nprobe = num_probes
+        by_ids = {
+            k: np.mean([len(set(a) & set(b)) / k for a, b in zip(order[:, :k], index.search(asked, k)[1], strict=True)])
+            for k in (10, 100)
+        }
+        point = next(point for point in points if point.nprobe == num_probes)
+        assert point.recall_at_10 == pytest.approx(by_ids[10], abs=1e-6)
+        assert point.recall_at_100 == pytest.approx(by_ids[100], abs=1e-6)
 
 
 @pytest.mark.parametrize("factory", ["auto", "HNSW8", "Flat"])

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import faiss
@@ -183,3 +185,10 @@ def test_a_tower_that_wants_other_inputs_is_refused(tmp_path: Path) -> None:
 
 def reopen(tmp_path: Path) -> Retriever:
     return Retriever.open(tmp_path / "retrieval", tmp_path / "index", FeatureStore.open(tmp_path / "features"))
+
+
+def test_it_needs_no_more_than_a_transformer_has() -> None:
+    heavy = "{'torch', 'polars', 'pyarrow', 'scipy'} & set(sys.modules)"
+    code = f"import sys, shortlist.retrieve; print({heavy} or 'light')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "light"
