@@ -270,3 +270,21 @@ def test_a_kill_while_saving_leaves_the_old_checkpoint(tmp_path: Path, monkeypat
         assert after.progress == before.progress
     checkpoints.save(tmp_path, "step-99999999", before, best=True)
     assert [path.name for path in tmp_path.glob("step-*")] == ["step-99999999"]
+
+
+def test_accumulated_gradients_are_the_mean_of_their_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[int, list[Tensor]] = {1: [], 7: []}
+    for accumulate, gradients in seen.items():
+        lesson = Lesson(sparse=False)
+        lesson.model["dropout"].p = 0.0
+
+        def step(self: Optimiser, learning_rate: float, into: list[Tensor] = gradients) -> None:
+            into.append(torch.cat([weight.grad.flatten() for weight in self._weights]))
+            self.forget()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Optimiser, "step", step)
+            settings = {"accumulate": accumulate, "epochs": 1}
+            run(lesson, tmp_path / str(accumulate), TRAINING.model_copy(update=settings))
+    assert len(seen[7]) == 2  # the first one is the dry run
+    assert torch.allclose(seen[7][1], torch.stack(seen[1][1:]).mean(0), atol=1e-6)
