@@ -23,7 +23,7 @@ MAX_MB = 500
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("transformer") / "venv"
-    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+    uv = shutil.which("uv", path=os.pathsep.join([str(ROOT / ".venv-uv/bin"), os.environ["PATH"]]))
     assert uv is not None, "uv makes the environments; `make setup` installs it"
     python = folder / "bin/python"
     subprocess.run([uv, "venv", "-q", "--python", sys.executable, str(folder)], check=True)

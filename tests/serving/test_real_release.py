@@ -1,0 +1,100 @@
+"""A release made by the real steps: what is served is what was trained and evaluated."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from serving.predictor.scorer import Scorer
+from serving.queries import encode
+from serving.question import Question
+from serving.transformer.recommend import Recommender
+from shortlist.export import export
+from shortlist.index import build_index
+from shortlist.ingest import ingest
+from shortlist.prepare import prepare
+from shortlist.prepared import Prepared
+from shortlist.ranker import Ranker
+from shortlist.ranking_request import RankingRequest
+from shortlist.recipe import parse_recipe
+from shortlist.release import Lineage, assemble
+from shortlist.retrieve import Retriever
+from shortlist.train_ranking import train_ranking
+from shortlist.train_retrieval import train_retrieval
+
+RECIPE = """
+name: tiny
+source: {kind: synthetic, users: 120, items: 400, events: 8000, days: 20, dirty: 0}
+interactions: {positive: played_ratio_pct >= 50}
+split: {kind: temporal, test: 3d, valid: 3d}
+features:
+  history_length: 20
+  item: {id_dim: 16, categorical: [{name: artist_id, dim: 8}], numeric: [track_length_seconds], title: title}
+  context: {clock: [hour]}
+retrieval: {dim: 16, hidden: [32], training: {epochs: 1}}
+ranking: {candidates: 50, negatives: 10, training: {epochs: 1}}
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The step folders, and `release` among them."""
+    folder = tmp_path_factory.mktemp("steps")
+    recipe = parse_recipe(RECIPE)
+    ingest(recipe, folder / "tables")
+    prepare(recipe, folder / "tables", folder / "prepared")
+    train_retrieval(recipe, folder / "prepared", folder / "checkpoint")
+    export(recipe, folder / "prepared", folder / "checkpoint", folder / "retrieval")
+    build_index(recipe, folder / "prepared", folder / "retrieval", folder / "index")
+    train_ranking(recipe, folder / "prepared", folder / "retrieval", folder / "index", folder / "ranking")
+    (folder / "evaluation.json").write_text('{"systems": {"path": {}}}')
+    parts = {name: folder / name for name in ("retrieval", "index", "ranking")}
+    lineage = Lineage(recipe_sha256="", code="", data="")
+    parts["features"] = folder / "prepared/features"
+    assemble(parts, recipe, folder / "evaluation.json", lineage, folder / "release")
+    return folder
+
+
+def test_a_question_is_served_as_it_was_evaluated(made: Path) -> None:
+    prepared = Prepared.open(made / "prepared")
+    store, asked = prepared.store, prepared.test
+    queries = prepared.queries(asked)
+    questions = []
+    for e in range(len(asked)):
+        seen = np.asarray(store.history_items[asked.start[e] : asked.end[e]], np.int64)
+        user = store.users.values(np.array([asked.user[e]]))[0]
+        questions.append(Question(k=10, user_id=user, history=store.items.values(seen), time=int(asked.time[e])))
+    assert len(questions) > 20
+    served = encode(store, questions).queries
+    assert_array_equal(served.history_BL, queries.history_BL)
+    assert_array_equal(served.prefix_E, queries.prefix_E)
+    assert_array_equal(served.user_E, queries.user_E)
+    assert_array_equal(served.numeric_EF, queries.numeric_EF)
+    assert served.categorical.keys() == queries.categorical.keys()
+    for name, rows in queries.categorical.items():
+        assert_array_equal(served.categorical[name], rows)
+
+    # The whole path by the library alone, on one question, against what the two services do.
+    recommender, scorer = Recommender.open(made / "release"), Scorer.open(made / "release")
+    at = next(e for e, question in enumerate(questions) if question.history)
+    found = recommender.find([questions[at]])
+    assert found.request is not None
+    retriever = Retriever.open(made / "retrieval", made / "index", store)
+    ranker = Ranker.open(made / "ranking", made / "retrieval", store)
+    one = prepared.queries(asked.take(np.array([at])))
+    vector = retriever.embed(one)
+    user = int(asked.user[at])
+    everything = np.asarray(store.history_items[store.history_offsets[user] : store.history_offsets[user + 1]])
+    rows, inner = retriever.search(vector, 50, [everything])
+    assert_array_equal(found.rows[0], rows[0][rows[0] > 0])
+    wanted = ranker.score(RankingRequest.of(one, vector, rows, inner))
+    (reply,) = scorer.answer([found.request.to_bytes(recommender.release.name)])
+    scores = np.load(io.BytesIO(reply.body))
+    assert_allclose(scores, wanted, atol=1e-6)
+    (answer,) = recommender.answers(found, scores, None)
+    best = np.argsort(-wanted[0], kind="stable")[:10]
+    assert [item["item_id"] for item in answer["items"]] == store.items.values(rows[0][best])
+    assert [item["title"] for item in answer["items"]] == store.titles(rows[0][best])
+    assert all(item["title"] for item in answer["items"])
