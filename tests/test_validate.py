@@ -1,11 +1,13 @@
 """Validation: which rows are sound, what becomes of the others, and when the run stops."""
 
+import errno
 import socket
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 from great_expectations import expectations as gxe
 from hypothesis import given, settings
@@ -13,8 +15,9 @@ from hypothesis import strategies as st
 
 from shortlist.facts import StepFacts
 from shortlist.recipe import Recipe, parse_recipe
+from shortlist.tables import FullDiskError
 from shortlist.validate import DataError, rows, validate
-from shortlist.validate.duplicates import find_duplicates
+from shortlist.validate.duplicates import Duplicates
 from shortlist.validate.rows import check_rows
 from shortlist.validate.rules import event_rules
 from shortlist.validate.suite import Suite
@@ -150,6 +153,17 @@ def test_text_ids_have_a_length_and_chunks_change_nothing(
     expected = {at: [wrong] for at in range(12) if at % 6 in (2, 3)}
     expected |= {at: [wrong, twice] if at % 6 in (2, 3) else [twice] for at in range(12, 24)}
     assert folders.reasons() == expected
+
+
+def test_a_full_disk_leaves_nothing_half_written(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(pq.ParquetWriter):
+        def write_table(self, *_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(rows.pq, "ParquetWriter", Full)
+    with pytest.raises(FullDiskError, match=r"clean: the disk is full"):
+        folders.run(recipe(), events())
+    assert [path.name for path in folders.tables.parent.iterdir()] == ["tables"]
 
 
 def test_times_need_no_order_and_row_numbers_are_no_times(folders: Folders) -> None:
@@ -356,6 +370,7 @@ def test_duplicates_do_not_depend_on_the_number_of_passes(tmp_path: Path) -> Non
     whole = keys["a"].is_not_null().to_numpy()
     expected = whole & ~keys.select(pl.struct("a", "b").is_first_distinct()).to_series().to_numpy()
     for memory in (1e9, 100_000):
-        found = find_duplicates(tmp_path / "keys.parquet", ["a", "b"], 5000, memory, tmp_path / "found.npy")
-        assert np.array_equal(found, expected)
+        found = Duplicates(tmp_path / "keys.parquet", ["a", "b"], memory, tmp_path)
+        assert np.array_equal(found.among(0, 5000), expected)
+        assert np.array_equal(found.among(777, 100), expected[777:877])
     assert expected.sum() == whole.sum() - 39 * 3

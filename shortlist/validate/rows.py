@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from shortlist.progress import Progress
-from shortlist.validate.duplicates import find_duplicates
+from shortlist.validate.duplicates import Duplicates
 from shortlist.validate.rules import FIRST, DataError, RowRule
 from shortlist.validate.suite import Suite
 
@@ -67,13 +67,13 @@ def check_rows(
             raise DataError(f"the {name} table has a column {reserved!r}, a name that the quarantine needs; rename it")
     checked = Checked(name, rules, Suite(name, [rule.expectation for rule in rules]), failed=[0] * len(rules))
     progress = Progress(f"validate {name}", rows)
-    repeated = find_duplicates(table, key, rows, memory_gb * 1e9 / 2, scratch / f"{name}.npy")
+    duplicates = Duplicates(table, key, memory_gb * 1e9 / 2, scratch)
     size = _chunk_rows(scan, len(rules), memory_gb)
     with _written(clean) as write_clean, _written(quarantine) as write_bad:
         # An empty table goes through as one empty chunk, so that both files exist and have its columns.
         for start in range(0, max(rows, 1), size):
             chunk = scan.slice(start, size).collect()
-            again = repeated[start : start + size]
+            again = duplicates.among(start, chunk.height)
             broken = _check_chunk(checked, chunk.with_columns(pl.Series(FIRST, ~again)))
             sound = np.ones(chunk.height, np.bool_)
             sound[broken[ROW].to_numpy()] = False

@@ -36,7 +36,7 @@ def validate(recipe: Recipe, tables: Path, out_clean: Path, out_quarantine: Path
     if broken:
         _write_docs(recipe, out_docs, [columns])
         raise _error(broken)
-    with canonical.new_folder(out_clean) as (clean, scratch):
+    with canonical.disk_errors(out_clean), canonical.new_folder(out_clean) as (clean, scratch):
         with canonical.new_folder(out_quarantine) as (quarantine, _):
             checked = _check(recipe, tables, schemas, clean, quarantine, scratch)
         profile = profile_events(clean / "events.parquet", has_times=recipe.interactions.time_unit != "row")
@@ -95,7 +95,12 @@ def _about(checked: Checked) -> str:
 
 def _write_docs(recipe: Recipe, to: Path, pages: list[tuple[Suite, str]]) -> None:
     to.parent.mkdir(parents=True, exist_ok=True)
-    to.write_text(render_docs(f"Data of {recipe.name}", pages), encoding="utf-8")
+    partial = to.with_name(f".{to.name}.partial")
+    try:
+        partial.write_text(render_docs(f"Data of {recipe.name}", pages), encoding="utf-8")
+        partial.replace(to)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _facts(checked: dict[str, Checked], profile: Profile, limits: list[Limit]) -> StepFacts:
