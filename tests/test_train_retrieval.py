@@ -68,6 +68,17 @@ def test_it_learns_what_comes_next(folder: Path, tmp_path: Path, encoder: str, p
     assert facts.rows_in["train_positives"] > 500
 
 
+def test_long_tables_learn_sparsely(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shortlist.towers._SPARSE_FROM", 1)
+    made = made_for("temperature: 0.1", "epochs: 6, learning_rate: 0.05, batch_size: 32, device: cpu")
+    task = task_of(folder, made)
+    task.loss(0, 0)[0].backward()
+    gradient = task.model.items.id.weight.grad
+    assert gradient is not None
+    assert gradient.is_sparse
+    assert train_retrieval(made, folder, tmp_path).metrics["valid_recall_at_10"] > 0.7
+
+
 def test_a_stopped_training_ends_with_the_same_bits(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
