@@ -21,15 +21,15 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.ingest import make_events
-from shortlist.batches import Batch, RetrievalBatches, prefetched
 from shortlist.ingest import ingest
-from shortlist.optimiser import Optimiser
-from shortlist.prepare import prepare
-from shortlist.prepared import Prepared
+from shortlist.prepare.prepare import prepare
+from shortlist.prepare.prepared import Prepared
 from shortlist.progress import say
 from shortlist.recipe import Recipe, parse_recipe
 from shortlist.recipe.load import dump_recipe
-from shortlist.train_retrieval import RetrievalTask
+from shortlist.retrieval.batches import Batch, RetrievalBatches, prefetched
+from shortlist.retrieval.train_retrieval import RetrievalTask
+from shortlist.training.optimiser import Optimiser
 
 MODEL = """
 retrieval:

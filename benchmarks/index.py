@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from shortlist.export import write_query_tower
 from shortlist.features import Context, FeatureSchema, FeatureStore, Queries, TableSchema
-from shortlist.index import choose_factory, make_index
-from shortlist.index_quality import measure_index
 from shortlist.recipe import Features, Index, Retrieval
-from shortlist.retrieve import Retriever
-from shortlist.towers import TwoTower
+from shortlist.retrieval.build_index import choose_factory, make_index
+from shortlist.retrieval.export import write_query_tower
+from shortlist.retrieval.index_quality import measure_index
+from shortlist.retrieval.retrieve import Retriever
+from shortlist.retrieval.towers import TwoTower
 from shortlist.vocabulary import Vocabulary
 
 _DIM, _LENGTH, _CANDIDATES = 64, 50, 500

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from shortlist.features import CategoricalField, FeatureSchema, FeatureStore, NumericField, TableSchema
-from shortlist.index import choose_factory
-from shortlist.ranker import Calibration, Ranker, shapes_of
-from shortlist.ranking_model import ItemTables, RankerConfig, RankingModel
+from shortlist.ranking.model import ItemTables, RankerConfig, RankingModel
+from shortlist.ranking.ranker import Calibration, Ranker, shapes_of
 from shortlist.recipe import Recipe, parse_recipe
-from shortlist.release import Lineage, Manifest, assemble
+from shortlist.release.release import Lineage, Manifest, assemble
+from shortlist.retrieval.build_index import choose_factory
 from shortlist.vocabulary import Vocabulary
 
 _DIM = 64

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.ingest import bare, listens, make_events, measured
 from shortlist.ingest import ingest
-from shortlist.prepare import prepare
+from shortlist.prepare.prepare import prepare
 
 
 def main() -> None:

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from shortlist.features import CategoricalField, FeatureSchema, FeatureStore, NumericField, TableSchema
-from shortlist.ranker import Calibration, Ranker, shapes_of
-from shortlist.ranking_features import ItemTables, RankerConfig
-from shortlist.ranking_model import RankingModel
-from shortlist.ranking_request import RankingRequest
+from shortlist.ranking.features import ItemTables, RankerConfig
+from shortlist.ranking.model import RankingModel
+from shortlist.ranking.ranker import Calibration, Ranker, shapes_of
+from shortlist.ranking.request import RankingRequest
 from shortlist.recipe import Ranking
 from shortlist.vocabulary import Vocabulary
 

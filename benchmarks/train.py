@@ -15,13 +15,13 @@ from pathlib import Path
 
 import torch
 
-from shortlist.batches import Batch, RetrievalBatches
 from shortlist.ingest import ingest
-from shortlist.optimiser import Optimiser
-from shortlist.prepare import prepare
-from shortlist.prepared import Prepared
+from shortlist.prepare.prepare import prepare
+from shortlist.prepare.prepared import Prepared
 from shortlist.recipe import Recipe, parse_recipe
-from shortlist.train_retrieval import RetrievalTask
+from shortlist.retrieval.batches import Batch, RetrievalBatches
+from shortlist.retrieval.train_retrieval import RetrievalTask
+from shortlist.training.optimiser import Optimiser
 
 RECIPE = """
 name: benchmark

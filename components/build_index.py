@@ -28,8 +28,8 @@ def build_index(
     from pathlib import Path
 
     from shortlist import facts
-    from shortlist import index as faiss_index
     from shortlist.recipe import parse_recipe
+    from shortlist.retrieval import build_index as faiss_index
 
     def work() -> facts.StepFacts:
         folders = Path(prepared.path), Path(retrieval.path), Path(index.path)

@@ -32,8 +32,10 @@ def evaluate(
     import tempfile
     from pathlib import Path
 
-    from shortlist import evaluate, facts, publish
+    from shortlist import facts
+    from shortlist.evaluation import evaluate
     from shortlist.recipe import parse_recipe
+    from shortlist.release import publish
 
     def work() -> facts.StepFacts:
         typed = parse_recipe(recipe)

@@ -27,8 +27,9 @@ def export(
     """
     from pathlib import Path
 
-    from shortlist import export, facts
+    from shortlist import facts
     from shortlist.recipe import parse_recipe
+    from shortlist.retrieval import export
 
     def work() -> facts.StepFacts:
         return export.export(parse_recipe(recipe), Path(prepared.path), Path(towers.path), Path(retrieval.path))

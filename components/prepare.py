@@ -25,7 +25,8 @@ def prepare(
     """
     from pathlib import Path
 
-    from shortlist import facts, prepare
+    from shortlist import facts
+    from shortlist.prepare import prepare
     from shortlist.recipe import parse_recipe
 
     def work() -> facts.StepFacts:

@@ -35,8 +35,9 @@ def publish(
     """
     from pathlib import Path
 
-    from shortlist import facts, publish
+    from shortlist import facts
     from shortlist.recipe import parse_recipe
+    from shortlist.release import publish
 
     def work() -> facts.StepFacts:
         return publish.publish_step(

@@ -29,7 +29,8 @@ def train_ranking(
     """
     from pathlib import Path
 
-    from shortlist import facts, train_ranking
+    from shortlist import facts
+    from shortlist.ranking import train_ranking
     from shortlist.recipe import parse_recipe
 
     def work() -> facts.StepFacts:

@@ -25,8 +25,9 @@ def train_retrieval(
     """
     from pathlib import Path
 
-    from shortlist import facts, train_retrieval
+    from shortlist import facts
     from shortlist.recipe import parse_recipe
+    from shortlist.retrieval import train_retrieval
 
     def work() -> facts.StepFacts:
         return train_retrieval.train_retrieval(parse_recipe(recipe), Path(prepared.path), Path(towers.path))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from serving.ports import check_port, free_ports
-from shortlist.release import read_manifest
+from shortlist.release.release import read_manifest
 
 _START_SECONDS = 120.0
 _STOP_SECONDS = 15.0

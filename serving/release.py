@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shortlist.features import FeatureStore
-from shortlist.manifest import MANIFEST
 from shortlist.recipe import Recipe, load_recipe
-from shortlist.release import open_release, read_manifest, verify
+from shortlist.release.manifest import MANIFEST
+from shortlist.release.release import open_release, read_manifest, verify
 from shortlist.storage import open_storage
 from shortlist.storage.folder import Folder
 

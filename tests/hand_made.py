@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from shortlist.features import Context, FeatureSchema, FeatureStore, TableSchema
-from shortlist.manifest import Lineage, Manifest
-from shortlist.prepared import Prepared
-from shortlist.ranker import Calibration, Ranker, shapes_of
-from shortlist.ranking_features import ItemTables, RankerConfig
-from shortlist.ranking_model import RankingModel
+from shortlist.prepare.prepared import Prepared
+from shortlist.ranking.features import ItemTables, RankerConfig
+from shortlist.ranking.model import RankingModel
+from shortlist.ranking.ranker import Calibration, Ranker, shapes_of
 from shortlist.recipe import Recipe, dump_recipe
+from shortlist.release.manifest import Lineage, Manifest
 from shortlist.vocabulary import Vocabulary
 
 HISTORY_LENGTH = 6

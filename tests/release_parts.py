@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from shortlist.manifest import Manifest
 from shortlist.recipe import Recipe, parse_recipe
-from shortlist.release import assemble, lineage_of
+from shortlist.release.manifest import Manifest
+from shortlist.release.release import assemble, lineage_of
 
 RECIPE = """\
 # a comment that a user wrote

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shortlist.columns import ColumnWriter, load
-from shortlist.encode import common_key_type, encode_column, numbers_of, rows_of, values_of, vocabulary_of
 from shortlist.features import encode_categorical
+from shortlist.prepare.columns import ColumnWriter, load
+from shortlist.prepare.encode import common_key_type, encode_column, numbers_of, rows_of, values_of, vocabulary_of
 
 NARROW = st.integers(-50, 50)
 WIDE = st.integers(-(2**62), 2**62)

@@ -17,8 +17,8 @@ from shortlist.features import (
     encode_numeric,
     gather_windows,
 )
-from shortlist.prepare import prepare
-from shortlist.prepared import Prepared
+from shortlist.prepare.prepare import prepare
+from shortlist.prepare.prepared import Prepared
 from shortlist.vocabulary import MAX_KEY_BYTES, Vocabulary
 
 INTEGERS = st.lists(st.integers(-(2**62), 2**62), max_size=30)

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from serving.queries import encode
 from serving.question import BadRequestError, parse_question
 from serving.release import Release
-from shortlist.ranker import Ranker
-from shortlist.ranking_request import RankingRequest
-from shortlist.retrieve import QueryTower
+from shortlist.ranking.ranker import Ranker
+from shortlist.ranking.request import RankingRequest
+from shortlist.retrieval.retrieve import QueryTower
 
 _CONFLICT = 409
 _BAD_REQUEST = 400

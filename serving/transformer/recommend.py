@@ -16,8 +16,8 @@ from serving.queries import Asked, encode, stored_history
 from serving.question import Question
 from serving.release import Release
 from shortlist.features import Queries
-from shortlist.ranking_request import RankingRequest
-from shortlist.retrieve import Retriever
+from shortlist.ranking.request import RankingRequest
+from shortlist.retrieval.retrieve import Retriever
 from shortlist.vocabulary import UNKNOWN
 
 _NOTHING = np.zeros(0, np.int64)

@@ -21,6 +21,7 @@ class Service:
     def __init__(self, recommender: Recommender, predictor: Predictor | None) -> None:
         self._recommender = recommender
         self._predictor = predictor
+        self._stages = {stage: STAGE_SECONDS.labels(stage) for stage in ("features", "retrieve", "rank", "total")}
         self._wait_seconds = _WAIT_SHARE * self.release.recipe.serving.deadline_ms / 1e3
 
     @classmethod
@@ -56,7 +57,7 @@ class Service:
         found.timings_ms["rank"] = 1e3 * (perf_counter() - asked)
         predictions = self._recommender.answers(found, ranks, degraded)
         found.timings_ms["total"] = 1e3 * (perf_counter() - start)
-        _count(found)
+        self._count(found)
         return predictions
 
     async def close(self) -> None:
@@ -64,10 +65,9 @@ class Service:
         if self._predictor is not None:
             await self._predictor.close()
 
-
-def _count(found: Candidates) -> None:
-    for stage, milliseconds in found.timings_ms.items():
-        STAGE_SECONDS.labels(stage).observe(milliseconds / 1e3)
-        found.timings_ms[stage] = round(milliseconds, 3)
-    for user, source in zip(found.asked.user_E.tolist(), found.sources, strict=True):
-        QUESTIONS.labels("known" if user else "unknown", source).inc()
+    def _count(self, found: Candidates) -> None:
+        for stage, milliseconds in found.timings_ms.items():
+            self._stages[stage].observe(milliseconds / 1e3)
+            found.timings_ms[stage] = round(milliseconds, 3)
+        for user, source in zip(found.asked.user_E.tolist(), found.sources, strict=True):
+            QUESTIONS.labels("known" if user else "unknown", source).inc()

@@ -17,9 +17,9 @@ from shortlist.cli import releases
 from shortlist.cli.answer import question_of, show_answer
 from shortlist.cli.run import RunFailedError, run_pipeline
 from shortlist.cli.schema import schema_text
-from shortlist.publish import release_root
 from shortlist.recipe import Recipe, RecipeError, dump_recipe, load_recipe
-from shortlist.release import open_release
+from shortlist.release.publish import release_root
+from shortlist.release.release import open_release
 
 app = typer.Typer(
     help="From a recipe to a live recommender. A recipe is one YAML file; start with recipes/demo.yaml.",

@@ -9,10 +9,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from shortlist import releases
-from shortlist.publish import release_root
 from shortlist.recipe import load_recipe
-from shortlist.release import Live
+from shortlist.release import releases
+from shortlist.release.publish import release_root
+from shortlist.release.release import Live
 from shortlist.storage import Storage
 
 app = typer.Typer(help="List, show, promote and roll back the releases of a recipe.", no_args_is_help=True)

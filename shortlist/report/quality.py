@@ -1,6 +1,6 @@
 """How good the lists are: beside the baselines, by depth, by slice."""
 
-from shortlist.manifest import Interval
+from shortlist.release.manifest import Interval
 from shortlist.report.charts import Axes, Series, Whisker, lines, whiskers
 from shortlist.report.pieces import card, folded, note, section, table
 from shortlist.report.record import Evaluated, RunRecord, Table

@@ -8,9 +8,9 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from shortlist.facts import StepRecord
-from shortlist.manifest import Interval
-from shortlist.publish import Decision
 from shortlist.recipe import Recipe
+from shortlist.release.manifest import Interval
+from shortlist.release.publish import Decision
 
 Table = dict[str, Interval]
 """Metric, like `ndcg_at_10`, -> mean and interval."""

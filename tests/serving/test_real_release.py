@@ -11,18 +11,18 @@ from serving.predictor.scorer import Scorer
 from serving.queries import encode
 from serving.question import Question
 from serving.transformer.recommend import Recommender
-from shortlist.export import export
-from shortlist.index import build_index
 from shortlist.ingest import ingest
-from shortlist.prepare import prepare
-from shortlist.prepared import Prepared
-from shortlist.ranker import Ranker
-from shortlist.ranking_request import RankingRequest
+from shortlist.prepare.prepare import prepare
+from shortlist.prepare.prepared import Prepared
+from shortlist.ranking.ranker import Ranker
+from shortlist.ranking.request import RankingRequest
+from shortlist.ranking.train_ranking import train_ranking
 from shortlist.recipe import parse_recipe
-from shortlist.release import Lineage, assemble
-from shortlist.retrieve import Retriever
-from shortlist.train_ranking import train_ranking
-from shortlist.train_retrieval import train_retrieval
+from shortlist.release.release import Lineage, assemble
+from shortlist.retrieval.build_index import build_index
+from shortlist.retrieval.export import export
+from shortlist.retrieval.retrieve import Retriever
+from shortlist.retrieval.train_retrieval import train_retrieval
 
 RECIPE = """
 name: tiny

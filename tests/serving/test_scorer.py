@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from serving.predictor.scorer import Reply, Scorer
 from serving.question import Question
 from serving.transformer.recommend import Recommender
-from shortlist.ranking_request import RankingRequest
+from shortlist.ranking.request import RankingRequest
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from serving.local import LocalService, ServiceError
 from serving.question import Question
 from serving.release import Release
 from serving.transformer.recommend import Recommender
-from shortlist.ranker import Ranker
+from shortlist.ranking.ranker import Ranker
 
 JSON = {"Content-Type": "application/json"}
 BINARY = {"Content-Type": "application/octet-stream"}

@@ -1,0 +1,90 @@
+"""What the live release would have answered to this run's test questions.
+
+The live release has other rows, vocabularies and statistics than this run. So a question goes over by what both know:
+ids and raw values. Its answers come back as rows of this run.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.evaluation.whole_path import WholePath
+from shortlist.features import Context, FeatureStore
+from shortlist.prepare.prepared import Questions
+from shortlist.progress import Progress
+from shortlist.recipe import load_recipe
+from shortlist.release.release import read_manifest
+from shortlist.vocabulary import Vocabulary
+
+_AT_ONCE = 256
+
+
+def live_answers(
+    release: Path, ours: FeatureStore, questions: Questions, k: int, exclude: Sequence[NDArray[Any]], threads: int
+) -> NDArray[np.int64]:
+    """The live release's answers in our item rows, [Q, k]; 0 for items that this run does not know.
+
+    `questions` and `exclude` are in our rows. An item of a history that the release does not know is left out, as
+    in serving. Raises ValueError when the release is broken or of another schema.
+    """
+    read_manifest(release)
+    store = FeatureStore.open(release / "features")
+    recipe = load_recipe(release / "recipe.yaml")
+    ranking = release / "ranking"
+    path = WholePath.open(
+        recipe,
+        store,
+        release / "retrieval",
+        release / "index",
+        ranking if ranking.is_dir() else None,
+        threads=threads,
+    )
+    there_I = _rows_there(ours.items, store.items)
+    here_I = np.zeros(store.items.num_rows, np.int64)
+    here_I[there_I] = np.arange(len(there_I))
+    here_I[0] = 0
+    known = there_I[ours.history_items] > 0
+    history = there_I[ours.history_items[known]]
+    place = np.append(0, np.cumsum(known))
+    asked = replace(
+        questions,
+        user=_rows_there(ours.users, store.users)[questions.user],
+        start=place[questions.start],
+        end=place[questions.end],
+    )
+    answers = np.zeros((len(questions), k), np.int64)
+    progress = Progress("evaluate: live release", len(questions))
+    for start in range(0, len(questions), _AT_ONCE):
+        at = np.arange(start, min(start + _AT_ONCE, len(questions)))
+        part = asked.take(at)
+        context = store.context(raw_context(ours, part.context), part.time)
+        queries = store.queries(part.user, history, part.start, part.end, context)
+        answers[at] = here_I[path.answer(queries, k, [there_I[exclude[q]] for q in at.tolist()])[1]]
+        progress.advance(len(at))
+    return answers
+
+
+def raw_context(store: FeatureStore, context: Context) -> dict[str, list[Any]]:
+    """The raw columns that a store has encoded: the reverse of `store.context`, up to rare values."""
+    columns: dict[str, list[Any]] = {}
+    for field in store.schema.context.categorical:
+        vocabulary = Vocabulary.open(store.folder / f"vocabularies/context.{field.name}.npy")
+        rows = context.categorical[f"context.{field.name}"]
+        values = vocabulary.values(rows.ravel())
+        columns[field.name] = [
+            [value for value in values[i : i + rows.shape[1]] if value is not None]
+            for i in range(0, len(values), rows.shape[1])
+        ]
+    for i, number in enumerate(store.schema.context.numeric):
+        standard, missing = context.numeric_EF[:, 2 * i].astype(np.float64), context.numeric_EF[:, 2 * i + 1] > 0
+        columns[number.name] = np.where(missing, np.nan, standard * number.std + number.mean).tolist()
+    return columns
+
+
+def _rows_there(ours: Vocabulary, theirs: Vocabulary) -> NDArray[np.int64]:
+    """Row of ours -> row of theirs, 0 where they do not know the key."""
+    return np.append(0, theirs.rows(np.asarray(ours.keys)))

@@ -1,0 +1,79 @@
+"""The path of an answer as it is served: history -> query vector -> candidates -> ranked list.
+
+Shapes: E questions, K ranked items.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.evaluation.baselines import Popularity
+from shortlist.features import FeatureStore, Queries
+from shortlist.ranking.request import RankingRequest
+from shortlist.recipe import Recipe
+from shortlist.retrieval.retrieve import Retriever
+from shortlist.vocabulary import UNKNOWN
+
+if TYPE_CHECKING:  # it needs torch, which a path without ranking does not
+    from shortlist.ranking.ranker import Ranker
+
+
+@dataclass(frozen=True)
+class WholePath:
+    """The served parts of one recommender."""
+
+    retriever: Retriever
+    ranker: "Ranker | None"
+    num_candidates: int
+    """How many retrieved items the ranker scores."""
+    popularity: Popularity
+    has_profiles: bool
+    """Whether the tower knows something of a user beside the history."""
+
+    @classmethod
+    def open(
+        cls, recipe: Recipe, store: FeatureStore, retrieval: Path, index: Path, ranking: Path | None, *, threads: int
+    ) -> "WholePath":
+        """Raises ValueError when a part is broken or they are not of one another."""
+        retriever = Retriever.open(retrieval, index, store, threads=threads)
+        user = store.schema.user
+        has_profiles = bool(user.categorical or user.numeric or recipe.features.user.id_dim)
+        popularity = Popularity(np.asarray(store.popularity))
+        if ranking is None:
+            return cls(retriever, None, 0, popularity, has_profiles)
+        from shortlist.ranking.ranker import Ranker  # noqa: PLC0415 -- see above
+
+        ranker = Ranker.open(ranking, retrieval, store)
+        return cls(retriever, ranker, recipe.ranking.candidates, popularity, has_profiles)
+
+    def answer(
+        self, queries: Queries, k: int, exclude: Sequence[NDArray[Any]]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The k best item rows of retrieval alone and of the whole path, each [E, k]; 0 fills up.
+
+        Where k is more than the ranker scores, the rest follows in the order of retrieval. A question of which
+        nothing is known, neither a history nor the user, gets what is popular from both.
+        """
+        retrieved, ranked = self._answer(queries, k, exclude)
+        unknown = (queries.prefix_E == 0) & ((queries.user_E == UNKNOWN) | (not self.has_profiles))
+        at = np.flatnonzero(unknown)
+        if len(at):
+            retrieved[at] = ranked[at] = self.popularity.rank(k, [exclude[e] for e in at.tolist()])
+        return retrieved, ranked
+
+    def _answer(
+        self, queries: Queries, k: int, exclude: Sequence[NDArray[Any]]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        vectors_ED = self.retriever.embed(queries)
+        rows, scores = self.retriever.search(vectors_ED, max(k, self.num_candidates), exclude)
+        if self.ranker is None:
+            return rows, rows
+        candidates, rest = rows[:, : self.num_candidates], rows[:, self.num_candidates :]
+        request = RankingRequest.of(queries, vectors_ED, candidates, scores[:, : self.num_candidates])
+        order = np.argsort(-self.ranker.score(request), axis=1, kind="stable")
+        ranked = np.concatenate([np.take_along_axis(candidates, order, axis=1), rest], axis=1)
+        return rows[:, :k], ranked[:, :k]

@@ -1,0 +1,1 @@
+"""Sound rows to features, histories, samples and questions."""

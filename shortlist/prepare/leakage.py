@@ -1,0 +1,265 @@
+"""Proof that nothing which feeds a sample or a question is of its time or later.
+
+A prepared folder is checked as it lies on disk, over all rows, in blocks: it does not matter who wrote it or how. What
+follows from the checks: a history is in time order, and the event before a pointer `end` is before the sample's time,
+so all events in `[start, end)` are.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.features import TableSchema
+from shortlist.prepare.columns import load
+from shortlist.prepare.prepared import Prepared, Questions, Samples
+from shortlist.prepare.split import TEST, TRAIN, VALID
+from shortlist.recipe import Categorical, Recipe, TemporalSplit
+from shortlist.retrieval.batches import RetrievalBatches
+
+_BLOCK = 1 << 21
+_TOLERANCE = 2e-3
+"""Of the mean and deviation of standardised float32 numbers."""
+
+
+class LeakageError(ValueError):
+    """A sample that could see its own future; the message names it."""
+
+
+@dataclass(frozen=True)
+class LeakageProof:
+    """How much was checked."""
+
+    samples: int
+    questions: int
+    history_events: int
+    train_samples: int
+    windows: int
+    statistics: int
+    """Vocabularies, means and counts that were taken again from the train samples."""
+
+    def as_dict(self) -> dict[str, int]:
+        return asdict(self)
+
+
+def prove(folder: Path, recipe: Recipe) -> LeakageProof:
+    """Check all of a prepared folder. Raises LeakageError for the first sample or statistic that knows too much."""
+    prepared = Prepared.open(folder)
+    _prove_histories(prepared)
+    horizon = _horizons(prepared, recipe)
+    samples, train = prepared.samples, 0
+    for block in _blocks(len(samples)):
+        user, time = samples.user[block], samples.time[block]
+        _prove_pointers(prepared, "sample", block.start, user, samples.start[block], samples.end[block], time)
+        trains = samples.part[block] == TRAIN
+        late = _first(trains & (time >= horizon[user]))
+        if late is not None:
+            raise LeakageError(
+                f"sample {block.start + late} trains on an event at time {time[late]}, but its user is judged by "
+                f"events from {horizon[user[late]]} on"
+            )
+        train += int(trains.sum())
+    for name, part, asked in (("valid", VALID, prepared.valid), ("test", TEST, prepared.test)):
+        _prove_pointers(prepared, f"{name} question", 0, asked.user, asked.start, asked.end, asked.time)
+        _prove_targets(samples, name, part, asked)
+    return LeakageProof(
+        samples=len(samples),
+        questions=len(prepared.valid) + len(prepared.test),
+        history_events=len(prepared.history_times),
+        train_samples=train,
+        windows=prove_windows(prepared, recipe),
+        statistics=_prove_statistics(prepared, folder / "features", recipe),
+    )
+
+
+def prove_windows(prepared: Prepared, recipe: Recipe) -> int:
+    """With `positions: every`, each train positive is in one window and reads its own history alone there.
+
+    The encoders are causal, so that what stands behind a prefix of the window never reaches the example.
+    """
+    if recipe.retrieval.positions != "every":
+        return 0
+    batches = RetrievalBatches(prepared, recipe)
+    windows, samples = batches.windows, prepared.samples
+    assert windows is not None
+    length = np.diff(windows.first)
+    if windows.first[0] != 0 or windows.first[-1] != len(batches.examples) or (length < 1).any():
+        raise LeakageError("the windows do not hold each train positive once")
+    width = prepared.store.schema.history_length
+    for block in _blocks(len(batches.examples)):
+        at = batches.examples[block]
+        window = np.searchsorted(windows.first, np.arange(block.start, block.stop), side="right") - 1
+        start, end = windows.start[window], samples.end[at]
+        bad = _first((start < samples.start[at]) | (start > end) | (end - start > width) | (end > windows.end[window]))
+        if bad is not None:
+            raise LeakageError(f"sample {at[bad]} is in a window that is not of its history")
+    last = batches.examples[windows.first[1:] - 1]
+    bad = _first(windows.end > samples.end[last])
+    if bad is not None:
+        raise LeakageError(f"window {bad} holds events behind the history of its last example, sample {last[bad]}")
+    return len(windows)
+
+
+def _prove_histories(prepared: Prepared) -> None:
+    times, offsets = prepared.history_times, prepared.store.history_offsets
+    if offsets[0] != 0 or (np.diff(offsets) < 0).any() or offsets[-1] != len(times):
+        raise LeakageError("history/offsets.npy does not cut history_times.npy into the histories of the users")
+    if len(prepared.store.history_items) != len(times):
+        raise LeakageError("history/items.npy and history_times.npy have different lengths")
+    for block in _blocks(len(times)):
+        falls = np.flatnonzero(np.diff(times[block.start : block.stop + 1]) < 0) + block.start + 1
+        # A fall is sound where another user begins.
+        wrong = falls[offsets[np.searchsorted(offsets, falls)] != falls]
+        if len(wrong):
+            raise LeakageError(
+                f"history event {wrong[0]} is before the one that precedes it: the history is out of order"
+            )
+
+
+def _horizons(prepared: Prepared, recipe: Recipe) -> NDArray[np.int64]:
+    """From which time on each user row is judged; nothing that trains may be as late, [num_user_rows]."""
+    horizon = np.full(prepared.store.schema.num_user_rows, np.iinfo(np.int64).max)
+    samples = prepared.samples
+    for block in _blocks(len(samples)):
+        at = np.flatnonzero(samples.part[block] >= VALID)
+        np.minimum.at(horizon, samples.user[block][at], samples.time[block][at])
+    for asked in (prepared.valid, prepared.test):
+        np.minimum.at(horizon, asked.user, asked.time)
+    if isinstance(recipe.split, TemporalSplit):
+        horizon[:] = horizon.min()
+    return horizon
+
+
+def _prove_pointers(
+    prepared: Prepared,
+    what: str,
+    first: int,
+    user: NDArray[Any],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    time: NDArray[np.int64],
+) -> None:
+    times, offsets = prepared.history_times, prepared.store.history_offsets
+    own_start, own_end = offsets[user], offsets[user.astype(np.int64) + 1]
+    bad = _first((start < own_start) | (start > end) | (end > own_end))
+    if bad is not None:
+        raise LeakageError(
+            f"{what} {first + bad}: its history is events {start[bad]} to {end[bad]}, those of its user "
+            f"are {own_start[bad]} to {own_end[bad]}"
+        )
+    if len(times) == 0:
+        return
+    bad = _first((end > start) & (times[np.maximum(end, 1) - 1] >= time))
+    if bad is not None:
+        raise LeakageError(
+            f"{what} {first + bad} is at time {time[bad]}, the last event of its history at {times[end[bad] - 1]}"
+        )
+
+
+def _prove_targets(samples: Samples, name: str, part: int, asked: Questions) -> None:
+    """What answers a question is a positive of its own part, so that it is none of the train samples."""
+    at = np.concatenate(
+        [
+            np.flatnonzero((samples.part[block] == part) & samples.label[block]) + block.start
+            for block in _blocks(len(samples))
+        ]
+    )
+    width = int(asked.target_items.max(initial=0)) + 1
+    item, user = samples.item[at].astype(np.int64), samples.user[at].astype(np.int64)
+    known = np.unique((user * width + item)[item < width])
+    question = np.repeat(np.arange(len(asked)), np.diff(asked.target_offsets))
+    bad = _first(~np.isin(asked.user[question] * width + asked.target_items, known))
+    if bad is not None:
+        raise LeakageError(
+            f"{name} question {question[bad]}: item row {asked.target_items[bad]} is no {name} positive of its user"
+        )
+
+
+def _prove_statistics(prepared: Prepared, features: Path, recipe: Recipe) -> int:
+    """Take counts, words and means again from the train samples alone."""
+    store, samples, spec = prepared.store, prepared.samples, recipe.features
+    popularity = np.zeros(store.schema.num_item_rows, np.int64)
+    active = np.zeros(store.schema.num_user_rows, bool)
+    for block in _blocks(len(samples)):
+        at = np.flatnonzero((samples.part[block] == TRAIN) & samples.label[block])
+        popularity += np.bincount(samples.item[block][at], minlength=len(popularity))
+        active[samples.user[block][at]] = True
+    bad = _first(store.popularity != popularity)
+    if bad is not None:
+        raise LeakageError(
+            f"item row {bad} has popularity {store.popularity[bad]}, but {popularity[bad]} train positives"
+        )
+    trained = {"items": popularity > 0, "users": active}
+    for table, rows in trained.items():
+        bad = _first(load(features / f"{table}/trained.npy") != rows)
+        if bad is not None:
+            raise LeakageError(
+                f"{table} row {bad} is marked as trained = {not rows[bad]}, the train samples say otherwise"
+            )
+    proven = 3
+    for kind, words in (("item", spec.item.categorical), ("user", spec.user.categorical)):
+        schema: TableSchema = getattr(store.schema, kind)
+        seen = trained[f"{kind}s"]
+        for field, word in zip(schema.categorical, words, strict=True):
+            rows = load(features / f"{kind}s/{field.name}.npy")
+            _prove_words(f"{kind}.{field.name}", np.bincount(rows[seen].ravel(), minlength=field.num_rows), word)
+        _prove_numbers(kind, schema, iter([load(features / f"{kind}s/numeric.npy")[seen]]))
+        proven += len(schema.categorical) + len(schema.numeric)
+    schema = store.schema.context
+    for field, word in zip(schema.categorical, spec.context.categorical, strict=True):
+        rows = samples.context.categorical[f"context.{field.name}"]
+        count = sum(
+            np.bincount(rows[block][samples.part[block] == TRAIN].ravel(), minlength=field.num_rows)
+            for block in _blocks(len(samples))
+        )
+        _prove_words(f"context.{field.name}", np.asarray(count), word)
+    if schema.numeric:
+        numbers = samples.context.numeric_EF
+        _prove_numbers(
+            "context", schema, (numbers[block][samples.part[block] == TRAIN] for block in _blocks(len(samples)))
+        )
+    return proven + len(schema.categorical) + len(schema.numeric)
+
+
+def _prove_words(name: str, count: NDArray[np.int64], spec: Categorical) -> None:
+    bad = _first(count[1:] < max(spec.min_count, 1))
+    if bad is not None:
+        raise LeakageError(
+            f"vocabulary {name}: row {bad + 1} occurs {count[bad + 1]} times in training, "
+            f"{max(spec.min_count, 1)} are needed to be known"
+        )
+
+
+def _prove_numbers(kind: str, schema: TableSchema, blocks: Iterator[NDArray[np.float32]]) -> None:
+    """Numbers that were standardised by the train rows have mean 0 and deviation 1 (or 0) there."""
+    count = np.zeros(len(schema.numeric))
+    total, squares = np.zeros_like(count), np.zeros_like(count)
+    for block in blocks:
+        values = np.where(block[:, 1::2] == 0, block[:, 0::2], 0).astype(np.float64)
+        count += (block[:, 1::2] == 0).sum(axis=0)
+        total += values.sum(axis=0)
+        squares += (values**2).sum(axis=0)
+    for i, field in enumerate(schema.numeric):
+        if count[i] == 0:
+            mean, std, fits = 0.0, 0.0, field.mean == 0 and field.std == 1
+        else:
+            mean = total[i] / count[i]
+            std = float(np.sqrt(max(squares[i] / count[i] - mean**2, 0)))
+            fits = abs(mean) < _TOLERANCE and (abs(std - 1) < _TOLERANCE or std < _TOLERANCE)
+        if not fits:
+            raise LeakageError(
+                f"{kind}.{field.name}: mean {field.mean} and deviation {field.std} are not those of the train rows; "
+                f"standardised, these have mean {mean:.4g} and deviation {std:.4g}"
+            )
+
+
+def _first(bad: NDArray[np.bool_]) -> int | None:
+    return int(np.argmax(bad)) if bad.any() else None
+
+
+def _blocks(count: int) -> Iterator[slice]:
+    for start in range(0, max(count, 1), _BLOCK):
+        yield slice(start, min(start + _BLOCK, count))

@@ -1,0 +1,195 @@
+"""Clean tables to what training reads: features, samples that point into histories, evaluation questions.
+
+Users are handled in ranges of rows, as many at a time as `resources.memory_gb` allows; the bytes written do not depend
+on the ranges. Statistics are taken from the written columns in blocks of fixed size for the same reason.
+"""
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from shortlist.facts import StepFacts
+from shortlist.features import FeatureSchema
+from shortlist.prepare.catalogue import Catalogue
+from shortlist.prepare.cleaned import CleanEvents
+from shortlist.prepare.columns import ColumnWriter, save
+from shortlist.prepare.context import ContextColumns
+from shortlist.prepare.encode import rows_of
+from shortlist.prepare.leakage import prove
+from shortlist.prepare.prepared import QUESTION_COLUMNS, SAMPLE_COLUMNS
+from shortlist.prepare.questions import Asked, draw
+from shortlist.prepare.samples import Block, Range, Sampler
+from shortlist.prepare.split import MIN_POSITIVES, TEST, VALID, moment
+from shortlist.progress import Progress, say
+from shortlist.recipe import Recipe
+from shortlist.sources.errors import disk_errors
+from shortlist.tables import new_folder
+
+
+def prepare(recipe: Recipe, clean: Path, out: Path) -> StepFacts:
+    """Write the prepared folder `out` from the tables in `clean`; equal input gives equal bytes.
+
+    The folder appears complete or not at all. Raises ValueError when the split leaves nothing to train, validate or
+    test on or the disk is full, and LeakageError when a sample could see its own future.
+    """
+    events = CleanEvents.scan(recipe, clean)
+    with disk_errors(out), new_folder(out) as (folder, _):
+        return _Preparation(recipe, events, folder).run()
+
+
+class _Preparation:
+    """One run of the step; its methods stand in the order in which they run."""
+
+    def __init__(self, recipe: Recipe, events: CleanEvents, folder: Path) -> None:
+        self.recipe, self.events, self.folder = recipe, events, folder
+        self.samples, self.features = folder / "samples", folder / "features"
+        self.items, self.users = events.entities("item"), events.entities("user")
+        self.context = ContextColumns.plan(recipe, events.table, self.samples)
+        self.popularity = np.zeros(self.items.vocabulary.num_rows, np.int64)
+        self.active = np.zeros(self.users.vocabulary.num_rows, np.bool_)
+        self.part_counts = np.zeros(4, np.int64)
+        self.asked: dict[int, list[Asked]] = {VALID: [], TEST: []}
+
+    def run(self) -> StepFacts:
+        self._write_samples()
+        self.context.finish()
+        self._check_parts()
+        limit, ranking = self.recipe.evaluation.max_queries, self.recipe.ranking
+        # The ranker learns from the validation questions and may want more of them than an evaluation.
+        valid = self._write_questions("valid", VALID, max(limit, ranking.max_queries if ranking.enabled else 0))
+        test = self._write_questions("test", TEST, limit)
+        schema = self._write_features()
+        say(f"prepare: proving that none of {self.events.count} samples sees its future")
+        proof = prove(self.folder, self.recipe)
+        parts = dict(zip(("left_out", "train", "valid", "test"), self.part_counts.tolist(), strict=True))
+        return StepFacts(
+            rows_in={"events": self.events.count, "items": self.items.described, "users": self.users.described},
+            rows_out={
+                **{f"{name}_samples": count for name, count in parts.items()},
+                "items": self.items.vocabulary.num_rows - 1,
+                "users": self.users.vocabulary.num_rows - 1,
+                "valid_questions": valid,
+                "test_questions": test,
+            },
+            metrics={
+                "train_positives": int(self.popularity.sum()),
+                "trained_items": int((self.popularity > 0).sum()),
+                "leak_checked": proof.samples + proof.questions,
+            },
+            details={
+                "split": self._split_facts(),
+                "leakage": proof.as_dict(),
+                "schema": schema.model_dump(mode="json"),
+                "digest": digest(self.folder),
+            },
+        )
+
+    def _write_samples(self) -> None:
+        """One pass over ranges of users; the columns grow by a block at a time."""
+        sampler = Sampler.of(self.recipe, self.events.windows, self.items.vocabulary.num_rows)
+        history_counts = np.zeros(self.users.vocabulary.num_rows, np.int64)
+        count, in_history = self.events.count, self.events.in_history
+        progress = Progress("prepare: samples", count)
+        first_sample = first_history = 0
+        with ColumnWriter(self.samples) as columns, ColumnWriter(self.features / "history") as history:
+            for name, dtype in SAMPLE_COLUMNS.items():
+                columns.add(name, dtype, (count,))
+            columns.add("history_times", np.int64, (in_history,))
+            history.add("items", np.int32, (in_history,))
+            self.context.open(columns, count)
+            for first, last, table in self.events.ranges(self.users.vocabulary):
+                user = rows_of(table["user_id"], self.users.vocabulary)
+                history_counts += np.bincount(user[table["in_history"].to_numpy()], minlength=len(history_counts))
+                events = Range(
+                    first,
+                    last,
+                    user,
+                    rows_of(table["item_id"], self.items.vocabulary),
+                    table,
+                    self.context.encode(table),
+                    first_sample,
+                    first_history,
+                )
+                for block in sampler.blocks(events):
+                    self._write_block(block, columns, history)
+                    progress.advance(len(block.columns["user"]))
+                first_sample += table.height
+                first_history = int(history_counts[: last + 1].sum())
+        save(self.features / "history/offsets.npy", np.append(0, np.cumsum(history_counts)))
+
+    def _write_block(self, block: Block, columns: ColumnWriter, history: ColumnWriter) -> None:
+        for name, rows in block.columns.items():
+            columns.write(name, rows)
+        history.write("items", block.history_items)
+        self.part_counts += np.bincount(block.columns["part"], minlength=4)
+        np.add.at(self.popularity, block.columns["item"][block.trains], 1)
+        self.active[block.columns["user"][block.trains]] = True
+        for part, asked in block.asked.items():
+            self.asked[part].append(asked)
+
+    def _check_parts(self) -> None:
+        if self.part_counts[TEST] == 0:
+            raise ValueError(
+                f"split.kind: leave_one_out needs a user with at least {MIN_POSITIVES} positive events and there is "
+                "none; use more events, a wider interactions.positive, or a temporal split"
+            )
+        if not self.active.any():
+            raise ValueError(
+                "split: no positive event is left to train on: none is older than the validation event of its user; "
+                "check that the source's `time` is fine enough"
+            )
+
+    def _write_questions(self, name: str, part: int, limit: int) -> int:
+        """Draw and write the questions of one part; their number."""
+        asked = draw(Asked.join(self.asked[part]), limit, [self.recipe.seed, part])
+        if len(asked.user) == 0:
+            raise ValueError(
+                f"split.{name}: all its positives are of items that their users had before, so there is nothing to "
+                "ask; set evaluation.mask_seen to false if repeats count"
+            )
+        for column in QUESTION_COLUMNS:
+            save(self.samples / f"{name}/{column}.npy", getattr(asked, column))
+        self.context.write_questions(self.samples / name, asked)
+        return len(asked.user)
+
+    def _write_features(self) -> FeatureSchema:
+        spec = self.recipe.features
+        items = Catalogue(self.items, self.popularity > 0, self.features)
+        users = Catalogue(self.users, self.active, self.features)
+        schema = FeatureSchema(
+            num_item_rows=self.items.vocabulary.num_rows,
+            num_user_rows=self.users.vocabulary.num_rows,
+            history_length=spec.history_length,
+            item=items.write(spec.item.categorical, spec.item.numeric),
+            user=users.write(spec.user.categorical, spec.user.numeric),
+            context=self.context.write_features(self.features),
+            clock=spec.context.clock,
+            embedding_dim=0 if spec.item.embedding is None else spec.item.embedding.dim,
+        )
+        if spec.item.embedding is not None:
+            items.write_embedding(spec.item.embedding)
+        items.write_titles(spec.item.title)
+        save(self.features / "items/popularity.npy", self.popularity)
+        (self.features / "schema.json").write_text(schema.model_dump_json(indent=1) + "\n")
+        return schema
+
+    def _split_facts(self) -> dict[str, str]:
+        windows = self.events.windows
+        if windows is None:
+            return {"kind": "leave_one_out"}
+        return {"kind": "temporal", **{name: moment(time) for name, time in asdict(windows).items()}}
+
+
+def digest(folder: Path) -> str:
+    """SHA-256 over the names and contents of all files."""
+
+    def line(path: Path) -> str:
+        with path.open("rb") as file:
+            return f"{path.relative_to(folder).as_posix()} {hashlib.file_digest(file, 'sha256').hexdigest()}\n"
+
+    with ThreadPoolExecutor() as pool:
+        lines = pool.map(line, (path for path in folder.rglob("*") if path.is_file()))
+        return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()

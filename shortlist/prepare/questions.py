@@ -1,0 +1,105 @@
+"""Evaluation questions: whom to ask, when, with which history, and what a right answer holds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from shortlist.prepare.timeline import Timeline
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Q questions in the order of the users, before the draw."""
+
+    user: NDArray[np.int64]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    time: NDArray[np.int64]
+    sample: NDArray[np.int64]
+    """The sample whose context is the question's; -1 where nothing is known of it yet."""
+    target_offsets: NDArray[np.int64]
+    target_items: NDArray[np.int32]
+
+    def take(self, at: NDArray[np.int64]) -> "Asked":
+        length = np.diff(self.target_offsets)[at]
+        offsets = np.append(0, np.cumsum(length))
+        inside = np.arange(offsets[-1]) - np.repeat(offsets[:-1], length)
+        targets = self.target_items[np.repeat(self.target_offsets[at], length) + inside]
+        return Asked(self.user[at], self.start[at], self.end[at], self.time[at], self.sample[at], offsets, targets)
+
+    @classmethod
+    def join(cls, pieces: Sequence["Asked"]) -> "Asked":
+        lengths = [np.diff(piece.target_offsets) for piece in pieces]
+        return cls(
+            user=np.concatenate([piece.user for piece in pieces]),
+            start=np.concatenate([piece.start for piece in pieces]),
+            end=np.concatenate([piece.end for piece in pieces]),
+            time=np.concatenate([piece.time for piece in pieces]),
+            sample=np.concatenate([piece.sample for piece in pieces]),
+            target_offsets=np.append(0, np.cumsum(np.concatenate(lengths))),
+            target_items=np.concatenate([piece.target_items for piece in pieces]),
+        )
+
+
+def questions(
+    line: Timeline,
+    item: NDArray[np.int32],
+    target: NDArray[np.bool_],
+    *,
+    asked_at: int | None,
+    gap: int,
+    mask_seen: bool,
+    num_item_rows: int,
+    first_sample: int,
+    first_history: int,
+) -> Asked:
+    """One question per user who has an event in `target`, a mask over the events of `line`.
+
+    All are asked at `asked_at`; what happened in the gap before it is not known yet, so the history ends `gap` seconds
+    earlier. Without `asked_at` each user has one target and is asked at the target's time.
+    Targets that the history holds are no targets when `mask_seen`; a question without targets is not asked.
+    """
+    users = len(line.bounds) - 1
+    at = np.flatnonzero(target)
+    who = (line.user[at] - line.first_user).astype(np.int64)
+    end_U = np.zeros(users, np.int64)
+    time_U = np.full(users, asked_at or 0, np.int64)
+    sample_U = np.full(users, -1, np.int64)
+    if asked_at is None:
+        end_U[who], time_U[who], sample_U[who] = line.end[at], line.time[at], at + first_sample
+    else:
+        end_U[who] = line.history_before(asked_at - gap)[who]
+    key = np.unique(who * num_item_rows + item[at])
+    if mask_seen:
+        key = key[~_seen(line, item, end_U, key, num_item_rows)]
+    user, count = np.unique(key // num_item_rows, return_counts=True)
+    return Asked(
+        user=user + line.first_user,
+        start=line.history_bounds[user] + first_history,
+        end=end_U[user] + first_history,
+        time=time_U[user],
+        sample=sample_U[user],
+        target_offsets=np.append(0, np.cumsum(count)),
+        target_items=(key % num_item_rows).astype(np.int32),
+    )
+
+
+def draw(asked: Asked, limit: int, seed: Sequence[int]) -> Asked:
+    """At most `limit` of the questions, by the seed, still in the order of the users."""
+    if len(asked.user) <= limit:
+        return asked
+    return asked.take(np.sort(np.random.default_rng(seed).permutation(len(asked.user))[:limit]))
+
+
+def _seen(
+    line: Timeline, item: NDArray[np.int32], end_U: NDArray[np.int64], key: NDArray[np.int64], num_item_rows: int
+) -> NDArray[np.bool_]:
+    """Which (user, item) keys are in the user's history before the question."""
+    before = line.in_history & (line.history[:-1] < np.repeat(end_U, np.diff(line.bounds)))
+    at = np.flatnonzero(before)
+    had = (line.user[at] - line.first_user).astype(np.int64) * num_item_rows + item[at]
+    again = pl.Series(had).filter(pl.Series(had).is_in(pl.Series(key).implode()))
+    return np.isin(key, again.unique().to_numpy())

@@ -1,0 +1,1 @@
+"""The DCN-v2 ranker of what retrieval finds."""

@@ -1,0 +1,220 @@
+"""What the ranker's network reads, gathered from a RankingRequest and the memory-mapped tables of the items.
+
+Shapes: E questions, K candidates each, L history length, D vector dim, W values of a categorical field, F numbers,
+A fields of an item (its own row is the first), M values of all of them, H values of a whole history.
+
+Gathers of a few hundred rows are several times faster in NumPy than in torch, and they are most of what one request
+costs; torch sees what has weights. Training and serving both come through here.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from shortlist.features import CategoricalField, FeatureStore
+from shortlist.ranking.request import RankingRequest
+
+_HALF_LIFE = 3.0
+"""Events after which a past event counts half in the recent share."""
+
+
+class RankerConfig(BaseModel):
+    """Everything that fixes the network's shape and the units of its inputs; saved as JSON beside the weights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_item_rows: int
+    num_user_rows: int
+    """0 when users are known by their history alone."""
+    vector_dim: int
+    item_fields: list[CategoricalField]
+    item_numeric_dim: int
+    query_fields: Annotated[dict[str, CategoricalField], AfterValidator(lambda fields: dict(sorted(fields.items())))]
+    """In the order of their names, whoever wrote them."""
+    query_numeric_dim: int
+    cross_layers: int
+    low_rank: int
+    hidden: list[int]
+    dropout: float
+    score_mean: float = 0.0
+    """Of the retrieval scores of candidates."""
+    score_std: float = 1.0
+    vector_scale: float = 1.0
+    """Brings the entries of item vectors to a mean square of 1."""
+    query_scale: float = 1.0
+    popularity_mean: float = 0.0
+    """Of log(1 + positives) over the catalogue."""
+    popularity_std: float = 1.0
+
+    @property
+    def item_widths(self) -> list[int]:
+        """How many values each item field has; the item's own row is the first field."""
+        return [1, *(field.max_values for field in self.item_fields)]
+
+    @property
+    def item_sizes(self) -> list[int]:
+        """How many rows each item field has."""
+        return [self.num_item_rows, *(field.num_rows for field in self.item_fields)]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the network reads. Fields share one space of keys; key 0 is no value."""
+
+    query_vector_ED: NDArray[np.float32]
+    query_numeric_EF: NDArray[np.float32]
+    """The request's numbers and log(1 + length of the history)."""
+    query_keys_EM: NDArray[np.int64]
+    query_num_values_EA: NDArray[np.float32]
+    user_E: NDArray[np.int64]
+    score_EK: NDArray[np.float32]
+    """Retrieval score, standardised; 0 for padding."""
+    vectors_EKD: NDArray[np.float32]
+    keys_EKM: NDArray[np.int64]
+    """An item that retrieval was not trained on has no key of its own, only those of its attributes."""
+    num_values_EKA: NDArray[np.float32]
+    """Values of each field, at least 1: what a sum over them is divided by."""
+    numeric_EKF: NDArray[np.float32]
+    """The item's numbers, log popularity, and two shares of each field (see `key_shares`)."""
+
+
+class ItemTables:
+    """What is known of every item, fetched from the files as it is asked for.
+
+    Raises ValueError when vectors.npy and the store are not of the same run.
+    """
+
+    def __init__(self, retrieval: Path, store: FeatureStore) -> None:
+        # As plain arrays: the class that NumPy maps files with is slow to index.
+        self.vectors: NDArray[np.float32] = np.asarray(np.load(retrieval / "vectors.npy", mmap_mode="r"))
+        self.attributes = [np.asarray(table) for table in store.item_categorical.values()]
+        self.numeric = np.asarray(store.item_numeric)
+        self.popularity = np.asarray(store.popularity)
+        if len(self.vectors) != store.schema.num_item_rows - 1:
+            raise ValueError(
+                f"{retrieval}: vectors.npy holds {len(self.vectors)} items, the features in {store.folder} know "
+                f"{store.schema.num_item_rows - 1}; take both from the same run"
+            )
+
+
+class InputReader:
+    """Makes the network's inputs of requests."""
+
+    def __init__(self, config: RankerConfig, tables: ItemTables) -> None:
+        self.config, self.tables = config, tables
+        self._starts_M = key_starts(config.item_sizes, config.item_widths)
+        fields = config.query_fields.values()
+        widths = [field.max_values for field in fields]
+        self._query_starts_M = key_starts([field.num_rows for field in fields], widths)
+        self._query_widths = widths
+        self._num_keys = sum(config.item_sizes)
+
+    def read(self, request: RankingRequest) -> Inputs:
+        config, tables, rows_EK = self.config, self.tables, request.candidates_EK
+        score_EK = np.where(rows_EK > 0, request.retrieval_scores_EK, np.float32(config.score_mean))
+        count_EK = tables.popularity.take(rows_EK)
+        keys_EKM, query_keys_EM = self._keys(rows_EK), self._query_keys(request)
+        num_values_EKA = _num_values(keys_EKM, config.item_widths)
+        weights_EL2 = event_weights(request.length_E, request.history_EL.shape[1])
+        share_EKM2 = key_shares(self._keys(request.history_EL), weights_EL2, keys_EKM, self._num_keys)
+        share_EKF = _mean_by_field(share_EKM2, config.item_widths, num_values_EKA).reshape(*rows_EK.shape, -1)
+        popularity_EK = (np.log1p(count_EK, dtype=np.float32) - config.popularity_mean) / config.popularity_std
+        keys_EKM[..., 0] *= count_EK > 0
+        return Inputs(
+            query_vector_ED=request.query_vector_ED * np.float32(config.query_scale),
+            query_numeric_EF=np.concatenate(
+                [request.numeric_EF, np.log1p(request.length_E)[:, None]], axis=1, dtype=np.float32
+            ),
+            query_keys_EM=query_keys_EM,
+            query_num_values_EA=_num_values(query_keys_EM, self._query_widths),
+            user_E=request.user_E.copy(),  # torch takes no array that is read-only
+            score_EK=(score_EK - np.float32(config.score_mean)) / np.float32(config.score_std),
+            vectors_EKD=tables.vectors.take(np.maximum(rows_EK - 1, 0), axis=0) * np.float32(config.vector_scale),
+            keys_EKM=keys_EKM,
+            num_values_EKA=num_values_EKA,
+            numeric_EKF=np.concatenate(
+                [tables.numeric.take(rows_EK, axis=0), popularity_EK[..., None], share_EKF], axis=2
+            ),
+        )
+
+    def _keys(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Keys [..., M] of all values of item rows [...]."""
+        values = [rows[..., None], *(table.take(rows, axis=0) for table in self.tables.attributes)]
+        values_M = np.concatenate(values, axis=-1)
+        return (values_M + self._starts_M) * (values_M > 0)
+
+    def _query_keys(self, request: RankingRequest) -> NDArray[np.int64]:
+        none = np.zeros((len(request.user_E), 0), np.int64)
+        rows_EM = np.concatenate([none, *(request.categorical[name] for name in self.config.query_fields)], axis=1)
+        return (rows_EM + self._query_starts_M) * (rows_EM > 0)
+
+
+def event_weights(length_E: NDArray[np.int64], width: int) -> NDArray[np.float32]:
+    """What each event of a history counts, [E, width, 2]; 0 past its end.
+
+    The first is its share of the history, 1 / length. The second is its share of an endless history in which an event
+    counts half as much as one `_HALF_LIFE` events later.
+    """
+    back_EL = length_E[:, None] - np.arange(1, width + 1)
+    inside_EL = back_EL >= 0
+    weight_EL2 = np.empty((len(length_E), width, 2), np.float32)
+    weight_EL2[..., 0] = inside_EL / np.maximum(length_E, 1)[:, None]
+    weight_EL2[..., 1] = inside_EL * np.exp2(np.abs(back_EL) * (-1 / _HALF_LIFE)) * (1 - 2 ** (-1 / _HALF_LIFE))
+    return weight_EL2
+
+
+def key_shares(
+    history_ELM: NDArray[np.int64], weight_EL2: NDArray[np.float32], keys_EKM: NDArray[np.int64], num_keys: int
+) -> NDArray[np.float32]:
+    """The weights of the events that have a key, summed: [E, K, M, 2]; 0 for key 0. Keys are below `num_keys`."""
+    num_questions, _, width = history_ELM.shape
+    if history_ELM.size == 0:
+        return np.zeros((*keys_EKM.shape, 2), np.float32)
+    # One sorted list of the keys of all questions, each question in a space of its own.
+    space_E11 = (np.arange(num_questions) * num_keys)[:, None, None]
+    history_H = (history_ELM + space_E11).ravel()
+    order_H = np.argsort(history_H, kind="stable")
+    sorted_H = history_H[order_H]
+    first = np.flatnonzero(np.diff(sorted_H, prepend=-1))
+    own, sums = sorted_H[first], np.add.reduceat(weight_EL2.reshape(-1, 2)[order_H // width], first, axis=0)
+    wanted = keys_EKM + space_E11
+    at = np.minimum(np.searchsorted(own, wanted), len(own) - 1)
+    found = (own[at] == wanted) & (keys_EKM > 0)
+    shares: NDArray[np.float32] = sums.take(at, axis=0) * found[..., None]
+    return shares
+
+
+def key_starts(sizes: list[int], widths: list[int]) -> NDArray[np.int64]:
+    """What is added to the rows of each value [M] so that the keys of all fields differ."""
+    return np.repeat(np.cumsum([0, *sizes], dtype=np.int64)[:-1], widths)
+
+
+def _num_values(keys_M: NDArray[np.int64], widths: list[int]) -> NDArray[np.float32]:
+    """How many of the keys [..., M] of each field are there, [..., A], at least 1."""
+    num_values = np.ones((*keys_M.shape[:-1], len(widths)), np.float32)
+    for field, start in _multiple(widths):
+        num_values[..., field] = np.maximum((keys_M[..., start : start + widths[field]] > 0).sum(axis=-1), 1)
+    return num_values
+
+
+def _mean_by_field(
+    values_MC: NDArray[np.float32], widths: list[int], num_values_A: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """The mean [..., A, C] of `values_MC` [..., M, C] over the values that each field has; the others must be 0."""
+    if max(widths) == 1:
+        return values_MC
+    means = values_MC[..., np.cumsum([0, *widths])[:-1], :]
+    for field, start in _multiple(widths):
+        sums = np.einsum("...mc->...c", values_MC[..., start : start + widths[field], :])
+        means[..., field, :] = sums / num_values_A[..., field, None]
+    return means
+
+
+def _multiple(widths: list[int]) -> list[tuple[int, int]]:
+    """Position and first column of the fields that have several values."""
+    starts = np.cumsum([0, *widths]).tolist()
+    return [(field, starts[field]) for field, width in enumerate(widths) if width > 1]

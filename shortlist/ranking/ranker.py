@@ -1,0 +1,144 @@
+"""The ranker as it is served: a RankingRequest in, calibrated scores out.
+
+    ranking/ranker.safetensors   the weights
+    ranking/ranking.json         schema, the network's shape, the calibration, the metrics on the held-out questions
+
+Shapes: E questions, K candidates each, W values of a categorical field.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from shortlist.features import FeatureStore
+from shortlist.ranking.features import ItemTables, RankerConfig
+from shortlist.ranking.model import RankingModel
+from shortlist.ranking.request import RankingRequest
+
+SCHEMA_VERSION = 1
+
+
+class Calibration(BaseModel):
+    """Score = sigmoid(slope * logit + intercept) (Platt, 1999)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slope: float = 1.0
+    """Above 0: the scores keep the order of the logits."""
+    intercept: float = 0.0
+
+
+class RankerFile(BaseModel):
+    """ranking.json."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: int = SCHEMA_VERSION
+    network: RankerConfig
+    calibration: Calibration
+    metrics: dict[str, float]
+
+
+class Ranker:
+    """One release's ranker. Holds no state between calls, so threads may share it."""
+
+    def __init__(self, model: RankingModel, calibration: Calibration) -> None:
+        self.model = model.eval()
+        self.calibration = calibration
+
+    @classmethod
+    def open(cls, ranking: Path, retrieval: Path, store: FeatureStore) -> "Ranker":
+        """Raises ValueError when a file is broken, or the weights, the vectors and the store do not fit together."""
+        try:
+            found = json.loads((ranking / "ranking.json").read_text())
+            version = found.get("schema_version") if isinstance(found, dict) else None
+            if version != SCHEMA_VERSION:
+                raise ValueError(f"schema {version}, this version of shortlist reads {SCHEMA_VERSION}")
+            file = RankerFile.model_validate(found)
+            weights = load_file(ranking / "ranker.safetensors")
+        except (OSError, ValueError, SafetensorError) as error:
+            raise ValueError(f"{ranking}: the ranker cannot be read: {error}") from error
+        tables = ItemTables(retrieval, store)
+        for name, wanted in shapes_of(store, tables, users=file.network.num_user_rows > 0).items():
+            if getattr(file.network, name) != wanted:
+                raise ValueError(
+                    f"{ranking}: the ranker was trained with {name} {getattr(file.network, name)}, the features in "
+                    f"{store.folder} and the vectors in {retrieval} have {wanted}; take all three from the same run"
+                )
+        model = RankingModel(file.network, tables)
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError as error:
+            raise ValueError(f"{ranking}: ranker.safetensors and ranking.json do not fit: {error}") from error
+        return cls(model, file.calibration)
+
+    def save(self, folder: Path, metrics: dict[str, float]) -> None:
+        """Write the two files; the same ranker gives the same bytes."""
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = {name: weight.cpu().contiguous() for name, weight in self.model.state_dict().items()}
+        save_file(weights, folder / "ranker.safetensors")
+        file = RankerFile(network=self.model.config, calibration=self.calibration, metrics=metrics)
+        (folder / "ranking.json").write_text(json.dumps(file.model_dump(mode="json"), indent=1, sort_keys=True))
+
+    def score(self, request: RankingRequest) -> NDArray[np.float32]:
+        """The probability [E, K] that a candidate is a positive, as measured on held-out questions; 0 for padding.
+
+        Raises ValueError when the request names rows or widths that this release does not have.
+        """
+        self._check(request)
+        logits_EK = self.logits(request).astype(np.float64)
+        scores_EK = 1 / (1 + np.exp(-(self.calibration.slope * logits_EK + self.calibration.intercept)))
+        return np.where(request.candidates_EK > 0, scores_EK, 0.0).astype(np.float32)
+
+    def logits(self, request: RankingRequest) -> NDArray[np.float32]:
+        """What `score` calibrates, [E, K]; without meaning for padding."""
+        with torch.inference_mode():
+            logits: NDArray[np.float32] = self.model(request).cpu().numpy()
+        return logits
+
+    def _check(self, request: RankingRequest) -> None:
+        network = self.model.config
+        _in_range("candidates", request.candidates_EK, network.num_item_rows)
+        _in_range("history", request.history_EL, network.num_item_rows)
+        if network.num_user_rows:
+            _in_range("user", request.user_E, network.num_user_rows)
+        if request.categorical.keys() != network.query_fields.keys():
+            raise ValueError(
+                f"ranking request: has the fields {sorted(request.categorical)}, "
+                f"this release reads {sorted(network.query_fields)}"
+            )
+        for name, field in network.query_fields.items():
+            _in_range(name, request.categorical[name], field.num_rows)
+        widths = {
+            "query_vector": (request.query_vector_ED, network.vector_dim),
+            "numeric": (request.numeric_EF, network.query_numeric_dim),
+        }
+        for name, (array, width) in widths.items():
+            if array.shape[1] != width:
+                raise ValueError(f"ranking request: {name} has width {array.shape[1]}, this release reads {width}")
+
+
+def shapes_of(store: FeatureStore, tables: ItemTables, *, users: bool) -> dict[str, Any]:
+    """What of a RankerConfig follows from the features and the vectors; `users` says whether users have embeddings."""
+    schema = store.schema
+    return {
+        "num_item_rows": schema.num_item_rows,
+        "num_user_rows": schema.num_user_rows if users else 0,
+        "vector_dim": tables.vectors.shape[1],
+        "item_fields": schema.item.categorical,
+        "item_numeric_dim": schema.item.numeric_dim,
+        "query_fields": schema.query_fields,
+        "query_numeric_dim": schema.query_numeric_dim,
+    }
+
+
+def _in_range(name: str, rows: NDArray[np.int64], num_rows: int) -> None:
+    if rows.size and not (rows.min() >= 0 and rows.max() < num_rows):
+        raise ValueError(f"ranking request: {name} has rows outside 0 to {num_rows - 1}, which this release knows")

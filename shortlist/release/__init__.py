@@ -1,0 +1,1 @@
+"""What is served: one folder, its name, its publication, its gate."""

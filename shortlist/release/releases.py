@@ -1,0 +1,188 @@
+"""The releases of one recommender: publish, list, promote, roll back, prune.
+
+A release is uploaded under its own name, its manifest last, and then the pointer `live.json` is swapped by
+compare-and-set. Until the swap nothing that a reader can see has changed; after it everything has.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from shortlist.release.manifest import MANIFEST, Manifest, ReleaseError, hash_files, parse_manifest
+from shortlist.release.release import LIVE, Live, parse_live, read_live, read_manifest, read_pointer, release_key
+from shortlist.storage import ChangedError, MissingError, Storage, Stored
+
+_SWAPS = 5
+_ABANDONED_SECONDS = 86_400.0
+
+
+class Listed(BaseModel):
+    """One release of a listing."""
+
+    name: str
+    manifest: Manifest | None
+    problem: str | None = None
+    """Why there is no manifest to show, like another schema."""
+    published: float
+    """When its manifest was written, seconds since the epoch."""
+    is_live: bool
+    is_previous: bool
+
+
+class StaleError(ReleaseError):
+    """Another release became live since this one was judged."""
+
+
+def publish(root: Storage, folder: Path, *, replaces: str | None, forced_by: str | None = None) -> Live:
+    """Upload a release's folder and make it live in the place of `replaces` (None: in the place of nothing).
+
+    A release that is live already stays as it is; one that was uploaded before only moves the pointer.
+    Raises StaleError when something else than `replaces` is live, unless `forced_by` names who wants it all the same.
+    """
+    manifest = read_manifest(folder)
+    wrong = _wrong_files(root, manifest)
+    root.upload(folder, wrong, release_key(manifest.name))
+    if wrong or not _has_manifest(root, manifest):
+        root.write(release_key(manifest.name, MANIFEST), manifest.canonical())
+
+    def may_replace(found: str | None) -> None:
+        if found != replaces and forced_by is None:
+            raise StaleError(
+                f"{root.url}: release {found} became live while {manifest.name} was being compared with "
+                f"{replaces or 'nothing'}; run again to compare them, or force it"
+            )
+
+    return _swap(root, manifest.name, may_replace, forced_by)
+
+
+def promote(root: Storage, name: str, forced_by: str | None = None) -> Live:
+    """Make a release that was published before live. Raises ReleaseError when it is not there or not whole."""
+    key = release_key(name, MANIFEST)
+    try:
+        manifest = parse_manifest(root.read(key).data, f"{root.url}/{key}")
+    except MissingError:
+        raise ReleaseError(f"{root.url}: there is no release {name}; see `shortlist releases list`") from None
+    wrong = _wrong_files(root, manifest)
+    if wrong:
+        place = f"{root.url}/{release_key(name, wrong[0])}"
+        raise ReleaseError(f"{place}: missing or corrupted; publish the release again (`shortlist run`)")
+    return _swap(root, name, lambda _: None, forced_by)
+
+
+def rollback(root: Storage) -> Live:
+    """Make the release live that was so before; a second time takes it back. Raises ReleaseError when there is none."""
+    live = read_live(root)
+    if live is None or live.previous is None:
+        raise ReleaseError(f"{root.url}: there is no earlier release to roll back to")
+    return promote(root, live.previous)
+
+
+def list_releases(root: Storage) -> list[Listed]:
+    """All whole releases, the newest first; one whose upload never ended has no manifest and is not shown."""
+    live = _parsed(read_pointer(root), root)
+    found = []
+    for entry in root.list("releases"):
+        name, _, file = entry.key.removeprefix("releases/").partition("/")
+        if file != MANIFEST:
+            continue
+        manifest, problem = None, None
+        try:
+            manifest = parse_manifest(root.read(entry.key).data, f"{root.url}/{entry.key}")
+        except ReleaseError as error:
+            problem = str(error)
+        found.append(
+            Listed(
+                name=name,
+                manifest=manifest,
+                problem=problem,
+                published=entry.modified,
+                is_live=live is not None and live.release == name,
+                is_previous=live is not None and live.previous == name,
+            )
+        )
+    return sorted(found, key=lambda one: (-one.published, one.name))
+
+
+def find(root: Storage, start: str) -> Listed:
+    """The one release whose name starts so. Raises ReleaseError when there is none, or more than one."""
+    listed = list_releases(root)
+    found = [one for one in listed if one.name.startswith(start)] if start else []
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(one.name for one in found or listed) or "none"
+    problem = "more than one release is called" if found else "there is no release"
+    raise ReleaseError(f"{root.url}: {problem} {start!r}; there are: {names}")
+
+
+def prune(root: Storage, keep: int) -> list[str]:
+    """Delete all but the newest `keep` releases, the live and the previous one; the names of the deleted.
+
+    Uploads that were given up a day ago go as well. Not to be run while an old release is being promoted.
+    """
+    if keep < 1:
+        raise ValueError(f"keep is {keep}; keep at least 1 release")
+    listed = list_releases(root)
+    kept = {one.name for one in listed[:keep]} | {one.name for one in listed if one.is_live or one.is_previous}
+    whole = {one.name for one in listed}
+    before = time.time() - _ABANDONED_SECONDS
+    files: dict[str, list[str]] = {}
+    newest: dict[str, float] = {}
+    for entry in root.list("releases"):
+        name = entry.key.split("/")[1]
+        files.setdefault(name, []).append(entry.key)
+        newest[name] = max(entry.modified, newest.get(name, 0.0))
+    gone = sorted(name for name in files if name not in kept and (name in whole or newest[name] < before))
+    for name in gone:
+        key = release_key(name, MANIFEST)
+        root.delete([key])  # first, so that no reader sees a release that lacks files
+        root.delete([other for other in files[name] if other != key])
+    root.sweep(before)
+    return gone
+
+
+def _swap(root: Storage, name: str, may_replace: Callable[[str | None], None], forced_by: str | None) -> Live:
+    for _ in range(_SWAPS):
+        stored = read_pointer(root)
+        live = _parsed(stored, root)
+        if live is not None and live.release == name:
+            return live
+        found = live.release if live is not None else None
+        may_replace(found)
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        pointer = Live(release=name, previous=found, forced_by=forced_by, at=at)
+        try:
+            root.replace(LIVE, pointer.model_dump_json(indent=1).encode(), stored.version if stored else None)
+        except ChangedError:
+            continue
+        return pointer
+    raise ReleaseError(f"{root.url}/{LIVE}: {_SWAPS} times someone else was faster; try again")
+
+
+def _parsed(stored: Stored | None, root: Storage) -> Live | None:
+    """None for a broken pointer as well, so that one can list what is there and write it anew."""
+    try:
+        return parse_live(stored, root)
+    except ReleaseError:
+        return None
+
+
+def _wrong_files(root: Storage, manifest: Manifest) -> list[str]:
+    """Files that are not there, or not of the right size; on a local disk also those with other bytes."""
+    folder = release_key(manifest.name)
+    sizes = {entry.key.removeprefix(f"{folder}/"): entry.size for entry in root.list(folder)}
+    wrong = {name for name, entry in manifest.files.items() if sizes.get(name) != entry.size}
+    here = root.path(folder)
+    if here is not None:
+        present = [name for name in manifest.files if name not in wrong]
+        wrong |= {name for name, entry in hash_files(here, present).items() if entry != manifest.files[name]}
+    return sorted(wrong)
+
+
+def _has_manifest(root: Storage, manifest: Manifest) -> bool:
+    try:
+        return root.read(release_key(manifest.name, MANIFEST)).data == manifest.canonical()
+    except MissingError:
+        return False

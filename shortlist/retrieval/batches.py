@@ -1,0 +1,166 @@
+"""Training batches as gathers: a sample is a pointer into the histories, and no Python runs per row.
+
+Which samples a step holds follows from (seed, epoch, step) alone, so a run that is resumed at a step goes on exactly.
+
+`positions: last`    a sample is one train positive with the history before it: window `e` is that of example `e`.
+`positions: every`   a sample is a window of one user's history, of at most L events, that starts every L // 2 events.
+                     It answers for the train positives whose history ends in it: the first window for all, a later one
+                     for those in its second half, so that each has at least half a window to look back on and none is
+                     asked twice. A window holds nothing that its last example may not see, and an example sees the
+                     window's first `prefix_E` events.
+"""
+
+import queue
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.features import Queries, gather_windows
+from shortlist.prepare.prepared import Prepared, Samples
+from shortlist.prepare.split import TRAIN
+from shortlist.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Batch:
+    """E examples: what is asked, which item was right and how much it counts."""
+
+    queries: Queries
+    item_E: NDArray[np.int64]
+    weight_E: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """W windows over runs of train positives: window `w` answers for examples `first[w]:first[w + 1]`."""
+
+    start: NDArray[np.int64]
+    """Where the window begins in the history, [W]."""
+    end: NDArray[np.int64]
+    """And ends: where the history of its last example does, [W]."""
+    first: NDArray[np.int64]
+    """Bounds of the runs, [W + 1]."""
+
+    @classmethod
+    def of(cls, samples: Samples, examples: NDArray[np.int64], width: int) -> "Windows":
+        """Cut the histories of `examples`, positions in `samples`, which are in the order of user and time.
+
+        A run has at most `width + 1` examples, so that many positives with one history make several windows.
+        """
+        user, start, end = samples.user[examples], samples.start[examples], samples.end[examples]
+        stride = max(width // 2, 1)
+        late = np.maximum(end - start - width, 0)
+        number = (late + stride - 1) // stride
+        opens = np.ones(len(examples), bool)
+        opens[1:] = (user[1:] != user[:-1]) | (number[1:] != number[:-1])
+        begins = np.flatnonzero(opens)
+        length = np.diff(np.append(begins, len(examples)))
+        inside = np.arange(len(examples)) - np.repeat(begins, length)
+        first = np.flatnonzero(inside % (width + 1) == 0)
+        bounds = np.append(first, len(examples))
+        return cls(start[first] + number[first] * stride, end[bounds[1:] - 1], bounds)
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+
+class RetrievalBatches:
+    """The batches of one process; with several, each takes another part of every step."""
+
+    def __init__(self, prepared: Prepared, recipe: Recipe, *, process: int = 0, processes: int = 1) -> None:
+        assert 0 <= process < processes
+        self.prepared = prepared
+        self.seed, self.batch_size = recipe.seed, recipe.retrieval.training.batch_size
+        self.process, self.processes = process, processes
+        samples = prepared.samples
+        self.examples = np.flatnonzero((samples.part == TRAIN) & samples.label)
+        width = prepared.store.schema.history_length
+        every = recipe.retrieval.positions == "every"
+        self.windows = Windows.of(samples, self.examples, width) if every else None
+        self._order: tuple[int, NDArray[np.int64]] = (-1, np.zeros(0, np.int64))
+
+    @property
+    def num_samples(self) -> int:
+        """Train positives, or windows."""
+        return len(self.examples) if self.windows is None else len(self.windows)
+
+    def num_batches(self, epoch: int) -> int:  # noqa: ARG002 - a sampler of hard negatives may depend on the epoch
+        """Steps an epoch, the same for every process."""
+        return -(-self.num_samples // (self.batch_size * self.processes))
+
+    def batch(self, epoch: int, step: int) -> Batch:
+        """The batch of one step. All samples come once an epoch; batches of an epoch differ by one sample at most."""
+        count, total = self.num_samples, self.num_batches(epoch) * self.processes
+        assert 0 <= step < self.num_batches(epoch), (step, epoch)
+        at = step * self.processes + self.process
+        chosen = self._permutation(epoch)[count * at // total : count * (at + 1) // total]
+        return self.positives(chosen) if self.windows is None else self.every(chosen)
+
+    def positives(self, chosen: NDArray[np.int64]) -> Batch:
+        """Examples `chosen`, each with its own window."""
+        samples, at = self.prepared.samples, self.examples[chosen]
+        store = self.prepared.store
+        queries = store.queries(
+            samples.user[at], store.history_items, samples.start[at], samples.end[at], samples.context.take(at)
+        )
+        return Batch(queries, samples.item[at].astype(np.int64), samples.weight[at])
+
+    def every(self, chosen: NDArray[np.int64]) -> Batch:
+        """The windows `chosen` with all examples that they answer for."""
+        windows, samples, store = self.windows, self.prepared.samples, self.prepared.store
+        assert windows is not None
+        start_B, first_B = windows.start[chosen], windows.first[chosen]
+        history_BL, _ = gather_windows(store.history_items, start_B, windows.end[chosen], store.schema.history_length)
+        length_B = windows.first[chosen + 1] - first_B
+        window_E = np.repeat(np.arange(len(chosen)), length_B)
+        before_B = np.cumsum(length_B) - length_B
+        at = self.examples[np.arange(len(window_E)) + (first_B - before_B)[window_E]]
+        prefix_E = samples.end[at] - start_B[window_E]
+        queries = store.ask(history_BL, window_E, prefix_E, samples.user[at], samples.context.take(at))
+        return Batch(queries, samples.item[at].astype(np.int64), samples.weight[at])
+
+    def _permutation(self, epoch: int) -> NDArray[np.int64]:
+        if self._order[0] != epoch:
+            self._order = (epoch, np.random.default_rng([self.seed, epoch]).permutation(self.num_samples))
+        return self._order[1]
+
+
+def prefetched(batches: RetrievalBatches, epoch: int, start_step: int = 0, *, depth: int = 2) -> Iterator[Batch]:
+    """The batches of an epoch from `start_step` on, made by a thread while the model works on the one before.
+
+    The same batches as `batches.batch(epoch, step)` one by one; an error in the thread is raised here.
+    """
+    ready: queue.Queue[Batch | BaseException | None] = queue.Queue(depth)
+    stopped = threading.Event()
+
+    def put(one: Batch | BaseException | None) -> None:
+        while not stopped.is_set():
+            try:
+                ready.put(one, timeout=0.1)
+            except queue.Full:
+                continue
+            return
+
+    def work() -> None:
+        try:
+            for step in range(start_step, batches.num_batches(epoch)):
+                if stopped.is_set():
+                    return
+                put(batches.batch(epoch, step))
+            put(None)
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits for it
+            put(error)
+
+    thread = threading.Thread(target=work, name="batches", daemon=True)
+    thread.start()
+    try:
+        while (one := ready.get()) is not None:
+            if isinstance(one, BaseException):
+                raise one
+            yield one
+    finally:
+        stopped.set()
+        thread.join()

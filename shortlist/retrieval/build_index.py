@@ -1,0 +1,164 @@
+"""The FAISS index over the exported item vectors, with its measured recall.
+
+index/index.faiss   searched by inner product; position p is item row p + 1
+index/index.json    factory, metric, nprobe, recall; no times, so the same input gives the same bytes
+"""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.facts import StepFacts
+from shortlist.prepare.prepared import Prepared
+from shortlist.progress import Progress, say
+from shortlist.recipe import Index, Recipe
+from shortlist.retrieval.index_quality import Point, measure_index
+from shortlist.retrieval.retrieve import QueryTower
+
+_QUESTIONS = 1_000  # that recall is measured with
+_TRAINED_PER_LIST = 64  # vectors that k-means sees for each list; FAISS warns below 39
+_BLOCK = 1 << 18  # vectors added at a time
+
+
+def build_index(recipe: Recipe, prepared_folder: Path, retrieval_folder: Path, out: Path) -> StepFacts:
+    """Index `vectors.npy` of an export and measure it with the validation questions.
+
+    Raises ValueError when the export is not of this recipe and data, its vectors are not finite, the factory is none,
+    or the recall is below `index.min_recall`.
+    """
+    prepared = Prepared.open(prepared_folder)
+    tower = QueryTower.open(retrieval_folder, prepared.store, threads=faiss.omp_get_max_threads())
+    if tower.metric != recipe.retrieval.metric:
+        raise ValueError(
+            f"{retrieval_folder}: exported for the metric {tower.metric}, but retrieval.metric is "
+            f"{recipe.retrieval.metric}; run the training and the export of this recipe again"
+        )
+    vectors_ND = _vectors(retrieval_folder, prepared.store.schema.num_item_rows - 1, tower.dim)
+    factory = choose_factory(recipe.index, len(vectors_ND))
+    say(f"index: {factory} over {len(vectors_ND)} items of width {tower.dim}")
+    index = make_index(factory, vectors_ND, recipe.seed)
+    asked_QD, origin = _asked(prepared, tower, vectors_ND, recipe.seed)
+    points = measure_index(index, vectors_ND, asked_QD, recipe.index.nprobe)
+    inverted = faiss.try_extract_index_ivf(index)
+    nprobe = min(recipe.index.nprobe, inverted.nlist) if inverted is not None else 0
+    chosen = next(point for point in points if point.nprobe == nprobe)
+    say(f"index: recall@100 {chosen.recall_at_100:.3f} at {chosen.questions_per_second:.0f} questions a second")
+    if chosen.recall_at_100 < recipe.index.min_recall:
+        raise ValueError(_too_low(recipe.index, factory, chosen, points))
+    out.mkdir(parents=True, exist_ok=True)
+    faiss.write_index(index, str(out / "index.faiss"))
+    facts = {
+        "factory": factory,
+        "metric": tower.metric,
+        "num_items": len(vectors_ND),
+        "dim": tower.dim,
+        "num_lists": inverted.nlist if inverted is not None else 0,
+        "nprobe": nprobe,
+        "recall_at_10": chosen.recall_at_10,
+        "recall_at_100": chosen.recall_at_100,
+        "num_questions": len(asked_QD),
+        "questions_from": origin,
+    }
+    (out / "index.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
+    return StepFacts(
+        rows_in={"items": len(vectors_ND)},
+        rows_out={"items": index.ntotal},
+        metrics={
+            "index_recall_at_10": chosen.recall_at_10,
+            "index_recall_at_100": chosen.recall_at_100,
+            "index_questions_per_second": chosen.questions_per_second,
+            "index_mb": round((out / "index.faiss").stat().st_size / 2**20, 3),
+        },
+        details={**facts, "curve": [dataclasses.asdict(point) for point in points]},
+    )
+
+
+def choose_factory(index: Index, num_items: int) -> str:
+    """The FAISS factory string of the recipe for a catalogue of this size.
+
+    Lists are the power of two nearest to 4 sqrt(N), as FAISS advises, but never too many to train.
+    """
+    if index.factory != "auto":
+        return index.factory
+    if num_items < max(index.exact_below, 2 * _TRAINED_PER_LIST):
+        return "Flat"
+    lists = 2 ** min(round(math.log2(4 * math.sqrt(num_items))), int(math.log2(num_items / _TRAINED_PER_LIST)))
+    return f"IVF{lists}_HNSW32,SQ8"
+
+
+def _vectors(folder: Path, num_items: int, dim: int) -> NDArray[np.float32]:
+    vectors: NDArray[np.float32] = np.load(folder / "vectors.npy", mmap_mode="r")
+    if vectors.shape != (num_items, dim):
+        raise ValueError(
+            f"{folder}/vectors.npy: {vectors.shape[0]} vectors of width {vectors.shape[-1]}, expected {num_items} "
+            f"of width {dim}; run the export on this prepared folder again"
+        )
+    for start in range(0, num_items, _BLOCK):
+        if not np.isfinite(vectors[start : start + _BLOCK]).all():
+            raise ValueError(
+                f"{folder}/vectors.npy: some vectors are not finite: the training diverged; "
+                "lower retrieval.training.learning_rate, or set retrieval.training.clip_norm"
+            )
+    return vectors
+
+
+def make_index(factory: str, vectors_ND: NDArray[np.float32], seed: int) -> Any:
+    """Train and fill the index; one input and seed give the same bytes, however many threads there are.
+
+    K-means runs on the GPU when FAISS has one; the index is a CPU index all the same.
+    """
+    count, dim = vectors_ND.shape
+    try:
+        index = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
+    except RuntimeError as error:
+        raise ValueError(f"index.factory {factory!r} is no FAISS index for vectors of width {dim}: {error}") from error
+    inverted = faiss.try_extract_index_ivf(index)
+    lists = inverted.nlist if inverted is not None else 0
+    if lists > count:
+        raise ValueError(f"index.factory {factory!r} has {lists} lists for {count} items; use fewer, or 'auto'")
+    trained = np.ascontiguousarray(vectors_ND[_sample(count, max(lists * _TRAINED_PER_LIST, 1 << 16), seed)])
+    try:
+        if inverted is not None:
+            say(f"index: k-means of {lists} lists on {len(trained)} vectors")
+        if inverted is not None and faiss.get_num_gpus() > 0:
+            assigner = faiss.index_cpu_to_all_gpus(faiss.IndexFlatIP(inverted.d))
+            inverted.clustering_index = assigner  # FAISS keeps no reference of its own
+        index.train(trained)
+        progress = Progress("index: add", count)
+        for start in range(0, count, _BLOCK):
+            block = np.ascontiguousarray(vectors_ND[start : start + _BLOCK])
+            index.add(block)
+            progress.advance(len(block))
+    except RuntimeError as error:
+        raise ValueError(f"index.factory {factory!r} cannot hold these {count} items: {error}") from error
+    return index
+
+
+def _sample(count: int, limit: int, seed: int) -> NDArray[np.int64]:
+    return np.sort(np.random.default_rng(seed).permutation(count)[:limit])
+
+
+def _asked(
+    prepared: Prepared, tower: QueryTower, vectors_ND: NDArray[np.float32], seed: int
+) -> tuple[NDArray[np.float32], str]:
+    """Vectors of real questions, or of items where the validation has no question."""
+    questions = prepared.valid.draw(_QUESTIONS, seed)
+    if len(questions):
+        return np.ascontiguousarray(tower.embed(prepared.queries(questions))), "validation"
+    return np.ascontiguousarray(vectors_ND[_sample(len(vectors_ND), _QUESTIONS, seed)]), "items"
+
+
+def _too_low(index: Index, factory: str, chosen: Point, points: list[Point]) -> str:
+    found = f"index: {factory} finds {chosen.recall_at_100:.3f} of the best 100 at index.nprobe {chosen.nprobe}"
+    enough = [point for point in points if point.recall_at_100 >= index.min_recall]
+    if enough:
+        mend = f"set index.nprobe to {enough[0].nprobe}, which finds {enough[0].recall_at_100:.3f}"
+    else:
+        mend = "no nprobe is enough: take a finer index.factory such as 'Flat', or raise index.exact_below"
+    return f"{found}, less than index.min_recall {index.min_recall}; {mend}"

@@ -1,0 +1,243 @@
+"""Exports the towers to what serving reads without torch.
+
+    query_tower.onnx   history f32 [B, L, D], length i64 [B], user f32 [B, U] if users have ids, i64 [B, W] for each
+                       categorical field of a query, numeric f32 [B, F] if there are numbers -> vectors f32 [B, D]
+    item_inputs.npy    f32 [num_item_rows, D]; row 0 is the unknown item
+    user_inputs.npy    f32 [num_user_rows, U], if users have ids; row 0 is the unknown user
+    vectors.npy        f32 [num_items, D]: position p is item row p + 1, whether it was ever trained on or not
+    retrieval.json     metric, dim, inputs (their names), history_length
+
+Shapes: B queries, L history length, U user width, W values of a field, F numbers, N item rows, D width of vectors and
+item inputs.
+The tables of items and users stay outside the graph (docs/decisions/query-tower-export.md). Equal weights give equal
+bytes, so that a release has the same name wherever it is made.
+"""
+
+import contextlib
+import io
+import json
+import logging
+import shutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from shortlist.facts import StepFacts
+from shortlist.features import FeatureSchema, Queries
+from shortlist.prepare.prepared import Prepared
+from shortlist.progress import Progress, say
+from shortlist.recipe import Recipe
+from shortlist.retrieval.towers import Inputs, QueryInputs, QueryTower, TwoTower, slot
+from shortlist.training import checkpoints
+
+_OPSET = 20
+_TOLERANCE = 1e-4
+_QUESTIONS = 64
+_ROWS = 16_384
+"""Items embedded at a time."""
+
+
+def export(recipe: Recipe, prepared_folder: Path, checkpoint: Path, out: Path) -> StepFacts:
+    """Export the best weights of the checkpoint folder to `out`.
+
+    Raises ValueError when the weights are not of this recipe and data, or when the exported tower answers real queries
+    otherwise than torch by more than 1e-4.
+    """
+    prepared = Prepared.open(prepared_folder)
+    model = _trained(recipe, prepared, Path(checkpoint))
+    out = Path(out)
+    draft = out.with_name(f"{out.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    with torch.no_grad():
+        write_items(model, Inputs(prepared.store), draft)
+        if model.users is not None:
+            write_users(model.users.weight, prepared, draft)
+        names = write_query_tower(model, prepared.store.schema, draft / "query_tower.onnx")
+        difference = check_parity(model, prepared, draft)
+    retrieval = recipe.retrieval
+    facts = {
+        "metric": retrieval.metric,
+        "dim": retrieval.dim,
+        "inputs": names,
+        "history_length": prepared.store.schema.history_length,
+    }
+    (draft / "retrieval.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
+    shutil.rmtree(out, ignore_errors=True)
+    draft.rename(out)
+    trained = np.load(prepared.store.folder / "items/trained.npy")
+    return StepFacts(
+        rows_out={"items": len(trained) - 1, "items_never_trained": int((~trained[1:]).sum())},
+        metrics={
+            "largest_difference": difference,
+            "query_tower_mb": round((out / "query_tower.onnx").stat().st_size / 2**20, 3),
+        },
+        details={"inputs": names, "dim": retrieval.dim, "metric": retrieval.metric},
+    )
+
+
+def _trained(recipe: Recipe, prepared: Prepared, checkpoint: Path) -> TwoTower:
+    model = TwoTower(prepared.store.schema, recipe.features, recipe.retrieval).eval()
+    try:
+        model.load_state_dict(checkpoints.best_weights(checkpoint))
+    except RuntimeError as error:
+        raise ValueError(
+            f"{checkpoint}: these weights are not of this recipe and data; train again ({error})"
+        ) from None
+    return model
+
+
+def write_items(model: TwoTower, inputs: Inputs, folder: Path) -> None:
+    """Inputs of every row and vectors of every item, a block at a time. Raises ValueError when one is no number."""
+    count = inputs.store.schema.num_item_rows
+    rows_ND = np.lib.format.open_memmap(folder / "item_inputs.npy", "w+", np.float32, (count, model.dim))
+    vectors_ND = np.lib.format.open_memmap(folder / "vectors.npy", "w+", np.float32, (count - 1, model.dim))
+    bar = Progress("export items", count)
+    for first in range(0, count, _ROWS):
+        rows = np.arange(first, min(first + _ROWS, count))
+        input_ND = model.items(inputs.items(rows, torch.device("cpu")))
+        vector_ND = model.candidate(input_ND)
+        wrong = (~(input_ND.isfinite().all(1) & vector_ND.isfinite().all(1))).nonzero()[:, 0]
+        if len(wrong):
+            item = inputs.store.items.values(rows[wrong[:1].numpy()])[0]
+            raise ValueError(f"the vector of item {item!r} is no number; look at its numeric features and embedding")
+        rows_ND[rows] = input_ND.numpy()
+        vectors_ND[np.maximum(rows, 1) - 1] = vector_ND.numpy()  # row 0 first, then overwritten by row 1
+        bar.advance(len(rows))
+    rows_ND.flush()
+    vectors_ND.flush()
+
+
+def write_users(table_NU: Tensor, prepared: Prepared, folder: Path) -> None:
+    """A row for every user; of users without a train positive, the unknown user's."""
+    trained = np.load(prepared.store.folder / "users/trained.npy")
+    rows_NU = table_NU.numpy()
+    np.save(folder / "user_inputs.npy", np.where(trained[:, None], rows_NU, rows_NU[0]))
+
+
+class _Served(nn.Module):
+    """The query tower over named inputs."""
+
+    tower: QueryTower
+    fields: list[str]
+
+    def __init__(self, tower: QueryTower, fields: list[str]) -> None:
+        super().__init__()
+        self.tower, self.fields = tower, fields
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        length_B = inputs["length"]
+        categorical = {name: inputs[slot(name)] for name in self.fields}
+        asked = QueryInputs(None, length_B, length_B, categorical, inputs.get("numeric", length_B[:, None]))
+        return self.tower.forward(inputs["history"], asked, inputs.get("user"))
+
+
+def write_query_tower(model: TwoTower, schema: FeatureSchema, path: Path) -> list[str]:
+    """Write the graph; the names of its inputs."""
+    inputs = {"history": torch.zeros(2, schema.history_length, model.dim), "length": torch.tensor([1, 2])}
+    if model.users is not None:
+        inputs["user"] = torch.zeros(2, model.users.embedding_dim)
+    for name, one in schema.query_fields.items():
+        inputs[slot(name)] = torch.zeros(2, one.max_values, dtype=torch.int64)
+    if schema.query_numeric_dim:
+        inputs["numeric"] = torch.zeros(2, schema.query_numeric_dim)
+    batch = torch.export.Dim("batch", min=1, max=2**20)
+    say("export query tower")
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), _only_errors("torch.onnx"):
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            _Served(model.query, list(schema.query_fields)),
+            kwargs={"inputs": inputs},
+            input_names=list(inputs),
+            output_names=["vectors"],
+            opset_version=_OPSET,
+            dynamo=True,
+            dynamic_shapes={"inputs": {name: {0: batch} for name in inputs}},
+        )
+    assert program is not None
+    proto = program.model_proto
+    _strip(proto)
+    onnx.checker.check_model(proto)
+    path.write_bytes(proto.SerializeToString(deterministic=True))
+    return list(inputs)
+
+
+@contextlib.contextmanager
+def _only_errors(name: str) -> Iterator[None]:
+    """The exporter warns of every optional package that it does not find."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Take out what tells of the machine and the code that wrote the graph: traces, paths, documentation."""
+    graphs = [model.graph]
+    for message in (model, model.graph, *model.functions):
+        message.ClearField("metadata_props")
+        message.ClearField("doc_string")
+    while graphs:
+        graph = graphs.pop()
+        for one in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+            one.ClearField("metadata_props")
+            one.ClearField("doc_string")
+        graphs += [a.g for node in graph.node for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
+
+
+def check_parity(model: TwoTower, prepared: Prepared, folder: Path) -> float:
+    """The largest difference to torch over real queries with empty, short and full histories.
+
+    Raises ValueError when it is above 1e-4.
+    """
+    queries = probes(prepared)
+    inputs = Inputs(prepared.store)
+    asked = inputs.query(queries, torch.device("cpu"), last=True)
+    item_inputs = np.load(folder / "item_inputs.npy", mmap_mode="r")
+    history = item_inputs[queries.history_BL]
+    users = None if model.users is None else model.users(asked.user_E)
+    wanted = model.query(torch.from_numpy(history), asked, users).numpy()
+    values = {"history": history, "length": queries.prefix_E, "numeric": queries.numeric_EF}
+    values |= {slot(name): rows for name, rows in queries.categorical.items()}
+    if model.users is not None:
+        values["user"] = np.load(folder / "user_inputs.npy", mmap_mode="r")[queries.user_E]
+    session = onnxruntime.InferenceSession(
+        (folder / "query_tower.onnx").read_bytes(), providers=["CPUExecutionProvider"]
+    )
+    got: NDArray[np.float32] = session.run(None, {one.name: values[one.name] for one in session.get_inputs()})[0]
+    difference = float(np.abs(got - wanted).max())
+    scale = max(1.0, float(np.abs(wanted).max()))
+    if not difference <= _TOLERANCE * scale:
+        raise ValueError(
+            f"the exported query tower differs from torch by {difference:.2g}, more than {_TOLERANCE * scale:g} is not "
+            "accepted; try another version of onnxruntime, or lower retrieval.training.learning_rate"
+        )
+    return difference
+
+
+def probes(prepared: Prepared) -> Queries:
+    """Validation questions with their histories cut to nothing, one event, half a window and all there is."""
+    questions = prepared.valid.take(np.arange(min(_QUESTIONS, len(prepared.valid))))
+    length = prepared.store.schema.history_length
+    most = questions.end - questions.start
+    cuts = [np.minimum(most, cut) for cut in (0, 1, max(length // 2, 1), length)] + [most]
+    four = np.tile(np.arange(len(questions)), len(cuts))
+    all_cuts = np.concatenate(cuts)
+    start = questions.start[four]
+    return prepared.store.queries(
+        questions.user[four],
+        prepared.store.history_items,
+        start,
+        start + all_cuts,
+        questions.context.take(four),
+    )

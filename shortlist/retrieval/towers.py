@@ -1,0 +1,253 @@
+"""The two towers of retrieval, and the item inputs that they share.
+
+Shapes: N items asked for, W values of a categorical field, B histories, L events of each, E examples, U user width,
+D width of vectors and item inputs.
+
+    item_inputs_ND = id + P [attributes; numbers; given embedding]       P [id; ...], if the id has not the width D
+    candidate_ND   = unit(item_inputs + mlp(item_inputs))
+    query_ED       = unit(state + mlp([state; user; query fields; numbers])),    state = encoder(history's item_inputs)
+
+Both towers begin at the item inputs and learn what to add: before any training, a query points to where its history
+lies. `unit` divides by the length where the metric is cosine.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from shortlist.features import CategoricalField, FeatureSchema, FeatureStore, Queries
+from shortlist.recipe import Features, Retrieval
+from shortlist.retrieval.encoders import encoder_of
+
+_SPARSE_FROM = 30_000
+"""Rows from which a table is updated sparsely; below, touching every row is quicker than finding the right ones."""
+
+
+@dataclass(frozen=True)
+class Items:
+    """Features of N items; of an id that was never trained or is hidden, the row is 0."""
+
+    row_N: Tensor
+    categorical: dict[str, Tensor]
+    """Field -> rows [N, W]."""
+    dense_NF: Tensor
+    """Numbers, then the given embedding."""
+
+    def without_ids(self, hidden_N: Tensor) -> "Items":
+        """The same items, some of them as if their id were unknown."""
+        return Items(self.row_N.masked_fill(hidden_N, 0), self.categorical, self.dense_NF)
+
+
+@dataclass(frozen=True)
+class QueryInputs:
+    """E questions over B histories."""
+
+    window_E: Tensor | None
+    """The history that a question reads; None where question e reads history e, and all of it."""
+    prefix_E: Tensor
+    """How many events of the history come before the question."""
+    user_E: Tensor
+    categorical: dict[str, Tensor]
+    """Qualified name -> rows [E, W]."""
+    numeric_EF: Tensor
+
+
+class Inputs:
+    """Makes the towers' tensors from a store's memory-mapped arrays."""
+
+    def __init__(self, store: FeatureStore) -> None:
+        self.store = store
+        trained = np.load(store.folder / "items/trained.npy")
+        self._row = np.where(trained, np.arange(len(trained)), 0)
+        trained_users = np.load(store.folder / "users/trained.npy")
+        self._user_row = np.where(trained_users, np.arange(len(trained_users)), 0)
+
+    def items(self, rows_N: NDArray[np.int64], device: torch.device) -> Items:
+        store = self.store
+        dense = [store.item_numeric[rows_N]]
+        if store.item_embedding is not None:
+            dense.append(store.item_embedding[rows_N])
+        return Items(
+            torch.from_numpy(self._row[rows_N]).to(device),
+            {name: torch.from_numpy(table[rows_N]).to(device) for name, table in store.item_categorical.items()},
+            torch.from_numpy(np.concatenate(dense, axis=1, dtype=np.float32)).to(device),
+        )
+
+    def query(self, queries: Queries, device: torch.device, *, last: bool) -> QueryInputs:
+        """`last`: question e reads the whole of history e."""
+        return QueryInputs(
+            None if last else torch.from_numpy(queries.window_E).to(device),
+            torch.from_numpy(queries.prefix_E).to(device),
+            torch.from_numpy(self._user_row[queries.user_E]).to(device),
+            {name: torch.from_numpy(rows).to(device) for name, rows in queries.categorical.items()},
+            torch.from_numpy(queries.numeric_EF).to(device),
+        )
+
+
+class Table(nn.Embedding):
+    """Embeddings of rows, updated sparsely where the table is long."""
+
+    def __init__(self, num_rows: int, dim: int, metric: str) -> None:
+        super().__init__(num_rows, dim, sparse=num_rows >= _SPARSE_FROM)
+        # Unit rows for the cosine; with inner products a training begins best where all candidates are alike.
+        nn.init.normal_(self.weight, std=dim**-0.5 if metric == "cosine" else 0.02)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Embeddings [..., dim] of rows [...]."""
+        if self.sparse:
+            return super().forward(rows)
+        # On a CPU its backward takes a third of the time of nn.Embedding's.
+        return self.weight.index_select(0, rows.flatten()).view(*rows.shape, self.embedding_dim)
+
+
+class Categories(nn.Module):
+    """Embeddings of a table's categorical fields, side by side; several values are averaged, 0 is no value."""
+
+    def __init__(self, fields: Mapping[str, CategoricalField], metric: str) -> None:
+        super().__init__()
+        self.tables = nn.ModuleDict({slot(name): Table(one.num_rows, one.dim, metric) for name, one in fields.items()})
+        self.names = list(fields)
+        self.dim = sum(field.dim for field in fields.values())
+
+    def forward(self, rows: Mapping[str, Tensor]) -> list[Tensor]:
+        return [self._mean(self.tables[slot(name)], rows[name]) for name in self.names]
+
+    def _mean(self, of: nn.Module, rows_NW: Tensor) -> Tensor:
+        if rows_NW.shape[1] == 1:
+            only: Tensor = of(rows_NW[:, 0])
+            return only
+        known_NW1 = (rows_NW > 0).unsqueeze(2).to(torch.float32)
+        mean: Tensor = (of(rows_NW) * known_NW1).sum(1) / known_NW1.sum(1).clamp_min(1.0)
+        return mean
+
+
+class ItemInputs(nn.Module):
+    """What both towers see of an item, [N, D]."""
+
+    def __init__(self, schema: FeatureSchema, id_dim: int, retrieval: Retrieval) -> None:
+        super().__init__()
+        self.id = Table(schema.num_item_rows, id_dim, retrieval.metric)
+        self.fields = Categories({field.name: field for field in schema.item.categorical}, retrieval.metric)
+        self.numeric_dim = schema.item.numeric_dim
+        # Given embeddings come in any scale.
+        self.norm = nn.LayerNorm(schema.embedding_dim) if schema.embedding_dim else None
+        width = self.fields.dim + self.numeric_dim + schema.embedding_dim
+        self.adds_id = id_dim == retrieval.dim
+        width += 0 if self.adds_id else id_dim
+        # Without a bias: it would be common to all items, and their cosines would begin alike.
+        self.project = nn.Linear(width, retrieval.dim, bias=False) if width else None
+
+    def forward(self, items: Items) -> Tensor:
+        id_ND: Tensor = self.id(items.row_N)
+        parts = [] if self.adds_id else [id_ND]
+        parts += self.fields(items.categorical)
+        if self.numeric_dim:
+            parts.append(items.dense_NF[:, : self.numeric_dim])
+        if self.norm is not None:
+            parts.append(self.norm(items.dense_NF[:, self.numeric_dim :]))
+        if self.project is None:
+            return id_ND
+        told_ND: Tensor = self.project(torch.cat(parts, dim=1))
+        return id_ND + told_ND if self.adds_id else told_ND
+
+
+class Head(nn.Module):
+    """base + mlp([base; more]); begins as the base alone."""
+
+    def __init__(self, dim: int, more_dim: int, hidden: list[int], dropout: float) -> None:
+        super().__init__()
+        widths = [dim + more_dim, *hidden]
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            layers += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout)]
+        self.mlp = None
+        if hidden or more_dim:
+            final = nn.Linear(widths[-1], dim)
+            self.mlp = nn.Sequential(*layers, final)
+            nn.init.zeros_(final.weight)
+            nn.init.zeros_(final.bias)
+
+    def forward(self, base: Tensor, more: list[Tensor]) -> Tensor:
+        if self.mlp is None:
+            return base
+        out: Tensor = base + self.mlp(torch.cat([base, *more], dim=-1))
+        return out
+
+
+class QueryTower(nn.Module):
+    """The query vector of a user, a history and a context."""
+
+    def __init__(self, schema: FeatureSchema, features: Features, retrieval: Retrieval) -> None:
+        super().__init__()
+        self.encoder = encoder_of(
+            retrieval.encoder,
+            retrieval.dim,
+            history_length=schema.history_length,
+            layers=retrieval.layers,
+            heads=retrieval.heads,
+            dropout=retrieval.dropout,
+        )
+        self.empty_D = nn.Parameter(torch.randn(retrieval.dim) * retrieval.dim**-0.5)
+        self.fields = Categories(schema.query_fields, retrieval.metric)
+        self.numeric_dim = schema.query_numeric_dim
+        more = features.user.id_dim + self.fields.dim + self.numeric_dim
+        self.head = Head(retrieval.dim, more, retrieval.hidden, retrieval.dropout)
+        self.unit = retrieval.metric == "cosine"
+
+    def forward(self, history_BLD: Tensor, inputs: QueryInputs, user_EU: Tensor | None) -> Tensor:
+        """Vectors [E, D] of questions whose histories have these item inputs."""
+        if inputs.window_E is None:
+            state_ED = self.encoder.last(history_BLD, inputs.prefix_E)
+        else:
+            state_BLD = self.encoder(history_BLD)
+            at_E = inputs.window_E * history_BLD.shape[1] + (inputs.prefix_E - 1).clamp_min(0)
+            state_ED = state_BLD.flatten(0, 1).index_select(0, at_E)
+        state_ED = torch.where((inputs.prefix_E > 0)[:, None], state_ED, self.empty_D.to(state_ED.dtype))
+        more = [] if user_EU is None else [user_EU]
+        more += self.fields(inputs.categorical)
+        if self.numeric_dim:
+            more.append(inputs.numeric_EF)
+        vector_ED: Tensor = self.head(state_ED, more)
+        return _unit(vector_ED) if self.unit else vector_ED
+
+
+class CandidateTower(nn.Module):
+    """The candidate vector of an item's inputs."""
+
+    def __init__(self, retrieval: Retrieval) -> None:
+        super().__init__()
+        self.head = Head(retrieval.dim, 0, retrieval.hidden, retrieval.dropout)
+        self.unit = retrieval.metric == "cosine"
+
+    def forward(self, inputs_ND: Tensor) -> Tensor:
+        vector_ND: Tensor = self.head(inputs_ND, [])
+        return _unit(vector_ND) if self.unit else vector_ND
+
+
+class TwoTower(nn.Module):
+    """Both towers over one `ItemInputs`, with the users' table if the recipe has one."""
+
+    def __init__(self, schema: FeatureSchema, features: Features, retrieval: Retrieval) -> None:
+        super().__init__()
+        self.dim = retrieval.dim
+        self.items = ItemInputs(schema, features.item.id_dim, retrieval)
+        self.users = (
+            Table(schema.num_user_rows, features.user.id_dim, retrieval.metric) if features.user.id_dim else None
+        )
+        self.query = QueryTower(schema, features, retrieval)
+        self.candidate = CandidateTower(retrieval)
+
+
+def slot(name: str) -> str:
+    """A qualified name as PyTorch and ONNX allow it."""
+    return name.replace(".", "_")
+
+
+def _unit(x_ND: Tensor) -> Tensor:
+    return functional.normalize(x_ND.float(), dim=-1, eps=1e-6)

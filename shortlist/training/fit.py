@@ -1,0 +1,325 @@
+"""The training loop that retrieval and ranking share.
+
+A `Task` says what one step is; `fit` does the rest: a dry run first, mixed precision, accumulation, the learning
+rate's rise and fall, clipping, checkpoints, early stop. Batches are a function of (epoch, step) and all other chance
+comes from torch's generator, whose state is saved, so a training that was killed goes on at the exact sample: on a
+CPU it ends with the very weights of one that was not.
+"""
+
+import copy
+import dataclasses
+import json
+import math
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from shortlist.progress import Progress, say
+from shortlist.recipe import Training
+from shortlist.training import checkpoints
+from shortlist.training.checkpoints import Checkpoint
+from shortlist.training.optimiser import Optimiser, learning_rate_at
+
+_CHECK_EVERY = 20
+"""Steps between looks at the loss; on a GPU each look waits for its queue."""
+
+
+class TrainingError(ValueError):
+    """A training that cannot go on; the message says what to change in the recipe."""
+
+
+class Task(Protocol):
+    """What is learnt: a model and its steps."""
+
+    @property
+    def model(self) -> nn.Module: ...
+
+    @property
+    def metric(self) -> str:
+        """Name in what `validate` returns; higher is better."""
+
+    def num_batches(self, epoch: int) -> int: ...
+
+    def loss(self, epoch: int, step: int) -> tuple[Tensor, int]:
+        """Mean loss of batch `step` and the number of its examples.
+
+        The batch is a function of (epoch, step); further chance is torch's own. Tensors go to the model's device.
+        """
+
+    def validate(self) -> dict[str, float]:
+        """Metrics of the model as it is; called in eval mode without gradients."""
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a training did. The task's model is left with the best weights."""
+
+    epochs: list[dict[str, float]]
+    """A row an epoch: epoch (from 1), loss, learning_rate, seconds, and every validation metric."""
+    best_epoch: int
+    best_metric: float
+    examples_per_second: float
+    peak_memory_mb: float
+    """Of the GPU where there is one, of the process otherwise."""
+    stopped_early: bool
+
+
+@dataclass
+class _Progress:
+    """Where a training stands; saved with each checkpoint."""
+
+    identity: str
+    epoch: int = 0
+    step: int = 0
+    """Micro-step of the epoch that comes next."""
+    moves: int = 0
+    """Optimiser steps done."""
+    loss_sum: float = 0.0
+    examples: int = 0
+    """Of the epoch so far."""
+    seconds: float = 0.0
+    total_examples: int = 0
+    total_seconds: float = 0.0
+    best_epoch: int = 0
+    best_metric: float = 0.0
+    epochs: list[dict[str, float]] = field(default_factory=list)
+
+
+def device_of(training: Training) -> torch.device:
+    """Raises TrainingError when a GPU is asked for and there is none."""
+    there = torch.cuda.is_available()
+    if training.device == "cuda" and not there:
+        raise TrainingError("training.device is 'cuda' and this machine shows no CUDA device; use 'auto' or 'cpu'")
+    return torch.device("cuda" if there and training.device != "cpu" else "cpu")
+
+
+def fit(
+    task: Task,
+    training: Training,
+    folder: Path,
+    *,
+    seed: int,
+    label: str,
+    identity: str = "",
+    save_every_seconds: float = 120.0,
+) -> FitResult:
+    """Train `task.model` and keep its last and best checkpoints in `folder`; go on with what is there.
+
+    `identity` names what is trained on what (hashes of the recipe and of the data): checkpoints of another one are
+    not gone on with, they are removed. Raises TrainingError when the dry run fails, the loss is no number or the
+    memory of the GPU is too small.
+    """
+    if training.threads:
+        torch.set_num_threads(training.threads)
+    identity = f"{label} {seed} {training.model_dump_json()} {identity}"
+    run = _Run(task, training, folder, label, save_every_seconds)
+    with _readable_errors(training):
+        found = checkpoints.read(folder, "last")
+        if found and found.progress["identity"] != identity:
+            say(f"{label}: the checkpoints in {folder} are of other settings or data; starts from the beginning")
+            checkpoints.clear(folder)
+            found = None
+        torch.manual_seed(seed)
+        run.progress = _Progress(identity)
+        finished = found is not None and _Progress(**found.progress).epoch >= training.epochs
+        if not finished:
+            run.dry_run()
+        if found:
+            run.restore(found)
+            say(f"{label}: goes on after epoch {run.progress.epoch}, step {run.progress.step}")
+        early = run.train()
+    best = checkpoints.read(folder, "best")
+    assert best is not None, "an epoch ended without a checkpoint"
+    task.model.load_state_dict(best.weights)
+    done = run.progress
+    return FitResult(
+        epochs=done.epochs,
+        best_epoch=done.best_epoch,
+        best_metric=done.best_metric,
+        examples_per_second=done.total_examples / max(done.total_seconds, 1e-9),
+        peak_memory_mb=_peak_memory_mb(run.device),
+        stopped_early=early,
+    )
+
+
+class _Run:
+    """One training: the task, its optimiser and where it stands."""
+
+    progress: _Progress
+
+    def __init__(self, task: Task, training: Training, folder: Path, label: str, save_every_seconds: float) -> None:
+        self.task, self.training, self.folder, self.label = task, training, folder, label
+        self.device = device_of(training)
+        self.save_every_seconds = save_every_seconds
+        task.model.to(self.device)
+        self.optimiser = Optimiser(task.model, training.learning_rate, training.weight_decay, training.clip_norm)
+        self.batches = [task.num_batches(epoch) for epoch in range(training.epochs)]
+        if min(self.batches) < 1:
+            raise TrainingError(f"{label}: there is nothing to train on: an epoch has no batch")
+        self.total_moves = sum(-(-count // training.accumulate) for count in self.batches)
+
+    def dry_run(self) -> None:
+        """Load, batch, forward, backward, move, save and validate once; then be as before."""
+        say(f"{self.label}: dry run of batch, forward, backward, save and validation")
+        before = copy.deepcopy(self.capture())
+        with _stage("training step"):
+            self.task.model.train()
+            loss = self._micro_step(0, 0, 1)[0]
+            self._check(float(loss), 0, 0)
+            self.optimiser.step(self.training.learning_rate)
+        trial = self.folder / "dry-run"
+        with _stage("saving a checkpoint"):
+            checkpoints.save(trial, "step-0", self.capture(), best=True)
+            saved = checkpoints.read(trial, "last")
+            assert saved is not None
+            self.restore(saved)
+        checkpoints.clear(trial)
+        trial.rmdir()
+        with _stage("validation"):
+            values = self._validate()
+            if self.task.metric not in values:
+                raise TrainingError(f"validation gives {sorted(values)} and no {self.task.metric!r}")
+        self.restore(before)
+
+    def train(self) -> bool:
+        """All epochs that are left; whether it stopped before the last one."""
+        while self.progress.epoch < self.training.epochs:
+            if self._out_of_patience():
+                return True
+            self._epoch()
+        return False
+
+    def _out_of_patience(self) -> bool:
+        progress = self.progress
+        return bool(progress.epochs) and progress.epoch - progress.best_epoch >= self.training.patience
+
+    def _epoch(self) -> None:
+        progress, training = self.progress, self.training
+        epoch, count = progress.epoch, self.batches[progress.epoch]
+        self.task.model.train()
+        bar = Progress(f"{self.label} epoch {epoch + 1} of {training.epochs}", count)
+        bar.done = progress.step
+        loss_sum = torch.tensor(progress.loss_sum, dtype=torch.float64, device=self.device)
+        rate = training.learning_rate
+        saved = started = time.perf_counter()
+        spent = progress.seconds
+        while progress.step < count:
+            group = range(progress.step, min(progress.step + training.accumulate, count))
+            for step in group:
+                loss, examples = self._micro_step(epoch, step, len(group))
+                loss_sum += loss.double() * examples
+                progress.examples += examples
+            rate = learning_rate_at(progress.moves, self.total_moves, training.learning_rate, training.warmup)
+            self.optimiser.step(rate)
+            progress.moves += 1
+            look = progress.moves % _CHECK_EVERY == 0 or group.stop == count
+            progress.step = group.stop
+            if look:
+                self._check(float(loss_sum), epoch, progress.step)
+            bar.advance(len(group), **({"loss": float(loss_sum) / max(progress.examples, 1)} if look else {}))
+            now = time.perf_counter()
+            progress.seconds = spent + now - started
+            if look and now - saved > self.save_every_seconds and progress.step < count:
+                progress.loss_sum = float(loss_sum)
+                checkpoints.save(self.folder, f"step-{progress.moves:08d}", self.capture(), best=False)
+                saved = time.perf_counter()
+        values = self._validate()
+        row = {"epoch": epoch + 1, "loss": float(loss_sum) / max(progress.examples, 1), "learning_rate": rate}
+        self._end_epoch(row | {"seconds": round(progress.seconds, 3)} | values)
+
+    def _end_epoch(self, row: dict[str, float]) -> None:
+        progress = self.progress
+        progress.epochs.append(row)
+        progress.total_examples += progress.examples
+        progress.total_seconds += progress.seconds
+        metric = row[self.task.metric]
+        if best := progress.best_epoch == 0 or metric > progress.best_metric:
+            progress.best_metric, progress.best_epoch = metric, progress.epoch + 1
+        speed = progress.examples / max(progress.seconds, 1e-9)
+        progress.epoch, progress.step = progress.epoch + 1, 0
+        progress.loss_sum, progress.examples, progress.seconds = 0.0, 0, 0.0
+        checkpoints.save(self.folder, f"step-{progress.moves:08d}-epoch-end", self.capture(), best=best)
+        shown = " ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "epoch")
+        say(f"{self.label}: epoch {progress.epoch} {shown} examples/s {speed:.4g}{' (best)' if best else ''}")
+
+    def _micro_step(self, epoch: int, step: int, parts: int) -> tuple[Tensor, int]:
+        with self._autocast():
+            loss, examples = self.task.loss(epoch, step)
+        (loss / parts).backward()  # type: ignore[no-untyped-call]  # torch declares backward without types
+        return loss.detach(), examples
+
+    def _validate(self) -> dict[str, float]:
+        self.task.model.eval()
+        with torch.no_grad():
+            values = {name: float(value) for name, value in self.task.validate().items()}
+        self.task.model.train()
+        if not math.isfinite(values.get(self.task.metric, 0.0)):
+            raise TrainingError(f"validation gives {self.task.metric} = {values[self.task.metric]}, which is no number")
+        return values
+
+    def _check(self, loss: float, epoch: int, step: int) -> None:
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"the loss is {loss} in epoch {epoch + 1} at step {step}; lower training.learning_rate "
+                f"(now {self.training.learning_rate:g}), set training.clip_norm, or look for numbers in the features "
+                "or weights of the data that are far too large; the last checkpoint is sound"
+            )
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        wanted = self.training.precision
+        if wanted == "float32" or (wanted == "auto" and self.device.type == "cpu"):
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def capture(self) -> Checkpoint:
+        chance = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            chance["cuda"] = torch.cuda.get_rng_state()
+        state = {"optimiser": self.optimiser.state(), "chance": chance}
+        weights = {name: weight.detach().cpu() for name, weight in self.task.model.state_dict().items()}
+        return Checkpoint(weights, state, json.loads(json.dumps(dataclasses.asdict(self.progress))))
+
+    def restore(self, found: Checkpoint) -> None:
+        self.optimiser.forget()
+        self.task.model.load_state_dict(found.weights)
+        self.optimiser.load(found.state["optimiser"])
+        torch.set_rng_state(found.state["chance"]["cpu"])
+        if "cuda" in found.state["chance"] and self.device.type == "cuda":
+            torch.cuda.set_rng_state(found.state["chance"]["cuda"])
+        self.progress = _Progress(**found.progress)
+
+
+@contextmanager
+def _stage(name: str) -> Iterator[None]:
+    """Errors of the dry run say where it failed; those of memory are told by `_readable_errors`."""
+    try:
+        yield
+    except (TrainingError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise TrainingError(f"the dry run failed in its {name}, nothing was trained: {error}") from error
+
+
+@contextmanager
+def _readable_errors(training: Training) -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        half, double = max(training.batch_size // 2, 2), training.accumulate * 2
+        raise TrainingError(
+            f"the GPU has too little memory for training.batch_size {training.batch_size}: set training.batch_size "
+            f"{half} and training.accumulate {double}, which moves the weights by as many examples ({error})"
+        ) from error
+
+
+def _peak_memory_mb(device: torch.device) -> float:
+    if device.type == "cuda":
+        return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)

@@ -1,0 +1,190 @@
+"""Training of the ranker: what it learns from, that it learns, that it never makes a list worse."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hand_made import item_vectors, recipe_of, write_index, write_prepared, write_retrieval
+
+from shortlist.features import CategoricalField, FeatureSchema, FeatureStore
+from shortlist.prepare.prepared import Prepared
+from shortlist.ranking.batches import RankingBatches, retrieve
+from shortlist.ranking.ranker import Ranker
+from shortlist.ranking.train_ranking import _held_out, train_ranking
+from shortlist.retrieval.retrieve import Retriever
+
+NUM_ITEMS, NUM_USERS, NUM_GENRES = 80, 150, 5
+TRAINING = {"batch_size": 32, "epochs": 4, "learning_rate": 0.01, "threads": 1}
+
+
+def genre_of(rows):
+    return np.asarray(rows) % NUM_GENRES + 1
+
+
+def planted(folder: Path, *, targets_by_genre: bool = True) -> tuple[Path, Path, Path]:
+    """Users hear one genre and will go on with it, which the random vectors of retrieval cannot know."""
+    rng = np.random.default_rng(0)
+    histories, targets = [], []
+    for user in range(NUM_USERS):
+        rows = rng.permutation(np.arange(1, NUM_ITEMS + 1))
+        mine = rows[genre_of(rows) == user % NUM_GENRES + 1]
+        others = rows[genre_of(rows) != user % NUM_GENRES + 1]
+        histories.append(mine[:5].tolist())
+        targets.append((mine[5:8] if targets_by_genre else others[:3]).tolist())
+    write_prepared(folder / "prepared", histories, targets, NUM_ITEMS, popularity=[1] * NUM_ITEMS)
+    features = folder / "prepared/features"
+    np.save(features / "items/genre.npy", np.append(0, genre_of(np.arange(1, NUM_ITEMS + 1))).astype(np.int32)[:, None])
+    schema = FeatureSchema.model_validate_json((features / "schema.json").read_text())
+    field = CategoricalField(name="genre", num_rows=NUM_GENRES + 1, dim=4)
+    item = schema.item.model_copy(update={"categorical": [field]})
+    (features / "schema.json").write_text(schema.model_copy(update={"item": item}).model_dump_json())
+    vectors = item_vectors(NUM_ITEMS)
+    write_retrieval(folder / "retrieval", vectors)
+    write_index(folder / "index", vectors)
+    return folder / "prepared", folder / "retrieval", folder / "index"
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    return planted(tmp_path_factory.mktemp("planted"))
+
+
+def recipe(**ranking):
+    training = TRAINING | ranking.pop("training", {})
+    return recipe_of(ranking={"candidates": 60, "negatives": 20, "training": training} | ranking)
+
+
+@pytest.fixture(scope="module")
+def retrieved(folders):
+    prepared = Prepared.open(folders[0])
+    retriever = Retriever.open(folders[1], folders[2], prepared.store)
+    return retrieve(prepared, retriever, prepared.valid, 60, mask_seen=True, label="retrieve")
+
+
+@pytest.mark.parametrize("loss", ["listwise", "binary"])
+def test_a_pattern_that_retrieval_misses_is_learnt(folders, tmp_path, loss):
+    facts = train_ranking(recipe(loss=loss), *folders, tmp_path)
+    assert facts.metrics["kept"] == 1
+    assert facts.metrics["heldout_ndcg_at_10_retrieved"] < 0.3
+    assert facts.metrics["heldout_ndcg_at_10_ranked"] > facts.metrics["heldout_ndcg_at_10_retrieved"] + 0.3
+    assert facts.metrics["heldout_difference_low"] > 0
+    assert len(facts.details["curves"]["loss"]) == facts.metrics["epochs"]
+
+
+def test_only_readable_files_and_the_same_bytes_again(folders, tmp_path):
+    few = recipe(training={"epochs": 2})
+    train_ranking(few, *folders, tmp_path / "one")
+    train_ranking(few, *folders, tmp_path / "two")
+    names = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert names == ["ranker.safetensors", "ranking.json"]
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_what_is_saved_ranks_as_it_was_judged(folders, tmp_path, retrieved):
+    facts = train_ranking(recipe(), *folders, tmp_path)
+    store = FeatureStore.open(folders[0] / "features")
+    ranker = Ranker.open(tmp_path, folders[1], store)
+    at = np.flatnonzero(_held_out(retrieved.questions.user, recipe().seed))
+    scores = ranker.score(retrieved.request(at))
+    hits = np.take_along_axis(retrieved.hits_QK[at], np.argsort(-scores, axis=1, kind="stable"), axis=1)[:, :10]
+    gain = (hits / np.log2(np.arange(2, 12))).sum(axis=1)
+    ideal = (1 / np.log2(np.arange(2, 5))).sum()
+    assert (gain / ideal).mean() == pytest.approx(facts.metrics["heldout_ndcg_at_10_ranked"], abs=1e-6)
+    assert scores.mean() == pytest.approx(retrieved.hits_QK[at].mean(), rel=0.1), "probabilities have the right mean"
+    assert json.loads((tmp_path / "ranking.json").read_text())["metrics"]["kept"] == 1
+
+
+def test_a_ranker_that_is_worse_than_retrieval_is_not_kept(folders, tmp_path, monkeypatch):
+    """A learning rate that ruins the network; the list must stay what retrieval says."""
+    ruinous = recipe(training={"epochs": 1, "learning_rate": 30.0, "clip_norm": None}, candidates=60)
+    prepared, retrieval, index = (tmp_path / "data" / name for name in ("prepared", "retrieval", "index"))
+    planted(tmp_path / "data")
+    # Targets are what retrieval puts first: nothing can be better.
+    opened = Prepared.open(prepared)
+    retriever = Retriever.open(retrieval, index, opened.store)
+    seen = [opened.store.history_items[s:e] for s, e in zip(opened.valid.start, opened.valid.end, strict=True)]
+    first, _ = retriever.search(retriever.embed(opened.queries(opened.valid)), 3, [s.astype(np.int64) for s in seen])
+    np.save(prepared / "samples/valid/target_items.npy", first.ravel().astype(np.int32))
+    facts = train_ranking(ruinous, prepared, retrieval, index, tmp_path / "out")
+    assert facts.metrics["heldout_ndcg_at_10_retrieved"] == 1
+    assert facts.metrics["heldout_ndcg_at_10_ranked"] < 1
+    assert facts.metrics["kept"] == 0
+    assert facts.details["kept"] == "the order of retrieval"
+    asked = retrieve(opened, retriever, opened.valid, 20, mask_seen=True, label="retrieve").request(np.arange(4))
+    scores = Ranker.open(tmp_path / "out", retrieval, opened.store).score(asked)
+    assert (np.diff(scores, axis=1) <= 0).all()
+
+
+def test_without_a_retrieved_positive_the_order_of_retrieval_is_kept(tmp_path):
+    prepared, retrieval, index = planted(tmp_path / "data")
+    count = len(np.load(prepared / "samples/valid/target_items.npy"))
+    np.save(prepared / "samples/valid/target_items.npy", np.zeros(count, np.int32))
+    facts = train_ranking(recipe(), prepared, retrieval, index, tmp_path / "out")
+    assert facts.metrics["kept"] == 0
+    assert facts.rows_out["examples"] == 0
+    Ranker.open(tmp_path / "out", retrieval, FeatureStore.open(prepared / "features"))
+
+
+def test_ranking_that_is_off_leaves_an_empty_folder(folders, tmp_path):
+    facts = train_ranking(recipe(enabled=False), *folders, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+    assert facts.details == {"enabled": False}
+
+
+def test_batches_hold_a_retrieved_positive_and_negatives_of_its_question(retrieved):
+    at = np.arange(0, NUM_USERS, 2)
+    batches = RankingBatches(retrieved, at, negatives=20, batch_size=16, seed=1)
+    shown = []
+    for step in range(batches.num_batches()):
+        request = batches.batch(0, step)
+        again = batches.batch(0, step)
+        np.testing.assert_array_equal(request.candidates_EK, again.candidates_EK)
+        for e, user in enumerate(request.user_E):
+            question = int(np.flatnonzero(retrieved.questions.user == user)[0])
+            assert question % 2 == 0
+            mine = retrieved.questions.take(np.array([question]))
+            candidates = request.candidates_EK[e]
+            assert candidates[0] in mine.target_items
+            assert not np.isin(candidates[1:], mine.target_items).any()
+            assert len(set(candidates.tolist())) == 21, "every negative once"
+            seen = retrieved.prepared.store.history_items[mine.start[0] : mine.end[0]]
+            assert not np.isin(candidates, seen).any()
+            at_K = {row: i for i, row in enumerate(retrieved.rows_QK[question].tolist())}
+            expected = [retrieved.scores_QK[question, at_K[row]] for row in candidates.tolist()]
+            np.testing.assert_array_equal(request.retrieval_scores_EK[e], expected)
+            shown.append((question, int(candidates[0])))
+    assert len(shown) == len(set(shown)) == len(batches) == retrieved.hits_QK[at].sum()
+    first = batches.batch(0, 0).candidates_EK
+    assert not np.array_equal(first, batches.batch(1, 0).candidates_EK), "another epoch, another order"
+
+
+def test_too_few_negatives_are_padded(retrieved):
+    short = dataclasses.replace(
+        retrieved,
+        rows_QK=np.where(np.arange(60) < 10, retrieved.rows_QK, 0),
+        hits_QK=retrieved.hits_QK & (np.arange(60) < 10),
+    )
+    request = RankingBatches(short, np.arange(NUM_USERS), negatives=20, batch_size=8, seed=1).batch(0, 0)
+    assert request.candidates_EK.shape == (8, 21)
+    assert (request.candidates_EK[:, 0] > 0).all()
+    number = (request.candidates_EK > 0).sum(axis=1)
+    assert (number <= 10).all()
+    assert all((row[:n] > 0).all() for row, n in zip(request.candidates_EK, number, strict=True))
+
+
+def test_a_fifth_of_the_users_is_held_out_by_the_seed():
+    users = np.arange(1, 10_001)
+    held_out = _held_out(users, 1)
+    assert held_out.mean() == pytest.approx(0.2, abs=0.02)
+    np.testing.assert_array_equal(held_out[::3], _held_out(users[::3], 1))
+    assert (held_out != _held_out(users, 2)).any()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_it_learns_on_a_gpu(folders, tmp_path):
+    facts = train_ranking(recipe(training={"device": "cuda"}), *folders, tmp_path)
+    assert facts.metrics["heldout_difference_low"] > 0

@@ -1,0 +1,204 @@
+"""The recipe: what is accepted, and what is said about what is not."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shortlist.recipe import (
+    FilesSource,
+    LeaveOneOutSplit,
+    Recipe,
+    RecipeError,
+    SyntheticSource,
+    TableFile,
+    dump_recipe,
+    load_recipe,
+    parse_recipe,
+    recipe_schema,
+)
+
+MINIMAL = "name: demo\nsource: {kind: synthetic}\nsplit: {kind: leave_one_out}\n"
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(text, "shop.yaml")
+    message = str(caught.value)
+    assert message.startswith("shop.yaml: ")
+    return message
+
+
+def test_defaults_make_a_whole_recipe() -> None:
+    recipe = parse_recipe(MINIMAL)
+    assert isinstance(recipe.source, SyntheticSource)
+    assert recipe.interactions.positive == "TRUE"
+    assert recipe.seed == 42
+
+
+def test_a_misspelt_key_names_its_path_what_is_allowed_and_the_nearest() -> None:
+    message = refusal(MINIMAL + "retrieval: {training: {epoch: 3}}\n")
+    assert "retrieval.training.epoch: unknown key; did you mean 'epochs'? allowed: batch_size, " in message
+
+
+@pytest.mark.parametrize(
+    ("source", "allowed"),
+    [
+        ("{kind: synthetic, user: 3}", "allowed: kind, users, items, events, days, dirty"),
+        ("{kind: yambda, path: x, sise: 50m}", "allowed: kind, path, size, feedback, embeddings"),
+        ("{kind: files, events: [{path: x}], item: {path: y}}", "allowed: kind, events, items, users"),
+    ],
+)
+def test_only_the_keys_of_the_named_kind_are_allowed(source: str, allowed: str) -> None:
+    message = refusal(f"name: demo\nsource: {source}\nsplit: {{kind: leave_one_out}}\n")
+    assert message.splitlines()[1].endswith(allowed)
+
+
+def test_a_misspelt_key_inside_a_list_names_its_place() -> None:
+    message = refusal(
+        "name: demo\nsource: {kind: files, events: [{path: a}, {pth: b}]}\nsplit: {kind: leave_one_out}\n"
+    )
+    assert "source.events.1.pth: unknown key; did you mean 'path'?" in message
+    assert "source.events.1.path: is missing" in message
+
+
+def test_a_wrong_type_shows_the_value() -> None:
+    message = refusal(MINIMAL + "seed: many\nevaluation: {bootstrap: 1}\n")
+    assert "seed: 'many': " in message
+    assert "evaluation.bootstrap: 1: Input should be greater than or equal to 10" in message
+
+
+def test_a_wrong_word_shows_the_nearest() -> None:
+    message = refusal(MINIMAL + "retrieval: {encoder: transfomer}\n")
+    assert "retrieval.encoder: 'transfomer' is not allowed; did you mean 'transformer'? allowed: mean," in message
+
+
+def test_a_wrong_or_missing_kind_lists_the_kinds() -> None:
+    wrong = refusal("name: demo\nsource: {kind: synthetik}\nsplit: {kind: leave_one_out}\n")
+    assert "source.kind: 'synthetik' is not allowed; did you mean 'synthetic'? allowed: files, yambda, syn" in wrong
+    missing = refusal("name: demo\nsource: {kind: synthetic}\nsplit: {test: 1d}\n")
+    assert "split.kind: is missing; allowed: temporal, leave_one_out" in missing
+
+
+def test_a_source_without_events_is_refused() -> None:
+    assert "source.events: " in refusal("name: demo\nsource: {kind: files, events: []}\nsplit: {kind: leave_one_out}\n")
+
+
+@pytest.mark.parametrize(("written", "seconds"), [("90", 90), ("30m", 1800), ("1.5h", 5400), ("7d", 604_800)])
+def test_durations(written: str, seconds: int) -> None:
+    recipe = parse_recipe(
+        f"name: a\nsource: {{kind: synthetic}}\nsplit: {{kind: temporal, test: {written}, valid: 1d}}"
+    )
+    assert recipe.split.kind == "temporal"
+    assert recipe.split.test == seconds
+
+
+def test_no_duration_is_said_once() -> None:
+    message = refusal("name: a\nsource: {kind: synthetic}\nsplit: {kind: temporal, test: 3x, valid: 1d}")
+    assert message.endswith("split.test: '3x' is no duration: write a number and s, m, h, d or w, like 30m or 7d")
+
+
+def test_numbers_and_truth_are_expressions() -> None:
+    recipe = parse_recipe(MINIMAL + "interactions: {positive: true, weight: 2}\n")
+    assert (recipe.interactions.positive, recipe.interactions.weight) == ("TRUE", "2")
+
+
+def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "name: a\nsource: {kind: files, events: [{path: '${RAW}/${PART:-all}.csv'}]}\nsplit: {kind: leave_one_out}\n"
+    monkeypatch.setenv("RAW", "/data")
+    recipe = parse_recipe(text)
+    assert isinstance(recipe.source, FilesSource)
+    assert recipe.source.events == [TableFile(path="/data/all.csv")]
+    monkeypatch.delenv("RAW")
+    message = refusal(text)
+    assert "source.events.0.path: the environment variable RAW is not set; set it, or write ${RAW:-default}" in message
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("interactions: {time_unit: row}\nfeatures: {context: {clock: [hour]}}\n", "remove the clock"),
+        ("gate: {metric: ndcg_at_7}\n", "gate.metric 'ndcg_at_7' is none of"),
+    ],
+)
+def test_what_does_not_fit_together(more: str, said: str) -> None:
+    assert said in refusal(MINIMAL + more)
+
+
+def test_rows_without_times_cannot_be_cut_by_time() -> None:
+    text = "name: a\nsource: {kind: synthetic}\nsplit: {kind: temporal, test: 1d, valid: 1d}\n"
+    assert "use 'leave_one_out'" in refusal(text + "interactions: {time_unit: row}\n")
+
+
+@pytest.mark.parametrize(("text", "said"), [("- a", "this is a list"), ("a: [", "this is no YAML"), ("", "NoneType")])
+def test_what_is_no_recipe(text: str, said: str) -> None:
+    assert said in refusal(text)
+
+
+def test_a_missing_file_names_what_lies_beside(tmp_path: Path) -> None:
+    (tmp_path / "music.yaml").write_text(MINIMAL)
+    with pytest.raises(RecipeError, match=r"musik\.yaml: there is no such recipe; beside it are: music\.yaml"):
+        load_recipe(tmp_path / "musik.yaml")
+
+
+def test_a_file_of_bytes_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_bytes(b"name: \xff")
+    with pytest.raises(RecipeError, match="cannot be read as UTF-8 text"):
+        load_recipe(tmp_path / "a.yaml")
+
+
+def test_a_recipe_never_changes() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        parse_recipe(MINIMAL).name = "other"  # type: ignore[misc] # what the test is about
+
+
+@pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
+def test_shipped_recipes_are_valid_and_survive_a_round_trip(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHORTLIST_DATA", "/data")
+    recipe = load_recipe(file)
+    assert recipe.name == file.stem
+    assert parse_recipe(dump_recipe(recipe)) == recipe
+
+
+@given(
+    seed=st.integers(0, 2**31),
+    name=st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True),
+    positive=st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1),
+    dims=st.lists(st.integers(1, 64), max_size=3),
+)
+def test_dumping_and_parsing_gives_the_same_recipe(seed: int, name: str, positive: str, dims: list[int]) -> None:
+    recipe = Recipe.model_validate(
+        {
+            "name": name,
+            "seed": seed,
+            "source": {"kind": "synthetic"},
+            "split": {"kind": "leave_one_out"},
+            "interactions": {"positive": positive},
+            "features": {"item": {"categorical": [{"name": f"c{i}", "dim": dim} for i, dim in enumerate(dims)]}},
+        }
+    )
+    if "${" not in positive:
+        assert parse_recipe(dump_recipe(recipe)) == recipe
+
+
+def test_the_dump_keeps_the_kinds_and_leaves_defaults_out() -> None:
+    dumped = yaml.safe_load(dump_recipe(parse_recipe(MINIMAL + "seed: 7\n")))
+    assert dumped == {
+        "name": "demo",
+        "seed": 7,
+        "source": {"kind": "synthetic"},
+        "split": {"kind": "leave_one_out"},
+    }
+    assert isinstance(parse_recipe(MINIMAL).split, LeaveOneOutSplit)
+
+
+def test_the_schema_describes_every_field_for_editors() -> None:
+    schema = recipe_schema()
+    assert schema["$schema"].startswith("https://json-schema.org/")
+    assert schema["required"] == ["name", "source", "split"]
+    kinds = schema["properties"]["source"]["discriminator"]["mapping"]
+    assert set(kinds) == {"files", "yambda", "synthetic"}
+    assert "environment" in schema["$defs"]["TableFile"]["properties"]["path"]["description"]

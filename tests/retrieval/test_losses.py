@@ -1,0 +1,178 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from shortlist.retrieval import losses
+from shortlist.retrieval.losses import log_chance, softmax_loss
+
+ITEMS, DIM, TEMPERATURE = 40, 6, 0.3
+
+
+def catalogue(seed: int = 0, users: int = 30) -> tuple[Tensor, Tensor, Tensor]:
+    """Query vectors, item vectors and a skewed popularity."""
+    chance = torch.Generator().manual_seed(seed)
+    query = torch.nn.functional.normalize(torch.randn(users, DIM, generator=chance), dim=1)
+    items = torch.nn.functional.normalize(torch.randn(ITEMS, DIM, generator=chance), dim=1)
+    share = 1 / torch.arange(1, ITEMS + 1).double() ** 1.2
+    return query, items, share / share.sum()
+
+
+def full_loss(query: Tensor, items: Tensor, target: Tensor) -> Tensor:
+    return torch.nn.functional.cross_entropy(query @ items.T / TEMPERATURE, target)
+
+
+def in_batch_loss(
+    query: Tensor, items: Tensor, target: Tensor, draws: Tensor, chance: Tensor | None, sign: float = 1.0
+) -> Tensor:
+    """The loss against the distinct items of `draws`."""
+    found = draws.unique()
+    column = torch.full((ITEMS,), -1)
+    column[found] = torch.arange(len(found))
+    return softmax_loss(
+        query,
+        items[found],
+        items[target],
+        own_E=column[target],
+        weight_E=torch.ones(len(target)),
+        temperature=TEMPERATURE,
+        log_chance_N=None if chance is None else sign * chance[found],
+    )
+
+
+def test_over_all_items_it_is_cross_entropy() -> None:
+    query, items, share = catalogue()
+    target = torch.multinomial(share, len(query), replacement=True)
+    mine, theirs = [], []
+    for loss, gradients in (
+        (lambda q, v: in_batch_loss(q, v, target, torch.arange(ITEMS), None), mine),
+        (lambda q, v: full_loss(q, v, target), theirs),
+    ):
+        q, v = query.clone().requires_grad_(), items.clone().requires_grad_()
+        value = loss(q, v)
+        (3 * value).backward()
+        gradients += [value.detach(), q.grad, v.grad]
+    for one, other in zip(mine, theirs, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.parametrize(("correction", "agrees"), [("right", True), ("none", False), ("wrong sign", False)])
+def test_only_the_right_correction_estimates_the_full_softmax(correction: str, agrees: bool) -> None:
+    """Mean over many batches of the loss and of its gradient, against the softmax over the whole catalogue."""
+    query, items, share = catalogue()
+    target = torch.multinomial(share, len(query), replacement=True, generator=torch.Generator().manual_seed(1))
+    q, v = query.clone().requires_grad_(), items.clone().requires_grad_()
+    full = full_loss(q, v, target)
+    full.backward()
+    assert v.grad is not None
+    wanted = v.grad.clone()
+    v.grad = None
+    num_draws, batches = 60, 3000
+    chance = log_chance(share, num_draws)
+    sign = {"right": 1.0, "none": 0.0, "wrong sign": -1.0}[correction]
+    draws = torch.multinomial(share, num_draws * batches, replacement=True, generator=torch.Generator().manual_seed(2))
+    total = 0.0
+    for batch in draws.view(batches, num_draws):
+        loss = in_batch_loss(q, v, target, batch, chance, sign)
+        loss.backward()
+        total += loss.item()
+    error = abs(total / batches - full.item())
+    turn = torch.nn.functional.cosine_similarity(v.grad.flatten() / batches, wanted.flatten(), dim=0).item()
+    distance = ((v.grad / batches - wanted).norm() / wanted.norm()).item()
+    # A logarithm of an unbiased estimate is a little low, hence 2 % and not less.
+    assert (error < 0.02 * full.item()) == agrees, error
+    assert (distance < 0.1) == agrees, (distance, turn)
+
+
+def test_more_draws_come_closer_to_the_full_softmax() -> None:
+    query, items, share = catalogue(3)
+    target = torch.multinomial(share, len(query), replacement=True)
+    full = full_loss(query, items, target).item()
+    errors = []
+    for num_draws in (10, 100, 1000):
+        chance = log_chance(share, num_draws)
+        values = [
+            in_batch_loss(query, items, target, torch.multinomial(share, num_draws, replacement=True), chance).item()
+            for _ in range(200)
+        ]
+        errors.append(abs(sum(values) / len(values) - full))
+    assert errors[0] > errors[1] > errors[2]
+
+
+def test_an_item_is_no_negative_of_itself() -> None:
+    query, items, _ = catalogue()
+    target = torch.zeros(len(query), dtype=torch.long)
+    loss = in_batch_loss(query, items, target, torch.tensor([0, 0, 0]), None)
+    assert loss.item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_positive_outside_the_candidates_still_counts() -> None:
+    query, items, _ = catalogue()
+    target = torch.full((len(query),), 7)
+    logits = query @ items.T / TEMPERATURE
+    wanted = torch.nn.functional.cross_entropy(logits[:, [7, 1, 2]], torch.zeros(len(query), dtype=torch.long))
+    got = in_batch_loss(query, items, target, torch.tensor([1, 2]), None)
+    assert got.item() == pytest.approx(wanted.item(), rel=1e-5)
+
+
+def test_weights_are_shares_of_the_mean() -> None:
+    query, items, share = catalogue()
+    target = torch.multinomial(share, len(query), replacement=True)
+
+    def loss(weight: Tensor, rows: Tensor) -> float:
+        return softmax_loss(
+            query[rows], items, items[target[rows]], own_E=target[rows], weight_E=weight, temperature=TEMPERATURE
+        ).item()  # fmt: skip
+
+    every, doubled = torch.arange(len(query)), torch.cat([torch.arange(len(query)), torch.tensor([0])])
+    weight = torch.ones(len(query))
+    weight[0] = 2
+    assert loss(weight, every) == pytest.approx(loss(torch.ones(len(doubled)), doubled), rel=1e-5)
+    assert loss(weight * 17, every) == pytest.approx(loss(weight, every), rel=1e-5)
+
+
+def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    query, items, share = catalogue(users=33)
+    target = torch.multinomial(share, len(query), replacement=True)
+    results = []
+    for chunk in (10**9, ITEMS * 7):
+        monkeypatch.setattr(losses, "_CHUNK", chunk)
+        q, v = query.clone().requires_grad_(), items.clone().requires_grad_()
+        loss = in_batch_loss(q, v, target, torch.arange(ITEMS), log_chance(share, 5))
+        loss.backward()
+        results.append((loss.detach(), q.grad, v.grad))
+    for one, other in zip(*results, strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
+
+
+def test_no_examples_cost_nothing() -> None:
+    items = torch.randn(5, DIM, requires_grad=True)
+    nothing = torch.zeros(0, DIM, requires_grad=True)
+    loss = softmax_loss(
+        nothing, items, nothing, own_E=torch.zeros(0).long(), weight_E=torch.zeros(0), temperature=1.0
+    )  # fmt: skip
+    loss.backward()
+    assert loss.item() == 0.0
+
+
+def test_it_is_finite_for_far_logits() -> None:
+    query = torch.tensor([[1e3], [-1e3]], requires_grad=True)
+    items = torch.tensor([[1.0], [-1.0]])
+    target = torch.tensor([0, 0])
+    loss = softmax_loss(query, items, items[target], own_E=target, weight_E=torch.ones(2), temperature=0.05)
+    loss.backward()
+    assert math.isfinite(loss.item())
+    assert query.grad is not None
+    assert query.grad.isfinite().all()
+
+
+@settings(max_examples=50, deadline=None)
+@given(share=st.floats(1e-9, 1.0), num_draws=st.integers(1, 100_000))
+def test_the_chance_is_one_less_all_misses(share: float, num_draws: int) -> None:
+    chance = log_chance(torch.tensor([share], dtype=torch.float64), num_draws).exp().item()
+    assert 0 < chance <= 1
+    assert chance <= min(1.0, share * num_draws) * 1.0001
+    assert chance == pytest.approx(-math.expm1(num_draws * math.log1p(-min(share, 1 - 1e-12))), rel=1e-4)

@@ -1,0 +1,217 @@
+"""Training the towers on small prepared data, from the first step to the checkpoint that export reads."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from clean_tables import recipe, write_clean
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from shortlist.prepare.prepare import prepare
+from shortlist.prepare.prepared import Prepared
+from shortlist.recipe import Recipe
+from shortlist.retrieval.train_retrieval import Distinct, RetrievalTask, train_retrieval
+from shortlist.training import checkpoints
+
+ITEMS, USERS = 30, 60
+SMALL = "batch_size: 32, epochs: 3, learning_rate: 0.02, device: cpu"
+
+
+def made_for(retrieval: str = "", training: str = SMALL, **blocks: str) -> Recipe:
+    return recipe(
+        features="{history_length: 6, item: {id_dim: 16}}",
+        retrieval=f"{{dim: 16, hidden: [], dropout: 0.1, training: {{{training}}}, {retrieval}}}",
+        **blocks,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """After item i comes item i + 1, nearly always: what comes next can be learnt from the history alone."""
+    rng = np.random.default_rng(0)
+    events: dict[str, list[Any]] = {"user_id": [], "item_id": [], "time": []}
+    for user in range(USERS):
+        item, steps = int(rng.integers(ITEMS)), np.sort(rng.choice(100, 20, replace=False))
+        for time in steps:
+            item = (item + 1) % ITEMS if rng.random() < 0.95 else int(rng.integers(ITEMS))
+            events["user_id"].append(user)
+            events["item_id"].append(item)
+            events["time"].append(int(time))
+    events["user_id"].append(0)
+    events["item_id"].append(ITEMS)  # met in the test window only
+    events["time"].append(99)
+    made = tmp_path_factory.mktemp("train_retrieval")
+    prepare(made_for(), write_clean(made / "clean", events), made / "prepared")
+    return made / "prepared"
+
+
+@pytest.mark.parametrize("encoder", ["attention", "transformer"])
+@pytest.mark.parametrize("positions", ["last", "every"])
+@pytest.mark.parametrize("loss", ["in_batch", "full"])
+def test_it_learns_what_comes_next(folder: Path, tmp_path: Path, encoder: str, positions: str, loss: str) -> None:
+    batch = 32 if positions == "last" else 16
+    made = made_for(
+        f"encoder: {encoder}, positions: {positions}, loss: {loss}, temperature: 0.1",
+        f"batch_size: {batch}, epochs: 8, learning_rate: 0.02, device: cpu, patience: 8",
+        evaluation="{mask_seen: false}",
+    )
+    facts = train_retrieval(made, folder, tmp_path)
+    assert facts.metrics["valid_recall_at_10"] > 0.75  # 10 of 31 items by chance are 0.32
+    assert facts.details["curves"]["loss"][-1] < facts.details["curves"]["loss"][0]
+    assert len(facts.details["curves"]["learning_rate"]) == 8
+    assert facts.metrics["examples_per_second"] > 0
+    assert facts.rows_in["train_positives"] > 500
+
+
+def test_long_tables_learn_sparsely(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shortlist.retrieval.towers._SPARSE_FROM", 1)
+    made = made_for("temperature: 0.1", "epochs: 6, learning_rate: 0.05, batch_size: 32, device: cpu")
+    task = task_of(folder, made)
+    task.loss(0, 0)[0].backward()
+    gradient = task.model.items.id.weight.grad
+    assert gradient is not None
+    assert gradient.is_sparse
+    assert train_retrieval(made, folder, tmp_path).metrics["valid_recall_at_10"] > 0.7
+
+
+def test_a_stopped_training_ends_with_the_same_bits(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With dropout, hidden ids and drawn negatives, killed in the middle of an epoch."""
+    made = made_for(
+        "encoder: transformer, positions: every, max_negatives: 7, id_dropout: 0.2", SMALL + ", accumulate: 2"
+    )
+    train_retrieval(made, folder, tmp_path / "whole")
+    original, steps = RetrievalTask.loss, []
+
+    def loss(self: RetrievalTask, epoch: int, step: int) -> tuple[Tensor, int]:
+        steps.append((epoch, step))
+        if len(steps) == 13:
+            raise KeyboardInterrupt
+        return original(self, epoch, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RetrievalTask, "loss", loss)
+        with pytest.raises(KeyboardInterrupt):
+            train_retrieval(made, folder, tmp_path / "stopped")
+    assert steps[-1][0] == 1, "the kill should come after a checkpoint"
+    train_retrieval(made, folder, tmp_path / "stopped")
+    whole, stopped = (checkpoints.read(tmp_path / name, "last") for name in ("whole", "stopped"))
+    assert whole is not None
+    assert stopped is not None
+    assert all(torch.equal(whole.weights[name], stopped.weights[name]) for name in whole.weights)
+
+
+def test_two_trainings_end_with_the_same_bits(folder: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        train_retrieval(made_for(), folder, tmp_path / name)
+    one, two = (checkpoints.best_weights(tmp_path / name) for name in ("one", "two"))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_other_data_begin_anew(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train_retrieval(made_for(), folder, tmp_path)
+    train_retrieval(made_for("temperature: 0.2"), folder, tmp_path)
+    assert "starts from the beginning" in capsys.readouterr().out
+
+
+def task_of(folder: Path, made: Recipe) -> RetrievalTask:
+    return RetrievalTask(made, Prepared.open(folder))
+
+
+def test_both_kinds_of_positions_have_the_same_loss_over_the_same_examples(folder: Path) -> None:
+    """Windows of whole histories hold the very examples of `last`, when they are short enough."""
+    losses = []
+    for positions in ("last", "every"):
+        made = recipe(
+            features="{history_length: 6, item: {id_dim: 16}}",
+            retrieval=f"{{dim: 16, positions: {positions}, encoder: transformer, loss: full, dropout: 0.0, "
+            "id_dropout: 0.0, training: {batch_size: 5000, device: cpu}}",
+        )
+        task = task_of(folder, made)
+        early = np.flatnonzero(
+            np.diff(np.stack([task.prepared.samples.start, task.prepared.samples.end]), axis=0)[0] < 4
+        )
+        part = np.array(task.prepared.samples.part)
+        part[np.setdiff1d(np.arange(len(part)), early)] = 0
+        object.__setattr__(task.prepared.samples, "part", part)
+        task = RetrievalTask(made, task.prepared)
+        losses.append((task.loss(0, 0)[0].item(), task.loss(0, 0)[1]))
+    assert losses[0][1] == losses[1][1] > 100
+    assert losses[0][0] == pytest.approx(losses[1][0], rel=1e-5)
+
+
+def test_the_negatives_of_a_batch_are_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = task_of(folder, made_for("positions: every, max_negatives: 5, logq: true"))
+    seen: list[dict[str, Any]] = []
+
+    def loss(query: Tensor, candidate: Tensor, positive: Tensor, **more: Any) -> Tensor:
+        seen.append({"candidates": candidate, "positive": positive, "query": query, **more})
+        return query.sum()
+
+    monkeypatch.setattr("shortlist.retrieval.train_retrieval.softmax_loss", loss)
+    for _ in range(2):
+        task.loss(0, 0)
+    first, second = seen
+    assert len(first["candidates"]) == 5 < len(first["positive"])
+    own = first["own_E"]
+    assert own.max() < 5
+    assert torch.equal(first["candidates"][own[own >= 0]], first["positive"][own >= 0])
+    assert (first["own_E"] < 0).any()
+    assert not torch.equal(first["own_E"], second["own_E"]), "the same negatives in every step"
+    # Five of the batch's items are there: each with its chance to be in the batch, and then among the five.
+    assert first["log_chance_N"].max() <= np.log(5 / 20)
+
+
+def test_validation_asks_the_whole_catalogue_and_masks_what_was_seen(folder: Path) -> None:
+    task = task_of(folder, made_for(evaluation="{mask_seen: true}"))
+    task.model.eval()
+    values = task.validate()
+    questions, store = task.questions, task.prepared.store
+    with torch.no_grad():
+        inputs, vectors = task.catalogue()
+        recall = []
+        for q in range(len(questions)):
+            one = task.prepared.queries(questions.take(np.array([q])))
+            query = task.query(one, inputs[torch.from_numpy(one.history_BL)], last=True)
+            scores = (query @ vectors.T)[0].numpy()
+            scores[store.history_items[questions.start[q] : questions.end[q]]] = -np.inf
+            scores[0] = -np.inf
+            targets = questions.target_items[questions.target_offsets[q] : questions.target_offsets[q + 1]]
+            recall.append(np.isin(np.argsort(-scores)[:10], targets).sum() / len(targets))
+    assert values["recall_at_10"] == pytest.approx(np.mean(recall))
+    unmasked = task_of(folder, made_for(evaluation="{mask_seen: false}"))
+    unmasked.model.eval()
+    assert unmasked.validate()["recall_at_10"] != values["recall_at_10"]
+
+
+def test_the_unknown_row_learns(folder: Path) -> None:
+    for share, learns in ((0.5, True), (0.0, False)):
+        task = task_of(folder, made_for(f"id_dropout: {share}"))
+        task.loss(0, 0)[0].backward()
+        gradient = task.model.items.id.weight.grad
+        assert gradient is not None
+        # Padding reads row 0 too, but no state that counts does.
+        assert bool((gradient[0] != 0).any()) == learns
+
+
+def test_a_recipe_the_towers_cannot_be_built_from(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"retrieval.heads 3"):
+        train_retrieval(made_for("encoder: transformer, heads: 3"), folder, tmp_path)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 50)), max_size=4))
+def test_distinct_numbers_and_their_places(arrays: Sequence[Sequence[int]]) -> None:
+    numbers = [np.array(one, np.int64) for one in arrays]
+    distinct = Distinct(51)
+    for _ in range(2):  # nothing of the first time is left
+        found = distinct.of(*numbers)
+        assert found.tolist() == sorted({n for one in arrays for n in one})
+        for one in numbers:
+            assert (found[distinct.places(found, one)] == one).all()
