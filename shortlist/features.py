@@ -166,8 +166,12 @@ class FeatureStore:
         return cls(folder, schema)
 
     def _array(self, name: str) -> NDArray[Any]:
-        # A plain view of the mapped memory: np.memmap itself makes every small gather slower.
-        array: NDArray[Any] = np.load(self.folder / f"{name}.npy", mmap_mode="r").view(np.ndarray)
+        path = self.folder / f"{name}.npy"
+        try:
+            # A plain view of the mapped memory: np.memmap itself makes every small gather slower.
+            array: NDArray[Any] = np.load(path, mmap_mode="r").view(np.ndarray)
+        except (EOFError, ValueError) as error:
+            raise ValueError(f"{path}: this is no array of a feature store ({error}); run the recipe again") from None
         return array
 
     def titles(self, rows: NDArray[np.int64]) -> list[str]:

@@ -47,4 +47,4 @@ class Resources(Section):
     """What the steps may use."""
 
     memory_gb: float = Field(4.0, gt=0)
-    """Bounds what ingest and prepare hold at a time."""
+    """Bounds what ingest, validate and prepare hold at a time."""

@@ -10,7 +10,6 @@ import copy
 import dataclasses
 import json
 import math
-import resource
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -21,6 +20,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from shortlist.facts import peak_memory_mb
 from shortlist.progress import Progress, say
 from shortlist.recipe import Training
 from shortlist.training import checkpoints
@@ -322,4 +322,4 @@ def _readable_errors(training: Training) -> Iterator[None]:
 def _peak_memory_mb(device: torch.device) -> float:
     if device.type == "cuda":
         return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+    return peak_memory_mb()
