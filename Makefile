@@ -36,8 +36,9 @@ lint: $(READY) ## ruff, mypy --strict, import-linter
 bench: $(READY) ## measure what the README quotes; minutes, on an idle machine
 	@for bench in benchmarks/*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
 
-compile: $(READY) ## compile the pipeline to pipelines/train_and_publish.yaml
+compile: $(READY) ## compile the pipeline to its YAML, and the recipe to its JSON schema
 	@$(BIN)/python -m pipelines.compile
+	@$(BIN)/shortlist schema > recipes/schema.json
 
 LOCK := pip compile pyproject.toml --python-version 3.11 --generate-hashes --no-annotate --no-header -q
 

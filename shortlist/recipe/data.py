@@ -30,6 +30,7 @@ class FilesSource(Section):
     """Tables in Parquet, CSV or JSON lines."""
 
     kind: Literal["files"] = "files"
+    """Tables in files of your own."""
     events: list[TableFile] = Field(min_length=1)
     """Read in this order; `columns` must give user_id, item_id and, unless time_unit is `row`, time."""
     items: TableFile | None = None
@@ -42,6 +43,7 @@ class YambdaSource(Section):
     """Yandex Music events in the flat layout in which they are published."""
 
     kind: Literal["yambda"]
+    """The Yambda data set, as published."""
     path: str
     """The folder with `flat/` and its mappings, or `hf://datasets/yandex/yambda`."""
     size: Literal["50m", "500m", "5b"] = "50m"
@@ -57,10 +59,15 @@ class SyntheticSource(Section):
     """A deterministic, Yambda-shaped music log with learnable structure, for trying things out."""
 
     kind: Literal["synthetic"]
+    """Invented data."""
     users: int = Field(2_000, ge=1)
+    """How many listeners."""
     items: int = Field(20_000, ge=1)
+    """How many tracks."""
     events: int = Field(300_000, ge=1)
+    """How many listens."""
     days: int = Field(60, ge=2)
+    """Over how many days."""
     dirty: Share = 0.005
     """Share of rows that a contract must catch."""
 
@@ -85,9 +92,13 @@ class ColumnRule(Section):
     """What must hold for every row of one events column; a row that breaks it is quarantined."""
 
     min: float | None = None
+    """The smallest sound value."""
     max: float | None = None
+    """The largest sound value."""
     allowed: list[str | int | bool] | None = None
+    """The only sound values."""
     nullable: bool = False
+    """Whether a missing value is sound."""
 
 
 class Contract(Section):
@@ -106,8 +117,11 @@ class Contract(Section):
     min_rows: int = Field(10, ge=1)
     """Fewer sound events than this stop the run."""
     max_rows: int | None = None
+    """More sound events than this stop the run."""
     min_users: int = Field(2, ge=1)
+    """Fewer users stop the run."""
     min_items: int = Field(2, ge=1)
+    """Fewer items stop the run."""
     max_quarantined: Share = 0.05
     """A larger share of quarantined events stops the run."""
 
@@ -116,6 +130,7 @@ class TemporalSplit(Section):
     """Train | gap | validation | gap | test, cut by time from the last event backwards."""
 
     kind: Literal["temporal"]
+    """By time, for all users at once."""
     test: Duration
     """Length of the test window."""
     valid: Duration
@@ -130,6 +145,7 @@ class LeaveOneOutSplit(Section):
     """Each user's last positive is the test, the one before it the validation."""
 
     kind: Literal["leave_one_out"]
+    """By the order of each user's events."""
 
 
 Split = Annotated[TemporalSplit | LeaveOneOutSplit, Field(discriminator="kind")]

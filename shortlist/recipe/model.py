@@ -11,6 +11,7 @@ class Categorical(Section):
     """A column of ids or words, or of lists of them; each gets a vocabulary with a row for unknown."""
 
     name: str
+    """The column, under the name that the source's `columns` give it."""
     dim: int = Field(16, ge=1, le=1024)
     """Width of its embedding."""
     max_values: int = Field(1, ge=1, le=256)
@@ -23,6 +24,7 @@ class Embedding(Section):
     """A list column of numbers made elsewhere (text, audio, image)."""
 
     name: str
+    """The column."""
     dim: int = Field(ge=1, le=8192)
     """Its length; another length in the data is an error."""
 
@@ -31,9 +33,11 @@ class ItemFeatures(Section):
     id_dim: int = Field(64, ge=1, le=1024)
     """Width of the item embedding that both towers share."""
     categorical: list[Categorical] = []
+    """Columns of ids or words, like artist, brand or genres."""
     numeric: list[str] = []
     """Standardised on the train window; a missing value becomes the mean and sets a flag."""
     embedding: Embedding | None = None
+    """A vector of text, audio or images that was made elsewhere."""
     title: str | None = None
     """The column shown in answers."""
 
@@ -42,22 +46,29 @@ class UserFeatures(Section):
     id_dim: int = Field(0, ge=0, le=1024)
     """Width of the user embedding; 0 for a model that knows users by their history alone."""
     categorical: list[Categorical] = []
+    """Columns of ids or words, like country or occupation."""
     numeric: list[str] = []
+    """Columns of numbers, standardised on the train window."""
 
 
 class ContextFeatures(Section):
     """What is known when the question is asked: columns of the event, or of the clock."""
 
     categorical: list[Categorical] = []
+    """Columns of ids or words."""
     numeric: list[str] = []
+    """Columns of numbers, standardised on the train window."""
     clock: list[Literal["hour", "weekday"]] = []
     """Derived from the time of the question (UTC)."""
 
 
 class Features(Section):
     item: ItemFeatures = ItemFeatures()
+    """What is known of an item."""
     user: UserFeatures = UserFeatures()
+    """What is known of a user beside the history."""
     context: ContextFeatures = ContextFeatures()
+    """What is known of the moment of the question."""
     history_length: int = Field(50, ge=1, le=4096)
     """How many of the last events a query sees."""
 
@@ -68,16 +79,21 @@ class Training(Section):
     accumulate: int = Field(1, ge=1)
     """Micro-steps whose gradients are added before the optimiser moves."""
     epochs: int = Field(5, ge=1)
+    """At most so many passes over the samples."""
     learning_rate: float = Field(1e-3, gt=0)
+    """At its highest, after the warm-up."""
     weight_decay: float = Field(0.0, ge=0)
+    """Of AdamW, on dense weights."""
     warmup: Share = 0.05
     """Share of the steps in which the learning rate rises; it falls as a cosine after."""
     patience: int = Field(3, ge=1)
     """Epochs without a better validation metric before the training stops."""
     clip_norm: float | None = Field(1.0, gt=0)
+    """Longest gradient that is taken as it is; null for any."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """`auto` is bfloat16 on a GPU and float32 on a CPU."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto` takes a GPU where there is one."""
     threads: int = Field(0, ge=0)
     """CPU threads; 0 takes what is there."""
 
@@ -96,12 +112,15 @@ class Retrieval(Section):
     layers: int = Field(2, ge=1)
     """Blocks of the transformer encoder."""
     heads: int = Field(2, ge=1)
+    """Heads of attention."""
     dropout: Share = 0.1
+    """Share of activations that are dropped in training."""
     metric: Literal["cosine", "dot"] = "cosine"
     """Of training, index and serving alike."""
     loss: Literal["in_batch", "full"] = "in_batch"
     """Softmax over the batch's candidates, or over the whole catalogue (small ones)."""
     temperature: float = Field(0.05, gt=0)
+    """Scores are divided by it in the loss: a small one sharpens the softmax."""
     logq: bool = True
     """Whether the in-batch softmax is corrected by how often each candidate is drawn."""
     max_negatives: int = Field(4096, ge=1)
@@ -109,6 +128,7 @@ class Retrieval(Section):
     id_dropout: Share = 0.02
     """How often an item id is hidden in training, so that the unknown row learns to stand in."""
     training: Training = Training()
+    """How it is trained."""
 
 
 class Index(Section):
@@ -117,7 +137,9 @@ class Index(Section):
     factory: str = "auto"
     """A FAISS factory string; `auto` is exact below `exact_below` items, `IVF*_HNSW32,SQ8` above."""
     exact_below: int = Field(50_000, ge=0)
+    """Catalogues smaller than this are searched exactly."""
     nprobe: int = Field(16, ge=1)
+    """Lists of an IVF index that a search visits: more find more and take longer."""
     min_recall: Share = 0.9
     """A measured recall@100 against exact search below this stops the run."""
 
@@ -126,6 +148,7 @@ class Ranking(Section):
     """The DCN-v2 ranker."""
 
     enabled: bool = True
+    """Whether what is retrieved is ranked; without, answers come in retrieval order."""
     candidates: int = Field(500, ge=2, le=10_000)
     """How many retrieved candidates it scores."""
     negatives: int = Field(50, ge=1)
@@ -133,9 +156,14 @@ class Ranking(Section):
     max_queries: int = Field(200_000, ge=10)
     """At most so many validation queries are trained on."""
     cross_layers: int = Field(2, ge=1)
+    """Cross layers of DCN-v2."""
     low_rank: int = Field(32, ge=0)
     """Rank of the cross layers' weights; 0 for full."""
     hidden: list[int] = [64, 32]
+    """Widths of the deep layers."""
     dropout: Share = 0.1
+    """Share of the deep layers' activations that are dropped in training."""
     loss: Literal["listwise", "binary"] = "listwise"
+    """Softmax over a question's candidates, or cross-entropy of each."""
     training: Training = Training(batch_size=64, epochs=5)
+    """How it is trained."""

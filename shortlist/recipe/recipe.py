@@ -14,21 +14,37 @@ class Recipe(Section):
     """One recommender."""
 
     name: Name
+    """Names the recommender's releases, runs and service."""
     description: str = ""
+    """For people."""
     seed: int = Field(42, ge=0)
+    """Of everything that is drawn."""
     source: Source
+    """Where the raw data is."""
     interactions: Interactions = Interactions()
+    """What an event means."""
     contract: Contract = Contract()
+    """What must hold for the data."""
     split: Split
+    """What is trained on and what is asked."""
     features: Features = Features()
+    """What the models see."""
     retrieval: Retrieval = Retrieval()
+    """The two towers."""
     index: Index = Index()
+    """How candidates are searched."""
     ranking: Ranking = Ranking()
+    """How candidates are ordered."""
     evaluation: Evaluation = Evaluation()
+    """How lists are judged."""
     gate: Gate = Gate()
+    """When a release may replace the live one."""
     publish: Publish = Publish()
+    """Where releases go."""
     serving: Serving = Serving()
+    """How questions are answered."""
     resources: Resources = Resources()
+    """What the steps may use."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -34,7 +34,9 @@ class Publish(Section):
 
 class Serving(Section):
     default_k: int = Field(10, ge=1)
+    """Items of an answer when the question names no k."""
     max_k: int = Field(200, ge=1)
+    """A question for more is refused."""
     max_history: int = Field(10_000, ge=1)
     """A request with a longer history is refused."""
     deadline_ms: int = Field(500, ge=1)
