@@ -22,7 +22,7 @@ class Recipe(Section):
     source: Source
     """Where the raw data is."""
     interactions: Interactions = Interactions()
-    """What an event means."""
+    """What counts as a positive, how much, and what a history holds."""
     contract: Contract = Contract()
     """What must hold for the data."""
     split: Split
@@ -38,13 +38,13 @@ class Recipe(Section):
     evaluation: Evaluation = Evaluation()
     """How lists are judged."""
     gate: Gate = Gate()
-    """When a release may replace the live one."""
+    """What a release must show to become live."""
     publish: Publish = Publish()
     """Where releases go."""
     serving: Serving = Serving()
     """How questions are answered."""
     resources: Resources = Resources()
-    """What the steps may use."""
+    """Limits of the steps."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
