@@ -99,8 +99,9 @@ class AttentionEncoder(Encoder):
         at_L = torch.arange(history_BLD.shape[1], device=history_BLD.device)
         # An empty history reads its padding; its state is not used, and a softmax over nothing would be NaN.
         distance_BL = length_B.clamp_min(1)[:, None] - 1 - at_L
-        bias_BLH = self.recency_HL.T.index_select(0, distance_BL.clamp_min(0).flatten()).view(*distance_BL.shape, -1)
-        logits_BHL = (score_BHL + bias_BLH.transpose(1, 2)).masked_fill((distance_BL < 0)[:, None], -torch.inf)
+        at_BHL = distance_BL.clamp_min(0)[:, None].expand_as(score_BHL)
+        bias_BHL = self.recency_HL.expand_as(score_BHL).gather(2, at_BHL)
+        logits_BHL = (score_BHL + bias_BHL).masked_fill((distance_BL < 0)[:, None], -torch.inf)
         pooled_BHD = logits_BHL.softmax(-1).to(history_BLD.dtype) @ history_BLD
         state: Tensor = self.value(pooled_BHD.flatten(1))
         return state
