@@ -114,8 +114,9 @@ class Scorer:
     def _score(self, asked: dict[int, RankingRequest]) -> dict[int, NDArray[np.float32] | ValueError]:
         if not asked:
             return {}
+        requests = list(asked.values())
         try:
-            scores = self._ranker.score(RankingRequest.stack(list(asked.values())))
+            scores = self._ranker.score(requests[0] if len(requests) == 1 else RankingRequest.stack(requests))
         except ValueError as error:
             if len(asked) == 1:
                 return dict.fromkeys(asked, error)
