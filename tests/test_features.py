@@ -64,6 +64,10 @@ def test_odd_text_finds_no_key(value):
     assert Vocabulary.of(np.array(["a", "a" * MAX_KEY_BYTES])).rows([value, "a"]).tolist() == [0, 1]
 
 
+def test_a_word_longer_than_all_keys_is_not_cut_to_one():
+    assert Vocabulary.of(np.array(["ab", "b"])).rows(["abc", "ab", "b\u00e9"]).tolist() == [0, 1, 0]
+
+
 def test_a_long_word_among_many_takes_the_memory_of_one():
     rows = Vocabulary.of(np.array(["a"])).rows(["a" * 1_000_000, *["a"] * 100_000])
     assert rows[0] == 0

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from shortlist.features import CategoricalField, NumericField, TableSchema, encode_numeric
 from shortlist.prepare.cleaned import Entities
-from shortlist.prepare.columns import save
+from shortlist.prepare.columns import ColumnWriter, save
 from shortlist.prepare.encode import encode_column, key_type, numbers_of, rows_of, values_of, vocabulary_of
 from shortlist.recipe import Categorical, Embedding
 from shortlist.vocabulary import Vocabulary
+
+_BLOCK = 1 << 16
 
 
 @dataclass
@@ -68,10 +70,16 @@ class Catalogue:
         if not np.isfinite(flat).all():
             bad = int((~np.isfinite(flat)).reshape(-1, spec.dim).any(axis=1).sum())
             raise ValueError(f"{where}: {bad} embeddings hold NaN or infinity; leave those out (null) in the source")
-        path = self._rows("embedding")
-        out = np.lib.format.open_memmap(path, "w+", np.float32, (self.vocabulary.num_rows, spec.dim))
-        out[self._table_rows[given]] = flat.reshape(-1, spec.dim)
-        out.flush()
+        given_ND, count = flat.reshape(-1, spec.dim), self.vocabulary.num_rows
+        source = np.full(count, -1)
+        source[self._table_rows[given]] = np.arange(len(given_ND))
+        with ColumnWriter(self.folder / f"{self.kind}s") as columns:
+            columns.add("embedding", np.float32, (count, spec.dim))
+            for start in range(0, count, _BLOCK):
+                at = source[start : start + _BLOCK]
+                rows = np.zeros((len(at), spec.dim), np.float32)
+                rows[at >= 0] = given_ND[at[at >= 0]]
+                columns.write("embedding", rows)
         return int(given.sum())
 
     def write_titles(self, column: str | None) -> None:

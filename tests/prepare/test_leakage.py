@@ -132,6 +132,13 @@ def test_a_test_positive_among_the_train_samples(planted):
     planted.refused(f"sample {at} trains on an event at time")
 
 
+def test_the_very_first_event_that_judges_among_the_train_samples(planted):
+    samples = Prepared.open(planted.folder).samples
+    first = np.where(samples.part == 2, samples.time, np.iinfo(np.int64).max).argmin()
+    planted.change("samples/part", put(first, 1))
+    planted.refused(f"sample {first} trains on an event at time {samples.time[first]}")
+
+
 def test_a_question_that_sees_the_window(planted):
     times = Prepared.open(planted.folder)
     own_end = times.store.history_offsets[times.test.user + 1]

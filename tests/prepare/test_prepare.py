@@ -1,4 +1,3 @@
-import errno
 import hashlib
 import shutil
 
@@ -8,9 +7,10 @@ import pytest
 from clean_tables import LEAVE_ONE_OUT, TEMPORAL, random_events, recipe, write_clean
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from tiny_disk import tiny_disk
 
 from shortlist.features import FeatureStore
-from shortlist.prepare import prepare as prepare_module
+from shortlist.prepare.cleaned import CleanEvents
 from shortlist.prepare.prepare import digest, prepare
 from shortlist.prepare.prepared import SAMPLE_COLUMNS, Prepared
 
@@ -140,6 +140,18 @@ def test_the_bytes_depend_on_neither_the_memory_nor_the_blocks(tmp_path, monkeyp
     assert whole.details["digest"] == tiny.details["digest"] == again.details["digest"]
     for file in sorted((tmp_path / "whole").rglob("*.npy")):
         assert file.read_bytes() == (tmp_path / "tiny" / file.relative_to(tmp_path / "whole")).read_bytes(), file
+
+
+def test_no_more_events_are_held_at_once_than_the_memory_allows(tmp_path):
+    write_clean(tmp_path / "clean", rich_events())
+    events = CleanEvents.scan(recipe(resources="{memory_gb: 0.00003}"), tmp_path / "clean")
+    users = events.entities("user").vocabulary
+    ranges = [(first, last, table.height) for first, last, table in events.ranges(users)]
+    assert events.at_once < 150
+    assert max(height for first, last, height in ranges if first < last) <= events.at_once
+    assert sum(height for *_, height in ranges) == 600
+    assert [first for first, *_ in ranges] == [1, *(last + 1 for _, last, _ in ranges[:-1])]
+    assert ranges[-1][1] == users.num_rows - 1
 
 
 def test_the_digest_is_of_names_and_contents(tmp_path):
@@ -363,18 +375,16 @@ def test_missing_columns_are_named(tmp_path):
         prepare(recipe(), tmp_path / "clean", tmp_path / "prepared")
 
 
-def test_a_full_disk_leaves_the_old_folder(tmp_path, monkeypatch):
-    run(tmp_path, random_events(1))
-    before = digest(tmp_path / "prepared")
-
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(prepare_module.ColumnWriter, "write", full)
-    with pytest.raises(ValueError, match="prepared: the disk is full; nothing was written"):
-        run(tmp_path, random_events(2))
-    assert digest(tmp_path / "prepared") == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["clean", "prepared"]
+def test_a_full_disk_leaves_the_old_folder(tmp_path):
+    with tiny_disk(tmp_path / "disk") as disk:
+        write_clean(tmp_path / "clean", random_events(1))
+        prepare(recipe(), tmp_path / "clean", disk / "prepared")
+        before = digest(disk / "prepared")
+        write_clean(tmp_path / "clean", random_events(2, count=30_000))
+        with pytest.raises(ValueError, match="prepared: the disk is full; nothing was written"):
+            prepare(recipe(), tmp_path / "clean", disk / "prepared")
+        assert digest(disk / "prepared") == before
+        assert [path.name for path in disk.iterdir()] == ["prepared"]
 
 
 def test_a_folder_that_is_not_prepared_is_told_so(tmp_path):
