@@ -84,6 +84,7 @@ def main() -> None:
     parser.add_argument("--history", type=int, default=50)
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--genres", type=int, default=0, help="values of a third attribute of the items")
+    parser.add_argument("--embeddings", action="store_true", help="as `ranking.embeddings` of a recipe")
     parser.add_argument("--calls", type=int, default=2_000)
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -93,6 +94,7 @@ def main() -> None:
         ranking = Ranking()
         config = RankerConfig(
             **shapes_of(store, tables, users=False),
+            embeddings=given.embeddings,
             cross_layers=ranking.cross_layers,
             low_rank=ranking.low_rank,
             hidden=ranking.hidden,

@@ -36,6 +36,8 @@ class RankerConfig(BaseModel):
     query_fields: Annotated[dict[str, CategoricalField], AfterValidator(lambda fields: dict(sorted(fields.items())))]
     """In the order of their names, whoever wrote them."""
     query_numeric_dim: int
+    embeddings: bool = False
+    """Whether the network reads item vectors, and embeddings of items and their attributes."""
     cross_layers: int
     low_rank: int
     hidden: list[int]
@@ -73,7 +75,8 @@ class Inputs:
     user_E: NDArray[np.int64]
     score_EK: NDArray[np.float32]
     """Retrieval score, standardised; 0 for padding."""
-    vectors_EKD: NDArray[np.float32]
+    vectors_EKD: NDArray[np.float32] | None
+    """Item vectors; None where the network has no embeddings."""
     keys_EKM: NDArray[np.int64]
     """An item that retrieval was not trained on has no key of its own, only those of its attributes."""
     num_values_EKA: NDArray[np.float32]
@@ -133,7 +136,7 @@ class InputReader:
             query_num_values_EA=_num_values(query_keys_EM, self._query_widths),
             user_E=request.user_E.copy(),  # torch takes no array that is read-only
             score_EK=(score_EK - np.float32(config.score_mean)) / np.float32(config.score_std),
-            vectors_EKD=tables.vectors.take(np.maximum(rows_EK - 1, 0), axis=0) * np.float32(config.vector_scale),
+            vectors_EKD=self._vectors(rows_EK) if config.embeddings else None,
             keys_EKM=keys_EKM,
             num_values_EKA=num_values_EKA,
             numeric_EKF=np.concatenate(
@@ -146,6 +149,9 @@ class InputReader:
         values = [rows[..., None], *(table.take(rows, axis=0) for table in self.tables.attributes)]
         values_M = np.concatenate(values, axis=-1)
         return (values_M + self._starts_M) * (values_M > 0)
+
+    def _vectors(self, rows_EK: NDArray[np.int64]) -> NDArray[np.float32]:
+        return self.tables.vectors.take(np.maximum(rows_EK - 1, 0), axis=0) * np.float32(self.config.vector_scale)
 
     def _query_keys(self, request: RankingRequest) -> NDArray[np.int64]:
         none = np.zeros((len(request.user_E), 0), np.int64)

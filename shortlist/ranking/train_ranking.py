@@ -202,6 +202,7 @@ def _config(recipe: Recipe, retrieved: Retrieved, tables: ItemTables) -> RankerC
     sample = tables.vectors[:: max(1, len(tables.vectors) // _SAMPLED_VECTORS)]
     return RankerConfig(
         **shapes_of(store, tables, users=recipe.features.user.id_dim > 0),
+        embeddings=ranking.embeddings,
         cross_layers=ranking.cross_layers,
         low_rank=ranking.low_rank,
         hidden=ranking.hidden,

@@ -155,6 +155,9 @@ class Ranking(Section):
     """How many of them train it beside each positive."""
     max_queries: int = Field(200_000, ge=10)
     """At most so many validation queries are trained on."""
+    embeddings: bool = False
+    """Whether it also reads what identifies an item: its vector, and learnt embeddings of its id and its attributes.
+    It is for much data and a long validation window; otherwise it learns what was popular then, which passes."""
     cross_layers: int = Field(2, ge=1)
     """Cross layers of DCN-v2."""
     low_rank: int = Field(32, ge=0)

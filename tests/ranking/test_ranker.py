@@ -96,7 +96,8 @@ def store(tmp_path_factory):
 
 def config_of(store: FeatureStore, **changes) -> RankerConfig:
     shapes = shapes_of(store, ItemTables(store.folder, store), users=changes.pop("users", True))
-    return RankerConfig(**shapes, **{"cross_layers": 2, "low_rank": 4, "hidden": [8], "dropout": 0.1} | changes)
+    settings = {"embeddings": True, "cross_layers": 2, "low_rank": 4, "hidden": [8], "dropout": 0.1} | changes
+    return RankerConfig(**shapes, **settings)
 
 
 def make_ranker(store: FeatureStore, *, trained: bool = True, **changes) -> Ranker:
@@ -139,9 +140,16 @@ def one_of(request: RankingRequest, e: int) -> RankingRequest:
 
 
 @settings(deadline=None, max_examples=30)
-@given(questions=st.integers(1, 6), candidates=st.integers(1, 12), seed=st.integers(0, 2**31), users=st.booleans())
-def test_a_batch_scores_as_its_questions_one_by_one(store, questions, candidates, seed, users):
-    ranker, request = make_ranker(store, users=users), make_request(questions, candidates, seed)
+@given(
+    questions=st.integers(1, 6),
+    candidates=st.integers(1, 12),
+    seed=st.integers(0, 2**31),
+    users=st.booleans(),
+    embeddings=st.booleans(),
+)
+def test_a_batch_scores_as_its_questions_one_by_one(store, questions, candidates, seed, users, embeddings):
+    ranker = make_ranker(store, users=users, embeddings=embeddings)
+    request = make_request(questions, candidates, seed)
     together = ranker.score(request)
     assert together.shape == (questions, candidates)
     assert together.dtype == np.float32
@@ -171,7 +179,8 @@ def test_scores_come_through_bytes_unchanged(store):
 
 def test_untrained_it_keeps_the_order_of_retrieval(store):
     request = make_request(questions=4, candidates=10)
-    scores = make_ranker(store, trained=False).score(request)
+    scores = make_ranker(store, trained=False, embeddings=False).score(request)
+    np.testing.assert_array_equal(scores, make_ranker(store, trained=False).score(request))
     for e in range(4):
         inside = request.candidates_EK[e] > 0
         by_retrieval = np.argsort(request.retrieval_scores_EK[e][inside])
@@ -236,6 +245,10 @@ def test_inputs_by_hand(store):
         length_E=np.array([3]),
         candidates_EK=np.array([[7, 10]]),
         retrieval_scores_EK=np.array([[3.0, 5.0]], np.float32),
+    )
+    assert (
+        InputReader(config_of(store, embeddings=False), ItemTables(store.folder, store)).read(request).vectors_EKD
+        is None
     )
     config = config_of(store, score_mean=3.0, score_std=2.0, popularity_mean=1.0, popularity_std=2.0)
     inputs = InputReader(config, ItemTables(store.folder, store)).read(request)

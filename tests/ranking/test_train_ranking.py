@@ -64,9 +64,9 @@ def retrieved(folders):
     return retrieve(prepared, retriever, prepared.valid, 60, mask_seen=True, label="retrieve")
 
 
-@pytest.mark.parametrize("loss", ["listwise", "binary"])
-def test_a_pattern_that_retrieval_misses_is_learnt(folders, tmp_path, loss):
-    facts = train_ranking(recipe(loss=loss), *folders, tmp_path)
+@pytest.mark.parametrize(("loss", "embeddings"), [("listwise", False), ("binary", False), ("listwise", True)])
+def test_a_pattern_that_retrieval_misses_is_learnt(folders, tmp_path, loss, embeddings):
+    facts = train_ranking(recipe(loss=loss, embeddings=embeddings), *folders, tmp_path)
     assert facts.metrics["kept"] == 1
     assert facts.metrics["heldout_ndcg_at_10_retrieved"] < 0.3
     assert facts.metrics["heldout_ndcg_at_10_ranked"] > facts.metrics["heldout_ndcg_at_10_retrieved"] + 0.3
