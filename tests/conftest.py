@@ -5,6 +5,7 @@ from pathlib import Path
 
 # Before numpy or torch start their thread pools: tests run side by side.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import pytest
 

@@ -53,7 +53,7 @@ def run(
     done = run_pipeline(typed, work, _console, getpass.getuser() if force else None)
     verdict = "published" if done.decision["published"] else "refused"
     _console.print(f"\n{verdict}: release {done.decision['release']}: {done.decision['reason']}", markup=False)
-    if answer:
+    if answer and done.decision["live"]:
         _ask(typed, work, None, [], None)
     _console.print(
         f"\nreport    {done.report}\nrecord    {done.record}\n"

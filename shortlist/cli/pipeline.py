@@ -17,6 +17,7 @@ def main(recipe: Path, root: Path, forced_by: str | None = None) -> None:
     """Raises RuntimeError when a step fails; its output has said why."""
     # The steps' commands name `python3`; it must be this interpreter's.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     warnings.filterwarnings("ignore", message="You may be attemping to run a task", category=RuntimeWarning)
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root))
     pipeline = components.load_component_from_text(files("pipelines").joinpath("train_and_publish.yaml").read_text())

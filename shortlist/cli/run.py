@@ -32,7 +32,7 @@ class Run:
     report: Path
     record: Path
     decision: dict[str, Any]
-    """published, release, reason."""
+    """decision.json: published, release, reason, and what is live now."""
 
 
 def run_pipeline(recipe: Recipe, work: Path, console: Console, forced_by: str | None = None) -> Run:

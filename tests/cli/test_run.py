@@ -1,5 +1,6 @@
 """The compiled pipeline by kfp's subprocess runner, as `shortlist run` starts it."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -14,9 +15,21 @@ split: {kind: temporal, test: 3d, valid: 3d}
 """
 
 
+SMALL = f"""{RECIPE}
+interactions: {{positive: played_ratio_pct >= 50}}
+features: {{item: {{id_dim: 16, title: title}}}}
+retrieval: {{dim: 16, hidden: [], training: {{epochs: 1}}}}
+ranking: {{training: {{epochs: 1}}}}
+"""
+STEPS = [
+    *("ingest", "validate", "prepare", "train_retrieval", "export"),
+    *("build_index", "train_ranking", "evaluate", "publish"),
+]
+
+
 def shortlist(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "shortlist.cli", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=250, check=False)
 
 
 def test_a_wrong_recipe_is_explained_before_anything_starts(tmp_path: Path) -> None:
@@ -37,6 +50,46 @@ def test_a_step_that_fails_says_why_once_and_ends_the_run(tmp_path: Path) -> Non
     assert "ingest failed" in done.stderr
     assert "nowhere.csv" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_raw_events_become_a_served_answer_and_the_same_input_the_same_release(tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text(SMALL)
+    # So little data that popularity is better: the gate must be overruled, and that is recorded.
+    first = shortlist("run", "shop.yaml", "--force", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr + first.stdout
+    assert "Top 10 for user" in first.stdout
+    assert json.loads((tmp_path / ".work/releases/tiny/live.json").read_text())["forced_by"]
+    assert "degraded" not in first.stdout
+    (run,) = (tmp_path / ".work/runs/tiny").iterdir()
+    record = json.loads((run / "run.json").read_text())
+    assert [step["step"] for step in record["steps"]] == STEPS
+    assert record["release"] in first.stdout
+    assert "<html" in (run / "report.html").read_text()
+    assert not [one for one in psutil.process_iter() if str(tmp_path) in " ".join(command_of(one))]
+
+    again = shortlist("run", "shop.yaml", "--no-answer", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "this very release is live already" in again.stdout
+    listed = shortlist("releases", "list", "shop.yaml", cwd=tmp_path)
+    assert record["release"] in listed.stdout
+    assert "live" in listed.stdout
+
+
+def test_a_refused_release_is_not_published_and_the_exit_code_says_so(tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text(SMALL)
+    done = shortlist("run", "shop.yaml", cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    assert "refused" in done.stdout
+    assert "popularity" in done.stdout
+    assert "Top 10" not in done.stdout
+    assert not (tmp_path / ".work/releases/tiny/live.json").exists()
+
+
+def command_of(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
 
 
 def test_an_interrupt_leaves_no_process(tmp_path: Path) -> None:
