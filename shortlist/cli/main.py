@@ -5,6 +5,8 @@ release, 130 interrupted.
 """
 
 import getpass
+import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -57,9 +59,9 @@ def run(
         _ask(typed, work, None, [], None)
     _console.print(
         f"\nreport    {done.report}\nrecord    {done.record}\n"
-        f"go on     shortlist serve {recipe}\n"
-        f"          shortlist recommend {recipe} --user ID\n"
-        f"          shortlist releases list {recipe}",
+        f"go on     {_program()} serve {recipe}\n"
+        f"          {_program()} recommend {recipe} --user ID\n"
+        f"          {_program()} releases list {recipe}",
         markup=False,
     )
     if not done.decision["published"]:
@@ -114,6 +116,12 @@ def validate(
 def schema() -> None:
     """The recipe's JSON schema, for editors."""
     sys.stdout.write(schema_text())
+
+
+def _program() -> str:
+    """How to call this program again from here."""
+    beside = Path(sys.executable).with_name("shortlist")
+    return "shortlist" if shutil.which("shortlist") else os.path.relpath(beside)
 
 
 def _live(recipe: Recipe, work: Path) -> Path:
