@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 a step or a service failed, 2 the recipe or the command li
 release, 130 interrupted.
 """
 
+import contextlib
 import getpass
 import os
 import shutil
@@ -79,7 +80,8 @@ def serve(
     typed = load_recipe(recipe)
     release = _live(typed, work)
     _console.print(f"starting release {release.name} ...")
-    with LocalService(release, http_port=port, workers=workers) as service:
+    service = LocalService(release, http_port=port, workers=workers)
+    with contextlib.suppress(KeyboardInterrupt), service:
         user = question_of(release, None, [], None)["user_id"]
         body = f'{{"instances": [{{"user_id": {user!r}, "k": 10}}]}}'.replace("'", '"')
         _console.print(

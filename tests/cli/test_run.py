@@ -8,6 +8,8 @@ from pathlib import Path
 
 import psutil
 
+from serving.ports import free_ports
+
 RECIPE = """
 name: tiny
 source: {kind: synthetic, users: 60, items: 200, events: 6000, days: 30}
@@ -70,6 +72,14 @@ def test_raw_events_become_a_served_answer_and_the_same_input_the_same_release(t
     again = shortlist("run", "shop.yaml", "--no-answer", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert "this very release is live already" in again.stdout
+
+    command = [sys.executable, "-m", "shortlist.cli", "serve", "shop.yaml", "--port", str(free_ports(1)[0])]
+    served = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    assert served.stdout is not None
+    assert any(line.startswith("Ctrl-C ends it") for line in served.stdout)
+    served.send_signal(signal.SIGINT)
+    assert served.wait(30) == 0, "Ctrl-C is how it ends"
+
     listed = shortlist("releases", "list", "shop.yaml", cwd=tmp_path)
     assert record["release"] in listed.stdout
     assert "live" in listed.stdout
