@@ -10,6 +10,8 @@ UV := .venv-uv/bin/uv
 UV_VERSION := 0.13.9
 READY := $(VENV)/.ready
 
+BENCHMARKS := ingest prepare validate batches train index ranker serving
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run serve test lint bench compile lock clean
 
@@ -34,7 +36,7 @@ lint: $(READY) ## ruff, mypy --strict, import-linter
 	@echo "layers:"; $(BIN)/lint-imports --no-logo
 
 bench: $(READY) ## measure what the README quotes; minutes, on an idle machine
-	@for bench in benchmarks/*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+	@for bench in $(BENCHMARKS); do echo "== $$bench"; $(BIN)/python -m benchmarks.$$bench || exit 1; done
 
 compile: $(READY) ## compile the pipeline to its YAML, and the recipe to its JSON schema
 	@$(BIN)/python -m pipelines.compile
