@@ -1,4 +1,4 @@
-"""How long retrieval takes and what the index misses: `python benchmarks/index.py --items 1000000`.
+"""How long retrieval takes and what the index misses: `python -m benchmarks.index --items 1000000`.
 
 Items lie in clusters, as tastes do, and a history comes from a few of them; the query tower is one as the music recipe
 trains it, with random weights. So it measures time and the index, never the quality of answers.

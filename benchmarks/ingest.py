@@ -1,6 +1,6 @@
 """Ingest against a bare Polars read, sort and write of the same file.
 
-    python benchmarks/ingest.py [--events 10000000] [--rounds 3] [--order time|listener]
+    python -m benchmarks.ingest [--events 10000000] [--rounds 3] [--order time|listener]
 
 Both run in turn, A B A B, each time in a process of its own, so that neither warms up for the other and the peak
 memory is its own. `--order listener` has the rows as Yambda publishes them, where the sort has nothing to do.

@@ -1,4 +1,4 @@
-"""How long the ranker takes for one request, on one thread: `python benchmarks/ranker.py --items 20000`.
+"""How long the ranker takes for one request, on one thread: `python -m benchmarks.ranker --items 20000`.
 
 It makes a catalogue of random vectors and attributes, so it measures time and nothing else.
 """

@@ -1,6 +1,6 @@
 """Speed of a training step of the music model, and where its time goes.
 
-    python benchmarks/train.py [--steps 200] [--threads 2] [--encoder attention] [--positions last] [--profile]
+    python -m benchmarks.train [--steps 200] [--threads 2] [--encoder attention] [--positions last] [--profile]
 
 The data are synthetic listens of 20,000 items with artists and albums. Each step is taken apart: the batch is made by
 itself, then the forward pass with the loss, the backward pass, and the optimiser. Medians, so that a busy machine
