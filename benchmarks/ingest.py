@@ -8,7 +8,6 @@ memory is its own. `--order listener` has the rows as Yambda publishes them, whe
 
 import argparse
 import multiprocessing
-import re
 import statistics
 import tempfile
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import polars as pl
 
+from shortlist.facts import peak_memory_mb
 from shortlist.ingest import ingest
 from shortlist.recipe import Recipe, SyntheticSource, parse_recipe
 from shortlist.sources.synthetic import write_log
@@ -79,9 +79,7 @@ def _measure(sender, work, arguments) -> None:  # type: ignore[no-untyped-def] #
     start = time.perf_counter()
     work(*arguments)
     seconds = time.perf_counter() - start
-    # Not getrusage: its peak is handed down by the parent, which may have made the log.
-    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    sender.send((seconds, int(peak[1]) / 1e6 if peak else float("nan")))
+    sender.send((seconds, peak_memory_mb() * 2**20 / 1e9))
 
 
 def main() -> None:

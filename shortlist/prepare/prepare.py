@@ -25,8 +25,7 @@ from shortlist.prepare.samples import Block, Range, Sampler
 from shortlist.prepare.split import MIN_POSITIVES, TEST, VALID, moment
 from shortlist.progress import Progress, say
 from shortlist.recipe import Recipe
-from shortlist.sources.errors import disk_errors
-from shortlist.tables import new_folder
+from shortlist.tables import disk_errors, new_folder
 
 
 def prepare(recipe: Recipe, clean: Path, out: Path) -> StepFacts:

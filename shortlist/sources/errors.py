@@ -3,10 +3,6 @@
 import difflib
 from collections.abc import Iterable
 
-from shortlist.tables import disk_errors
-
-__all__ = ["MissingSourceError", "SourceError", "disk_errors", "missing_column", "named", "near"]
-
 
 class SourceError(ValueError):
     """Raw data that cannot be read; the message says which file, what is wrong and how to mend it."""
