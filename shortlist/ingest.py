@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 
 from shortlist.facts import StepFacts
 from shortlist.progress import say
-from shortlist.recipe import Recipe
+from shortlist.recipe import GivenSplit, Recipe
 from shortlist.sources import RawTable, RawTables, SourceError, bind, bound_columns, broken_file, read, tables_named
 from shortlist.sources.errors import missing_column, named
+from shortlist.sources.raw import JoinedTable
 from shortlist.tables import Table, Wanted, disk_errors, memory_budget, new_folder, path, wanted_columns
 
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
@@ -90,6 +91,9 @@ def _events(table: RawTable, recipe: Recipe, *, text_users: bool, text_items: bo
         history.alias("in_history"),
         weight.cast(pl.Float32, strict=False).alias("weight"),
     ]
+    if isinstance(recipe.split, GivenSplit):
+        part = bind(recipe.split.part, schema, where="split.part", file=table.name)
+        columns.append(part.cast(pl.String, strict=False).alias("part"))
     return frame.select(*columns, *_wanted(wanted_columns(recipe, "events"), table, schema))
 
 
@@ -97,13 +101,50 @@ def _features(table: RawTable, key: str, wanted: list[Wanted], *, text: bool) ->
     frame = _mapped(table)
     schema = frame.collect_schema()
     _require(key, table, schema)
+    if table.distinct:
+        frame = frame.unique(key, keep="first", maintain_order=True)
     return frame.select(_id(key, schema, text=text), *_wanted(wanted, table, schema))
 
 
 def _mapped(table: RawTable) -> pl.LazyFrame:
     """The raw columns, and ours made of them; ours wins where the names are the same."""
     schema = table.frame.collect_schema()
-    return table.frame.with_columns(**bound_columns(dict(table.columns), schema, where=table.where, file=table.name))
+    frame = table.frame.with_columns(**bound_columns(dict(table.columns), schema, where=table.where, file=table.name))
+    if table.joined is not None:
+        frame = _joined(frame, table, table.joined)
+    if table.explode is not None:
+        frame = _exploded(frame, table, table.explode)
+    return frame
+
+
+def _joined(frame: pl.LazyFrame, table: RawTable, other: JoinedTable) -> pl.LazyFrame:
+    """The frame with the columns that another file adds, null where it knows nothing."""
+    schema = other.frame.collect_schema()
+    ours = bound_columns(dict(other.columns), schema, where=f"{table.where}.join", file=other.name)
+    right = other.frame.select(**ours)
+    for file, names in ((table.name, frame.collect_schema().names()), (other.name, list(ours))):
+        if other.by not in names:
+            raise missing_column(f"{table.where}.join.by", other.by, file, names)
+    left = frame.drop([name for name in ours if name != other.by], strict=False)
+    right = right.unique(other.by, keep="first", maintain_order=True)
+    try:
+        both = left.join(right, on=other.by, how="left", maintain_order="left")
+        both.collect_schema()
+    except pl.exceptions.PolarsError as error:
+        raise SourceError(f"{table.where}.join.by: {str(error).splitlines()[0]}; CAST one of the two") from None
+    return both
+
+
+def _exploded(frame: pl.LazyFrame, table: RawTable, name: str) -> pl.LazyFrame:
+    schema = frame.collect_schema()
+    if name not in schema:
+        raise missing_column(f"{table.where}.explode", name, table.name, schema.names())
+    if not isinstance(schema[name], pl.List | pl.Array):
+        raise SourceError(
+            f"{table.where}.explode: {name!r} of {table.name} is {schema[name]}, not a list; make one in `columns`, "
+            "like CAST(STRING_TO_ARRAY(x, ' ') AS BIGINT[])"
+        )
+    return frame.explode(name, empty_as_null=False, keep_nulls=False)
 
 
 def _require(name: str, table: RawTable, schema: pl.Schema) -> None:

@@ -33,6 +33,7 @@ EVENT_COLUMNS = {
     "positive": "Boolean, never null: whether the event is a positive",
     "in_history": "Boolean, never null: whether the user's history holds the event",
     "weight": "Float32, how much the event counts in training",
+    "part": "String, which part of a given split the event is of; only there when split.kind is given",
 }
 
 

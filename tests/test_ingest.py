@@ -330,3 +330,60 @@ def test_movielens_1m(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     titles = tables.scan(tmp_path / "tables", "items").collect()["title"]
     assert titles.str.contains("é").any()
     assert not titles.str.contains("\ufffd").any()
+
+
+def lists(folder: Path, **settings: object) -> Recipe:
+    """A recipe over one line a user: the user, then items."""
+    (folder / "lists.csv").write_text("7 10 11 12\n8 11\n9 \n")
+    columns = {
+        "user_id": "CAST(SPLIT_PART(column_1, ' ', 1) AS BIGINT)",
+        "item_id": "STRING_TO_ARRAY(REGEXP_REPLACE(column_1, '^\\d+ ', ''), ' ')",
+        "part": "CASE WHEN SPLIT_PART(column_1, ' ', 1) = '7' THEN 'train' ELSE 'test' END",
+    }
+    file = {"path": str(folder / "lists.csv"), "header": False, "separator": "\t", "columns": columns, **settings}
+    source = {"kind": "files", "events": [file]}
+    interactions = {"ordered": False, "time_unit": "row"}
+    split = {"kind": "given", "valid": 0.5}
+    return Recipe.model_validate({"name": "lists", "source": source, "interactions": interactions, "split": split})
+
+
+def test_every_entry_of_a_list_becomes_an_event_with_its_part(tmp_path: Path) -> None:
+    events = events_of(lists(tmp_path, explode="item_id"), tmp_path / "tables")
+    found = events.select("user_id", "item_id", "time", "part").rows()
+    assert found[:4] == [(7, "10", 0, "train"), (7, "11", 1, "train"), (7, "12", 2, "train"), (8, "11", 3, "test")]
+
+
+def test_a_column_to_explode_that_is_missing_or_no_list(tmp_path: Path) -> None:
+    said = refusal(lists(tmp_path, explode="items"), tmp_path / "tables")
+    assert "source.events.0.explode" in said
+    assert "no column 'items'; did you mean 'item_id'?" in said
+    assert "'user_id' of" in refusal(lists(tmp_path, explode="user_id"), tmp_path / "tables")
+
+
+def joined(folder: Path, other: str, by: str = "code") -> Recipe:
+    (folder / "texts.csv").write_text("asin,words\nB,bolt\nA,adhesive\nC,clamp\nA,again\n")
+    (folder / "numbers.csv").write_text(other)
+    items = {
+        "path": str(folder / "texts.csv"),
+        "columns": {"code": "asin", "words": "words"},
+        "distinct": True,
+        "join": {"path": str(folder / "numbers.csv"), "columns": {"code": "key", "item_id": "number"}, "by": by},
+    }
+    return shop(folder, source={"items": items}, features={"item": {"title": "words"}})
+
+
+def test_a_second_file_gives_the_ids_that_the_events_use(tmp_path: Path) -> None:
+    recipe = joined(tmp_path, "key,number\nA,x\nB,y\nB,z\n")
+    ingest(recipe, tmp_path / "tables")
+    # C has no number: the contract will say so. A is there twice, and the first row counts.
+    rows = tables.scan(tmp_path / "tables", "items").collect().rows()
+    assert rows == [("y", "bolt"), ("x", "adhesive"), (None, "clamp")]
+
+
+def test_files_that_cannot_be_joined(tmp_path: Path) -> None:
+    said = refusal(joined(tmp_path, "key,number\nA,x\n", by="cod"), tmp_path / "tables")
+    assert "source.items.join.by" in said
+    assert "did you mean 'code'?" in said
+    said = refusal(joined(tmp_path, "key,number\n1,x\n"), tmp_path / "tables")
+    assert "source.items.join.by" in said
+    assert "CAST one of the two" in said

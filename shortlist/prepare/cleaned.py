@@ -10,9 +10,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.prepare.encode import common_key_type, rows_of, vocabulary_of
+from shortlist.prepare.given import PARTS
 from shortlist.prepare.split import Windows, moment
 from shortlist.progress import say
-from shortlist.recipe import Recipe, TemporalSplit
+from shortlist.recipe import GivenSplit, Recipe, TemporalSplit
 from shortlist.vocabulary import Vocabulary
 
 _BYTES_PER_EVENT = 280
@@ -51,7 +52,8 @@ class CleanEvents:
         """Raises ValueError when a column is missing, there is no positive, or a window of the split has none."""
         path = folder / "events.parquet"
         table = pl.scan_parquet(path, glob=False)
-        wanted, have = [*_COLUMNS, *context_names(recipe)], table.collect_schema().names()
+        given = isinstance(recipe.split, GivenSplit)
+        wanted, have = [*_COLUMNS, *(["part"] if given else []), *context_names(recipe)], table.collect_schema().names()
         missing = [name for name in wanted if name not in have]
         if missing:
             raise ValueError(f"{path}: no column {', '.join(missing)}; there are {', '.join(have)}")
@@ -74,6 +76,8 @@ class CleanEvents:
         if isinstance(recipe.split, TemporalSplit):
             windows = Windows.of(recipe.split, first, last)
             _check_windows(table, windows, first, last)
+        elif isinstance(recipe.split, GivenSplit):
+            _check_given(table, recipe.split)
         return cls(folder, table, count <= at_once, at_once, count, in_history, windows)
 
     def entities(self, kind: Literal["item", "user"]) -> Entities:
@@ -143,4 +147,23 @@ def _check_windows(table: pl.LazyFrame, windows: Windows, first: int, last: int)
             raise ValueError(
                 f"split.{name}: no positive event lies in its window, {moment(start)} to {moment(end)}; the events go "
                 f"from {moment(first)} to {moment(last)}: make split.{name} longer, or check interactions.positive"
+            )
+
+
+def _check_given(table: pl.LazyFrame, split: GivenSplit) -> None:
+    """Every part that the data is to give needs a positive."""
+    found = table.filter("positive").group_by("part").len().collect(engine="streaming")
+    count = dict(found.iter_rows())
+    for name in PARTS:
+        if name == "valid" and split.valid != "given":
+            if count.get(name):
+                raise ValueError(
+                    f"split.valid: {split.valid!r} takes validation from train, but {split.part!r} gives {count[name]} "
+                    "validation positives; write `valid: given`, or call them train in the source's columns"
+                )
+        elif not count.get(name):
+            mend = "; where the data has none, set split.valid to `last` or a share" if name == "valid" else ""
+            raise ValueError(
+                f"split.part: {split.part!r} gives {name!r} for no positive event, only "
+                f"{', '.join(map(str, sorted(filter(None, count))))}{mend}"
             )

@@ -2,7 +2,8 @@
 
 A prepared folder is checked as it lies on disk, over all rows, in blocks: it does not matter who wrote it or how. What
 follows from the checks: a history is in time order, and the event before a pointer `end` is before the sample's time,
-so all events in `[start, end)` are.
+so all events in `[start, end)` are. Data without order has the parts for times, 0 train, 1 validation, 2 test: what
+trains there reads its user's whole train history, and the batches leave the sample's own item out of it.
 """
 
 from collections.abc import Iterator
@@ -53,8 +54,9 @@ def prove(folder: Path, recipe: Recipe) -> LeakageProof:
     samples, train = prepared.samples, 0
     for block in _blocks(len(samples)):
         user, time = samples.user[block], samples.time[block]
-        _prove_pointers(prepared, "sample", block.start, user, samples.start[block], samples.end[block], time)
         trains = samples.part[block] == TRAIN
+        before = time if recipe.interactions.ordered else time + trains
+        _prove_pointers(prepared, "sample", block.start, user, samples.start[block], samples.end[block], before)
         late = _first(trains & (time >= horizon[user]))
         if late is not None:
             raise LeakageError(

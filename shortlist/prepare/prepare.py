@@ -18,6 +18,7 @@ from shortlist.prepare.cleaned import CleanEvents
 from shortlist.prepare.columns import ColumnWriter, save
 from shortlist.prepare.context import ContextColumns
 from shortlist.prepare.encode import rows_of
+from shortlist.prepare.given import MIN_TRAIN_POSITIVES
 from shortlist.prepare.leakage import prove
 from shortlist.prepare.prepared import QUESTION_COLUMNS, SAMPLE_COLUMNS
 from shortlist.prepare.questions import Asked, draw
@@ -130,7 +131,7 @@ class _Preparation:
             self.asked[part].append(asked)
 
     def _check_parts(self) -> None:
-        if self.part_counts[TEST] == 0:
+        if self.part_counts[TEST] == 0:  # the other kinds of split have been checked before
             raise ValueError(
                 f"split.kind: leave_one_out needs a user with at least {MIN_POSITIVES} positive events and there is "
                 "none; use more events, a wider interactions.positive, or a temporal split"
@@ -139,6 +140,11 @@ class _Preparation:
             raise ValueError(
                 "split: no positive event is left to train on: none is older than the validation event of its user; "
                 "check that the source's `time` is fine enough"
+            )
+        if self.part_counts[VALID] == 0:
+            raise ValueError(
+                f"split.valid: no user has {MIN_TRAIN_POSITIVES} train positives, so that none can be taken for "
+                "validation; give validation events, or use more data"
             )
 
     def _write_questions(self, name: str, part: int, limit: int) -> int:
@@ -178,7 +184,7 @@ class _Preparation:
     def _split_facts(self) -> dict[str, str]:
         windows = self.events.windows
         if windows is None:
-            return {"kind": "leave_one_out"}
+            return {"kind": self.recipe.split.kind}
         return {"kind": "temporal", **{name: moment(time) for name, time in asdict(windows).items()}}
 
 

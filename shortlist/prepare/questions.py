@@ -59,7 +59,7 @@ def questions(
     """One question per user who has an event in `target`, a mask over the events of `line`.
 
     All are asked at `asked_at`; what happened in the gap before it is not known yet, so the history ends `gap` seconds
-    earlier. Without `asked_at` each user has one target and is asked at the target's time.
+    earlier. Without `asked_at` each user is asked at the time of their first target.
     Targets that the history holds are no targets when `mask_seen`; a question without targets is not asked.
     """
     users = len(line.bounds) - 1
@@ -69,7 +69,10 @@ def questions(
     time_U = np.full(users, asked_at or 0, np.int64)
     sample_U = np.full(users, -1, np.int64)
     if asked_at is None:
-        end_U[who], time_U[who], sample_U[who] = line.end[at], line.time[at], at + first_sample
+        _, first = np.unique(who, return_index=True)
+        who_first, at_first = who[first], at[first]
+        end_U[who_first], time_U[who_first] = line.end[at_first], line.time[at_first]
+        sample_U[who_first] = at_first + first_sample
     else:
         end_U[who] = line.history_before(asked_at - gap)[who]
     key = np.unique(who * num_item_rows + item[at])

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from shortlist.features import encode_clock
 from shortlist.prepare.cleaned import runs
+from shortlist.prepare.given import Given, part_codes
 from shortlist.prepare.questions import Asked, questions
 from shortlist.prepare.split import TEST, TRAIN, VALID, Windows, leave_one_out_parts
 from shortlist.prepare.timeline import timeline
@@ -59,6 +60,7 @@ class Sampler:
     """How events become samples."""
 
     windows: Windows | None
+    given: Given | None
     gap: int
     mask_seen: bool
     num_item_rows: int
@@ -67,7 +69,9 @@ class Sampler:
     @classmethod
     def of(cls, recipe: Recipe, windows: Windows | None, num_item_rows: int) -> "Sampler":
         gap = recipe.split.gap if isinstance(recipe.split, TemporalSplit) else 0
-        return cls(windows, gap, recipe.evaluation.mask_seen, num_item_rows, recipe.features.context.clock)
+        return cls(
+            windows, Given.of(recipe), gap, recipe.evaluation.mask_seen, num_item_rows, recipe.features.context.clock
+        )
 
     def blocks(self, events: Range) -> Iterator[Block]:
         """The samples of a range, block after block."""
@@ -84,7 +88,8 @@ class Sampler:
         by_block = np.argsort(numbers.take(within), kind="stable") if len(blocks) > 1 else np.arange(len(within))
         time, positive, weight = (events.table[name].to_numpy() for name in ("time", "positive", "weight"))
 
-        windows = self.windows
+        windows, given = self.windows, self.given
+        codes = None if given is None else part_codes(events.table["part"])
         starts = {VALID: windows.valid_start, TEST: windows.test_start} if windows else {VALID: None, TEST: None}
 
         def block(users: tuple[int, int]) -> Block:
@@ -92,12 +97,26 @@ class Sampler:
             at = by_block[samples_before[first] : samples_before[last + 1]]
             first_sample = int(events.first_sample + samples_before[first])
             first_history = int(events.first_history + history_before[first])
-            line = timeline(
-                events.user.take(at), time.take(at), in_history.take(at), events.first_user + first, last - first + 1
-            )
+            user, when = events.user.take(at), time.take(at)
+            part = None if codes is None else codes.take(at)
+            if given is not None and not given.ordered:
+                assert part is not None
+                part = given.drawn(user, events.item.take(at), positive.take(at), part)
+                when = part.astype(np.int64) - TRAIN
+            line = timeline(user, when, in_history.take(at), events.first_user + first, last - first + 1)
             at = at.take(line.order)
             item, label = events.item.take(at), positive.take(at)
-            part = windows.parts(line.time) if windows else leave_one_out_parts(line.bounds, line.time, label)
+            end = line.end
+            if windows is not None:
+                part = windows.parts(line.time)
+            elif given is None or part is None:
+                part = leave_one_out_parts(line.bounds, line.time, label)
+            elif given.ordered:
+                part = given.ordered_parts(line.bounds, line.time, label, part.take(line.order))
+            else:
+                part = part.take(line.order)
+                # All that the user has in train, the sample's own item among it: the batches leave that out.
+                end = np.where(part == TRAIN, np.repeat(line.history_before(1), np.diff(line.bounds)), end)
             asked = {
                 kind: questions(
                     line,
@@ -119,7 +138,7 @@ class Sampler:
                 "label": label,
                 "weight": weight.take(at),
                 "start": np.repeat(line.history_bounds[:-1] + first_history, np.diff(line.bounds)),
-                "end": line.end + first_history,
+                "end": end + first_history,
                 "part": part,
                 "history_times": line.time[line.in_history],
             }

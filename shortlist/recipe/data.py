@@ -7,8 +7,8 @@ from pydantic import Field
 from shortlist.recipe.fields import Duration, Expression, Section, Share
 
 
-class TableFile(Section):
-    """A table in one file, a folder of files or a glob, on disk, `s3://` or `hf://`."""
+class DataFile(Section):
+    """A file, and how columns of ours are made of its columns."""
 
     path: str
     """File, folder or glob; `${NAME}` and `${NAME:-default}` are taken from the environment."""
@@ -24,6 +24,24 @@ class TableFile(Section):
     """A Python codec name, like `latin-1`."""
     columns: dict[str, Expression] = Field(default_factory=dict)
     """Column of ours -> SQL expression over the file's columns. Empty keeps all columns as they are."""
+
+
+class JoinedFile(DataFile):
+    """A second file that knows more of the same rows; only what its `columns` name is added."""
+
+    by: str
+    """The column by which rows match; the `columns` of both files name it."""
+
+
+class TableFile(DataFile):
+    """A table in one file, a folder of files or a glob, on disk, `s3://` or `hf://`."""
+
+    explode: str | None = None
+    """A column of ours that holds lists: every entry becomes a row, in the order of the list."""
+    distinct: bool = False
+    """Of items or users: whether the file repeats them, like a log does; the first row of each counts."""
+    join: JoinedFile | None = None
+    """Columns from another file, such as the ids that the events use."""
 
 
 class FilesSource(Section):
@@ -86,6 +104,8 @@ class Interactions(Section):
     """Which events a user's history holds; by default the positives."""
     time_unit: Literal["s", "ms", "us", "ns", "row"] = "s"
     """The unit of `time`, or `row` when there is none and the order of the rows is the order in time."""
+    ordered: bool = True
+    """False when nothing tells what came first: a history is then all that the user has beside the item asked for."""
 
 
 class ColumnRule(Section):
@@ -148,4 +168,16 @@ class LeaveOneOutSplit(Section):
     """By the order of each user's events."""
 
 
-Split = Annotated[TemporalSplit | LeaveOneOutSplit, Field(discriminator="kind")]
+class GivenSplit(Section):
+    """The data says which events train and which judge, as published benchmarks do."""
+
+    kind: Literal["given"]
+    """By a column or an expression."""
+    part: Expression = "part"
+    """`train`, `valid` or `test` for every event, over the file's columns and those of `columns`."""
+    valid: Literal["given", "last"] | Annotated[float, Field(gt=0, lt=1)] = "given"
+    """Where validation comes from when the data has only train and test: each user's `last` train positive, or, of
+    unordered data, a share of each user's train positives that is drawn by the seed."""
+
+
+Split = Annotated[TemporalSplit | LeaveOneOutSplit | GivenSplit, Field(discriminator="kind")]

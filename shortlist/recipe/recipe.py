@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from shortlist.recipe.data import Contract, Interactions, Source, Split, TemporalSplit
+from shortlist.recipe.data import Contract, GivenSplit, Interactions, Source, Split, TemporalSplit
 from shortlist.recipe.fields import Name, Section
 from shortlist.recipe.model import Features, Index, Ranking, Retrieval
 from shortlist.recipe.serve import Evaluation, Gate, Publish, Resources, Serving
@@ -53,6 +53,7 @@ class Recipe(Section):
             raise ValueError("split.kind 'temporal' needs times; interactions.time_unit is 'row': use 'leave_one_out'")
         if rows and self.features.context.clock:
             raise ValueError("features.context.clock needs times; interactions.time_unit is 'row': remove the clock")
+        self._check_order()
         if self.retrieval.positions == "every" and self.retrieval.encoder == "transformer" and self.retrieval.dim % 2:
             raise ValueError("retrieval.dim must be even for the transformer encoder")
         metric, _, depth = self.gate.metric.rpartition("_at_")
@@ -63,3 +64,24 @@ class Recipe(Section):
                 f"evaluation.k {self.evaluation.k}, like ndcg_at_{self.evaluation.k[0]}"
             )
         return self
+
+    def _check_order(self) -> None:
+        """What data without an order cannot have, and what data with one should not."""
+        given = self.split if isinstance(self.split, GivenSplit) else None
+        if self.interactions.ordered:
+            if given is not None and isinstance(given.valid, float):
+                raise ValueError(
+                    f"split.valid {given.valid:g} draws events whatever their time; use `last`, or set "
+                    "interactions.ordered to false if nothing tells what came first"
+                )
+            return
+        if given is None:
+            raise ValueError(f"split.kind {self.split.kind!r} needs an order; interactions.ordered is false: use given")
+        if given.valid == "last":
+            raise ValueError(
+                "split.valid 'last' needs an order; interactions.ordered is false: write a share, like 0.1"
+            )
+        if self.interactions.time_unit != "row":
+            raise ValueError("interactions.ordered is false, so there are no times: set interactions.time_unit to row")
+        if self.retrieval.positions == "every":
+            raise ValueError("retrieval.positions 'every' needs an order; interactions.ordered is false: use last")

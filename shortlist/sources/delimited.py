@@ -5,7 +5,7 @@ import re
 
 import polars as pl
 
-from shortlist.recipe import TableFile
+from shortlist.recipe import DataFile
 from shortlist.sources.errors import SourceError
 from shortlist.sources.locate import Found
 from shortlist.sources.plain import SEPARATOR
@@ -14,7 +14,7 @@ _MOSTLY = 0.99
 """A column is of a type when this share of its values is; the others become null, for the contract to judge."""
 
 
-def scan_csv(file: Found, table: TableFile) -> pl.LazyFrame:
+def scan_csv(file: Found, table: DataFile) -> pl.LazyFrame:
     """Every column as text. Raises SourceError for an undecodable file and for rows of the wrong length."""
     separator = SEPARATOR if len(table.separator) > 1 else table.separator
     _check_rows(file, table, separator)
@@ -68,7 +68,7 @@ def typed(frame: pl.LazyFrame) -> pl.LazyFrame:
     return frame.with_columns(casts)
 
 
-def _check_rows(file: Found, table: TableFile, separator: str) -> None:
+def _check_rows(file: Found, table: DataFile, separator: str) -> None:
     """One streamed look at the lines; only a file with line breaks inside quotes is read by Python."""
     line, is_open = pl.col("line"), pl.lit(value=False)
     if table.quote is not None:

@@ -6,12 +6,12 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 
-from shortlist.recipe import FilesSource, TableFile
+from shortlist.recipe import DataFile, FilesSource, TableFile
 from shortlist.sources.delimited import check_utf8, scan_csv, typed
 from shortlist.sources.errors import SourceError, missing_column, named
 from shortlist.sources.locate import Found, find
 from shortlist.sources.plain import format_of, make_plain
-from shortlist.sources.raw import RawTable, RawTables
+from shortlist.sources.raw import JoinedTable, RawTable, RawTables
 
 _ROWS = 1 << 17
 
@@ -20,11 +20,19 @@ def read_files(source: FilesSource, scratch: Path, memory_gb: float) -> RawTable
     """The tables of a files source. Raises SourceError; what is copied or unpacked lies below `scratch`."""
     files: list[Found] = []
 
-    def read(table: TableFile, where: str) -> RawTable:
+    def scan(table: DataFile, where: str) -> pl.LazyFrame:
         found = find(table.path, scratch)
         files.extend(found)
-        frame = scan_table(found, table, scratch / where, memory_gb)
-        return RawTable(frame, table.path, f"source.{where}", table.columns)
+        return scan_table(found, table, scratch / where, memory_gb)
+
+    def read(table: TableFile, where: str) -> RawTable:
+        frame, joined = scan(table, where), None
+        if table.join is not None:
+            other = table.join
+            joined = JoinedTable(scan(other, f"{where}.join"), other.path, other.columns, other.by)
+        return RawTable(
+            frame, table.path, f"source.{where}", table.columns, joined, table.explode, distinct=table.distinct
+        )
 
     return RawTables(
         events=[read(table, f"events.{i}") for i, table in enumerate(source.events)],
@@ -34,7 +42,7 @@ def read_files(source: FilesSource, scratch: Path, memory_gb: float) -> RawTable
     )
 
 
-def scan_table(files: list[Found], table: TableFile, scratch: Path, memory_gb: float) -> pl.LazyFrame:
+def scan_table(files: list[Found], table: DataFile, scratch: Path, memory_gb: float) -> pl.LazyFrame:
     """One frame over all files, which must have the same columns; `memory_gb` bounds a Parquet row group."""
     plain = [make_plain(file, table, scratch / str(i)) for i, file in enumerate(files)]
     frames = [_scan(file, original, table, scratch, memory_gb) for file, original in zip(plain, files, strict=True)]
@@ -48,7 +56,7 @@ def scan_table(files: list[Found], table: TableFile, scratch: Path, memory_gb: f
     return typed(frame) if format_of(files[0], table) == "csv" else frame
 
 
-def _scan(file: Found, original: Found, table: TableFile, scratch: Path, memory_gb: float) -> pl.LazyFrame:
+def _scan(file: Found, original: Found, table: DataFile, scratch: Path, memory_gb: float) -> pl.LazyFrame:
     match format_of(original, table):
         case "csv":
             return scan_csv(file, table)

@@ -12,7 +12,7 @@ from typing import IO, Literal
 
 import zstandard
 
-from shortlist.recipe import TableFile
+from shortlist.recipe import DataFile
 from shortlist.sources.errors import SourceError, named
 from shortlist.sources.locate import Found
 
@@ -33,7 +33,7 @@ _ENDINGS: dict[str, Format] = {
 }
 
 
-def format_of(file: Found, table: TableFile) -> Format:
+def format_of(file: Found, table: DataFile) -> Format:
     """The format that the recipe says, or that the name's ending does."""
     if table.format != "auto":
         return table.format
@@ -45,7 +45,7 @@ def format_of(file: Found, table: TableFile) -> Format:
     return _ENDINGS[ending]
 
 
-def make_plain(file: Found, table: TableFile, to: Path) -> Found:
+def make_plain(file: Found, table: DataFile, to: Path) -> Found:
     """The file itself when Polars can read it as it is, else a plain UTF-8 copy of it at `to`.
 
     Raises SourceError when the file is empty, is no archive of its kind, ends early, or is not in its encoding.
@@ -71,7 +71,7 @@ def make_plain(file: Found, table: TableFile, to: Path) -> Found:
     return Found(to, file.name)
 
 
-def _codec(file: Found, table: TableFile) -> str:
+def _codec(file: Found, table: DataFile) -> str:
     try:
         return codecs.lookup(table.encoding).name
     except LookupError:

@@ -9,6 +9,17 @@ from shortlist.sources.locate import Found
 
 
 @dataclass(frozen=True)
+class JoinedTable:
+    """A second table of the same rows, of which only `columns` are taken."""
+
+    frame: pl.LazyFrame
+    name: str
+    columns: Mapping[str, str]
+    by: str
+    """The column, of both tables, by which rows match."""
+
+
+@dataclass(frozen=True)
 class RawTable:
     """A table as it was found, and how our columns are made of its columns."""
 
@@ -19,6 +30,11 @@ class RawTable:
     """YAML path of the table in the recipe, for messages."""
     columns: Mapping[str, str]
     """Column of ours -> SQL expression over the frame's columns; other columns keep their names."""
+    joined: JoinedTable | None = None
+    explode: str | None = None
+    """A column of lists of which every entry becomes a row."""
+    distinct: bool = False
+    """Whether only the first row of each id counts."""
 
 
 @dataclass(frozen=True)

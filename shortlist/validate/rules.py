@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 from great_expectations import expectations as gxe
 
-from shortlist.recipe import ColumnRule, Recipe
+from shortlist.recipe import ColumnRule, GivenSplit, Recipe
 from shortlist.vocabulary import MAX_KEY_BYTES
 
 FIRST = "__first__"
@@ -52,6 +52,8 @@ def event_rules(recipe: Recipe, schema: Mapping[str, pl.DataType], items: pl.Ser
         rules.append(_between("time", pl.col("time"), f"time is before {contract.earliest}", smallest=earliest))
     rules.append(_not_null("weight", pl.col("weight"), "weight is missing or not a number"))
     rules.append(_between("weight", pl.col("weight"), "weight is negative or infinite", 0, _LARGEST_WEIGHT))
+    if isinstance(recipe.split, GivenSplit):
+        rules += _column_rules("part", ColumnRule(allowed=["train", "valid", "test"]), schema)
     for name, rule in contract.columns.items():
         rules += _column_rules(name, rule, schema)
     for name in contract.unique:

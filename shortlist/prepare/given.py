@@ -1,0 +1,91 @@
+"""Parts that the data itself gives, and the validation that is carved out of them where it gives none."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from shortlist.prepare.split import LEFT_OUT, TEST, TRAIN, VALID
+from shortlist.recipe import GivenSplit, Recipe
+
+PARTS = {"train": TRAIN, "valid": VALID, "test": TEST}
+MIN_TRAIN_POSITIVES = 2
+"""A user's last train positive is taken for validation only when one is left to train on."""
+_MIX = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], np.uint64)
+
+
+@dataclass(frozen=True)
+class Given:
+    """How a given split becomes the part of each event.
+
+    Data without order has no times; each event then gets the number of its part for a time, 0 train, 1 validation,
+    2 test, so that "before" means "of an earlier part" for histories and questions alike.
+    """
+
+    valid: float | Literal["given", "last"]
+    ordered: bool
+    seed: int
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> "Given | None":
+        split = recipe.split
+        return cls(split.valid, recipe.interactions.ordered, recipe.seed) if isinstance(split, GivenSplit) else None
+
+    def drawn(
+        self, user: NDArray[np.int32], item: NDArray[np.int32], positive: NDArray[np.bool_], part: NDArray[np.int8]
+    ) -> NDArray[np.int8]:
+        """The parts of unordered events, with the share of each user's train positives that becomes validation.
+
+        Drawn by a hash of the seed, the user and the item, so that it does not matter which other users are here.
+        """
+        if not isinstance(self.valid, float):
+            return part
+        at = np.flatnonzero((part == TRAIN) & positive)
+        at = at[np.lexsort((_hash(self.seed, user[at], item[at]), user[at]))]
+        _, first, count = np.unique(user[at], return_index=True, return_counts=True)
+        number = np.arange(len(at)) - np.repeat(first, count)
+        taken = number < np.repeat(np.floor(count * self.valid + 0.5).clip(max=count - 1), count)
+        part = part.copy()
+        part[at[taken]] = VALID
+        return part
+
+    def ordered_parts(
+        self,
+        bounds: NDArray[np.int64],
+        time: NDArray[np.int64],
+        positive: NDArray[np.bool_],
+        part: NDArray[np.int8],
+    ) -> NDArray[np.int8]:
+        """The parts of events sorted by user and time; user `u` has `bounds[u]:bounds[u + 1]`.
+
+        Train events that are not before the first event that judges their user are left out: they would tell of what
+        is asked.
+        """
+        part = part.copy()
+        if self.valid == "last":
+            train = (part == TRAIN) & positive
+            before = np.append(0, np.cumsum(train))[bounds]
+            enough = np.diff(before) >= MIN_TRAIN_POSITIVES
+            part[np.flatnonzero(train)[before[1:][enough] - 1]] = VALID
+        judges = part >= VALID
+        horizon = np.full(len(bounds) - 1, np.iinfo(np.int64).max)
+        np.minimum.at(horizon, np.repeat(np.arange(len(horizon)), np.diff(bounds))[judges], time[judges])
+        part[(part == TRAIN) & (time >= np.repeat(horizon, np.diff(bounds)))] = LEFT_OUT
+        return part
+
+
+def part_codes(part: pl.Series) -> NDArray[np.int8]:
+    """`train`, `valid` and `test` as the numbers of their parts."""
+    return part.replace_strict(PARTS, return_dtype=pl.Int8).to_numpy()
+
+
+def _hash(seed: int, user: NDArray[np.int32], item: NDArray[np.int32]) -> NDArray[np.uint64]:
+    """SplitMix64 (Steele, Lea and Flood 2014) of the seed and the pair."""
+    with np.errstate(over="ignore"):
+        state = (user.astype(np.uint64) << np.uint64(32) | item.astype(np.uint64)) + np.uint64(seed + 1) * _MIX[0]
+        state = (state ^ (state >> np.uint64(30))) * _MIX[1]
+        state = (state ^ (state >> np.uint64(27))) * _MIX[2]
+    mixed: NDArray[np.uint64] = state ^ (state >> np.uint64(31))
+    return mixed
