@@ -1,7 +1,8 @@
 """The feature code of training and serving alike: ids and raw values in, arrays for the towers out.
 
-Shapes: B windows of a history, L history length, E examples (questions), W values of a categorical field,
-F numbers. Rows are catalogue positions: item row `r` is candidate `r - 1` of the index; row 0 is padding and unknown.
+Shapes: B windows of a history, L history length, T events of all windows end to end, E examples (questions), W values
+of a categorical field, F numbers. Rows are catalogue positions: item row `r` is candidate `r - 1` of the index; row 0
+is padding and unknown.
 
 Folder of a store, all of it memory-mapped and part of a release:
 
@@ -131,6 +132,22 @@ class Queries:
     numeric_EF: NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class PackedQueries:
+    """E questions over B windows that lie end to end: how a training asks at many places of one history."""
+
+    history_T: NDArray[np.int64]
+    """Item rows, in time order within each window."""
+    length_B: NDArray[np.int64]
+    """How many of them are of each window."""
+    last_E: NDArray[np.int64]
+    """The last event that a question sees, of its own window; -1 where it sees none."""
+    user_E: NDArray[np.int64]
+    categorical: dict[str, NDArray[np.int64]]
+    """Qualified name -> [E, W] rows."""
+    numeric_EF: NDArray[np.float32]
+
+
 class FeatureStore:
     """The arrays of one data set, opened without reading them."""
 
@@ -212,21 +229,33 @@ class FeatureStore:
         `items` is the store's own `history_items` in training, and what came with the request in serving.
         """
         history, length = gather_windows(items, start_E, end_E, self.schema.history_length)
-        return self.ask(history, np.arange(len(user_E)), length, user_E, context)
+        return Queries(history, np.arange(len(user_E)), length, *self._known(user_E, context))
 
-    def ask(
+    def packed(
         self,
-        history_BL: NDArray[np.int64],
+        start_B: NDArray[np.int64],
+        end_B: NDArray[np.int64],
         window_E: NDArray[np.int64],
         prefix_E: NDArray[np.int64],
         user_E: NDArray[np.int64],
         context: Context,
-    ) -> Queries:
-        """E questions over B windows that are gathered already."""
+    ) -> PackedQueries:
+        """E questions over windows `history_items[start:end]`: each sees the first `prefix_E` events of its own."""
+        length_B = end_B - start_B
+        first_B = np.cumsum(length_B) - length_B
+        at_T = np.arange(length_B.sum()) + np.repeat(start_B - first_B, length_B)
+        history_T = self.history_items[at_T].astype(np.int64)
+        last_E = np.where(prefix_E > 0, first_B[window_E] + prefix_E - 1, -1)
+        return PackedQueries(history_T, length_B, last_E, *self._known(user_E, context))
+
+    def _known(
+        self, user_E: NDArray[np.int64], context: Context
+    ) -> tuple[NDArray[np.int64], dict[str, NDArray[np.int64]], NDArray[np.float32]]:
+        """The users' rows, and with the context what is known of them."""
         user_E = user_E.astype(np.int64, copy=False)
         categorical = {name: rows[user_E].astype(np.int64) for name, rows in self._user_categorical.items()}
         numeric = np.concatenate([self._user_numeric[user_E], context.numeric_EF], axis=1, dtype=np.float32)
-        return Queries(history_BL, window_E, prefix_E, user_E, categorical | context.categorical, numeric)
+        return user_E, categorical | context.categorical, numeric
 
 
 def gather_windows(

@@ -101,7 +101,7 @@ class Training(Section):
 class Retrieval(Section):
     """The two-tower model."""
 
-    encoder: Literal["mean", "attention", "transformer"] = "attention"
+    encoder: Literal["mean", "attention", "transformer", "hstu"] = "attention"
     """How the query tower reads the history."""
     positions: Literal["last", "every"] = "last"
     """A sample is one interaction (`last`), or a window of a history of which every position counts."""
@@ -110,9 +110,11 @@ class Retrieval(Section):
     hidden: list[int] = [128]
     """Widths of the hidden layers of both towers."""
     layers: int = Field(2, ge=1)
-    """Blocks of the transformer encoder."""
+    """Blocks of the transformer and HSTU encoders."""
     heads: int = Field(2, ge=1)
     """Heads of attention."""
+    gated: bool = True
+    """Whether the transformer's blocks are those of LiGR, gated and with a SwiGLU, or plain."""
     dropout: Share = 0.1
     """Share of activations that are dropped in training."""
     metric: Literal["cosine", "dot"] = "cosine"

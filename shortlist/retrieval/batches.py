@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.features import Queries, gather_windows
+from shortlist.features import PackedQueries, Queries
 from shortlist.prepare.prepared import Prepared, Samples
 from shortlist.prepare.split import TRAIN
 from shortlist.recipe import Recipe
@@ -28,7 +28,8 @@ from shortlist.recipe import Recipe
 class Batch:
     """E examples: what is asked, which item was right and how much it counts."""
 
-    queries: Queries
+    queries: Queries | PackedQueries
+    """Packed with `positions: every`."""
     item_E: NDArray[np.int64]
     weight_E: NDArray[np.float32]
 
@@ -113,13 +114,14 @@ class RetrievalBatches:
         windows, samples, store = self.windows, self.prepared.samples, self.prepared.store
         assert windows is not None
         start_B, first_B = windows.start[chosen], windows.first[chosen]
-        history_BL, _ = gather_windows(store.history_items, start_B, windows.end[chosen], store.schema.history_length)
         length_B = windows.first[chosen + 1] - first_B
         window_E = np.repeat(np.arange(len(chosen)), length_B)
         before_B = np.cumsum(length_B) - length_B
         at = self.examples[np.arange(len(window_E)) + (first_B - before_B)[window_E]]
         prefix_E = samples.end[at] - start_B[window_E]
-        queries = store.ask(history_BL, window_E, prefix_E, samples.user[at], samples.context.take(at))
+        queries = store.packed(
+            start_B, windows.end[chosen], window_E, prefix_E, samples.user[at], samples.context.take(at)
+        )
         return Batch(queries, samples.item[at].astype(np.int64), samples.weight[at])
 
     def _permutation(self, epoch: int) -> NDArray[np.int64]:

@@ -202,7 +202,7 @@ def check_parity(model: TwoTower, prepared: Prepared, folder: Path) -> float:
     """
     queries = probes(prepared)
     inputs = Inputs(prepared.store)
-    asked = inputs.query(queries, torch.device("cpu"), last=True)
+    asked = inputs.query(queries, torch.device("cpu"))
     item_inputs = np.load(folder / "item_inputs.npy", mmap_mode="r")
     history = item_inputs[queries.history_BL]
     users = None if model.users is None else model.users(asked.user_E)

@@ -1,7 +1,7 @@
 """The two towers of retrieval, and the item inputs that they share.
 
-Shapes: N items asked for, W values of a categorical field, B histories, L events of each, E examples, U user width,
-D width of vectors and item inputs.
+Shapes: N items asked for, W values of a categorical field, B histories, L events of each, T events of all of them end
+to end, E examples, U user width, D width of vectors and item inputs.
 
     item_inputs_ND = id + P [attributes; numbers; given embedding]       P [id; ...], if the id has not the width D
     candidate_ND   = unit(item_inputs + mlp(item_inputs))
@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from shortlist.features import CategoricalField, FeatureSchema, FeatureStore, Queries
+from shortlist.features import CategoricalField, FeatureSchema, FeatureStore, PackedQueries, Queries
 from shortlist.recipe import Features, Retrieval
-from shortlist.retrieval.encoders import encoder_of
+from shortlist.retrieval.encoders import Packed, encoder_of
 
 _SPARSE_FROM = 30_000
 """Rows from which a table is updated sparsely; below, touching every row is quicker than finding the right ones."""
@@ -46,12 +46,12 @@ class Items:
 
 @dataclass(frozen=True)
 class QueryInputs:
-    """E questions over B histories."""
+    """E questions, each over its own padded history, or all over histories that lie end to end."""
 
-    window_E: Tensor | None
-    """The history that a question reads; None where question e reads history e, and all of it."""
-    prefix_E: Tensor
-    """How many events of the history come before the question."""
+    packed: Packed | None
+    """The layout of those that lie end to end."""
+    at_E: Tensor
+    """How many events question e sees of its history; of packed ones, 1 + the last event it sees, 0 for none."""
     user_E: Tensor
     categorical: dict[str, Tensor]
     """Qualified name -> rows [E, W]."""
@@ -79,11 +79,14 @@ class Inputs:
             torch.from_numpy(np.concatenate(dense, axis=1, dtype=np.float32)).to(device),
         )
 
-    def query(self, queries: Queries, device: torch.device, *, last: bool) -> QueryInputs:
-        """`last`: question e reads the whole of history e."""
+    def query(self, queries: Queries | PackedQueries, device: torch.device) -> QueryInputs:
+        if isinstance(queries, PackedQueries):
+            packed, at_E = Packed.of(queries.length_B).to(device), queries.last_E + 1
+        else:
+            packed, at_E = None, queries.prefix_E
         return QueryInputs(
-            None if last else torch.from_numpy(queries.window_E).to(device),
-            torch.from_numpy(queries.prefix_E).to(device),
+            packed,
+            torch.from_numpy(at_E).to(device),
             torch.from_numpy(self._user_row[queries.user_E]).to(device),
             {name: torch.from_numpy(rows).to(device) for name, rows in queries.categorical.items()},
             torch.from_numpy(queries.numeric_EF).to(device),
@@ -185,14 +188,7 @@ class QueryTower(nn.Module):
 
     def __init__(self, schema: FeatureSchema, features: Features, retrieval: Retrieval) -> None:
         super().__init__()
-        self.encoder = encoder_of(
-            retrieval.encoder,
-            retrieval.dim,
-            history_length=schema.history_length,
-            layers=retrieval.layers,
-            heads=retrieval.heads,
-            dropout=retrieval.dropout,
-        )
+        self.encoder = encoder_of(retrieval, schema.history_length)
         self.empty_D = nn.Parameter(torch.randn(retrieval.dim) * retrieval.dim**-0.5)
         self.fields = Categories(schema.query_fields, retrieval.metric)
         self.numeric_dim = schema.query_numeric_dim
@@ -200,15 +196,15 @@ class QueryTower(nn.Module):
         self.head = Head(retrieval.dim, more, retrieval.hidden, retrieval.dropout)
         self.unit = retrieval.metric == "cosine"
 
-    def forward(self, history_BLD: Tensor, inputs: QueryInputs, user_EU: Tensor | None) -> Tensor:
-        """Vectors [E, D] of questions whose histories have these item inputs."""
-        if inputs.window_E is None:
-            state_ED = self.encoder.last(history_BLD, inputs.prefix_E)
+    def forward(self, history: Tensor, inputs: QueryInputs, user_EU: Tensor | None) -> Tensor:
+        """Vectors [E, D] of questions whose histories have these item inputs, [B, L, D] or packed [T, D]."""
+        if inputs.packed is None:
+            state_ED = self.encoder.last(history, inputs.at_E)
+            state_ED = torch.where((inputs.at_E > 0)[:, None], state_ED, self.empty_D.to(state_ED.dtype))
         else:
-            state_BLD = self.encoder(history_BLD)
-            at_E = inputs.window_E * history_BLD.shape[1] + (inputs.prefix_E - 1).clamp_min(0)
-            state_ED = state_BLD.flatten(0, 1).index_select(0, at_E)
-        state_ED = torch.where((inputs.prefix_E > 0)[:, None], state_ED, self.empty_D.to(state_ED.dtype))
+            state_TD = self.encoder(history, inputs.packed) if len(history) else history
+            states = torch.cat([self.empty_D.to(state_TD.dtype)[None], state_TD])
+            state_ED = states.index_select(0, inputs.at_E)
         more = [] if user_EU is None else [user_EU]
         more += self.fields(inputs.categorical)
         if self.numeric_dim:

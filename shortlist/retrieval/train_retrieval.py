@@ -14,7 +14,7 @@ from torch import Tensor
 
 from shortlist.evaluation.metrics import find_hits, measure
 from shortlist.facts import StepFacts
-from shortlist.features import Queries
+from shortlist.features import PackedQueries, Queries
 from shortlist.prepare.prepared import Prepared, Questions
 from shortlist.recipe import Recipe
 from shortlist.retrieval.batches import RetrievalBatches
@@ -99,12 +99,13 @@ class RetrievalTask:
 
     def loss(self, epoch: int, step: int) -> tuple[Tensor, int]:
         batch = self.batches.batch(epoch, step)
-        history_BL, item_E = batch.queries.history_BL, batch.item_E
+        queries, item_E = batch.queries, batch.item_E
+        history = queries.history_T if isinstance(queries, PackedQueries) else queries.history_BL
         full = self.retrieval.loss == "full"
-        rows_U = np.arange(len(self._share)) if full else self._distinct.of(history_BL, item_E)
+        rows_U = np.arange(len(self._share)) if full else self._distinct.of(history, item_E)
         input_UD = self.item_inputs(rows_U)
-        at_BL, at_E = self._distinct.places(rows_U, history_BL), self._distinct.places(rows_U, item_E)
-        query_ED = self.query(batch.queries, _take(input_UD, at_BL), last=self.retrieval.positions == "last")
+        at_history, at_E = self._distinct.places(rows_U, history), self._distinct.places(rows_U, item_E)
+        query_ED = self.query(queries, _take(input_UD, at_history))
 
         # Candidates: the batch's positives in the order of their rows, or the catalogue without its row 0.
         column_U = torch.full((len(rows_U),), -1)
@@ -148,15 +149,15 @@ class RetrievalTask:
         inputs: Tensor = self.model.items(items if hidden is None else items.without_ids(hidden))
         return inputs
 
-    def query(self, queries: Queries, history_BLD: Tensor, *, last: bool) -> Tensor:
-        """Query vectors [E, D] of questions whose histories have these inputs."""
-        inputs = self.inputs.query(queries, self.device, last=last)
+    def query(self, queries: Queries | PackedQueries, history: Tensor) -> Tensor:
+        """Query vectors [E, D] of questions whose histories have these inputs, [B, L, D] or packed [T, D]."""
+        inputs = self.inputs.query(queries, self.device)
         user_EU = None
         if self.model.users is not None:
             hidden = self._hidden(len(inputs.user_E))
             user_E = inputs.user_E if hidden is None else inputs.user_E.masked_fill(hidden, 0)
             user_EU = self.model.users(user_E)
-        vectors: Tensor = self.model.query(history_BLD, inputs, user_EU)
+        vectors: Tensor = self.model.query(history, inputs, user_EU)
         return vectors
 
     def _hidden(self, count: int) -> Tensor | None:
@@ -173,7 +174,7 @@ class RetrievalTask:
             part = questions.take(np.arange(first, min(first + step, len(questions))))
             queries = self.prepared.queries(part)
             history_BLD = _take(input_ND, queries.history_BL)
-            scores_EN = self.query(queries, history_BLD, last=True) @ vector_ND.T
+            scores_EN = self.query(queries, history_BLD) @ vector_ND.T
             scores_EN[:, 0] = -torch.inf
             if self.mask_seen:
                 e, row = self._seen(part)

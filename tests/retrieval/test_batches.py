@@ -7,6 +7,7 @@ from clean_tables import TEMPORAL, random_events, recipe, write_clean
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from shortlist.features import Queries
 from shortlist.prepare.prepare import prepare
 from shortlist.prepare.prepared import Prepared
 from shortlist.retrieval.batches import RetrievalBatches, prefetched
@@ -29,16 +30,26 @@ def prepared_from(folder, events, *, length=4, positions="last", batch_size=16, 
     return Prepared.open(folder / "prepared"), chosen
 
 
+def windows_of(queries):
+    """The window of each question, and how much of it is seen."""
+    if isinstance(queries, Queries):
+        return [queries.history_BL[e, :length] for e, length in enumerate(queries.prefix_E)]
+    first = np.cumsum(queries.length_B) - queries.length_B
+    window = np.searchsorted(first, queries.last_E, side="right") - 1
+    seen = zip(window, queries.last_E + 1, strict=True)
+    return [queries.history_T[first[b] : last] if last > 0 else queries.history_T[:0] for b, last in seen]
+
+
 def examples(batch):
     """What the towers see of each example: (device, item, weight, user, visible history, hour, numbers)."""
-    queries = batch.queries
+    queries, seen = batch.queries, windows_of(batch.queries)
     return [
         (
             int(queries.categorical["context.device"][e, 0]),
             int(batch.item_E[e]),
             float(batch.weight_E[e]),
             int(queries.user_E[e]),
-            tuple(queries.history_BL[queries.window_E[e], : queries.prefix_E[e]].tolist()),
+            tuple(seen[e].tolist()),
             int(queries.categorical["clock.hour"][e, 0]),
             tuple(queries.numeric_EF[e].tolist()),
         )
@@ -108,10 +119,10 @@ def test_a_window_holds_nothing_that_its_last_example_may_not_see(tmp_path, even
     prepared, chosen = prepared_from(tmp_path, events, length=length, positions="every", batch_size=5)
     for batch in epoch_of(RetrievalBatches(prepared, chosen)):
         queries = batch.queries
-        longest = np.zeros(len(queries.history_BL), np.int64)
-        np.maximum.at(longest, queries.window_E, queries.prefix_E)
-        assert ((queries.history_BL > 0).sum(axis=1) == longest).all()
-        assert np.bincount(queries.window_E, minlength=len(longest)).max() <= length + 1
+        ends = np.cumsum(queries.length_B)[queries.length_B > 0] - 1
+        assert np.isin(ends, queries.last_E).all()
+        assert len(queries.history_T) == queries.length_B.sum()
+        assert (queries.history_T > 0).all(), "padding in a packed batch"
 
 
 @pytest.mark.parametrize("positions", ["last", "every"])
@@ -148,7 +159,7 @@ def test_positives_without_any_history_make_many_small_windows(tmp_path):
     prepared, chosen = prepared_from(tmp_path, events, positions="every", length=4, batch_size=2)
     batches = epoch_of(RetrievalBatches(prepared, chosen))
     assert max(len(batch.item_E) for batch in batches) <= 2 * (4 + 1)
-    assert all(not batch.queries.history_BL.any() and not batch.queries.prefix_E.any() for batch in batches)
+    assert all(not len(batch.queries.history_T) and (batch.queries.last_E == -1).all() for batch in batches)
     assert sum(len(batch.item_E) for batch in batches) == len(expected(prepared))
 
 

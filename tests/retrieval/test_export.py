@@ -54,7 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     clean = write_clean(made / "clean", events, items=items)
     prepare(made_for("mean"), clean, made / "prepared")
-    for encoder in ("mean", "attention", "transformer"):
+    for encoder in ("mean", "attention", "transformer", "hstu"):
         train_retrieval(made_for(encoder), made / "prepared", made / encoder)
     return made
 
@@ -79,7 +79,7 @@ def answer(folder: Path, queries: object, prepared: Prepared) -> NDArray[np.floa
     return session.run(None, {one.name: values[one.name] for one in session.get_inputs()})[0]
 
 
-@pytest.mark.parametrize("encoder", ["mean", "attention", "transformer"])
+@pytest.mark.parametrize("encoder", ["mean", "attention", "transformer", "hstu"])
 def test_it_answers_what_torch_answers(folder: Path, tmp_path: Path, encoder: str) -> None:
     made, prepared = made_for(encoder), Prepared.open(folder / "prepared")
     facts = export(made, folder / "prepared", folder / encoder, tmp_path / "out")
@@ -91,7 +91,7 @@ def test_it_answers_what_torch_answers(folder: Path, tmp_path: Path, encoder: st
     with torch.no_grad():
         inputs = Inputs(prepared.store)
         rows = model.items(inputs.items(np.arange(21), torch.device("cpu")))
-        asked = inputs.query(queries, torch.device("cpu"), last=True)
+        asked = inputs.query(queries, torch.device("cpu"))
         wanted = model.query(rows[torch.from_numpy(queries.history_BL)], asked, model.users(asked.user_E))
         candidates = model.candidate(rows)
     assert np.abs(answer(tmp_path / "out", queries, prepared) - wanted.numpy()).max() < 1e-4

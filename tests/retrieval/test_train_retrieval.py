@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made / "prepared"
 
 
-@pytest.mark.parametrize("encoder", ["attention", "transformer"])
+@pytest.mark.parametrize("encoder", ["attention", "transformer", "hstu"])
 @pytest.mark.parametrize("positions", ["last", "every"])
 @pytest.mark.parametrize("loss", ["in_batch", "full"])
 def test_it_learns_what_comes_next(folder: Path, tmp_path: Path, encoder: str, positions: str, loss: str) -> None:
@@ -178,7 +178,7 @@ def test_validation_asks_the_whole_catalogue_and_masks_what_was_seen(folder: Pat
         recall = []
         for q in range(len(questions)):
             one = task.prepared.queries(questions.take(np.array([q])))
-            query = task.query(one, inputs[torch.from_numpy(one.history_BL)], last=True)
+            query = task.query(one, inputs[torch.from_numpy(one.history_BL)])
             scores = (query @ vectors.T)[0].numpy()
             scores[store.history_items[questions.start[q] : questions.end[q]]] = -np.inf
             scores[0] = -np.inf

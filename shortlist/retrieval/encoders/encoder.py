@@ -1,0 +1,44 @@
+"""The interface of the encoders.
+
+Shapes: B histories, L events of each (from the left, anything after the end), T events of all histories end to end,
+D width, H heads, K width of a head.
+
+`encoder(history_TD, packed) -> state_TD` is for training: the state at an event knows that event and those before it
+in the same history, no later one and no other history, so that one pass gives an example at every position.
+`encoder.last(history_BLD, length_B) -> state_BD` is the same state at the last event alone, for much less work; it is
+what is served. A history of length 0 has no state: the query tower puts a learned vector there.
+"""
+
+from torch import Tensor, nn
+
+from shortlist.retrieval.encoders.packed import Packed
+
+
+class Encoder(nn.Module):
+    """The causal interface."""
+
+    def forward(self, history_TD: Tensor, packed: Packed) -> Tensor:
+        """The state at every event, [T, D]."""
+        raise NotImplementedError
+
+    def last(self, history_BLD: Tensor, length_B: Tensor) -> Tensor:
+        """The state at event `length - 1`, [B, D]; of any value where the length is 0."""
+        raise NotImplementedError
+
+
+def last_event(x_BLD: Tensor, length_B: Tensor) -> Tensor:
+    """`x_BLD[b, length_b - 1]`, [B, D]; the first event where the length is 0."""
+    at_B11 = (length_B - 1).clamp_min(0)[:, None, None]
+    return x_BLD.gather(1, at_B11.expand(-1, 1, x_BLD.shape[2]))[:, 0]
+
+
+def head_width(dim: int, heads: int, multiple: int) -> int:
+    """Width of a head; raises ValueError, with a width that would do, where it is no multiple of `multiple`."""
+    if dim % (multiple * heads):
+        unit = multiple * heads
+        raise ValueError(
+            f"retrieval.dim {dim} does not divide into retrieval.heads {heads}"
+            f"{' of an even width' if multiple == 2 else ''}, which this encoder needs; "
+            f"{unit * max(1, round(dim / unit))} would"
+        )
+    return dim // heads

@@ -1,0 +1,89 @@
+"""Histories end to end, without padding between them.
+
+Shapes: B histories, T events of all of them, S events of all rectangles, b histories of a rectangle of width l,
+C channels, D width.
+
+What an encoder does to an event by itself (projections, norms, gates, the loss) it does to the T events there are.
+Only where events of one history meet does it need histories side by side: `Packed.within` lays those of a similar
+length into a rectangle. Behind the end of a short one stand the events that happen to follow it in memory: they come
+later than all of its own, so a causal function never reads them, and what they give is left behind. A rectangle is at
+least `_FILL` full in each row, and no history meets another.
+
+Flash attention over lengths (`torch.nn.attention.varlen`) would waste nothing at all, but exists for CUDA in half
+precision alone; nested tensors pad on a CPU. This is one way that is the same on both, for any causal function.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+_FILL = 0.7
+_SHORT = 8
+"""Histories up to this length share a rectangle: a kernel for each length would cost more than their padding."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Where B histories lie among T events."""
+
+    position_T: Tensor
+    """Place of each event in its own history, from 0."""
+    event_S: Tensor
+    """The event in each cell of the rectangles, one after the other, row by row."""
+    cell_T: Tensor
+    """And the cell of each event."""
+    rectangles: tuple[tuple[int, int], ...]
+    """Number of histories and width of each."""
+
+    @classmethod
+    def of(cls, length_B: NDArray[np.int64], *, fill: float = _FILL) -> "Packed":
+        """The layout of histories of these lengths; one without events takes no room."""
+        first_B = np.cumsum(length_B) - length_B
+        total = int(length_B.sum())
+        position_T = np.arange(total) - np.repeat(first_B, length_B)
+        # Longest first: a rectangle is a run of histories that fill enough of its first row.
+        order = np.argsort(-length_B, kind="stable")[: int((length_B > 0).sum())]
+        falling = length_B[order]
+        cell_T, events, rectangles = np.empty(total, np.int64), [np.zeros(0, np.int64)], []
+        start, cells = 0, 0
+        while start < len(order):
+            width = int(falling[start])
+            least = 0 if width <= _SHORT else fill * width
+            stop = start + int(np.searchsorted(-falling[start:], -least, side="right"))
+            chosen = order[start:stop]
+            inside_l = np.arange(width)
+            event_bl = first_B[chosen][:, None] + inside_l
+            own_bl = inside_l < length_B[chosen][:, None]
+            cell_T[event_bl[own_bl]] = cells + np.flatnonzero(own_bl)
+            events.append(np.minimum(event_bl, total - 1).ravel())
+            rectangles.append((stop - start, width))
+            start, cells = stop, cells + event_bl.size
+        return cls(
+            torch.from_numpy(position_T),
+            torch.from_numpy(np.concatenate(events)),
+            torch.from_numpy(cell_T),
+            tuple(rectangles),
+        )
+
+    def to(self, device: torch.device) -> "Packed":
+        """The same on a device."""
+        return Packed(self.position_T.to(device), self.event_S.to(device), self.cell_T.to(device), self.rectangles)
+
+    @property
+    def width(self) -> int:
+        """The longest history."""
+        return max((width for _, width in self.rectangles), default=0)
+
+    def within(self, x_TC: Tensor, causal: Callable[[Tensor], Tensor]) -> Tensor:
+        """`causal` applied to each history: it maps [b, l, C] to [b, l, D], and reads no later event of a row."""
+        x_SC = x_TC.index_select(0, self.event_S)
+        sizes = [number * width for number, width in self.rectangles]
+        parts = [
+            causal(part.view(number, width, -1)).flatten(0, 1)
+            for part, (number, width) in zip(torch.split(x_SC, sizes), self.rectangles, strict=True)
+        ]
+        return torch.cat(parts).index_select(0, self.cell_T)
