@@ -11,6 +11,8 @@ Folder of a store, all of it memory-mapped and part of a release:
     items/<name>.npy               int32 [num_item_rows, W] of every categorical
     items/numeric.npy              float32 [num_item_rows, F], standardised, with missing flags
     items/embedding.npy            float32 [num_item_rows, dim], when the recipe gives one
+    items/text.npy                 float32 [num_item_rows, dim], when the recipe names text; users/text.npy alike
+    users/text/<name>.npy          the TextEncoder of users/text.npy, for questions of users that are not in the store
     items/popularity.npy           int64 [num_item_rows], positives in the train window
     items/trained.npy              bool [num_item_rows], whether there is such a positive; users/trained.npy alike
     items/titles.npy, items/title_offsets.npy   UTF-8 bytes uint8, int64 [num_item_rows + 1]
@@ -30,7 +32,8 @@ from pydantic import BaseModel, ConfigDict
 
 from shortlist.vocabulary import UNKNOWN, Vocabulary
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2 has text; a store of version 1 is read as one without."""
 _CLOCK_ROWS = {"hour": 24, "weekday": 7}
 _LARGEST = 1e6
 """Standardised numbers are cut here: no real one is so far out, and a wild one must not become infinity in float32."""
@@ -57,6 +60,15 @@ class NumericField(BaseModel):
     std: float
 
 
+class TextField(BaseModel):
+    """Columns that became one vector."""
+
+    model_config = ConfigDict(frozen=True)
+
+    columns: list[str]
+    dim: int
+
+
 class TableSchema(BaseModel):
     """The features of items, users or the context."""
 
@@ -64,11 +76,16 @@ class TableSchema(BaseModel):
 
     categorical: list[CategoricalField] = []
     numeric: list[NumericField] = []
+    text: TextField | None = None
 
     @property
     def numeric_dim(self) -> int:
         """A number and a missing flag each."""
         return 2 * len(self.numeric)
+
+    @property
+    def text_dim(self) -> int:
+        return 0 if self.text is None else self.text.dim
 
 
 class FeatureSchema(BaseModel):
@@ -98,7 +115,8 @@ class FeatureSchema(BaseModel):
 
     @property
     def query_numeric_dim(self) -> int:
-        return self.user.numeric_dim + self.context.numeric_dim
+        """The user's numbers, the context's, the user's text."""
+        return self.user.numeric_dim + self.context.numeric_dim + self.user.text_dim
 
 
 @dataclass(frozen=True)
@@ -159,6 +177,7 @@ class FeatureStore:
         self.item_categorical = {f.name: self._array(f"items/{f.name}") for f in schema.item.categorical}
         self.item_numeric = self._array("items/numeric")
         self.item_embedding = self._array("items/embedding") if schema.embedding_dim else None
+        self.item_text = self._array("items/text") if schema.item.text else None
         self.popularity = self._array("items/popularity")
         self.history_offsets = self._array("history/offsets")
         self.history_items = self._array("history/items")
@@ -166,6 +185,7 @@ class FeatureStore:
         self._title_offsets = self._array("items/title_offsets")
         self._user_categorical = {f"user.{f.name}": self._array(f"users/{f.name}") for f in schema.user.categorical}
         self._user_numeric = self._array("users/numeric")
+        self._user_text = self._array("users/text") if schema.user.text else None
         self._context = {
             f.name: Vocabulary.open(folder / f"vocabularies/context.{f.name}.npy") for f in schema.context.categorical
         }
@@ -175,9 +195,9 @@ class FeatureStore:
         """Raises ValueError when the store was written by another version of the schema."""
         folder = Path(folder)
         schema = FeatureSchema.model_validate_json((folder / "schema.json").read_text())
-        if schema.version != SCHEMA_VERSION:
+        if not 1 <= schema.version <= SCHEMA_VERSION:
             raise ValueError(
-                f"{folder}: features of schema {schema.version}, this version of shortlist reads {SCHEMA_VERSION}; "
+                f"{folder}: features of schema {schema.version}, this shortlist reads 1 to {SCHEMA_VERSION}; "
                 "run the recipe again, or serve it with the version that wrote it"
             )
         return cls(folder, schema)
@@ -254,8 +274,10 @@ class FeatureStore:
         """The users' rows, and with the context what is known of them."""
         user_E = user_E.astype(np.int64, copy=False)
         categorical = {name: rows[user_E].astype(np.int64) for name, rows in self._user_categorical.items()}
-        numeric = np.concatenate([self._user_numeric[user_E], context.numeric_EF], axis=1, dtype=np.float32)
-        return user_E, categorical | context.categorical, numeric
+        numeric = [self._user_numeric[user_E], context.numeric_EF]
+        if self._user_text is not None:
+            numeric.append(self._user_text[user_E])
+        return user_E, categorical | context.categorical, np.concatenate(numeric, axis=1, dtype=np.float32)
 
 
 def gather_windows(

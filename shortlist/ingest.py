@@ -166,6 +166,9 @@ def _wanted(wanted: list[Wanted], table: RawTable, schema: pl.Schema) -> Iterato
             yield value.cast(pl.Float64, strict=False)
         elif column.kind == "title":
             yield value.cast(pl.String, strict=False)
+        elif column.kind == "text":
+            words = value.cast(pl.List(pl.String)).list.join(" ") if isinstance(kind, pl.List | pl.Array) else value
+            yield words.cast(pl.String, strict=False)
         elif column.kind == "embedding":
             if not isinstance(kind, pl.List | pl.Array):
                 raise SourceError(f"{column.where}: {column.name!r} of {table.name} is {kind}, not a list of numbers")

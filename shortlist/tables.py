@@ -24,7 +24,7 @@ from shortlist.recipe import Recipe
 from shortlist.recipe.model import ContextFeatures, ItemFeatures, UserFeatures
 
 Table = Literal["events", "items", "users"]
-Kind = Literal["categorical", "numeric", "embedding", "title", "raw"]
+Kind = Literal["categorical", "numeric", "embedding", "title", "text", "raw"]
 
 EVENT_COLUMNS = {
     "user_id": "who, Int64 or String",
@@ -64,7 +64,10 @@ def wanted_columns(recipe: Recipe, table: Table) -> list[Wanted]:
     found = []
     if table == "events":
         found = [Wanted(name, "raw", f"contract.columns.{name}") for name in recipe.contract.columns]
-    listed = [
+    listed = []
+    if not isinstance(features, ContextFeatures) and features.text is not None:
+        listed = [Wanted(name, "text", f"{at}.text.columns.{i}") for i, name in enumerate(features.text.columns)]
+    listed += [
         Wanted(field.name, "categorical", f"{at}.categorical.{i}") for i, field in enumerate(features.categorical)
     ]
     listed += [Wanted(name, "numeric", f"{at}.numeric.{i}") for i, name in enumerate(features.numeric)]
@@ -75,7 +78,7 @@ def wanted_columns(recipe: Recipe, table: Table) -> list[Wanted]:
         if item.title is not None:
             listed.append(Wanted(item.title, "title", f"{at}.title"))
     keys = {"events": list(EVENT_COLUMNS), "items": ["item_id"], "users": ["user_id"]}[table]
-    # A feature's kind wins over the contract's, which takes a column as it is.
+    # A feature's kind wins over the contract's, which takes a column as it is, and text is read from any other kind.
     unique = {column.name: column for column in [*found, *listed]}
     return [column for name, column in unique.items() if name not in keys]
 

@@ -1,4 +1,6 @@
 import datetime
+import json
+import shutil
 
 import numpy as np
 import polars as pl
@@ -8,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shortlist.features import (
+    SCHEMA_VERSION,
     Context,
     FeatureStore,
     NumericField,
@@ -231,6 +234,17 @@ def test_titles_and_histories_by_row(log):
 
 def test_a_store_of_another_schema_is_refused(log, tmp_path):
     text = (log[1].store.folder / "schema.json").read_text()
-    (tmp_path / "schema.json").write_text(text.replace('"version": 1', '"version": 99'))
+    (tmp_path / "schema.json").write_text(text.replace(f'"version": {SCHEMA_VERSION}', '"version": 99'))
     with pytest.raises(ValueError, match="features of schema 99"):
         FeatureStore.open(tmp_path)
+
+
+def test_a_store_of_the_version_without_text_is_still_read(log, tmp_path):
+    shutil.copytree(log[1].store.folder, tmp_path / "old")
+    schema = json.loads((tmp_path / "old/schema.json").read_text()) | {"version": 1}
+    for table in ("item", "user", "context"):
+        del schema[table]["text"]
+    (tmp_path / "old/schema.json").write_text(json.dumps(schema))
+    store = FeatureStore.open(tmp_path / "old")
+    assert store.item_text is None
+    assert store.schema.query_numeric_dim == log[1].store.schema.query_numeric_dim

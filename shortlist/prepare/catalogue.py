@@ -9,11 +9,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.features import CategoricalField, NumericField, TableSchema, encode_numeric
+from shortlist.features import CategoricalField, NumericField, TableSchema, TextField, encode_numeric
 from shortlist.prepare.cleaned import Entities
 from shortlist.prepare.columns import ColumnWriter, save
 from shortlist.prepare.encode import encode_column, key_type, numbers_of, rows_of, values_of, vocabulary_of
-from shortlist.recipe import Categorical, Embedding
+from shortlist.prepare.text import fit
+from shortlist.recipe import Categorical, Embedding, Text
+from shortlist.text import TextEncoder
 from shortlist.vocabulary import Vocabulary
 
 _BLOCK = 1 << 16
@@ -37,7 +39,9 @@ class Catalogue:
     def kind(self) -> str:
         return self.entities.kind
 
-    def write(self, categorical: Sequence[Categorical], numeric: Sequence[str]) -> TableSchema:
+    def write(
+        self, categorical: Sequence[Categorical], numeric: Sequence[str], text: Text | None = None
+    ) -> TableSchema:
         """Write vocabularies and feature rows; what no row of the table describes is unknown and missing."""
         self.vocabulary.save(self._vocabularies() / f"{self.kind}.npy")
         save(self._rows("trained"), self.trained)
@@ -46,6 +50,7 @@ class Catalogue:
         schema = TableSchema(
             categorical=fields,
             numeric=[statistics(name, column[self.trained]) for name, column in zip(numeric, columns, strict=True)],
+            text=None if text is None else TextField(columns=text.columns, dim=text.dim),
         )
         save(self._rows("numeric"), encode_numeric(columns, schema, self.vocabulary.num_rows))
         return schema
@@ -81,6 +86,23 @@ class Catalogue:
                 rows[at >= 0] = given_ND[at[at >= 0]]
                 columns.write("embedding", rows)
         return int(given.sum())
+
+    def write_text(self, spec: Text, seed: int) -> TextEncoder:
+        """Write the vectors of the texts of all rows, float32 [num_rows, dim], zeros where there is none.
+
+        The encoder is fitted on the texts of the trained rows alone.
+        """
+        where = f"features.{self.kind}.text"
+        columns = [_words(self._column(name)) for name in spec.columns]
+        described = pl.select(pl.concat_str(columns, separator=" ", ignore_nulls=True)).to_series().fill_null("")
+        texts = np.full(self.vocabulary.num_rows, "", object)
+        texts[self._table_rows] = described.to_numpy()
+        encoder = fit(texts[self.trained].tolist(), spec, seed, where)
+        with ColumnWriter(self.folder / f"{self.kind}s") as writer:
+            writer.add("text", np.float32, (len(texts), spec.dim))
+            for start in range(0, len(texts), _BLOCK):
+                writer.write("text", encoder.encode(texts[start : start + _BLOCK].tolist()))
+        return encoder
 
     def write_titles(self, column: str | None) -> None:
         """Write the titles as one run of UTF-8 bytes and where each row's begin and end."""
@@ -123,6 +145,13 @@ class Catalogue:
         path = self.folder / "vocabularies"
         path.mkdir(parents=True, exist_ok=True)
         return path
+
+
+def _words(column: pl.Series) -> pl.Series:
+    """A column as text; of a list its words."""
+    if isinstance(column.dtype, pl.List | pl.Array):
+        return column.cast(pl.List(pl.String)).list.join(" ")
+    return column.cast(pl.String)
 
 
 def counts(rows: NDArray[np.int32], num_rows: int) -> NDArray[np.int64]:

@@ -168,14 +168,18 @@ class _Preparation:
             num_item_rows=self.items.vocabulary.num_rows,
             num_user_rows=self.users.vocabulary.num_rows,
             history_length=spec.history_length,
-            item=items.write(spec.item.categorical, spec.item.numeric),
-            user=users.write(spec.user.categorical, spec.user.numeric),
+            item=items.write(spec.item.categorical, spec.item.numeric, spec.item.text),
+            user=users.write(spec.user.categorical, spec.user.numeric, spec.user.text),
             context=self.context.write_features(self.features),
             clock=spec.context.clock,
             embedding_dim=0 if spec.item.embedding is None else spec.item.embedding.dim,
         )
         if spec.item.embedding is not None:
             items.write_embedding(spec.item.embedding)
+        if spec.item.text is not None:
+            items.write_text(spec.item.text, self.recipe.seed)
+        if spec.user.text is not None:
+            users.write_text(spec.user.text, self.recipe.seed).save(self.features / "users/text")
         items.write_titles(spec.item.title)
         save(self.features / "items/popularity.npy", self.popularity)
         (self.features / "schema.json").write_text(schema.model_dump_json(indent=1) + "\n")

@@ -21,6 +21,7 @@ from shortlist.recipe.model import (
     Index,
     Ranking,
     Retrieval,
+    Text,
     Training,
 )
 from shortlist.recipe.recipe import Recipe
@@ -50,6 +51,7 @@ __all__ = [
     "SyntheticSource",
     "TableFile",
     "TemporalSplit",
+    "Text",
     "Training",
     "YambdaSource",
     "dump_recipe",

@@ -29,6 +29,17 @@ class Embedding(Section):
     """Its length; another length in the data is an error."""
 
 
+class Text(Section):
+    """Columns of text that become one vector: TF-IDF of words and pieces of words, reduced by a truncated SVD."""
+
+    columns: list[str] = Field(min_length=1)
+    """Read as one text; lists of words will do."""
+    dim: int = Field(128, ge=2, le=1024)
+    """Width of the vector."""
+    terms: int = Field(20_000, ge=10)
+    """At most so many words and pieces are known, the most frequent of the train window."""
+
+
 class ItemFeatures(Section):
     id_dim: int = Field(64, ge=1, le=1024)
     """Width of the item embedding that both towers share."""
@@ -38,6 +49,8 @@ class ItemFeatures(Section):
     """Standardised on the train window; a missing value becomes the mean and sets a flag."""
     embedding: Embedding | None = None
     """A vector of text, audio or images that was made elsewhere."""
+    text: Text | None = None
+    """What is written about the item, such as its title, categories and brand."""
     title: str | None = None
     """The column shown in answers."""
 
@@ -49,6 +62,8 @@ class UserFeatures(Section):
     """Columns of ids or words, like country or occupation."""
     numeric: list[str] = []
     """Columns of numbers, standardised on the train window."""
+    text: Text | None = None
+    """What is written about the user; where a notice or a search asks for items, the notice or the search."""
 
 
 class ContextFeatures(Section):

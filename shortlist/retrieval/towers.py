@@ -37,7 +37,7 @@ class Items:
     categorical: dict[str, Tensor]
     """Field -> rows [N, W]."""
     dense_NF: Tensor
-    """Numbers, then the given embedding."""
+    """Numbers, then the vector of the text, then the given embedding."""
 
     def without_ids(self, hidden_N: Tensor) -> "Items":
         """The same items, some of them as if their id were unknown."""
@@ -71,6 +71,8 @@ class Inputs:
     def items(self, rows_N: NDArray[np.int64], device: torch.device) -> Items:
         store = self.store
         dense = [store.item_numeric[rows_N]]
+        if store.item_text is not None:
+            dense.append(store.item_text[rows_N])
         if store.item_embedding is not None:
             dense.append(store.item_embedding[rows_N])
         return Items(
@@ -137,7 +139,7 @@ class ItemInputs(nn.Module):
         super().__init__()
         self.id = Table(schema.num_item_rows, id_dim, retrieval.metric)
         self.fields = Categories({field.name: field for field in schema.item.categorical}, retrieval.metric)
-        self.numeric_dim = schema.item.numeric_dim
+        self.numeric_dim = schema.item.numeric_dim + schema.item.text_dim
         # Given embeddings come in any scale.
         self.norm = nn.LayerNorm(schema.embedding_dim) if schema.embedding_dim else None
         width = self.fields.dim + self.numeric_dim + schema.embedding_dim

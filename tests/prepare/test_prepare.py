@@ -396,3 +396,30 @@ def test_a_folder_that_is_not_prepared_is_told_so(tmp_path):
     assert FeatureStore.open(tmp_path / "prepared/features").schema.num_item_rows == 41
     with pytest.raises(ValueError, match="this is no prepared folder"):
         Prepared.open(tmp_path / "prepared")
+
+
+def test_text_is_fitted_on_the_train_window_and_every_row_has_a_vector(tmp_path):
+    events = {
+        "user_id": ["a"] * 4 + ["b"] * 4,
+        "item_id": [1, 2, 3, 4, 2, 1, 4, 3],
+        "time": [0, 1, 2, 3, 0, 1, 2, 3],
+    }
+    items = {
+        "item_id": [1, 2, 3, 4, 5, 6],
+        "title": ["red wooden chair", "red wooden table", "novelty", "novelty lamp", "wooden novelty", None],
+        "tags": [["seat"], ["seat", "oak"], [], None, ["oak"], None],
+    }
+    users = {"user_id": ["a", "b", "c"], "about": ["road works", "road and water works", "water"]}
+    features = "{item: {text: {columns: [title, tags], dim: 2}}, user: {text: {columns: [about], dim: 2}}}"
+    prepared, _ = run(tmp_path, events, items=items, users=users, split=LEAVE_ONE_OUT, features=features)
+    store = prepared.store
+    assert store.schema.item.text_dim == store.schema.user.text_dim == 2
+    # Items 3 and 4 only judge: a word of theirs alone is no term, and theirs that others have still counts.
+    told = store.item_text.any(1)
+    assert told.tolist() == [False, True, True, False, False, True, False]
+    terms = np.load(store.folder / "users/text/terms.npy").tolist()
+    assert b"road" in terms
+    assert b"water" not in terms
+    queries = prepared.queries(prepared.test)
+    assert queries.numeric_EF.shape == (2, store.schema.query_numeric_dim) == (2, 2)
+    np.testing.assert_array_equal(queries.numeric_EF, np.load(store.folder / "users/text.npy")[[1, 2]])
