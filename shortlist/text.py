@@ -65,7 +65,7 @@ class TextEncoder:
 
     @property
     def dim(self) -> int:
-        return self.components_TD.shape[1]
+        return int(self.components_TD.shape[1])
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The vectors of N texts, [N, D]."""
@@ -85,4 +85,5 @@ class TextEncoder:
             known_K, first_K = np.unique(text_P, return_index=True)
             vectors_ND[known_K] = np.add.reduceat(weight_P[:, None] * self.components_TD[term_P], first_K)
         length_N1 = np.linalg.norm(vectors_ND, axis=1, keepdims=True)
-        return (vectors_ND / np.where(length_N1 > 0, length_N1, 1) * np.sqrt(self.dim)).astype(np.float32)
+        vectors_ND *= np.sqrt(self.dim) / np.where(length_N1 > 0, length_N1, 1)
+        return vectors_ND.astype(np.float32)

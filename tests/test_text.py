@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -36,6 +36,7 @@ def cosines(vectors_ND):
     return unit_ND @ unit_ND.T
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.lists(st.lists(st.sampled_from(" ".join(TEXTS).split()), max_size=9).map(" ".join), min_size=1, max_size=9))
 def test_the_vectors_are_those_of_scikit_learn(texts):
     encoder = fit(TEXTS, SPEC, 1, "items.text")
