@@ -42,7 +42,6 @@ def publish(
     def work() -> facts.StepFacts:
         return publish.publish_step(
             parse_recipe(recipe),
-            recipe,
             Path(prepared.path),
             Path(retrieval.path),
             Path(index.path),

@@ -50,6 +50,7 @@ def write_steps(folder: Path, content: str = "one", judged: dict[str, Any] | Non
         "prepared/features/items/popularity.npy": f"{content} " * 100,
         "prepared/samples/user.npy": content,
         "retrieval/query_tower.onnx": f"{content} tower",
+        "retrieval/vectors.npy": f"{content} vectors",
         "index/index.faiss": f"{content} index" * 1000,
         "ranking/ranker.safetensors": f"{content} ranker",
         "evaluation/evaluation.json": json.dumps(judged or evaluation()),
@@ -69,7 +70,7 @@ def make_release(folder: Path, content: str = "one") -> tuple[Path, Manifest]:
         {"features": steps["prepared"] / "features", **parts},
         recipe_to(".work"),
         steps["evaluation"] / "evaluation.json",
-        lineage_of(RECIPE, steps["prepared"]),
+        lineage_of(parse_recipe(RECIPE), steps["prepared"]),
         into,
     )
     return into, manifest

@@ -21,6 +21,7 @@ from shortlist.cli.answer import question_of, show_answer
 from shortlist.cli.run import RunFailedError, run_pipeline
 from shortlist.cli.schema import schema_text
 from shortlist.recipe import Recipe, RecipeError, dump_recipe, load_recipe
+from shortlist.release.digests import read_digests
 from shortlist.release.publish import release_root
 from shortlist.release.release import open_release
 
@@ -112,6 +113,21 @@ def validate(
     """Check a recipe; nothing is read or run."""
     typed = load_recipe(recipe)
     _console.print(dump_recipe(typed) if show else f"{recipe}: a sound recipe, {typed.name!r}", markup=False)
+
+
+@app.command()
+def digests(
+    run: Annotated[Path, typer.Argument(help="A run's folder, or its run.json.", metavar="RUN")],
+    other: Annotated[Path | None, typer.Argument(help="Another run, to compare.", metavar="[RUN]")] = None,
+) -> None:
+    """What two runs of one recipe must have in common, wherever they ran; exit code 1 where they differ."""
+    found = read_digests(run)
+    compared = None if other is None else read_digests(other)
+    for name, digest in found:
+        beside = "" if compared is None else f"  {getattr(compared, name)}"
+        _console.print(f"{name:<9} {digest}{beside}")
+    if compared is not None and (differing := found.differing(compared)):
+        _fail(f"not equal: {', '.join(differing)}", 1)
 
 
 @app.command()

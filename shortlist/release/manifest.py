@@ -42,7 +42,7 @@ class Lineage(_Frozen):
     """What the release was made from."""
 
     recipe_sha256: str
-    """Of the recipe's text as the user wrote it."""
+    """Of the recipe without `publish` and `resources`, which change nothing in what is made."""
     code: str
     """Version of shortlist and a fingerprint of its source files."""
     data: str

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from shortlist.facts import StepFacts
 from shortlist.progress import say
 from shortlist.recipe import Recipe
+from shortlist.release.digests import digests_of
 from shortlist.release.gate import Verdict, judge
 from shortlist.release.manifest import MANIFEST, ReleaseError
 from shortlist.release.release import assemble, lineage_of, open_release, read_live, release_key
@@ -67,7 +68,6 @@ def fetch_live(recipe: Recipe, into: Path) -> Path | None:
 
 def publish_step(
     recipe: Recipe,
-    recipe_text: str,
     prepared: Path,
     retrieval: Path,
     index: Path,
@@ -88,7 +88,7 @@ def publish_step(
     verdict = judge(judged, recipe.gate)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".release-") as folder:
-        lineage = lineage_of(recipe_text, prepared)
+        lineage = lineage_of(recipe, prepared)
         manifest = assemble(parts, recipe, evaluation / "evaluation.json", lineage, Path(folder))
         decision = _decide(root, Path(folder), manifest.name, verdict, forced_by)
     (out / "decision.json").write_text(decision.model_dump_json(indent=1) + "\n")
@@ -98,7 +98,11 @@ def publish_step(
     return StepFacts(
         rows_out={"files": len(manifest.files)},
         metrics={"published": float(decision.published), "release_mb": round(manifest.num_bytes / 1e6, 3)},
-        details={"decision": decision.model_dump(mode="json"), "manifest": manifest.model_dump(mode="json")},
+        details={
+            "decision": decision.model_dump(mode="json"),
+            "manifest": manifest.model_dump(mode="json"),
+            "digests": digests_of(prepared, manifest).model_dump(),
+        },
     )
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from shortlist.recipe import Publish, Recipe, dump_recipe
+from shortlist.recipe import Publish, Recipe, Resources, dump_recipe
 from shortlist.release.manifest import (
     MANIFEST,
     RELEASE_SCHEMA,
@@ -77,20 +77,19 @@ def release_key(name: str, file: str = "") -> str:
     return f"releases/{name}/{file}" if file else f"releases/{name}"
 
 
-def lineage_of(recipe_text: str, prepared: Path) -> Lineage:
-    """What a release is made from: the recipe's text, this code and the prepared data."""
+def lineage_of(recipe: Recipe, prepared: Path) -> Lineage:
+    """What a release is made from: the recipe, this code and the prepared data."""
     code = f"{importlib.metadata.version('shortlist')}+{_code_fingerprint()}"
-    return Lineage(
-        recipe_sha256=hashlib.sha256(recipe_text.encode()).hexdigest(), code=code, data=fingerprint(prepared)
-    )
+    text = _recipe_text(recipe)
+    return Lineage(recipe_sha256=hashlib.sha256(text.encode()).hexdigest(), code=code, data=fingerprint(prepared))
 
 
 def assemble(parts: Mapping[str, Path], recipe: Recipe, evaluation: Path, lineage: Lineage, into: Path) -> Manifest:
     """Build the release's folder `into` from step folders (name in the release -> folder), by hard links or copies.
 
-    What would make two runs over the same input differ stays out: where the recipe publishes to, and the
-    comparison with whatever release was live at the time. Raises ReleaseError for a part that is empty or missing,
-    StorageError for a full disk.
+    What would make two runs over the same input differ stays out: where the recipe publishes to, what its steps may
+    use, and the comparison with whatever release was live at the time. Raises ReleaseError for a part that is empty
+    or missing, StorageError for a full disk.
     """
     try:
         for part, folder in parts.items():
@@ -102,7 +101,7 @@ def assemble(parts: Mapping[str, Path], recipe: Recipe, evaluation: Path, lineag
         judged = json.loads(evaluation.read_text())
         judged.pop("live", None)
         (into / "evaluation.json").write_text(json.dumps(judged, indent=1, sort_keys=True) + "\n")
-        (into / "recipe.yaml").write_text(dump_recipe(recipe.model_copy(update={"publish": Publish()})))
+        (into / "recipe.yaml").write_text(_recipe_text(recipe))
         manifest = Manifest(
             recipe=recipe.name,
             files=hash_files(into, file_names(into)),
@@ -240,6 +239,11 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:  # another file system, or one without hard links
         shutil.copyfile(source, target)
+
+
+def _recipe_text(recipe: Recipe) -> str:
+    """What of a recipe decides on a release."""
+    return dump_recipe(recipe.model_copy(update={"publish": Publish(), "resources": Resources()}))
 
 
 def _code_fingerprint() -> str:

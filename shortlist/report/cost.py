@@ -40,7 +40,7 @@ def provenance(run: RunRecord, details: dict[str, dict[str, Any]]) -> str:
             ("Live now", code(run.decision.live or "nothing")),
             ("Kept at", code(run.decision.url)),
             ("Size", f"{len(files)} files, {megabytes(size / 1e6) if size >= 1e6 else f'{plain(size)} bytes'}"),
-            ("Recipe's text", code(lineage["recipe_sha256"][:16])),
+            ("Recipe", code(lineage["recipe_sha256"][:16])),
             ("Code", code(lineage["code"])),
             ("Prepared data", code(lineage["data"][:16])),
         ]

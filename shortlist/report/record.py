@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from shortlist.facts import StepRecord
 from shortlist.recipe import Recipe
+from shortlist.release.digests import Digests
 from shortlist.release.manifest import Interval
 from shortlist.release.publish import Decision
 
@@ -77,6 +78,8 @@ class RunRecord(BaseModel):
     release: str | None
     """The release that the run made, published or not."""
     decision: Decision | None
+    digests: Digests | None
+    """What another run of the same recipe must have in common with this one."""
     paths: dict[str, str]
     """`releases`: the root of the recommender's releases; `release`: this one's folder, when it was published."""
 
@@ -92,6 +95,7 @@ def run_record(recipe: Recipe, records: Sequence[StepRecord], run_id: str | None
         paths["releases"] = decision.url
         if decision.published:
             paths["release"] = f"{decision.url}/releases/{decision.release}"
+    digests = details.get("publish", {}).get("digests")
     evaluation = details.get("evaluate", {}).get("evaluation")
     return RunRecord(
         recipe=recipe.name,
@@ -104,6 +108,7 @@ def run_record(recipe: Recipe, records: Sequence[StepRecord], run_id: str | None
         evaluation=Evaluated.model_validate(finite(evaluation)) if evaluation is not None else None,
         release=decision.release if decision is not None else None,
         decision=decision,
+        digests=Digests.model_validate(digests) if digests is not None else None,
         paths=paths,
     )
 

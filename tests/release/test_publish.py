@@ -186,7 +186,7 @@ class TestAtomic:
             (disk / "out").mkdir()
             recipe = recipe_to(str(tmp_path / "root"))
             with pytest.raises(StorageError, match="no space left on the disk"):
-                publish_step(recipe, RECIPE, *steps.values(), disk / "out/decision")
+                publish_step(recipe, *steps.values(), disk / "out/decision")
             assert [path.name for path in disk.rglob("*")] == ["out", "decision"]
         assert open_storage(str(tmp_path / "root")).list() == []
 
@@ -364,7 +364,7 @@ class TestManage:
 class TestStep:
     def run(self, tmp_path, url, content="one", judged=None, forced_by=None, text=RECIPE):
         recipe, steps = recipe_to(url, text), write_steps(tmp_path / "steps" / content, content, judged)
-        facts = publish_step(recipe, text, *steps.values(), tmp_path / "out", forced_by)
+        facts = publish_step(recipe, *steps.values(), tmp_path / "out", forced_by)
         decision = json.loads((tmp_path / "out/decision.json").read_text())
         assert facts.metrics["published"] == decision["published"]
         assert facts.details["decision"] == decision

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from release_parts import RECIPE, compared, evaluation, make_release, recipe_to, write_steps
 from s3_server import moto_endpoint
 
-from shortlist.recipe import load_recipe
+from shortlist.recipe import load_recipe, parse_recipe
 from shortlist.release.manifest import FileEntry, Interval, Lineage, Manifest, ReleaseError, fingerprint, parse_manifest
 from shortlist.release.release import assemble, lineage_of, open_release, read_manifest, verify
 from shortlist.release.releases import publish
@@ -25,6 +25,7 @@ class TestAssemble:
             "features/schema.json",
             "features/items/popularity.npy",
             "retrieval/query_tower.onnx",
+            "retrieval/vectors.npy",
             "index/index.faiss",
             "ranking/ranker.safetensors",
         }
@@ -45,7 +46,7 @@ class TestAssemble:
             [("a", None), ("s3://b/c", compared("other", 0.1)), ("a", compared("x", -0.1))]
         ):
             steps = write_steps(tmp_path / str(i), judged=evaluation(live=live))
-            lineage = lineage_of(RECIPE, steps["prepared"])
+            lineage = lineage_of(parse_recipe(RECIPE), steps["prepared"])
             judged = steps["evaluation"] / "evaluation.json"
             names.add(assemble({"index": steps["index"]}, recipe_to(url), judged, lineage, tmp_path / f"r{i}").name)
         assert len(names) == 1
@@ -56,12 +57,20 @@ class TestAssemble:
 
     def test_samples_are_not_released_but_leave_their_mark(self, tmp_path):
         steps = write_steps(tmp_path)
-        before = lineage_of(RECIPE, steps["prepared"])
+        before = lineage_of(parse_recipe(RECIPE), steps["prepared"])
         (steps["prepared"] / "samples/user.npy").write_text("changed")
-        after = lineage_of(RECIPE, steps["prepared"])
+        after = lineage_of(parse_recipe(RECIPE), steps["prepared"])
         assert before.data != after.data
         assert (before.code, before.recipe_sha256) == (after.code, after.recipe_sha256)
-        assert lineage_of(RECIPE + "# more", steps["prepared"]).recipe_sha256 != after.recipe_sha256
+
+    def test_the_lineage_of_a_recipe_is_what_decides_on_the_release(self, tmp_path):
+        prepared = write_steps(tmp_path)["prepared"]
+
+        def lineage(more: str) -> str:
+            return lineage_of(parse_recipe(f"{RECIPE}\n{more}\n"), prepared).recipe_sha256
+
+        assert lineage("# more") == lineage("publish: {to: 's3://elsewhere'}") == lineage("resources: {memory_gb: 1}")
+        assert lineage("seed: 1") != lineage("")
 
     def test_a_fingerprint_follows_the_contents(self, tmp_path):
         assert fingerprint(write_steps(tmp_path / "a")["index"]) == fingerprint(write_steps(tmp_path / "b")["index"])
@@ -75,7 +84,7 @@ class TestAssemble:
                 {"index": steps["index"]},
                 recipe_to("x"),
                 steps["evaluation"] / "evaluation.json",
-                lineage_of(RECIPE, steps["prepared"]),
+                lineage_of(parse_recipe(RECIPE), steps["prepared"]),
                 tmp_path / "into",
             )
 
