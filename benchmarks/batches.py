@@ -27,7 +27,7 @@ from shortlist.prepare.prepared import Prepared
 from shortlist.progress import say
 from shortlist.recipe import Recipe, parse_recipe
 from shortlist.recipe.load import dump_recipe
-from shortlist.retrieval.batches import Batch, RetrievalBatches, prefetched
+from shortlist.retrieval.batches import Ahead, Batch, RetrievalBatches
 from shortlist.retrieval.train_retrieval import RetrievalTask
 from shortlist.training.optimiser import Optimiser
 
@@ -111,9 +111,14 @@ def assembly(prepared: Prepared, recipe: Recipe, rounds: int) -> None:
         for step in range(ours.num_batches(0)):
             yield len(ours.batch(0, step).item_E)
 
+    def ahead() -> Iterator[int]:
+        made = Ahead(ours.batch, ours.num_batches)
+        for step in range(ours.num_batches(0)):
+            yield len(made.at(0, step).item_E)
+
     kinds: dict[str, Callable[[], Iterator[int]]] = {
         "ours": our,
-        "ours, from a thread": lambda: (len(batch.item_E) for batch in prefetched(ours, 0)),
+        "ours, from a thread": ahead,
         "Dataset + DataLoader": lambda: loader(0),
         "the same, 2 workers": lambda: loader(2),
     }
@@ -137,7 +142,7 @@ def training(prepared: Prepared, recipe: Recipe, steps: int) -> None:
     resident = made_on_the_way(0, 0)
 
     def step(batch: Callable[[int, int], Batch], at: int) -> float:
-        task.batches.batch = batch  # type: ignore[method-assign] # the batch that is measured
+        task.ahead.at = batch  # type: ignore[method-assign] # the batch that is measured
         start = time.perf_counter()
         loss, _ = task.loss(0, at)
         loss.backward()  # type: ignore[no-untyped-call]

@@ -10,10 +10,10 @@ Which samples a step holds follows from (seed, epoch, step) alone, so a run that
                      window's first `prefix_E` events.
 """
 
-import queue
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ from shortlist.features import PackedQueries, Queries
 from shortlist.prepare.prepared import Prepared, Samples
 from shortlist.prepare.split import TRAIN
 from shortlist.recipe import Recipe
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -130,39 +132,21 @@ class RetrievalBatches:
         return self._order[1]
 
 
-def prefetched(batches: RetrievalBatches, epoch: int, start_step: int = 0, *, depth: int = 2) -> Iterator[Batch]:
-    """The batches of an epoch from `start_step` on, made by a thread while the model works on the one before.
+class Ahead(Generic[T]):
+    """What `make(epoch, step)` gives, made by a thread while the model works on the step before."""
 
-    The same batches as `batches.batch(epoch, step)` one by one; an error in the thread is raised here.
-    """
-    ready: queue.Queue[Batch | BaseException | None] = queue.Queue(depth)
-    stopped = threading.Event()
+    def __init__(self, make: Callable[[int, int], T], num_batches: Callable[[int], int], *, depth: int = 2) -> None:
+        self._make, self._num_batches, self._depth = make, num_batches, depth
+        self._pool = ThreadPoolExecutor(1, "batches")
+        self._pending: dict[tuple[int, int], Future[T]] = {}
 
-    def put(one: Batch | BaseException | None) -> None:
-        while not stopped.is_set():
-            try:
-                ready.put(one, timeout=0.1)
-            except queue.Full:
-                continue
-            return
-
-    def work() -> None:
-        try:
-            for step in range(start_step, batches.num_batches(epoch)):
-                if stopped.is_set():
-                    return
-                put(batches.batch(epoch, step))
-            put(None)
-        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits for it
-            put(error)
-
-    thread = threading.Thread(target=work, name="batches", daemon=True)
-    thread.start()
-    try:
-        while (one := ready.get()) is not None:
-            if isinstance(one, BaseException):
-                raise one
-            yield one
-    finally:
-        stopped.set()
-        thread.join()
+    def at(self, epoch: int, step: int) -> T:
+        """That of one step, with the `depth` steps after it under way; raises what `make` raised."""
+        if (epoch, step) not in self._pending:
+            for made in self._pending.values():
+                made.cancel()
+            self._pending.clear()
+        for later in range(step, min(step + self._depth + 1, self._num_batches(epoch))):
+            if (epoch, later) not in self._pending:
+                self._pending[epoch, later] = self._pool.submit(self._make, epoch, later)
+        return self._pending.pop((epoch, step)).result()

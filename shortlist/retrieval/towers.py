@@ -24,6 +24,7 @@ from torch.nn import functional
 from shortlist.features import CategoricalField, FeatureSchema, FeatureStore, PackedQueries, Queries
 from shortlist.recipe import Features, Retrieval
 from shortlist.retrieval.encoders import Packed, encoder_of
+from shortlist.retrieval.transfer import onto
 
 _SPARSE_FROM = 30_000
 """Rows from which a table is updated sparsely; below, touching every row is quicker than finding the right ones."""
@@ -76,9 +77,9 @@ class Inputs:
         if store.item_embedding is not None:
             dense.append(store.item_embedding[rows_N])
         return Items(
-            torch.from_numpy(self._row[rows_N]).to(device),
-            {name: torch.from_numpy(table[rows_N]).to(device) for name, table in store.item_categorical.items()},
-            torch.from_numpy(np.concatenate(dense, axis=1, dtype=np.float32)).to(device),
+            onto(device, self._row[rows_N]),
+            {name: onto(device, table[rows_N]) for name, table in store.item_categorical.items()},
+            onto(device, np.concatenate(dense, axis=1, dtype=np.float32)),
         )
 
     def query(self, queries: Queries | PackedQueries, device: torch.device) -> QueryInputs:
@@ -88,10 +89,10 @@ class Inputs:
             packed, at_E = None, queries.prefix_E
         return QueryInputs(
             packed,
-            torch.from_numpy(at_E).to(device),
-            torch.from_numpy(self._user_row[queries.user_E]).to(device),
-            {name: torch.from_numpy(rows).to(device) for name, rows in queries.categorical.items()},
-            torch.from_numpy(queries.numeric_EF).to(device),
+            onto(device, at_E),
+            onto(device, self._user_row[queries.user_E]),
+            {name: onto(device, rows) for name, rows in queries.categorical.items()},
+            onto(device, queries.numeric_EF),
         )
 
 

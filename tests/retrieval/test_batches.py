@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from shortlist.features import Queries
 from shortlist.prepare.prepare import prepare
 from shortlist.prepare.prepared import Prepared
-from shortlist.retrieval.batches import RetrievalBatches, prefetched
+from shortlist.retrieval.batches import Ahead, RetrievalBatches
 
 CONTEXT = "categorical: [{name: device}], numeric: [battery], clock: [hour]"
 
@@ -135,7 +135,6 @@ def test_a_batch_follows_from_seed_epoch_and_step(tmp_path, positions):
     assert examples(other.batch(1, 3)) == whole[3]
     reseeded = chosen.model_copy(update={"seed": 8})
     assert examples(RetrievalBatches(prepared, reseeded).batch(1, 3)) != whole[3]
-    assert [examples(batch) for batch in prefetched(batches, 1, 2)] == whole[2:]
 
 
 def test_batches_differ_by_one_sample_at_most(tmp_path):
@@ -173,20 +172,33 @@ def test_the_arrays_have_the_types_that_the_towers_take(tmp_path):
     assert all(array.flags.c_contiguous and array.flags.owndata for array in [queries.history_BL, batch.weight_E])
 
 
+def test_what_is_made_ahead_is_what_is_asked_for(tmp_path):
+    """In turn, after a jump back, over the end of an epoch, and again."""
+    prepared, chosen = prepared_from(tmp_path, random_events(1))
+    batches = RetrievalBatches(prepared, chosen)
+    ahead = Ahead(batches.batch, batches.num_batches)
+    last = batches.num_batches(0) - 1
+    for epoch, step in [(0, 0), (0, 0), (0, 1), (0, 2), (0, last - 1), (0, last), (1, 0), (1, 1), (0, 1), (0, 2)]:
+        assert examples(ahead.at(epoch, step)) == examples(batches.batch(epoch, step)), (epoch, step)
+
+
+def test_the_next_steps_are_made_before_they_are_asked_for():
+    made, asked = [], threading.Event()
+
+    def make(epoch, step):
+        made.append((epoch, step))
+        if step == 3:
+            asked.set()
+        return threading.current_thread() is threading.main_thread()
+
+    assert not Ahead(make, lambda epoch: 5, depth=3).at(2, 0)
+    assert asked.wait(10)
+    assert made == [(2, 0), (2, 1), (2, 2), (2, 3)]
+
+
 def test_an_error_in_the_thread_comes_out(tmp_path):
     prepared, chosen = prepared_from(tmp_path, random_events(1))
     batches = RetrievalBatches(prepared, chosen)
     object.__setattr__(prepared.samples, "weight", np.zeros(1, np.float32))
     with pytest.raises(IndexError):
-        list(prefetched(batches, 0))
-
-
-def test_a_loop_that_ends_early_leaves_no_thread(tmp_path):
-    prepared, chosen = prepared_from(tmp_path, random_events(1))
-    before = threading.active_count()
-    for _ in prefetched(RetrievalBatches(prepared, chosen), 0):
-        break
-    stream = prefetched(RetrievalBatches(prepared, chosen), 0)
-    next(stream)
-    stream.close()
-    assert threading.active_count() == before
+        Ahead(batches.batch, batches.num_batches).at(0, 0)

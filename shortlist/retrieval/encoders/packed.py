@@ -21,6 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from shortlist.retrieval.transfer import onto
+
 _FILL = 0.7
 _SHORT = 8
 """Histories up to this length share a rectangle: a kernel for each length would cost more than their padding."""
@@ -71,7 +73,8 @@ class Packed:
 
     def to(self, device: torch.device) -> "Packed":
         """The same on a device."""
-        return Packed(self.position_T.to(device), self.event_S.to(device), self.cell_T.to(device), self.rectangles)
+        position_T, event_S, cell_T = (onto(device, one) for one in (self.position_T, self.event_S, self.cell_T))
+        return Packed(position_T, event_S, cell_T, self.rectangles)
 
     @property
     def width(self) -> int:
