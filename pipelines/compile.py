@@ -5,15 +5,17 @@ from pathlib import Path
 
 from kfp import compiler
 
+from components.image import PIPELINE_IMAGE
 from pipelines.train_and_publish import train_and_publish
+from shortlist.recipe import Resources
 
 COMPILED = Path(__file__).parent / "train_and_publish.yaml"
 
 
-def compile_pipeline(to: Path) -> None:
-    """Write the pipeline's IR as YAML."""
-    compiler.Compiler().compile(train_and_publish, str(to))
+def compile_pipeline(to: Path, resources: Resources, image: str = PIPELINE_IMAGE) -> None:
+    """Write the pipeline's IR as YAML; with the resources of a recipe, a second document says what Kubernetes gives."""
+    compiler.Compiler().compile(train_and_publish(resources, image), str(to))
 
 
 if __name__ == "__main__":
-    compile_pipeline(Path(sys.argv[1]) if len(sys.argv) > 1 else COMPILED)
+    compile_pipeline(Path(sys.argv[1]) if len(sys.argv) > 1 else COMPILED, Resources())

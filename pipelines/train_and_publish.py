@@ -1,10 +1,13 @@
 """The pipeline: from raw events to a published release. The DAG, and nothing but the DAG."""
 
 from kfp import dsl
+from kfp.dsl.base_component import BaseComponent
 
 from components.build_index import build_index
+from components.conclude import conclude
 from components.evaluate import evaluate
 from components.export import export
+from components.image import PIPELINE_IMAGE
 from components.ingest import ingest
 from components.prepare import prepare
 from components.publish import publish
@@ -12,41 +15,66 @@ from components.report import report
 from components.train_ranking import train_ranking
 from components.train_retrieval import train_retrieval
 from components.validate import validate
+from pipelines.provision import provision
+from shortlist.recipe import Resources, Step
 
 
-@dsl.pipeline(name="shortlist", description="Raw events to a published release.")
-def train_and_publish(recipe: str, forced_by: str = "") -> None:
-    """Train, judge and publish one recommender.
+def train_and_publish(resources: Resources, image: str = PIPELINE_IMAGE) -> BaseComponent:
+    """The pipeline whose steps get these resources and run in this image."""
 
-    Args:
-        recipe: The recipe's YAML.
-        forced_by: Who publishes even what the gate refuses; empty for nobody (kfp's local runner knows no null).
-    """
-    ingested = ingest(recipe=recipe)
-    validated = validate(recipe=recipe, tables=ingested.outputs["tables"])
-    prepared = prepare(recipe=recipe, clean=validated.outputs["clean"])
-    data = prepared.outputs["prepared"]
-    trained = train_retrieval(recipe=recipe, prepared=data)
-    exported = export(recipe=recipe, prepared=data, towers=trained.outputs["towers"])
-    retrieval = exported.outputs["retrieval"]
-    indexed = build_index(recipe=recipe, prepared=data, retrieval=retrieval)
-    index = indexed.outputs["index"]
-    ranked = train_ranking(recipe=recipe, prepared=data, retrieval=retrieval, index=index)
-    parts = {"prepared": data, "retrieval": retrieval, "index": index, "ranking": ranked.outputs["ranking"]}
-    evaluated = evaluate(recipe=recipe, **parts)
-    published = publish(recipe=recipe, **parts, evaluation=evaluated.outputs["evaluation"], forced_by=forced_by)
-    # What these three read may change while their inputs do not: the source, and the live release.
-    for task in (ingested, evaluated, published):
-        task.set_caching_options(enable_caching=False)
-    report(
-        recipe=recipe,
-        ingest=ingested.outputs["record"],
-        validate=validated.outputs["record"],
-        prepare=prepared.outputs["record"],
-        train_retrieval=trained.outputs["record"],
-        export=exported.outputs["record"],
-        build_index=indexed.outputs["record"],
-        train_ranking=ranked.outputs["record"],
-        evaluate=evaluated.outputs["record"],
-        publish=published.outputs["record"],
-    )
+    @dsl.pipeline(name="shortlist", description="Raw events to a published release.")
+    def pipeline(recipe: str, forced_by: str = "") -> None:
+        """Train, judge and publish one recommender.
+
+        Args:
+            recipe: The recipe's YAML.
+            forced_by: Who publishes even what the gate refuses; empty for nobody (kfp's local runner knows no null).
+        """
+        concluded = conclude(recipe=recipe)
+        with dsl.ExitHandler(concluded, name="steps"):
+            ingested = ingest(recipe=recipe)
+            validated = validate(recipe=recipe, tables=ingested.outputs["tables"])
+            prepared = prepare(recipe=recipe, clean=validated.outputs["clean"])
+            data = prepared.outputs["prepared"]
+            trained = train_retrieval(recipe=recipe, prepared=data)
+            exported = export(recipe=recipe, prepared=data, towers=trained.outputs["towers"])
+            retrieval = exported.outputs["retrieval"]
+            indexed = build_index(recipe=recipe, prepared=data, retrieval=retrieval)
+            index = indexed.outputs["index"]
+            ranked = train_ranking(recipe=recipe, prepared=data, retrieval=retrieval, index=index)
+            parts = {"prepared": data, "retrieval": retrieval, "index": index, "ranking": ranked.outputs["ranking"]}
+            evaluated = evaluate(recipe=recipe, **parts)
+            judged = evaluated.outputs["evaluation"]
+            published = publish(recipe=recipe, **parts, evaluation=judged, forced_by=forced_by)
+            reported = report(
+                recipe=recipe,
+                ingest=ingested.outputs["record"],
+                validate=validated.outputs["record"],
+                prepare=prepared.outputs["record"],
+                train_retrieval=trained.outputs["record"],
+                export=exported.outputs["record"],
+                build_index=indexed.outputs["record"],
+                train_ranking=ranked.outputs["record"],
+                evaluate=evaluated.outputs["record"],
+                publish=published.outputs["record"],
+            )
+        # What these read may change while their inputs do not: the source, and the live release.
+        for task in (ingested, evaluated, published, concluded):
+            task.set_caching_options(enable_caching=False)
+        steps: dict[Step, dsl.PipelineTask] = {
+            "ingest": ingested,
+            "validate": validated,
+            "prepare": prepared,
+            "train_retrieval": trained,
+            "export": exported,
+            "build_index": indexed,
+            "train_ranking": ranked,
+            "evaluate": evaluated,
+            "publish": published,
+            "report": reported,
+            "conclude": concluded,
+        }
+        for step, task in steps.items():
+            provision(task.set_container_image(image), resources.of(step))
+
+    return pipeline

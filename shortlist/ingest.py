@@ -27,7 +27,7 @@ def ingest(recipe: Recipe, out: Path) -> StepFacts:
     Raises SourceError, with one message, for data that cannot be read or a recipe that does not fit it, and
     FullDiskError.
     """
-    with disk_errors(out), new_folder(out) as (folder, scratch), memory_budget(recipe.resources.memory_gb):
+    with disk_errors(out), new_folder(out) as (folder, scratch), memory_budget(recipe.resources.of("ingest").memory_gb):
         raw = read(recipe, scratch)
         say(f"reading {tables_named(raw.events)}")
         with _explained(raw):

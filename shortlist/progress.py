@@ -51,6 +51,13 @@ def parse(line: str) -> Seen | None:
     return Seen(match["label"], int(match["done"]), int(match["total"]), match["note"].strip())
 
 
+def explanation(lines: list[str], most: int = 15) -> str:
+    """Why a step failed, from what it has said: its own message (`error: ...`), or the last lines without one."""
+    said = [line.strip() for line in lines if line.strip()]
+    own = [line.removeprefix("error: ") for line in said if line.startswith("error: ")]
+    return "\n".join(own or said[-most:])
+
+
 def say(message: str) -> None:
     """One plain line, at once."""
     sys.stdout.write(message + "\n")

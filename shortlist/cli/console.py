@@ -9,12 +9,13 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from shortlist.progress import parse
+from shortlist.progress import explanation, parse
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _STARTED = re.compile(r"Executing task '(?P<step>[\w-]+)'")
 _ENDED = re.compile(r"Task '(?P<step>[\w-]+)' finished with status (?P<status>\w+)")
-_TAIL = 15
+_KEPT = 200
+"""Lines of the step that runs; why it failed is in the last ones."""
 _PLAIN_EVERY_SECONDS = 10.0
 
 
@@ -35,8 +36,8 @@ class RunConsole:
         )
         self._bar: TaskID | None = None
         self.step = ""
-        self.errors: list[str] = []
-        self._tail: list[str] = []
+        self._lines: list[str] = []
+        self._failed = ""
         self._said = 0.0
 
     def __enter__(self) -> Self:
@@ -56,25 +57,22 @@ class RunConsole:
             self._show(line)
 
     def why_it_failed(self) -> str:
-        """The step's own message, or the end of its output when it left none."""
-        said = "\n".join(self.errors) or "\n".join(self._tail)
-        return f"{self.step or 'the pipeline'} failed: {said}"
+        """The own message of the first step that failed, or the end of its output when it left none."""
+        return self._failed or f"{self.step or 'the pipeline'} failed: {explanation(self._lines)}"
 
     def _show(self, line: str) -> None:
         if started := _STARTED.search(line):
-            self.step, self._tail = started["step"], []
+            self.step, self._lines = started["step"], []
             self._bar = self._bars.add_task(self.step, total=None, note="")
             self._plain(self.step)
         elif ended := _ENDED.search(line):
             self._finish(ended["status"])
-        elif line.startswith("error: "):
-            self.errors.append(line.removeprefix("error: "))
         elif seen := parse(line):
             if self._bar is not None:
                 self._bars.update(self._bar, completed=seen.done, total=seen.total, note=f"{seen.label} {seen.note}")
             self._plain_progress(line, whole=seen.done >= seen.total)
         elif line:
-            self._tail = [*self._tail[1 - _TAIL :], line]
+            self._lines = [*self._lines[1 - _KEPT :], line]
 
     def _finish(self, status: str) -> None:
         if self._bar is not None:
@@ -82,6 +80,7 @@ class RunConsole:
                 self._bars.update(self._bar, completed=1, total=1, note="")
             self._bars.stop_task(self._bar)
         if status != "SUCCESS":
+            self._failed = self._failed or f"{self.step} failed: {explanation(self._lines)}"
             self._plain(f"{self.step} {status.lower()}")
 
     def _plain_progress(self, line: str, *, whole: bool) -> None:

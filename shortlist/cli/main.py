@@ -15,11 +15,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from pipelines.errors import BackEndError, RunFailedError
 from serving.local import LocalService, ServiceError
 from shortlist.cli import releases
 from shortlist.cli.answer import question_of, show_answer
-from shortlist.cli.run import RunFailedError, run_pipeline
+from shortlist.cli.run import run_pipeline
 from shortlist.cli.schema import schema_text
+from shortlist.cli.submit import submit
 from shortlist.recipe import Recipe, RecipeError, dump_recipe, load_recipe
 from shortlist.release.digests import read_digests
 from shortlist.release.publish import release_root
@@ -31,6 +33,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command()(submit)
 app.add_typer(releases.app, name="releases")
 
 RecipePath = Annotated[Path, typer.Argument(help="The recipe's YAML file.", metavar="RECIPE")]
@@ -160,7 +163,7 @@ def main() -> None:
         app()
     except RecipeError as error:
         _fail(str(error), 2)
-    except (RunFailedError, ServiceError, ValueError, OSError) as error:
+    except (RunFailedError, BackEndError, ServiceError, ValueError, OSError) as error:
         _fail(str(error), 1)
 
 

@@ -13,15 +13,12 @@ from typing import Any
 
 from rich.console import Console
 
+from pipelines.errors import RunFailedError
 from shortlist.cli.console import RunConsole
 from shortlist.recipe import Recipe, dump_recipe
 
 _KEPT_RUNS = 3
 _PATIENCE_SECONDS = 10
-
-
-class RunFailedError(RuntimeError):
-    """A step failed; the message is the step's own."""
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ class CleanEvents:
         if missing:
             raise ValueError(f"{path}: no column {', '.join(missing)}; there are {', '.join(have)}")
         table = table.select(wanted)
-        at_once = max(int(recipe.resources.memory_gb * 2**30 / _bytes_per_event(recipe)), 1)
+        at_once = max(int(recipe.resources.of("prepare").memory_gb * 2**30 / _bytes_per_event(recipe)), 1)
         count: int = table.select(pl.len()).collect().item()
         if count == 0:
             raise ValueError(f"{path}: there are no events")

@@ -25,7 +25,8 @@ from shortlist.recipe.model import (
     Training,
 )
 from shortlist.recipe.recipe import Recipe
-from shortlist.recipe.serve import Evaluation, Gate, Publish, Resources, Serving
+from shortlist.recipe.resources import Resources, Step
+from shortlist.recipe.serve import Evaluation, Gate, Publish, Serving
 
 __all__ = [
     "Categorical",
@@ -48,6 +49,7 @@ __all__ = [
     "Resources",
     "Retrieval",
     "Serving",
+    "Step",
     "SyntheticSource",
     "TableFile",
     "TemporalSplit",

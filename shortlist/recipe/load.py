@@ -144,15 +144,14 @@ def _kind_of(section: type[BaseModel]) -> tuple[str, ...]:
 
 def _sections_at(path: list[int | str]) -> list[type[BaseModel]]:
     sections: list[type[BaseModel]] = [Recipe]
+    a_key = False  # of a mapping that the user fills, like contract.columns
     for part in path:
-        if isinstance(part, int):
+        if isinstance(part, int) or a_key:
+            a_key = False
             continue
-        sections = [
-            inner
-            for section in sections
-            if part in section.model_fields
-            for inner in _sections_of(section.model_fields[part].annotation)
-        ]
+        annotations = [section.model_fields[part].annotation for section in sections if part in section.model_fields]
+        a_key = any(get_origin(annotation) is dict for annotation in annotations)
+        sections = [inner for annotation in annotations for inner in _sections_of(annotation)]
     return sections
 
 

@@ -7,7 +7,8 @@ from pydantic import Field, model_validator
 from shortlist.recipe.data import Contract, GivenSplit, Interactions, Source, Split, TemporalSplit
 from shortlist.recipe.fields import Name, Section
 from shortlist.recipe.model import Features, Index, Ranking, Retrieval
-from shortlist.recipe.serve import Evaluation, Gate, Publish, Resources, Serving
+from shortlist.recipe.resources import Resources
+from shortlist.recipe.serve import Evaluation, Gate, Publish, Serving
 
 
 class Recipe(Section):
@@ -44,7 +45,7 @@ class Recipe(Section):
     serving: Serving = Serving()
     """How questions are answered."""
     resources: Resources = Resources()
-    """Limits of the steps."""
+    """What the steps may use."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -43,10 +43,3 @@ class Serving(Section):
     """How long an answer may take; past it the ranker is not waited for."""
     threads: int = Field(1, ge=1)
     """Search and inference threads of one transformer process."""
-
-
-class Resources(Section):
-    """What the steps may use."""
-
-    memory_gb: float = Field(4.0, gt=0)
-    """Bounds what ingest, validate and prepare hold at a time."""

@@ -93,6 +93,7 @@ def publish_step(
         decision = _decide(root, Path(folder), manifest.name, verdict, forced_by)
     (out / "decision.json").write_text(decision.model_dump_json(indent=1) + "\n")
     say(f"{'published' if decision.published else 'refused'}: release {decision.release}: {decision.reason}")
+    say(f"releases: {decision.url}")
     for warning in verdict.warnings:
         say(f"warning: {warning}")
     return StepFacts(

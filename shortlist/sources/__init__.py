@@ -16,7 +16,7 @@ def read(recipe: Recipe, scratch: Path) -> RawTables:
     """The raw tables of the recipe's source; copies and unpacked files lie below `scratch` while they are needed."""
     match recipe.source:
         case FilesSource():
-            return read_files(recipe.source, scratch, recipe.resources.memory_gb)
+            return read_files(recipe.source, scratch, recipe.resources.of("ingest").memory_gb)
         case YambdaSource():
             return read_yambda(recipe, recipe.source, scratch)
         case synthetic:

@@ -39,7 +39,7 @@ _LISTENER = ["uid", "item_id"]
 
 def read_yambda(recipe: Recipe, source: YambdaSource, scratch: Path) -> RawTables:
     """The listens as events and their items. Raises SourceError; the mappings and the feedback may be absent."""
-    folder = Folder(source, scratch, recipe.resources.memory_gb)
+    folder = Folder(source, scratch, recipe.resources.of("ingest").memory_gb)
     listens = folder.table(f"flat/{source.size}/listens")
     if listens is None:
         raise MissingSourceError(f"{source.path}: there is no flat/{source.size}/listens.parquet")

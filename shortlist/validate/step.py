@@ -76,7 +76,7 @@ def _check(
             canonical.path(clean, table),
             bad,
             scratch,
-            recipe.resources.memory_gb,
+            recipe.resources.of("validate").memory_gb,
         )
         if table != "events" and not checked[table].quarantined:
             bad.unlink()

@@ -1,13 +1,16 @@
 """The compiled pipeline is the one that the code says."""
 
 from pathlib import Path
+from typing import get_args
 
 import yaml
 
 from pipelines.compile import COMPILED, compile_pipeline
+from shortlist.recipe import Resources, Step
 
 STEPS = [
     "build-index",
+    "conclude",
     "evaluate",
     "export",
     "ingest",
@@ -21,13 +24,15 @@ STEPS = [
 
 
 def test_the_yaml_beside_the_code_is_what_the_code_compiles_to(tmp_path: Path) -> None:
-    compile_pipeline(tmp_path / "fresh.yaml")
+    compile_pipeline(tmp_path / "fresh.yaml", Resources())
     assert COMPILED.read_text() == (tmp_path / "fresh.yaml").read_text(), "run `make compile` and commit the result"
 
 
 def test_every_step_is_in_it_and_installs_nothing_when_it_starts() -> None:
     spec = yaml.safe_load(COMPILED.read_text())
-    assert sorted(spec["root"]["dag"]["tasks"]) == STEPS
+    steps = spec["root"]["dag"]["tasks"] | spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]
+    assert sorted(steps.keys() - {"exit-handler-1"}) == STEPS
+    assert [name.replace("-", "_") for name in STEPS] == sorted(get_args(Step)), "resources.steps names others"
     for name, executor in spec["deploymentSpec"]["executors"].items():
         command = " ".join(executor["container"]["command"])
         assert "pip install" not in command, name

@@ -1,0 +1,28 @@
+"""How the run ended, whatever happened: for whoever looks at it later."""
+
+from kfp import dsl
+from kfp.dsl import Markdown, Output, PipelineTaskFinalStatus
+
+from components.image import PIPELINE_IMAGE
+
+
+@dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
+def conclude(
+    recipe: str,
+    status: PipelineTaskFinalStatus,
+    outcome: Output[Markdown],
+) -> None:
+    """Say how the steps ended and which release is live now.
+
+    Args:
+        recipe: The recipe's YAML.
+        status: How the steps ended; Kubeflow fills it in.
+        outcome: The same as a page.
+    """
+    from pathlib import Path
+
+    from shortlist.recipe import parse_recipe
+    from shortlist.release import outcome as conclusion
+
+    text = conclusion.conclude(parse_recipe(recipe), status.state, status.error_message)
+    Path(outcome.path).write_text(text)

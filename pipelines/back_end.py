@@ -1,0 +1,100 @@
+"""A Kubeflow Pipelines back end: its address, its version, its logs, and what it says when it refuses."""
+
+import json
+import re
+import urllib.error
+import urllib.request
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import kfp
+from kfp_server_api.exceptions import ApiException
+
+from pipelines.errors import BackEndError
+
+_TIMEOUT_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class BackEnd:
+    """One that has answered."""
+
+    host: str
+    client: Any
+    """kfp.Client"""
+    version: tuple[int, ...] | None
+    """Like (2, 14, 0); None when it does not tell, as builds outside a release do."""
+    token: str | None = None
+
+    def log(self, run: str, pod: str) -> list[str]:
+        """What a step's pod has said so far, also when the pod is gone; nothing when there is no such log."""
+        try:
+            text = _get(f"{self.host}/apis/v1alpha1/runs/{run}/nodes/{pod}/log", self.token)
+        except (BackEndError, OSError):
+            return []
+        return text.splitlines()
+
+    def run_page(self, run: str) -> str:
+        """Where a person looks at a run."""
+        return f"{self.host}/#/runs/details/{run}"
+
+
+def connect(host: str, namespace: str, token: str | None = None) -> BackEnd:
+    """Ask the back end for its health. Raises BackEndError."""
+    host = host.rstrip("/")
+    if not re.match(r"https?://[^/]+", host):
+        raise BackEndError(f"{host!r} is no address of Kubeflow Pipelines; write it like http://127.0.0.1:8888")
+    try:
+        health = json.loads(_get(f"{host}/apis/v2beta1/healthz", token))
+    except OSError as error:
+        raise BackEndError(
+            f"{host}: no Kubeflow Pipelines answers there ({_reason(error)}); is it the address of its API? From a "
+            "kubeconfig: kubectl -n kubeflow port-forward svc/ml-pipeline 8888, then --host http://127.0.0.1:8888"
+        ) from error
+    except ValueError as error:
+        raise BackEndError(f"{host}: what answers there is no Kubeflow Pipelines API 2 ({error})") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        client = kfp.Client(host=host, namespace=namespace, existing_token=token)
+    return BackEnd(host, client, _version(health.get("tag_name", "")), token)
+
+
+def refusal(error: ApiException, host: str) -> BackEndError:
+    """Our error for one of the API's."""
+    if error.status in (401, 403):
+        return _not_allowed(host, error.status)
+    try:
+        said = json.loads(error.body or "{}")
+    except ValueError:
+        said = {}
+    return BackEndError(f"{host} refuses: {said.get('error') or said.get('message') or error.reason or error}")
+
+
+def _get(url: str, token: str | None) -> str:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    request = urllib.request.Request(url, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:
+            body: bytes = answer.read()
+    except urllib.error.HTTPError as error:
+        if error.code in (401, 403):
+            raise _not_allowed(url, error.code) from error
+        raise
+    return body.decode(errors="replace")
+
+
+def _not_allowed(where: str, status: int) -> BackEndError:
+    return BackEndError(
+        f"{where}: access is refused ({status}); set KFP_TOKEN to a token that it accepts, like the output of "
+        "kubectl -n NAMESPACE create token SERVICE_ACCOUNT --audience pipelines.kubeflow.org, and check --namespace"
+    )
+
+
+def _reason(error: OSError) -> str:
+    return str(getattr(error, "reason", error))
+
+
+def _version(tag: str) -> tuple[int, ...] | None:
+    found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", tag)
+    return tuple(int(part) for part in found.groups()) if found else None
