@@ -13,7 +13,7 @@ READY := $(VENV)/.ready
 BENCHMARKS := ingest prepare validate batches train index ranker serving
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test lint bench compile lock clean
+.PHONY: help setup run serve test lint bench compile images engine image-base lock clean
 
 help: ## name every verb
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1|\2/' | column -t -s '|'
@@ -42,12 +42,25 @@ compile: $(READY) ## compile the pipeline to its YAML, and the recipe to its JSO
 	@$(BIN)/python -m pipelines.compile
 	@$(BIN)/shortlist schema > recipes/schema.json
 
-LOCK := pip compile pyproject.toml --python-version 3.11 --generate-hashes --no-annotate --no-header -q
+images: ## build the three images: make images BASE=my/python:3.11 TORCH_INDEX=... ENGINE=podman
+	@images/build.sh
+
+engine: ## start a Docker engine where none answers (root on Debian)
+	@images/engine.sh
+
+image-base: engine ## shortlist-base:bookworm, a BASE for where no registry can be reached (root)
+	@images/base.sh
+
+LOCK := pip compile --python-version 3.11 --generate-hashes --no-annotate --no-header -q
+OF_DEV := -c requirements/dev.txt -o requirements
 
 lock: $(UV) ## resolve pyproject.toml into requirements/*.txt: everything in dev.txt, and what each image takes of it
-	@$(UV) $(LOCK) --extra dev --extra pipeline --extra predictor --extra transformer -o requirements/dev.txt
+	@$(UV) $(LOCK) pyproject.toml --extra dev --extra pipeline --extra predictor --extra transformer -o requirements/dev.txt
 	@for image in pipeline predictor transformer; do \
-	  $(UV) $(LOCK) --extra $$image -c requirements/dev.txt -o requirements/$$image.txt || exit 1; done
+	  $(UV) $(LOCK) pyproject.toml --extra $$image $(OF_DEV)/$$image.txt || exit 1; done
+	@$(UV) $(LOCK) pyproject.toml --extra pipeline --extra gpu --no-emit-package faiss-cpu $(OF_DEV)/pipeline-gpu.txt
+	@echo torch | $(UV) $(LOCK) - $(OF_DEV)/torch.txt
+	@$(UV) $(LOCK) --group pyproject.toml:build -o requirements/build.txt
 
 clean: ## remove runs, releases and environments
 	rm -rf .work $(VENV) .venv-uv
