@@ -27,13 +27,20 @@ class BackEnd:
     """Like (2, 14, 0); None when it does not tell, as builds outside a release do."""
     token: str | None = None
 
-    def log(self, run: str, pod: str) -> list[str]:
-        """What a step's pod has said so far, also when the pod is gone; nothing when there is no such log."""
-        try:
-            text = _get(f"{self.host}/apis/v1alpha1/runs/{run}/nodes/{pod}/log", self.token)
-        except (BackEndError, OSError):
-            return []
-        return text.splitlines()
+    def log(self, run: str, node: str, part: str) -> list[str]:
+        """What a pod of a step, `impl` or `driver`, has said so far, also when it is gone; nothing without such a pod.
+
+        A pod's name has its template inside Argo's name of the node; newer back ends find it by the node's alone.
+        """
+        workflow, _, number = node.rpartition("-")
+        for pod in (f"{workflow}-system-container-{part}-{number}", node):
+            try:
+                text = _get(f"{self.host}/apis/v1alpha1/runs/{run}/nodes/{pod}/log", self.token)
+            except (BackEndError, OSError):
+                continue
+            if text and not text.startswith('{"error_message"'):
+                return text.splitlines()
+        return []
 
     def run_page(self, run: str) -> str:
         """Where a person looks at a run."""

@@ -1,6 +1,8 @@
 """A recipe on a cluster: is it fit for one; its pipeline with its resources, uploaded and started or scheduled."""
 
+import contextlib
 import hashlib
+import io
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -122,6 +124,13 @@ def start(
 
 
 def _start(
+    back_end: BackEnd, sent: Package, recipe: Recipe, experiment: str, forced_by: str | None, cron: str | None
+) -> str:
+    with contextlib.redirect_stdout(io.StringIO()):  # kfp prints links that are shown here otherwise
+        return _start_quietly(back_end, sent, recipe, experiment, forced_by, cron)
+
+
+def _start_quietly(
     back_end: BackEnd, sent: Package, recipe: Recipe, experiment: str, forced_by: str | None, cron: str | None
 ) -> str:
     pipeline, version = _upload(back_end, sent)
