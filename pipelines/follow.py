@@ -17,8 +17,8 @@ from shortlist.recipe import Step
 _STEPS = [name.replace("_", "-") for name in get_args(Step)]
 _OVER = {"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"}
 _TOLD = ("published: ", "refused: ", "releases: ", "report: ", "record: ", "warning: ")
-_NOISE = re.compile(r"[IWEF]\d{4} |time=\S+ level=|Error: exit status|\[KFP Executor")
-"""Lines of Kubeflow's launcher and of Argo around those of a step."""
+_NOISE = re.compile(r"[IWEF]\d{4} |time=\S+ level=|Error: exit status|\[KFP Executor|\s*[\"{}\[\]]")
+"""Lines of Kubeflow's launcher and of Argo around those of a step, with the JSON that they print."""
 _EVERY_SECONDS = 2.0
 _PROGRESS_SECONDS = 10.0
 _WAITING_SECONDS = 60.0
@@ -115,13 +115,11 @@ def steps_of(run: Any) -> dict[str, Seen]:
         name, driver = task.display_name.removesuffix("-driver"), task.display_name.endswith("-driver")
         if name not in _STEPS or name in steps or (driver and task.state in ("SUCCEEDED", "SKIPPED")):
             continue
-        state = (
-            "WAITING" if (driver and task.state != "FAILED") or (task.state == "RUNNING" and pods_wait) else task.state
-        )
+        waits = task.state != "FAILED" if driver else task.state == "RUNNING" and pods_wait
         seconds = (task.end_time - task.start_time).total_seconds() if task.end_time and task.start_time else 0.0
         own = [child.pod_name for child in task.child_tasks or [] if child.pod_name]
         # The API of 2.0 does not say which node a driver is: any may be it.
-        steps[name] = Seen(state, max(seconds, 0.0), nodes if driver else own)
+        steps[name] = Seen("WAITING" if waits else task.state, max(seconds, 0.0), nodes if driver else own)
     return steps
 
 
@@ -129,7 +127,8 @@ def log_of(back_end: BackEnd, run: str, seen: Seen) -> list[str]:
     """What the step itself has said; of a driver that failed, why."""
     for node in seen.nodes:
         if lines := back_end.log(run, node, "impl"):
-            return [line for line in lines if not _NOISE.match(line)]
+            own = [line for line in lines if not _NOISE.match(line)]
+            return [line for line, before in zip(own, ["", *own], strict=False) if line != before]
     if seen.state != "FAILED":
         return []
     said = [line for node in seen.nodes for line in back_end.log(run, node, "driver")]
