@@ -15,7 +15,7 @@ from shortlist.ranking.model import ItemTables, RankerConfig, RankingModel
 from shortlist.ranking.ranker import Calibration, Ranker, shapes_of
 from shortlist.recipe import Recipe, parse_recipe
 from shortlist.release.release import Lineage, Manifest, assemble
-from shortlist.retrieval.build_index import choose_factory
+from shortlist.retrieval.faiss_index import choose_factory
 from shortlist.vocabulary import Vocabulary
 
 _DIM = 64

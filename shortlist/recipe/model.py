@@ -134,14 +134,25 @@ class Retrieval(Section):
     """Share of activations that are dropped in training."""
     metric: Literal["cosine", "dot"] = "cosine"
     """Of training, index and serving alike."""
-    loss: Literal["in_batch", "full"] = "in_batch"
-    """Softmax over the batch's candidates, or over the whole catalogue (small ones)."""
+    loss: Literal["in_batch", "mixed", "full", "gbce", "cosine_contrastive"] = "in_batch"
+    """Softmax over the batch's items, over these and some drawn evenly, or over the whole catalogue (small ones);
+    binary cross-entropy (gSASRec) or cosines with a margin (SimpleX) against items drawn evenly."""
     temperature: float = Field(0.05, gt=0)
     """Scores are divided by it in the loss: a small one sharpens the softmax."""
     logq: bool = True
     """Whether the in-batch softmax is corrected by how often each candidate is drawn."""
     max_negatives: int = Field(4096, ge=1)
     """At most so many of a batch's distinct items are the negatives of its examples; they are drawn anew each step."""
+    uniform_negatives: int = Field(1024, ge=1)
+    """Items drawn evenly at each step: the negatives of `gbce` and `cosine_contrastive`, further ones of `mixed`."""
+    hard_negatives: int = Field(0, ge=0, le=256)
+    """With `in_batch` or `mixed`: wrong answers of our own index, found anew each epoch, that an example also sees."""
+    calibration: Share = 0.75
+    """Of `gbce`: 1 makes its probabilities those of all items, 0 leaves them as high as the draws make them."""
+    margin: float = Field(0.4, ge=-1, le=1)
+    """Of `cosine_contrastive`: negatives whose cosine is below it cost nothing."""
+    negative_weight: float = Field(300.0, gt=0)
+    """Of `cosine_contrastive`: how much the mean over the negatives counts beside the positive."""
     id_dropout: Share = 0.02
     """How often an item id is hidden in training, so that the unknown row learns to stand in."""
     training: Training = Training()

@@ -57,6 +57,7 @@ class Recipe(Section):
         self._check_order()
         if self.retrieval.positions == "every" and self.retrieval.encoder == "transformer" and self.retrieval.dim % 2:
             raise ValueError("retrieval.dim must be even for the transformer encoder")
+        self._check_loss()
         metric, _, depth = self.gate.metric.rpartition("_at_")
         allowed = ("recall", "ndcg", "hit_rate", "mrr", "map")
         if metric not in allowed or not depth.isdigit() or int(depth) not in self.evaluation.k:
@@ -86,3 +87,13 @@ class Recipe(Section):
             raise ValueError("interactions.ordered is false, so there are no times: set interactions.time_unit to row")
         if self.retrieval.positions == "every":
             raise ValueError("retrieval.positions 'every' needs an order; interactions.ordered is false: use last")
+
+    def _check_loss(self) -> None:
+        retrieval = self.retrieval
+        if retrieval.hard_negatives and retrieval.loss not in ("in_batch", "mixed"):
+            raise ValueError(
+                f"retrieval.hard_negatives are of the losses in_batch and mixed, retrieval.loss is {retrieval.loss!r}: "
+                "set hard_negatives to 0, or loss to mixed"
+            )
+        if retrieval.loss == "cosine_contrastive" and retrieval.metric != "cosine":
+            raise ValueError("retrieval.loss 'cosine_contrastive' compares cosines: set retrieval.metric to cosine")

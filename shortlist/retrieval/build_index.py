@@ -6,9 +6,7 @@ index/index.json    factory, metric, nprobe, recall; no times, so the same input
 
 import dataclasses
 import json
-import math
 from pathlib import Path
-from typing import Any
 
 import faiss
 import numpy as np
@@ -16,14 +14,14 @@ from numpy.typing import NDArray
 
 from shortlist.facts import StepFacts
 from shortlist.prepare.prepared import Prepared
-from shortlist.progress import Progress, say
+from shortlist.progress import say
 from shortlist.recipe import Index, Recipe
+from shortlist.retrieval.faiss_index import choose_factory, drawn_rows, make_index
 from shortlist.retrieval.index_quality import Point, measure_index
 from shortlist.retrieval.retrieve import QueryTower
 
 _QUESTIONS = 1_000  # that recall is measured with
-_TRAINED_PER_LIST = 64  # vectors that k-means sees for each list; FAISS warns below 39
-_BLOCK = 1 << 18  # vectors added at a time
+_BLOCK = 1 << 18  # vectors checked at a time
 
 
 def build_index(recipe: Recipe, prepared_folder: Path, retrieval_folder: Path, out: Path) -> StepFacts:
@@ -79,19 +77,6 @@ def build_index(recipe: Recipe, prepared_folder: Path, retrieval_folder: Path, o
     )
 
 
-def choose_factory(index: Index, num_items: int) -> str:
-    """The FAISS factory string of the recipe for a catalogue of this size.
-
-    Lists are the power of two nearest to 4 sqrt(N), as FAISS advises, but never too many to train.
-    """
-    if index.factory != "auto":
-        return index.factory
-    if num_items < max(index.exact_below, 2 * _TRAINED_PER_LIST):
-        return "Flat"
-    lists = 2 ** min(round(math.log2(4 * math.sqrt(num_items))), int(math.log2(num_items / _TRAINED_PER_LIST)))
-    return f"IVF{lists}_HNSW32,SQ8"
-
-
 def _vectors(folder: Path, num_items: int, dim: int) -> NDArray[np.float32]:
     vectors: NDArray[np.float32] = np.load(folder / "vectors.npy", mmap_mode="r")
     if vectors.shape != (num_items, dim):
@@ -108,42 +93,6 @@ def _vectors(folder: Path, num_items: int, dim: int) -> NDArray[np.float32]:
     return vectors
 
 
-def make_index(factory: str, vectors_ND: NDArray[np.float32], seed: int) -> Any:
-    """Train and fill the index; one input and seed give the same bytes, however many threads there are.
-
-    K-means runs on the GPU when FAISS has one; the index is a CPU index all the same.
-    """
-    count, dim = vectors_ND.shape
-    try:
-        index = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
-    except RuntimeError as error:
-        raise ValueError(f"index.factory {factory!r} is no FAISS index for vectors of width {dim}: {error}") from error
-    inverted = faiss.try_extract_index_ivf(index)
-    lists = inverted.nlist if inverted is not None else 0
-    if lists > count:
-        raise ValueError(f"index.factory {factory!r} has {lists} lists for {count} items; use fewer, or 'auto'")
-    trained = np.ascontiguousarray(vectors_ND[_sample(count, max(lists * _TRAINED_PER_LIST, 1 << 16), seed)])
-    try:
-        if inverted is not None:
-            say(f"index: k-means of {lists} lists on {len(trained)} vectors")
-        if inverted is not None and faiss.get_num_gpus() > 0:
-            assigner = faiss.index_cpu_to_all_gpus(faiss.IndexFlatIP(inverted.d))
-            inverted.clustering_index = assigner  # FAISS keeps no reference of its own
-        index.train(trained)
-        progress = Progress("index: add", count)
-        for start in range(0, count, _BLOCK):
-            block = np.ascontiguousarray(vectors_ND[start : start + _BLOCK])
-            index.add(block)
-            progress.advance(len(block))
-    except RuntimeError as error:
-        raise ValueError(f"index.factory {factory!r} cannot hold these {count} items: {error}") from error
-    return index
-
-
-def _sample(count: int, limit: int, seed: int) -> NDArray[np.int64]:
-    return np.sort(np.random.default_rng(seed).permutation(count)[:limit])
-
-
 def _asked(
     prepared: Prepared, tower: QueryTower, vectors_ND: NDArray[np.float32], seed: int
 ) -> tuple[NDArray[np.float32], str]:
@@ -151,7 +100,7 @@ def _asked(
     questions = prepared.valid.draw(_QUESTIONS, seed)
     if len(questions):
         return np.ascontiguousarray(tower.embed(prepared.queries(questions))), "validation"
-    return np.ascontiguousarray(vectors_ND[_sample(len(vectors_ND), _QUESTIONS, seed)]), "items"
+    return np.ascontiguousarray(vectors_ND[drawn_rows(len(vectors_ND), _QUESTIONS, seed)]), "items"
 
 
 def _too_low(index: Index, factory: str, chosen: Point, points: list[Point]) -> str:

@@ -1,11 +1,12 @@
 """Trains the two towers: batches, the loss over their distinct items, and a quick validation each epoch.
 
-Shapes: B histories, L events of each, E examples, U distinct items of a step, C of them that are negatives,
-N items of the catalogue, D width of vectors and item inputs.
+Shapes: B histories, L events of each, E examples, U distinct items of a step, V of them whose vectors it needs,
+M hard negatives of an example, N items of the catalogue, D width of vectors and item inputs.
 """
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,10 @@ from shortlist.features import PackedQueries, Queries
 from shortlist.prepare.prepared import Prepared, Questions
 from shortlist.recipe import Recipe
 from shortlist.retrieval.batches import Ahead, RetrievalBatches
-from shortlist.retrieval.losses import log_chance, softmax_loss
+from shortlist.retrieval.distinct import Distinct
+from shortlist.retrieval.hard_negatives import HardNegatives
+from shortlist.retrieval.losses import Compared, cosine_contrastive_loss, gbce_loss, softmax_loss
+from shortlist.retrieval.negatives import Negatives
 from shortlist.retrieval.towers import Inputs, TwoTower
 from shortlist.retrieval.transfer import onto
 from shortlist.training.fit import FitResult, fit
@@ -88,9 +92,16 @@ class RetrievalTask:
         self.ahead = Ahead(self.batches.batch, self.batches.num_batches)
         self.questions = prepared.valid.draw(_QUESTIONS, recipe.seed)
         self.mask_seen = recipe.evaluation.mask_seen
-        popularity = np.asarray(store.popularity, np.float64)
-        self._share = torch.from_numpy(popularity / max(popularity.sum(), 1.0))
-        self._distinct = Distinct(store.schema.num_item_rows)
+        self._num_rows = store.schema.num_item_rows
+        self._distinct = Distinct(self._num_rows)
+        self.negatives = Negatives(recipe.retrieval, store.popularity)
+        self.hard_negatives = (
+            HardNegatives(
+                prepared, self.batches.examples, recipe.index, num=recipe.retrieval.hard_negatives, seed=recipe.seed
+            )
+            if recipe.retrieval.hard_negatives
+            else None
+        )
 
     @property
     def device(self) -> torch.device:
@@ -103,46 +114,56 @@ class RetrievalTask:
         batch = self.ahead.at(epoch, step)
         queries, item_E = batch.queries, batch.item_E
         history = queries.history_T if isinstance(queries, PackedQueries) else queries.history_BL
+        drawn = self.negatives.draw(item_E, hard_EM=self._hard(epoch, queries.user_E))
         full = self.retrieval.loss == "full"
-        rows_U = np.arange(len(self._share)) if full else self._distinct.of(history, item_E)
+        rows_U = np.arange(self._num_rows) if full else self._distinct.of(history, drawn.row_V)
         input_UD = self.item_inputs(rows_U)
-        at_history, at_E = self._distinct.places(rows_U, history), self._distinct.places(rows_U, item_E)
+        at_history, at_V = self._distinct.places(rows_U, history), self._distinct.places(rows_U, drawn.row_V)
         query_ED = self.query(queries, _take(input_UD, at_history))
-
-        # Candidates: the batch's positives in the order of their rows, or the catalogue without its row 0.
-        column_U = torch.full((len(rows_U),), -1)
-        candidate_at = torch.arange(1, len(rows_U)) if full else torch.from_numpy(self._distinct.of(at_E))
-        column_U[candidate_at] = torch.arange(len(candidate_at))
-        vector_ND = self.model.candidate(input_UD.index_select(0, candidate_at.to(self.device)))
-        own_E = column_U[torch.from_numpy(at_E)]
-        positive_ED = vector_ND.index_select(0, own_E.to(self.device))
-        chance_N = None
-        if not full:
-            vector_ND, own_E, chance_N = self._negatives(vector_ND, own_E, rows_U[candidate_at.numpy()])
-        loss = softmax_loss(
+        vector_VD = self.model.candidate(_take(input_UD, at_V))
+        compared = Compared(
             query_ED,
-            vector_ND,
-            positive_ED,
-            own_E=own_E.to(self.device),
-            weight_E=torch.from_numpy(batch.weight_E).to(self.device),
-            temperature=self.retrieval.temperature,
-            log_chance_N=chance_N,
+            _take(vector_VD, drawn.positive_E),
+            vector_VD if len(drawn.candidate_N) == len(vector_VD) else _take(vector_VD, drawn.candidate_N),
+            self._here(batch.weight_E),
+            self._here(drawn.no_negative_2X),
+            None if drawn.log_chance_N is None else self._here(drawn.log_chance_N),
+            None if drawn.hard_EM is None else self._here(drawn.hard_EM),
         )
-        return loss, len(item_E)
+        return self._compare(compared), len(item_E)
 
-    def _negatives(
-        self, vector_ND: Tensor, own_E: Tensor, rows_N: NDArray[np.int64]
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """At most `max_negatives` of the batch's items, the place of each example's own one, and their log chance."""
-        most, count = self.retrieval.max_negatives, len(rows_N)
-        chance_N = log_chance(self._share[torch.from_numpy(rows_N)], len(own_E))
-        if count > most:
-            kept_C = torch.randperm(count)[:most].sort().values
-            column_N = torch.full((count,), -1)
-            column_N[kept_C] = torch.arange(most)
-            vector_ND, own_E = vector_ND.index_select(0, kept_C.to(self.device)), column_N[own_E]
-            chance_N = chance_N[kept_C] + float(np.log(most / count))
-        return vector_ND, own_E, chance_N.to(self.device) if self.retrieval.logq else None
+    def _compare(self, compared: Compared) -> Tensor:
+        retrieval = self.retrieval
+        if retrieval.loss == "gbce":
+            return gbce_loss(
+                compared,
+                temperature=retrieval.temperature,
+                num_items=self._num_rows - 1,
+                calibration=retrieval.calibration,
+            )
+        if retrieval.loss == "cosine_contrastive":
+            return cosine_contrastive_loss(compared, margin=retrieval.margin, negative_weight=retrieval.negative_weight)
+        return softmax_loss(compared, temperature=retrieval.temperature)
+
+    def _hard(self, epoch: int, user_E: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        """Hard negatives [E, M], mined with the weights of the epoch's first step."""
+        mined = self.hard_negatives
+        if mined is None:
+            return None
+        if mined.epoch != epoch:
+            self.model.eval()
+            with torch.no_grad():
+                input_ND, vector_ND = self.catalogue()
+                mined.mine(epoch, lambda queries: self._embed(queries, input_ND), vector_ND.float().cpu().numpy())
+            self.model.train()
+        return mined.of(user_E)
+
+    def _embed(self, queries: Queries, input_ND: Tensor) -> NDArray[np.float32]:
+        vectors = self.query(queries, _take(input_ND, queries.history_BL))
+        return np.asarray(vectors.float().cpu().numpy())
+
+    def _here(self, array: NDArray[Any] | Tensor) -> Tensor:
+        return onto(torch.as_tensor(array), self.device)
 
     def item_inputs(self, rows_U: NDArray[np.int64]) -> Tensor:
         """Inputs [U, D] of items; in training some ids are hidden, so that the unknown row learns to stand in."""
@@ -188,7 +209,7 @@ class RetrievalTask:
 
     def catalogue(self) -> tuple[Tensor, Tensor]:
         """Inputs [N, D] and candidate vectors [N, D] of every item row, row 0 being the unknown item."""
-        count = len(self._share)
+        count = self._num_rows
         step = max(1, _FLOATS // 1024)
         parts = [self.item_inputs(np.arange(first, min(first + step, count))) for first in range(0, count, step)]
         return torch.cat(parts), torch.cat([self.model.candidate(part) for part in parts])
@@ -199,27 +220,6 @@ class RetrievalTask:
         e = np.repeat(np.arange(len(questions)), length)
         inside = np.arange(len(e)) - np.repeat(np.cumsum(length) - length, length)
         return e, self.prepared.store.history_items[questions.start[e] + inside].astype(np.int64)
-
-
-class Distinct:
-    """Distinct numbers of arrays by flags instead of a sort: 20 times quicker than `np.unique` for a step's rows."""
-
-    def __init__(self, limit: int) -> None:
-        self._flags = np.zeros(limit, bool)
-        self._place = np.zeros(limit, np.int64)
-
-    def of(self, *arrays: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The sorted distinct numbers, all below the limit."""
-        for array in arrays:
-            self._flags[array] = True
-        found = np.flatnonzero(self._flags)
-        self._flags[found] = False
-        return found
-
-    def places(self, distinct: NDArray[np.int64], array: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where each number of `array` stands in `distinct`, which holds them all."""
-        self._place[distinct] = np.arange(len(distinct))
-        return self._place[array]
 
 
 def _take(rows_ND: Tensor, at: NDArray[np.int64]) -> Tensor:

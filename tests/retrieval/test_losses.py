@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from shortlist.retrieval import losses
-from shortlist.retrieval.losses import log_chance, softmax_loss
+from shortlist.retrieval.losses import Compared, chunked, log_chance, softmax_loss
 
 ITEMS, DIM, TEMPERATURE = 40, 6, 0.3
 
@@ -26,21 +25,35 @@ def full_loss(query: Tensor, items: Tensor, target: Tensor) -> Tensor:
 
 
 def in_batch_loss(
-    query: Tensor, items: Tensor, target: Tensor, draws: Tensor, chance: Tensor | None, sign: float = 1.0
+    query: Tensor,
+    items: Tensor,
+    target: Tensor,
+    draws: Tensor,
+    chance: Tensor | None,
+    sign: float = 1.0,
+    weight: Tensor | None = None,
+    hard: Tensor | None = None,
 ) -> Tensor:
-    """The loss against the distinct items of `draws`."""
-    found = draws.unique()
+    """The loss against the distinct items of `draws`; `hard` are item rows [E, M]."""
+    shared = draws.unique()
+    found = shared if hard is None else torch.cat([shared, hard.flatten()]).unique()
     column = torch.full((ITEMS,), -1)
     column[found] = torch.arange(len(found))
-    return softmax_loss(
+    own = column[target]
+    pairs = torch.stack([torch.arange(len(target)), own])[:, own >= 0]
+    log_chance_N = None
+    if chance is not None:
+        log_chance_N = torch.where(torch.isin(found, shared), sign * chance[found], torch.inf)
+    compared = Compared(
         query,
-        items[found],
         items[target],
-        own_E=column[target],
-        weight_E=torch.ones(len(target)),
-        temperature=TEMPERATURE,
-        log_chance_N=None if chance is None else sign * chance[found],
+        items[found],
+        torch.ones(len(target)) if weight is None else weight,
+        pairs,
+        log_chance_N,
+        None if hard is None else column[hard],
     )
+    return softmax_loss(compared, temperature=TEMPERATURE)
 
 
 def test_over_all_items_it_is_cross_entropy() -> None:
@@ -87,6 +100,42 @@ def test_only_the_right_correction_estimates_the_full_softmax(correction: str, a
     assert (distance < 0.1) == agrees, (distance, turn)
 
 
+@pytest.mark.parametrize("hard", [0, 2])
+def test_the_sum_over_all_items_is_estimated_without_bias(hard: int) -> None:
+    """exp(loss) is Z / exp(s_p): unbiased, while the loss itself is a logarithm of it. With the two worst wrong answers
+    always seen it is still unbiased, and of even draws it varies less."""
+    query, items, _ = catalogue(users=1)
+    share = torch.full((ITEMS,), 1 / ITEMS).double()
+    target = torch.tensor([5])
+    scores = (query @ items.T).scatter(1, target[:, None], -torch.inf)
+    num_draws, batches = 12, 4000
+    chance = log_chance(share, num_draws)
+    draws = torch.multinomial(share, num_draws * batches, replacement=True, generator=torch.Generator().manual_seed(2))
+
+    def ratios(wrong: Tensor | None) -> Tensor:
+        losses = [in_batch_loss(query, items, target, one, chance, hard=wrong) for one in draws.view(batches, -1)]
+        return torch.stack(losses).exp()
+
+    wanted = full_loss(query, items, target).exp().item()
+    got = ratios(scores.topk(hard).indices if hard else None)
+    assert abs(got.mean().item() - wanted) < 4 * got.std().item() / batches**0.5
+    if hard:
+        assert got.std() < 0.8 * ratios(None).std()
+
+
+def test_a_hard_negative_is_seen_by_its_own_example_alone() -> None:
+    query, items, share = catalogue(users=2)
+    target, draws = torch.tensor([0, 1]), torch.tensor([2, 3])
+    chance = log_chance(share, 5)
+    without = [in_batch_loss(query[e : e + 1], items, target[e : e + 1], draws, chance).item() for e in (0, 1)]
+    hard = torch.tensor([[9], [3]])
+    both = in_batch_loss(query, items, target, draws, chance, hard=hard, weight=torch.tensor([0.0, 1.0]))
+    logits = query[1] @ items.T / TEMPERATURE
+    wanted = torch.logsumexp(torch.stack([logits[1], logits[2] - chance[2], logits[3]]), 0) - logits[1]
+    assert both.item() == pytest.approx(wanted.item(), rel=1e-5)
+    assert both.item() != pytest.approx(without[1], rel=1e-3)
+
+
 def test_more_draws_come_closer_to_the_full_softmax() -> None:
     query, items, share = catalogue(3)
     target = torch.multinomial(share, len(query), replacement=True)
@@ -123,9 +172,7 @@ def test_weights_are_shares_of_the_mean() -> None:
     target = torch.multinomial(share, len(query), replacement=True)
 
     def loss(weight: Tensor, rows: Tensor) -> float:
-        return softmax_loss(
-            query[rows], items, items[target[rows]], own_E=target[rows], weight_E=weight, temperature=TEMPERATURE
-        ).item()  # fmt: skip
+        return in_batch_loss(query[rows], items, target[rows], torch.arange(ITEMS), None, weight=weight).item()
 
     every, doubled = torch.arange(len(query)), torch.cat([torch.arange(len(query)), torch.tensor([0])])
     weight = torch.ones(len(query))
@@ -139,7 +186,7 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     target = torch.multinomial(share, len(query), replacement=True)
     results = []
     for chunk in (10**9, ITEMS * 7):
-        monkeypatch.setattr(losses, "_CHUNK", chunk)
+        monkeypatch.setattr(chunked, "_CHUNK", chunk)
         q, v = query.clone().requires_grad_(), items.clone().requires_grad_()
         loss = in_batch_loss(q, v, target, torch.arange(ITEMS), log_chance(share, 5))
         loss.backward()
@@ -151,9 +198,8 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_examples_cost_nothing() -> None:
     items = torch.randn(5, DIM, requires_grad=True)
     nothing = torch.zeros(0, DIM, requires_grad=True)
-    loss = softmax_loss(
-        nothing, items, nothing, own_E=torch.zeros(0).long(), weight_E=torch.zeros(0), temperature=1.0
-    )  # fmt: skip
+    compared = Compared(nothing, nothing, items, torch.zeros(0), torch.zeros(2, 0).long())
+    loss = softmax_loss(compared, temperature=1.0)
     loss.backward()
     assert loss.item() == 0.0
 
@@ -162,7 +208,8 @@ def test_it_is_finite_for_far_logits() -> None:
     query = torch.tensor([[1e3], [-1e3]], requires_grad=True)
     items = torch.tensor([[1.0], [-1.0]])
     target = torch.tensor([0, 0])
-    loss = softmax_loss(query, items, items[target], own_E=target, weight_E=torch.ones(2), temperature=0.05)
+    compared = Compared(query, items[target], items, torch.ones(2), torch.stack([torch.arange(2), target]))
+    loss = softmax_loss(compared, temperature=0.05)
     loss.backward()
     assert math.isfinite(loss.item())
     assert query.grad is not None

@@ -15,7 +15,8 @@ from torch import Tensor
 from shortlist.prepare.prepare import prepare
 from shortlist.prepare.prepared import Prepared
 from shortlist.recipe import Recipe
-from shortlist.retrieval.train_retrieval import Distinct, RetrievalTask, train_retrieval
+from shortlist.retrieval.distinct import Distinct
+from shortlist.retrieval.train_retrieval import RetrievalTask, train_retrieval
 from shortlist.training import checkpoints
 
 ITEMS, USERS = 30, 60

@@ -1,0 +1,64 @@
+"""FAISS indexes of vectors: which kind for how many, and how one is trained and filled."""
+
+import math
+from typing import Any
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.progress import Progress, say
+from shortlist.recipe import Index
+
+_TRAINED_PER_LIST = 64  # vectors that k-means sees for each list; FAISS warns below 39
+_BLOCK = 1 << 18  # vectors added at a time
+
+
+def choose_factory(index: Index, num_items: int) -> str:
+    """The FAISS factory string of the recipe for a catalogue of this size.
+
+    Lists are the power of two nearest to 4 sqrt(N), as FAISS advises, but never too many to train.
+    """
+    if index.factory != "auto":
+        return index.factory
+    if num_items < max(index.exact_below, 2 * _TRAINED_PER_LIST):
+        return "Flat"
+    lists = 2 ** min(round(math.log2(4 * math.sqrt(num_items))), int(math.log2(num_items / _TRAINED_PER_LIST)))
+    return f"IVF{lists}_HNSW32,SQ8"
+
+
+def make_index(factory: str, vectors_ND: NDArray[np.float32], seed: int) -> Any:
+    """Train and fill the index; one input and seed give the same bytes, however many threads there are.
+
+    K-means runs on the GPU when FAISS has one; the index is a CPU index all the same.
+    """
+    count, dim = vectors_ND.shape
+    try:
+        index = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
+    except RuntimeError as error:
+        raise ValueError(f"index.factory {factory!r} is no FAISS index for vectors of width {dim}: {error}") from error
+    inverted = faiss.try_extract_index_ivf(index)
+    lists = inverted.nlist if inverted is not None else 0
+    if lists > count:
+        raise ValueError(f"index.factory {factory!r} has {lists} lists for {count} items; use fewer, or 'auto'")
+    trained = np.ascontiguousarray(vectors_ND[drawn_rows(count, max(lists * _TRAINED_PER_LIST, 1 << 16), seed)])
+    try:
+        if inverted is not None:
+            say(f"index: k-means of {lists} lists on {len(trained)} vectors")
+        if inverted is not None and faiss.get_num_gpus() > 0:
+            assigner = faiss.index_cpu_to_all_gpus(faiss.IndexFlatIP(inverted.d))
+            inverted.clustering_index = assigner  # FAISS keeps no reference of its own
+        index.train(trained)
+        progress = Progress("index: add", count)
+        for start in range(0, count, _BLOCK):
+            block = np.ascontiguousarray(vectors_ND[start : start + _BLOCK])
+            index.add(block)
+            progress.advance(len(block))
+    except RuntimeError as error:
+        raise ValueError(f"index.factory {factory!r} cannot hold these {count} items: {error}") from error
+    return index
+
+
+def drawn_rows(count: int, limit: int, seed: int) -> NDArray[np.int64]:
+    """At most `limit` of `count` rows, by the seed, sorted."""
+    return np.sort(np.random.default_rng(seed).permutation(count)[:limit])

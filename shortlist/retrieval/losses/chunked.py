@@ -1,0 +1,96 @@
+"""Scores of E examples against N candidates, a chunk of examples at a time, with their gradients.
+
+Shapes: E examples, C of them in one chunk, N candidates, M hard negatives of an example, X pairs, D vector width.
+
+Memory does not grow with E * N: the derivative by the scores is turned into gradients of the vectors while it is there.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_CHUNK = 8_000_000
+"""Scores held at a time, 32 MB in float32."""
+
+ChunkLoss = Callable[[Tensor, Tensor, Tensor, slice], tuple[Tensor, Tensor, Tensor]]
+"""(positive's score [C], scores [C, N], pairs that are no negatives [2, X], which examples)
+-> loss [C] and its derivatives by the positive's score [C] and by the scores [C, N]. It may write over the scores."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """E examples and the candidates that they are compared with."""
+
+    query_ED: Tensor
+    positive_ED: Tensor
+    """The vector of each example's own item."""
+    candidate_ND: Tensor
+    weight_E: Tensor
+    """How much an example counts in the mean."""
+    no_negative_2X: Tensor
+    """(example, candidate): an example's own item and others known to be right, in the order of the examples."""
+    log_chance_N: Tensor | None = None
+    """Logarithm of each candidate's chance to be among the candidates; None where all are there for certain, inf for
+    one that is there for nobody but those whose hard negative it is."""
+    hard_EM: Tensor | None = None
+    """Candidates that are there for certain for this example, its hard negatives; -1 is none."""
+
+
+def mean_loss(compared: Compared, chunk_loss: ChunkLoss) -> Tensor:
+    """Weighted mean of `chunk_loss` over the examples, a scalar; gradients flow to the three vectors' tensors."""
+    # Half precision would cost the scores their second digit: cosines are divided by a small temperature.
+    with torch.autocast(compared.query_ED.device.type, enabled=False):
+        weight_E = compared.weight_E.float()
+        loss: Tensor = _MeanLoss.apply(  # type: ignore[no-untyped-call]  # torch types no autograd function
+            compared.query_ED.float(),
+            compared.candidate_ND.float(),
+            compared.positive_ED.float(),
+            weight_E / weight_E.sum().clamp_min(1e-12),
+            compared.no_negative_2X,
+            chunk_loss,
+        )
+    return loss
+
+
+class _MeanLoss(torch.autograd.Function):
+    """The loss and its gradients in one pass."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query_ED: Tensor,
+        candidate_ND: Tensor,
+        positive_ED: Tensor,
+        share_E: Tensor,
+        no_negative_2X: Tensor,
+        chunk_loss: ChunkLoss,
+    ) -> Tensor:
+        size = max(1, _CHUNK // max(len(candidate_ND), 1))
+        loss = query_ED.new_zeros((), dtype=torch.float64)
+        d_query_ED, d_positive_ED = torch.empty_like(query_ED), torch.empty_like(positive_ED)
+        d_candidate_ND = torch.zeros_like(candidate_ND)
+        firsts = torch.arange(0, len(query_ED) + size, size, device=query_ED.device)
+        bounds = torch.searchsorted(no_negative_2X[0].contiguous(), firsts).tolist()
+        for number, first in enumerate(range(0, len(query_ED), size)):
+            part = slice(first, first + size)
+            q_CD, p_CD, share_C = query_ED[part], positive_ED[part], share_E[part]
+            pairs_2X = no_negative_2X[:, bounds[number] : bounds[number + 1]].clone()
+            pairs_2X[0] -= first
+            loss_C, d_p_C, d_CN = chunk_loss((q_CD * p_CD).sum(1), q_CD @ candidate_ND.T, pairs_2X, part)
+            loss += (share_C * loss_C).double().sum()
+            d_CN.mul_(share_C[:, None])
+            d_p_C1 = (d_p_C * share_C)[:, None]
+            torch.addmm(d_p_C1 * p_CD, d_CN, candidate_ND, out=d_query_ED[part])
+            torch.mul(d_p_C1, q_CD, out=d_positive_ED[part])
+            d_candidate_ND.addmm_(d_CN.T, q_CD)
+        ctx.save_for_backward(d_query_ED, d_candidate_ND, d_positive_ED)
+        return loss.float()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,) = gradients
+        d_query_ED, d_candidate_ND, d_positive_ED = ctx.saved_tensors
+        return gradient * d_query_ED, gradient * d_candidate_ND, gradient * d_positive_ED, None, None, None
