@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from shortlist.features import Context, FeatureSchema, FeatureStore, Queries, TableSchema
 from shortlist.recipe import Features, Index, Retrieval
-from shortlist.retrieval.faiss_index import choose_factory, make_index
 from shortlist.retrieval.export import write_query_tower
+from shortlist.retrieval.faiss_index import choose_factory, make_index
 from shortlist.retrieval.index_quality import measure_index
 from shortlist.retrieval.retrieve import Retriever
 from shortlist.retrieval.towers import TwoTower

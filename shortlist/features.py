@@ -159,7 +159,8 @@ class PackedQueries:
     length_B: NDArray[np.int64]
     """How many of them are of each window."""
     last_E: NDArray[np.int64]
-    """The last event that a question sees, of its own window; -1 where it sees none."""
+    """The last event that a question sees, of its own window; of a set without order, the one that it does not see.
+    -1 where it sees none."""
     user_E: NDArray[np.int64]
     categorical: dict[str, NDArray[np.int64]]
     """Qualified name -> [E, W] rows."""
@@ -266,6 +267,17 @@ class FeatureStore:
         at_T = np.arange(length_B.sum()) + np.repeat(start_B - first_B, length_B)
         history_T = self.history_items[at_T].astype(np.int64)
         last_E = np.where(prefix_E > 0, first_B[window_E] + prefix_E - 1, -1)
+        return self.asked(history_T, length_B, last_E, user_E, context)
+
+    def asked(
+        self,
+        history_T: NDArray[np.int64],
+        length_B: NDArray[np.int64],
+        last_E: NDArray[np.int64],
+        user_E: NDArray[np.int64],
+        context: Context,
+    ) -> PackedQueries:
+        """E questions over histories that are gathered already and lie end to end."""
         return PackedQueries(history_T, length_B, last_E, *self._known(user_E, context))
 
     def _known(

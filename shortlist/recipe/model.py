@@ -90,7 +90,7 @@ class Features(Section):
 
 class Training(Section):
     batch_size: int = Field(256, ge=2)
-    """Samples a step and process; with `positions: every`, windows."""
+    """Samples a step and process; with `positions: every`, windows; with `others`, users."""
     accumulate: int = Field(1, ge=1)
     """Micro-steps whose gradients are added before the optimiser moves."""
     epochs: int = Field(5, ge=1)
@@ -118,8 +118,9 @@ class Retrieval(Section):
 
     encoder: Literal["mean", "attention", "transformer", "hstu"] = "attention"
     """How the query tower reads the history."""
-    positions: Literal["last", "every"] = "last"
-    """A sample is one interaction (`last`), or a window of a history of which every position counts."""
+    positions: Literal["last", "every", "others"] = "last"
+    """A sample is one interaction (`last`), a window of a history of which every position counts (`every`), or, of data
+    without order, all that a user has, each asked for from the others (`others`)."""
     dim: int = Field(64, ge=2, le=2048)
     """Width of the query and candidate vectors."""
     hidden: list[int] = [128]

@@ -76,6 +76,11 @@ class Recipe(Section):
                     f"split.valid {given.valid:g} draws events whatever their time; use `last`, or set "
                     "interactions.ordered to false if nothing tells what came first"
                 )
+            if self.retrieval.positions == "others":
+                raise ValueError(
+                    "retrieval.positions 'others' asks for an item from what came later too; use `last` or `every`, or "
+                    "set interactions.ordered to false if nothing tells what came first"
+                )
             return
         if given is None:
             raise ValueError(f"split.kind {self.split.kind!r} needs an order; interactions.ordered is false: use given")
@@ -85,8 +90,13 @@ class Recipe(Section):
             )
         if self.interactions.time_unit != "row":
             raise ValueError("interactions.ordered is false, so there are no times: set interactions.time_unit to row")
-        if self.retrieval.positions == "every":
-            raise ValueError("retrieval.positions 'every' needs an order; interactions.ordered is false: use last")
+        if self.retrieval.positions != "others" or self.retrieval.encoder != "mean":
+            raise ValueError(
+                f"retrieval.positions {self.retrieval.positions!r} with encoder {self.retrieval.encoder!r} needs an "
+                "order; interactions.ordered is false: use positions others and encoder mean"
+            )
+        if self.interactions.history is not None:
+            raise ValueError("interactions.history: without an order a history is the positives; remove it")
 
     def _check_loss(self) -> None:
         retrieval = self.retrieval

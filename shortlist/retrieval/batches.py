@@ -8,6 +8,7 @@ Which samples a step holds follows from (seed, epoch, step) alone, so a run that
                      for those in its second half, so that each has at least half a window to look back on and none is
                      asked twice. A window holds nothing that its last example may not see, and an example sees the
                      window's first `prefix_E` events.
+`positions: others`  a sample is all that one user has, in no order: each of its items is asked for from all others.
 """
 
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from shortlist.features import PackedQueries, Queries
 from shortlist.prepare.prepared import Prepared, Samples
 from shortlist.prepare.split import TRAIN
 from shortlist.recipe import Recipe
+from shortlist.retrieval.sets import UserSets, pairs_within
 
 T = TypeVar("T")
 
@@ -31,9 +33,11 @@ class Batch:
     """E examples: what is asked, which item was right and how much it counts."""
 
     queries: Queries | PackedQueries
-    """Packed with `positions: every`."""
+    """Packed unless `positions: last`."""
     item_E: NDArray[np.int64]
     weight_E: NDArray[np.float32]
+    known_2X: NDArray[np.int64] | None = None
+    """(example, item) of all that is known to be right, where that is more than the example's own item."""
 
 
 @dataclass(frozen=True)
@@ -81,14 +85,15 @@ class RetrievalBatches:
         samples = prepared.samples
         self.examples = np.flatnonzero((samples.part == TRAIN) & samples.label)
         width = prepared.store.schema.history_length
-        every = recipe.retrieval.positions == "every"
-        self.windows = Windows.of(samples, self.examples, width) if every else None
+        positions = recipe.retrieval.positions
+        self.windows = Windows.of(samples, self.examples, width) if positions == "every" else None
+        self.sets = UserSets.of(samples, self.examples, width) if positions == "others" else None
         self._order: tuple[int, NDArray[np.int64]] = (-1, np.zeros(0, np.int64))
 
     @property
     def num_samples(self) -> int:
-        """Train positives, or windows."""
-        return len(self.examples) if self.windows is None else len(self.windows)
+        """Train positives, windows or sets."""
+        return len(self.windows or self.sets or self.examples)
 
     def num_batches(self, epoch: int) -> int:  # noqa: ARG002 - a sampler of hard negatives may depend on the epoch
         """Steps an epoch, the same for every process."""
@@ -100,6 +105,8 @@ class RetrievalBatches:
         assert 0 <= step < self.num_batches(epoch), (step, epoch)
         at = step * self.processes + self.process
         chosen = self._permutation(epoch)[count * at // total : count * (at + 1) // total]
+        if self.sets is not None:
+            return self.others(self.sets, chosen)
         return self.positives(chosen) if self.windows is None else self.every(chosen)
 
     def positives(self, chosen: NDArray[np.int64]) -> Batch:
@@ -125,6 +132,19 @@ class RetrievalBatches:
             start_B, windows.end[chosen], window_E, prefix_E, samples.user[at], samples.context.take(at)
         )
         return Batch(queries, samples.item[at].astype(np.int64), samples.weight[at])
+
+    def others(self, sets: UserSets, chosen: NDArray[np.int64]) -> Batch:
+        """The sets `chosen`, with all of their items as examples."""
+        samples, store = self.prepared.samples, self.prepared.store
+        at, length_B = sets.take(chosen)
+        item_E = samples.item[at].astype(np.int64)
+        alone_E = np.repeat(length_B == 1, length_B)
+        queries = store.asked(
+            item_E, length_B, np.where(alone_E, -1, np.arange(len(at))), samples.user[at], samples.context.take(at)
+        )
+        # Between a mean over the items and one over the users, so that a few with long lists do not decide it all.
+        weight_E = samples.weight[at] / np.sqrt(np.repeat(length_B, length_B)).astype(np.float32)
+        return Batch(queries, item_E, weight_E, pairs_within(item_E, length_B))
 
     def _permutation(self, epoch: int) -> NDArray[np.int64]:
         if self._order[0] != epoch:

@@ -114,7 +114,7 @@ class RetrievalTask:
         batch = self.ahead.at(epoch, step)
         queries, item_E = batch.queries, batch.item_E
         history = queries.history_T if isinstance(queries, PackedQueries) else queries.history_BL
-        drawn = self.negatives.draw(item_E, hard_EM=self._hard(epoch, queries.user_E))
+        drawn = self.negatives.draw(item_E, batch.known_2X, self._hard(epoch, queries.user_E))
         full = self.retrieval.loss == "full"
         rows_U = np.arange(self._num_rows) if full else self._distinct.of(history, drawn.row_V)
         input_UD = self.item_inputs(rows_U)

@@ -1,0 +1,33 @@
+"""The mean of the others, for histories without order."""
+
+import torch
+from torch import Tensor
+
+from shortlist.retrieval.encoders.encoder import Encoder
+from shortlist.retrieval.encoders.packed import Packed
+
+
+class OthersEncoder(Encoder):
+    """state_t = mean of all events of the history but t, so that one pass asks for each item from all others.
+
+        state_t = (sum_j x_j - x_t) / (n - 1)
+
+    Nothing of x_t is left in it: what a sum holds, a subtraction takes out. The state of an event that is alone has no
+    meaning. What is served is the mean of all. The length of an item's input is free where candidates are compared by
+    their cosine, so that training finds how much an item tells about its users; that is FISM (Kabbur et al. 2013) with
+    learned weights.
+    """
+
+    def forward(self, history_TD: Tensor, packed: Packed) -> Tensor:
+        history_T = (packed.position_T == 0).cumsum(0) - 1
+        count_B = torch.bincount(history_T)
+        # In full precision: a sum of hundreds in half of it would not give back what is subtracted.
+        x_TD = history_TD.float()
+        sum_BD = x_TD.new_zeros(len(count_B), x_TD.shape[1]).index_add(0, history_T, x_TD)
+        others_T1 = (count_B - 1).clamp_min(1).index_select(0, history_T)[:, None]
+        return (sum_BD.index_select(0, history_T) - x_TD) / others_T1
+
+    def last(self, history_BLD: Tensor, length_B: Tensor) -> Tensor:
+        at_L = torch.arange(history_BLD.shape[1], device=history_BLD.device)
+        share_BL = (at_L < length_B[:, None]).to(history_BLD.dtype) / length_B.clamp_min(1)[:, None]
+        return (share_BL[:, None] @ history_BLD)[:, 0]

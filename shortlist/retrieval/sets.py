@@ -1,0 +1,56 @@
+"""Data without order: a sample is all that one user has, and asks for each item from all the others.
+
+Shapes: S sets, T items of all of them, B sets of a batch, E examples of it (its items), X pairs.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.prepare.prepared import Samples
+
+
+@dataclass(frozen=True)
+class UserSets:
+    """The distinct items of each user's train positives; set `s` is `first[s]:first[s + 1]`."""
+
+    first: NDArray[np.int64]
+    """[S + 1]."""
+    sample_T: NDArray[np.int64]
+    """The sample that each item of a set comes from."""
+
+    @classmethod
+    def of(cls, samples: Samples, examples: NDArray[np.int64], width: int) -> "UserSets":
+        """Of `examples`, positions in `samples`, which are in the order of the users.
+
+        A user with more than `width` items, as many as a question reads, makes several sets of nearly one size.
+        """
+        user, item = samples.user[examples].astype(np.int64), samples.item[examples].astype(np.int64)
+        _, once = np.unique(user * (int(item.max(initial=0)) + 1) + item, return_index=True)
+        once.sort()
+        user = user[once]
+        begins = np.flatnonzero(np.append(True, user[1:] != user[:-1])[: len(user)])
+        length = np.diff(np.append(begins, len(user)))
+        pieces = -(-length // width)
+        number = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+        first = np.repeat(begins, pieces) + number * np.repeat(length, pieces) // np.repeat(pieces, pieces)
+        return cls(np.append(first, len(user)), examples[once])
+
+    def __len__(self) -> int:
+        return len(self.first) - 1
+
+    def take(self, chosen_B: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The samples of these sets, end to end, and how many are of each."""
+        length_B = self.first[chosen_B + 1] - self.first[chosen_B]
+        before_B = np.cumsum(length_B) - length_B
+        at_E = np.arange(length_B.sum()) + np.repeat(self.first[chosen_B] - before_B, length_B)
+        return self.sample_T[at_E], length_B
+
+
+def pairs_within(item_E: NDArray[np.int64], length_B: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(example, item) of every item of the example's own set, [2, X], in the order of the examples."""
+    size_E = np.repeat(length_B, length_B)
+    first_E = np.repeat(np.cumsum(length_B) - length_B, length_B)
+    inside = np.arange(size_E.sum()) - np.repeat(np.cumsum(size_E) - size_E, size_E)
+    return np.stack([np.repeat(np.arange(len(item_E)), size_E), item_E[np.repeat(first_E, size_E) + inside]])
