@@ -45,7 +45,8 @@ class HardNegatives:
 
     def of(self, user_E: NDArray[np.int64]) -> NDArray[np.int64]:
         """Item rows [E, num] for examples of these users; 0 is none."""
-        return self._found[self._place[user_E]]
+        found: NDArray[np.int64] = self._found[self._place[user_E]]
+        return found
 
     def mine(self, epoch: int, embed: Callable[[Queries], NDArray[np.float32]], vector_ND: NDArray[np.float32]) -> None:
         """Find those of an epoch; row 0 of `vector_ND` is the unknown item."""

@@ -6,7 +6,6 @@ M hard negatives of an example, N items of the catalogue, D width of vectors and
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -125,10 +124,10 @@ class RetrievalTask:
             query_ED,
             _take(vector_VD, drawn.positive_E),
             vector_VD if len(drawn.candidate_N) == len(vector_VD) else _take(vector_VD, drawn.candidate_N),
-            self._here(batch.weight_E),
-            self._here(drawn.no_negative_2X),
-            None if drawn.log_chance_N is None else self._here(drawn.log_chance_N),
-            None if drawn.hard_EM is None else self._here(drawn.hard_EM),
+            onto(self.device, batch.weight_E),
+            torch.from_numpy(drawn.no_negative_2X),
+            None if drawn.log_chance_N is None else onto(self.device, drawn.log_chance_N),
+            None if drawn.hard_EM is None else onto(self.device, drawn.hard_EM),
         )
         return self._compare(compared), len(item_E)
 
@@ -161,9 +160,6 @@ class RetrievalTask:
     def _embed(self, queries: Queries, input_ND: Tensor) -> NDArray[np.float32]:
         vectors = self.query(queries, _take(input_ND, queries.history_BL))
         return np.asarray(vectors.float().cpu().numpy())
-
-    def _here(self, array: NDArray[Any] | Tensor) -> Tensor:
-        return onto(torch.as_tensor(array), self.device)
 
     def item_inputs(self, rows_U: NDArray[np.int64]) -> Tensor:
         """Inputs [U, D] of items; in training some ids are hidden, so that the unknown row learns to stand in."""

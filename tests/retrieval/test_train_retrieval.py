@@ -16,6 +16,7 @@ from shortlist.prepare.prepare import prepare
 from shortlist.prepare.prepared import Prepared
 from shortlist.recipe import Recipe
 from shortlist.retrieval.distinct import Distinct
+from shortlist.retrieval.losses import Compared
 from shortlist.retrieval.train_retrieval import RetrievalTask, train_retrieval
 from shortlist.training import checkpoints
 
@@ -149,24 +150,24 @@ def test_both_kinds_of_positions_have_the_same_loss_over_the_same_examples(folde
 
 def test_the_negatives_of_a_batch_are_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task = task_of(folder, made_for("positions: every, max_negatives: 5, logq: true"))
-    seen: list[dict[str, Any]] = []
+    seen: list[Compared] = []
 
-    def loss(query: Tensor, candidate: Tensor, positive: Tensor, **more: Any) -> Tensor:
-        seen.append({"candidates": candidate, "positive": positive, "query": query, **more})
-        return query.sum()
+    def loss(compared: Compared, **more: Any) -> Tensor:
+        seen.append(compared)
+        return compared.query_ED.sum()
 
     monkeypatch.setattr("shortlist.retrieval.train_retrieval.softmax_loss", loss)
     for _ in range(2):
         task.loss(0, 0)
     first, second = seen
-    assert len(first["candidates"]) == 5 < len(first["positive"])
-    own = first["own_E"]
-    assert own.max() < 5
-    assert torch.equal(first["candidates"][own[own >= 0]], first["positive"][own >= 0])
-    assert (first["own_E"] < 0).any()
-    assert not torch.equal(first["own_E"], second["own_E"]), "the same negatives in every step"
+    assert len(first.candidate_ND) == 5 < len(first.positive_ED)
+    example, own = first.no_negative_2X
+    assert torch.equal(first.candidate_ND[own], first.positive_ED[example])
+    assert len(own) < len(first.positive_ED)
+    assert not torch.equal(first.candidate_ND, second.candidate_ND), "the same negatives in every step"
     # Five of the batch's items are there: each with its chance to be in the batch, and then among the five.
-    assert first["log_chance_N"].max() <= np.log(5 / 20)
+    assert first.log_chance_N is not None
+    assert first.log_chance_N.max() <= np.log(5 / 20)
 
 
 def test_validation_asks_the_whole_catalogue_and_masks_what_was_seen(folder: Path) -> None:

@@ -19,11 +19,12 @@ class OthersEncoder(Encoder):
     """
 
     def forward(self, history_TD: Tensor, packed: Packed) -> Tensor:
+        num_histories = sum(number for number, _ in packed.rectangles)
         history_T = (packed.position_T == 0).cumsum(0) - 1
-        count_B = torch.bincount(history_T)
         # In full precision: a sum of hundreds in half of it would not give back what is subtracted.
         x_TD = history_TD.float()
-        sum_BD = x_TD.new_zeros(len(count_B), x_TD.shape[1]).index_add(0, history_T, x_TD)
+        count_B = x_TD.new_zeros(num_histories).index_add(0, history_T, x_TD.new_ones(len(x_TD)))
+        sum_BD = x_TD.new_zeros(num_histories, x_TD.shape[1]).index_add(0, history_T, x_TD)
         others_T1 = (count_B - 1).clamp_min(1).index_select(0, history_T)[:, None]
         return (sum_BD.index_select(0, history_T) - x_TD) / others_T1
 

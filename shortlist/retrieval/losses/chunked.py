@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from shortlist.retrieval.transfer import onto
+
 _CHUNK = 8_000_000
 """Scores held at a time, 32 MB in float32."""
 
@@ -31,7 +33,8 @@ class Compared:
     weight_E: Tensor
     """How much an example counts in the mean."""
     no_negative_2X: Tensor
-    """(example, candidate): an example's own item and others known to be right, in the order of the examples."""
+    """(example, candidate): an example's own item and others known to be right, in the order of the examples; on the
+    CPU, where it is cut into chunks without waiting for a GPU."""
     log_chance_N: Tensor | None = None
     """Logarithm of each candidate's chance to be among the candidates; None where all are there for certain, inf for
     one that is there for nobody but those whose hard negative it is."""
@@ -72,13 +75,14 @@ class _MeanLoss(torch.autograd.Function):
         loss = query_ED.new_zeros((), dtype=torch.float64)
         d_query_ED, d_positive_ED = torch.empty_like(query_ED), torch.empty_like(positive_ED)
         d_candidate_ND = torch.zeros_like(candidate_ND)
-        firsts = torch.arange(0, len(query_ED) + size, size, device=query_ED.device)
+        firsts = torch.arange(0, len(query_ED) + size, size)
         bounds = torch.searchsorted(no_negative_2X[0].contiguous(), firsts).tolist()
+        no_negative_2X = onto(query_ED.device, no_negative_2X)
         for number, first in enumerate(range(0, len(query_ED), size)):
             part = slice(first, first + size)
             q_CD, p_CD, share_C = query_ED[part], positive_ED[part], share_E[part]
-            pairs_2X = no_negative_2X[:, bounds[number] : bounds[number + 1]].clone()
-            pairs_2X[0] -= first
+            example_X, candidate_X = no_negative_2X[:, bounds[number] : bounds[number + 1]]
+            pairs_2X = torch.stack([example_X - first, candidate_X])
             loss_C, d_p_C, d_CN = chunk_loss((q_CD * p_CD).sum(1), q_CD @ candidate_ND.T, pairs_2X, part)
             loss += (share_C * loss_C).double().sum()
             d_CN.mul_(share_C[:, None])
