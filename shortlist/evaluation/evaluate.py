@@ -86,9 +86,14 @@ def evaluate(
     judged = {system: _judge(rows_QK, questions, depths) for system, rows_QK in answers.items()}
     others = [system for system in judged if system != "path"]
     differences = {f"path_minus_{system}": _minus(judged["path"].values, judged[system].values) for system in others}
+    if path.ranker is not None:  # the gate may serve without it
+        alone = judged["retrieval"].values
+        rest = [system for system in others if system != "retrieval"]
+        differences |= {f"retrieval_minus_{system}": _minus(alone, judged[system].values) for system in rest}
     tables = _tables({system: one.values for system, one in judged.items()} | differences, recipe)
     if live is not None and "live" in judged:
         live |= {"metrics": tables.pop("live"), "difference": tables.pop("path_minus_live")}
+        live |= {"difference_of_retrieval": tables.pop("retrieval_minus_live", live["difference"])}
         judged.pop("live")
     evaluation = {
         "questions": len(questions),

@@ -1,10 +1,11 @@
 """The cross network of DCN-v2 (Wang et al., "DCN V2", WWW 2021, arXiv 2008.13535).
 
-Shapes: any leading axes, then d, the width of the input; r is the rank of a layer's weight.
+Shapes: any leading axes, then d, the width of the input; r is the rank of a layer's weight, X its experts.
 """
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class CrossLayer(nn.Module):
@@ -29,12 +30,50 @@ class CrossLayer(nn.Module):
         return torch.addcmul(x, x0, self.cross(self.reduce(x)))
 
 
-class CrossNetwork(nn.Module):
-    """`num_layers` crossings one after the other: polynomials of the inputs up to degree `num_layers` + 1."""
+class CrossMixture(nn.Module):
+    """A crossing by X experts of low rank, each in a subspace of its own, equation 3:
 
-    def __init__(self, dim: int, num_layers: int, rank: int) -> None:
+    `x' = sum_i G_i(x) * x0 * (U_i g(C_i g(V_i^T x)) + b) + x`, with the gates G a softmax and g the tanh.
+    """
+
+    def __init__(self, dim: int, rank: int, num_experts: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(CrossLayer(dim, rank) for _ in range(num_layers))
+        self.reduce = nn.Linear(dim, num_experts * rank, bias=False)
+        """V^T of all experts, one under the other."""
+        self.inside_XRR = nn.Parameter(torch.empty(num_experts, rank, rank))
+        """C of each expert."""
+        self.expand = nn.Linear(num_experts * rank, dim, bias=False)
+        """U of all experts, side by side."""
+        self.bias = nn.Parameter(torch.zeros(dim))
+        self.gate = nn.Linear(dim, num_experts)
+        for weight in (self.reduce.weight, self.expand.weight):
+            nn.init.xavier_normal_(weight)
+        for matrix in self.inside_XRR:
+            nn.init.xavier_normal_(matrix)
+        self._num_experts = num_experts
+
+    def forward(self, x0: Tensor, x: Tensor) -> Tensor:
+        """`x0` is the network's input and `x` the layer's, both [..., d]; gives [..., d]."""
+        gate_X = functional.softmax(self.gate(x), dim=-1)
+        low_XR = torch.tanh(self.reduce(x)).reshape(*x.shape[:-1], self._num_experts, -1)
+        low_XR = torch.tanh(torch.einsum("...xr,xsr->...xs", low_XR, self.inside_XRR))
+        # The gates sum to 1, so weighing each expert's low vector weighs all but b, which every expert shares.
+        crossed = self.expand((low_XR * gate_X[..., None]).flatten(-2)) + self.bias
+        return torch.addcmul(x, x0, crossed)
+
+
+class CrossNetwork(nn.Module):
+    """`num_layers` crossings one after the other: polynomials of the inputs up to degree `num_layers` + 1.
+
+    With one expert a layer is a `CrossLayer`, of which the mixture is not the special case: it has no tanh and no C.
+    """
+
+    def __init__(self, dim: int, num_layers: int, rank: int, num_experts: int = 1) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            CrossMixture(dim, rank, num_experts) if num_experts > 1 else CrossLayer(dim, rank)
+            for _ in range(num_layers)
+        )
 
     def forward(self, x0: Tensor) -> Tensor:
         """`x0` [..., d]; gives [..., d]."""

@@ -16,10 +16,14 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from shortlist.features import CategoricalField, FeatureStore
+from shortlist.ranking.attention import NUM_EVENTS
+from shortlist.ranking.neighbours import TABLES, Neighbours
 from shortlist.ranking.request import RankingRequest
 
 _HALF_LIFE = 3.0
 """Events after which a past event counts half in the recent share."""
+NUM_NEAR = 3 * len(TABLES)
+"""Nearness to the last event, to the recent ones and to all of the last `NUM_EVENTS`, by each table."""
 
 
 class RankerConfig(BaseModel):
@@ -36,10 +40,19 @@ class RankerConfig(BaseModel):
     query_fields: Annotated[dict[str, CategoricalField], AfterValidator(lambda fields: dict(sorted(fields.items())))]
     """In the order of their names, whoever wrote them."""
     query_numeric_dim: int
+    retrieval: bool = True
+    """Whether it reads what retrieval says: the score, the query's vector and the items'."""
     embeddings: bool = False
     """Whether the network reads item vectors, and embeddings of items and their attributes."""
+    attention: bool = False
+    """Whether candidates attend to the history."""
+    neighbours: int = 0
+    """How many neighbours of each item are kept; 0 for a network that reads no nearness."""
+    near_scale: list[float] = []
+    """Divides each nearness, `NUM_NEAR` of them: its mean over the candidates that have any."""
     cross_layers: int
     low_rank: int
+    num_experts: int = 1
     hidden: list[int]
     dropout: float
     score_mean: float = 0.0
@@ -58,6 +71,12 @@ class RankerConfig(BaseModel):
         return [1, *(field.max_values for field in self.item_fields)]
 
     @property
+    def pair_dim(self) -> int:
+        """Numbers of a candidate: its own, its popularity, two shares a field, distances of numbers, nearness."""
+        own = self.item_numeric_dim + 1
+        return 2 * own + 2 * len(self.item_widths) + (NUM_NEAR if self.neighbours else 0)
+
+    @property
     def item_sizes(self) -> list[int]:
         """How many rows each item field has."""
         return [self.num_item_rows, *(field.num_rows for field in self.item_fields)]
@@ -69,34 +88,47 @@ class Inputs:
 
     query_vector_ED: NDArray[np.float32]
     query_numeric_EF: NDArray[np.float32]
-    """The request's numbers and log(1 + length of the history)."""
+    """The request's numbers, log(1 + length of the history) and the mean popularity of its last events."""
     query_keys_EM: NDArray[np.int64]
     query_num_values_EA: NDArray[np.float32]
     user_E: NDArray[np.int64]
     score_EK: NDArray[np.float32]
     """Retrieval score, standardised; 0 for padding."""
     vectors_EKD: NDArray[np.float32] | None
-    """Item vectors; None where the network has no embeddings."""
+    """Item vectors; None where the network reads none."""
+    event_vectors_ELD: NDArray[np.float32] | None
+    """Item vectors of the last events, the last one first; None where nothing attends to them."""
+    num_events_E: NDArray[np.int64]
     keys_EKM: NDArray[np.int64]
     """An item that retrieval was not trained on has no key of its own, only those of its attributes."""
     num_values_EKA: NDArray[np.float32]
     """Values of each field, at least 1: what a sum over them is divided by."""
     numeric_EKF: NDArray[np.float32]
-    """The item's numbers, log popularity, and two shares of each field (see `key_shares`)."""
+    """The item's numbers, log popularity, two shares of each field (see `key_shares`), how far its numbers and
+    popularity are from the mean of the last events, and its nearness to them (see `Neighbours`)."""
 
 
 class ItemTables:
     """What is known of every item, fetched from the files as it is asked for.
 
-    Raises ValueError when vectors.npy and the store are not of the same run.
+    Raises ValueError when vectors.npy, the neighbours and the store are not of the same run.
     """
 
-    def __init__(self, retrieval: Path, store: FeatureStore) -> None:
+    def __init__(self, retrieval: Path | None, store: FeatureStore, neighbours: Neighbours | None = None) -> None:
+        """Without `retrieval` items have no vectors, for a ranker that reads none."""
+        nothing = np.zeros((store.schema.num_item_rows - 1, 0), np.float32)
         # As plain arrays: the class that NumPy maps files with is slow to index.
-        self.vectors: NDArray[np.float32] = np.asarray(np.load(retrieval / "vectors.npy", mmap_mode="r"))
+        vectors = nothing if retrieval is None else np.load(retrieval / "vectors.npy", mmap_mode="r")
+        self.vectors: NDArray[np.float32] = np.asarray(vectors)
         self.attributes = [np.asarray(table) for table in store.item_categorical.values()]
         self.numeric = np.asarray(store.item_numeric)
         self.popularity = np.asarray(store.popularity)
+        self.neighbours = neighbours
+        if neighbours is not None and neighbours.rows_TNn.shape[1] != store.schema.num_item_rows:
+            raise ValueError(
+                f"{store.folder}: the features know {store.schema.num_item_rows} item rows, the neighbours are of "
+                f"{neighbours.rows_TNn.shape[1]}; take both from the same run"
+            )
         if len(self.vectors) != store.schema.num_item_rows - 1:
             raise ValueError(
                 f"{retrieval}: vectors.npy holds {len(self.vectors)} items, the features in {store.folder} know "
@@ -118,31 +150,53 @@ class InputReader:
 
     def read(self, request: RankingRequest) -> Inputs:
         config, tables, rows_EK = self.config, self.tables, request.candidates_EK
-        score_EK = np.where(rows_EK > 0, request.retrieval_scores_EK, np.float32(config.score_mean))
-        count_EK = tables.popularity.take(rows_EK)
         keys_EKM, query_keys_EM = self._keys(rows_EK), self._query_keys(request)
         num_values_EKA = _num_values(keys_EKM, config.item_widths)
         weights_EL2 = event_weights(request.length_E, request.history_EL.shape[1])
         share_EKM2 = key_shares(self._keys(request.history_EL), weights_EL2, keys_EKM, self._num_keys)
         share_EKF = _mean_by_field(share_EKM2, config.item_widths, num_values_EKA).reshape(*rows_EK.shape, -1)
-        popularity_EK = (np.log1p(count_EK, dtype=np.float32) - config.popularity_mean) / config.popularity_std
-        keys_EKM[..., 0] *= count_EK > 0
+        events_EL, num_events_E = last_events(request.history_EL, request.length_E)
+        own_EKF, usual_EF = self._numbers(rows_EK), self._usual(events_EL, num_events_E)
+        distance_EKF = np.abs(own_EKF - usual_EF[:, None]) * (num_events_E > 0)[:, None, None]
+        numeric = [own_EKF, share_EKF, distance_EKF]
+        if config.neighbours:
+            assert tables.neighbours is not None
+            numeric.append(np.log1p(nearness(request, tables.neighbours) / np.array(config.near_scale, np.float32)))
+        keys_EKM[..., 0] *= tables.popularity.take(rows_EK) > 0
+        lengths_E2 = np.stack([np.log1p(request.length_E), usual_EF[:, -1]], axis=1)
+        reads_vectors = config.retrieval and (config.embeddings or config.attention)
         return Inputs(
             query_vector_ED=request.query_vector_ED * np.float32(config.query_scale),
-            query_numeric_EF=np.concatenate(
-                [request.numeric_EF, np.log1p(request.length_E)[:, None]], axis=1, dtype=np.float32
-            ),
+            query_numeric_EF=np.concatenate([request.numeric_EF, lengths_E2], axis=1, dtype=np.float32),
             query_keys_EM=query_keys_EM,
             query_num_values_EA=_num_values(query_keys_EM, self._query_widths),
             user_E=request.user_E.copy(),  # torch takes no array that is read-only
-            score_EK=(score_EK - np.float32(config.score_mean)) / np.float32(config.score_std),
-            vectors_EKD=self._vectors(rows_EK) if config.embeddings else None,
+            score_EK=self._scores(request),
+            vectors_EKD=self._vectors(rows_EK) if reads_vectors else None,
+            event_vectors_ELD=self._vectors(events_EL) if config.attention else None,
+            num_events_E=num_events_E,
             keys_EKM=keys_EKM,
             num_values_EKA=num_values_EKA,
-            numeric_EKF=np.concatenate(
-                [tables.numeric.take(rows_EK, axis=0), popularity_EK[..., None], share_EKF], axis=2
-            ),
+            numeric_EKF=np.concatenate(numeric, axis=2, dtype=np.float32),
         )
+
+    def _scores(self, request: RankingRequest) -> NDArray[np.float32]:
+        mean, std = np.float32(self.config.score_mean), np.float32(self.config.score_std)
+        scores_EK = np.where(request.candidates_EK > 0, request.retrieval_scores_EK, mean)
+        standard_EK: NDArray[np.float32] = (scores_EK - mean) / std
+        return standard_EK
+
+    def _numbers(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The numbers of item rows [...] and their log popularity, standardised: [..., F + 1]."""
+        count = np.log1p(self.tables.popularity.take(rows), dtype=np.float32)
+        popularity = (count - self.config.popularity_mean) / self.config.popularity_std
+        return np.concatenate([self.tables.numeric.take(rows, axis=0), popularity[..., None]], axis=-1)
+
+    def _usual(self, events_EL: NDArray[np.int64], num_events_E: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The mean of the numbers of the events, [E, F + 1]; 0 without events."""
+        sums_EF = (self._numbers(events_EL) * (events_EL > 0)[..., None]).sum(axis=1, dtype=np.float32)
+        mean_EF: NDArray[np.float32] = sums_EF / np.maximum(num_events_E, 1)[:, None].astype(np.float32)
+        return mean_EF
 
     def _keys(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Keys [..., M] of all values of item rows [...]."""
@@ -157,6 +211,27 @@ class InputReader:
         none = np.zeros((len(request.user_E), 0), np.int64)
         rows_EM = np.concatenate([none, *(request.categorical[name] for name in self.config.query_fields)], axis=1)
         return (rows_EM + self._query_starts_M) * (rows_EM > 0)
+
+
+def last_events(
+    history_EL: NDArray[np.int64], length_E: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The last `NUM_EVENTS` item rows of each history, the last one first and 0 after them, and their number [E]."""
+    back_L = np.arange(min(NUM_EVENTS, history_EL.shape[1]))
+    at_EL = length_E[:, None] - 1 - back_L
+    rows_EL = np.take_along_axis(history_EL, np.maximum(at_EL, 0), axis=1) * (at_EL >= 0)
+    return rows_EL, np.minimum(length_E, len(back_L))
+
+
+def nearness(request: RankingRequest, neighbours: Neighbours) -> NDArray[np.float32]:
+    """How near each candidate is to the last event, to the recent ones and to all of the last: [E, K, NUM_NEAR]."""
+    events_EL, num_events_E = last_events(request.history_EL, request.length_E)
+    back_L = np.arange(events_EL.shape[1])
+    inside_EL = back_L < num_events_E[:, None]
+    recent_EL = inside_EL * np.exp2(back_L * (-1 / _HALF_LIFE))
+    all_EL = inside_EL / np.maximum(num_events_E, 1)[:, None]
+    weight_ELC = np.stack([inside_EL & (back_L == 0), recent_EL, all_EL], axis=2, dtype=np.float32)
+    return neighbours.near(events_EL, weight_ELC, request.candidates_EK)
 
 
 def event_weights(length_E: NDArray[np.int64], width: int) -> NDArray[np.float32]:

@@ -10,8 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from shortlist.ranking.attention import HistoryAttention
 from shortlist.ranking.crossnet import CrossNetwork
 from shortlist.ranking.features import InputReader, Inputs, ItemTables, RankerConfig
+from shortlist.ranking.neighbours import Neighbours
 from shortlist.ranking.request import RankingRequest
 
 _WIDTH = 8
@@ -25,8 +27,9 @@ class RankingModel(nn.Module):
 
     `w` starts at 0 and `s` at 1: untrained, it orders as retrieval does.
     x0 holds of the query its projected vector, numbers and categories; of the item its numbers and popularity; of both
-    the retrieval score and how much of the history has the item's values. With `config.embeddings` also the item's
-    projected vector, its product with the query's, and embeddings of the item and its values.
+    the retrieval score, how much of the history has the item's values, how near the item is to the last events, and
+    with `config.attention` its interest. With `config.embeddings` also the item's projected vector, its product with
+    the query's, and embeddings of the item and its values. Without `config.retrieval` there is neither s nor a vector.
     """
 
     def __init__(self, config: RankerConfig, tables: ItemTables) -> None:
@@ -39,14 +42,15 @@ class RankingModel(nn.Module):
         query_fields = list(config.query_fields.values())
         self._query_widths = [field.max_values for field in query_fields]
         self.query_values = _embedding(sum(field.num_rows for field in query_fields)) if query_fields else None
-        self.project_query = nn.Linear(config.vector_dim, _PROJECTION)
-        self.project_item = nn.Linear(config.vector_dim, _PROJECTION) if config.embeddings else None
+        reads_vectors = config.retrieval and (config.embeddings or config.attention)
+        self.project_query = nn.Linear(config.vector_dim, _PROJECTION) if config.retrieval else None
+        self.project_item = nn.Linear(config.vector_dim, _PROJECTION) if reads_vectors else None
+        self.attention = HistoryAttention(_PROJECTION) if reads_vectors and config.attention else None
+        self.score_weight = nn.Parameter(torch.ones(())) if config.retrieval else None
 
-        num_item_fields, num_query_fields = len(config.item_widths), len(query_fields) + (self.users is not None)
-        query_dim = _PROJECTION + config.query_numeric_dim + 1 + _WIDTH * num_query_fields
-        identity_dim = 2 * _PROJECTION + _WIDTH * num_item_fields if config.embeddings else 0
-        dim = query_dim + config.item_numeric_dim + 1 + identity_dim + 1 + 2 * num_item_fields
-        self.cross = CrossNetwork(dim, config.cross_layers, config.low_rank if config.low_rank < dim else 0)
+        dim = self._width()
+        low_rank = config.low_rank if config.low_rank < dim or config.num_experts > 1 else 0
+        self.cross = CrossNetwork(dim, config.cross_layers, low_rank, config.num_experts)
         layers: list[nn.Module] = []
         for width, hidden in zip([dim, *config.hidden], config.hidden, strict=False):
             layers += [nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(config.dropout)]
@@ -55,47 +59,66 @@ class RankingModel(nn.Module):
         self.deep_logit = nn.Linear((config.hidden or [dim])[-1], 1, bias=False)
         for weight in (self.cross_logit.weight, self.cross_logit.bias, self.deep_logit.weight):
             nn.init.zeros_(weight)
-        self.score_weight = nn.Parameter(torch.ones(()))
+
+    @property
+    def neighbours(self) -> Neighbours | None:
+        """What nearness is read from; saved beside the weights."""
+        return self._reader.tables.neighbours if self.config.neighbours else None
+
+    def _width(self) -> int:
+        """Of x0."""
+        config = self.config
+        embedded = len(self._query_widths) + (self.users is not None)
+        embedded += len(config.item_widths) if config.embeddings else 0
+        projected = (self.project_query is not None) + (self.attention is not None)
+        projected += 2 if config.embeddings and self.project_item is not None else 0
+        numbers = config.query_numeric_dim + 2 + config.pair_dim + config.retrieval
+        return _WIDTH * embedded + _PROJECTION * projected + numbers
 
     def forward(self, request: RankingRequest) -> Tensor:
         """Logits [E, K], higher is better; what a padded candidate gets means nothing."""
         inputs = self._reader.read(request)
-        score_EK = self._tensor(inputs.score_EK)
-        query_EP = self.project_query(self._tensor(inputs.query_vector_ED))
-        query_EQ = [query_EP, self._tensor(inputs.query_numeric_EF)]
+        query_EP = None if self.project_query is None else self.project_query(self._tensor(inputs.query_vector_ED))
+        query_EQ = [self._tensor(inputs.query_numeric_EF), *([] if query_EP is None else [query_EP])]
         if self.query_values is not None:
             values_EMC = self.query_values(self._tensor(inputs.query_keys_EM))
             query_EQ += _by_field(values_EMC, self._query_widths, self._tensor(inputs.query_num_values_EA))
         if self.users is not None:
             query_EQ.append(self.users(self._tensor(inputs.user_E)))
-        x0 = torch.cat(
-            [
-                torch.cat(query_EQ, dim=-1)[:, None].expand(-1, score_EK.shape[1], -1),
-                *self._identity(inputs, query_EP),
-                self._tensor(inputs.numeric_EKF),
-                score_EK[..., None],
-            ],
-            dim=-1,
-        )
+        numeric_EKF = self._tensor(inputs.numeric_EKF)
+        parts = [
+            torch.cat(query_EQ, dim=-1)[:, None].expand(-1, numeric_EKF.shape[1], -1),
+            *self._of_vectors(inputs, query_EP),
+            *self._of_values(inputs),
+            numeric_EKF,
+        ]
+        score_EK = self._tensor(inputs.score_EK)
+        x0 = torch.cat([*parts, score_EK[..., None]] if self.score_weight is not None else parts, dim=-1)
         learnt_EK1 = self.cross_logit(self.cross(x0)) + self.deep_logit(self.deep(x0))
-        logits_EK: Tensor = self.score_weight * score_EK + learnt_EK1.squeeze(-1).float()
-        return logits_EK
+        logits_EK: Tensor = learnt_EK1.squeeze(-1).float()
+        return logits_EK if self.score_weight is None else logits_EK + self.score_weight * score_EK
 
-    def _identity(self, inputs: Inputs, query_EP: Tensor) -> list[Tensor]:
-        """What tells one item from another, where the recipe asks for it."""
-        if self.values is None or self.project_item is None or inputs.vectors_EKD is None:
+    def _of_vectors(self, inputs: Inputs, query_EP: Tensor | None) -> list[Tensor]:
+        if self.project_item is None or inputs.vectors_EKD is None or query_EP is None:
             return []
         item_EKP = self.project_item(self._tensor(inputs.vectors_EKD))
-        values_EKMC = self.values(self._tensor(inputs.keys_EKM))
-        num_values_EKA = self._tensor(inputs.num_values_EKA)
-        return [
-            item_EKP,
-            item_EKP * query_EP[:, None],
-            *_by_field(values_EKMC, self.config.item_widths, num_values_EKA),
-        ]
+        found = [item_EKP, item_EKP * query_EP[:, None]] if self.config.embeddings else []
+        if self.attention is not None:
+            event_ELP = self.project_item(self._tensor(inputs.event_vectors_ELD))
+            # The product alone: it says how the two agree, not which item this is.
+            found.append(item_EKP * self.attention(item_EKP, event_ELP, self._tensor(inputs.num_events_E)))
+        return found
 
-    def _tensor(self, array: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(array).to(self.score_weight.device)
+    def _of_values(self, inputs: Inputs) -> list[Tensor]:
+        """What tells one item from another, where the recipe asks for it."""
+        if self.values is None:
+            return []
+        values_EKMC = self.values(self._tensor(inputs.keys_EKM))
+        return _by_field(values_EKMC, self.config.item_widths, self._tensor(inputs.num_values_EKA))
+
+    def _tensor(self, array: NDArray[Any] | None) -> Tensor:
+        assert array is not None
+        return torch.from_numpy(array).to(self.cross_logit.weight.device)
 
 
 def _by_field(values_MC: Tensor, widths: list[int], num_values_A: Tensor) -> list[Tensor]:

@@ -2,6 +2,7 @@
 
     ranking/ranker.safetensors   the weights
     ranking/ranking.json         schema, the network's shape, the calibration, the metrics on the held-out questions
+    ranking/neighbour_*.npy      where the network reads nearness (see `Neighbours`)
 
 Shapes: E questions, K candidates each, W values of a categorical field.
 """
@@ -20,9 +21,10 @@ from safetensors.torch import load_file, save_file
 from shortlist.features import FeatureStore
 from shortlist.ranking.features import ItemTables, RankerConfig
 from shortlist.ranking.model import RankingModel
+from shortlist.ranking.neighbours import Neighbours
 from shortlist.ranking.request import RankingRequest
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Calibration(BaseModel):
@@ -63,9 +65,10 @@ class Ranker:
                 raise ValueError(f"schema {version}, this version of shortlist reads {SCHEMA_VERSION}")
             file = RankerFile.model_validate(found)
             weights = load_file(ranking / "ranker.safetensors")
+            neighbours = Neighbours.open(ranking) if file.network.neighbours else None
         except (OSError, ValueError, SafetensorError) as error:
             raise ValueError(f"{ranking}: the ranker cannot be read: {error}") from error
-        tables = ItemTables(retrieval, store)
+        tables = ItemTables(retrieval, store, neighbours)
         for name, wanted in shapes_of(store, tables, users=file.network.num_user_rows > 0).items():
             if getattr(file.network, name) != wanted:
                 raise ValueError(
@@ -80,10 +83,12 @@ class Ranker:
         return cls(model, file.calibration)
 
     def save(self, folder: Path, metrics: dict[str, float]) -> None:
-        """Write the two files; the same ranker gives the same bytes."""
+        """Write the files; the same ranker gives the same bytes."""
         folder.mkdir(parents=True, exist_ok=True)
         weights = {name: weight.cpu().contiguous() for name, weight in self.model.state_dict().items()}
         save_file(weights, folder / "ranker.safetensors")
+        if self.model.neighbours is not None:
+            self.model.neighbours.save(folder)
         file = RankerFile(network=self.model.config, calibration=self.calibration, metrics=metrics)
         (folder / "ranking.json").write_text(json.dumps(file.model_dump(mode="json"), indent=1, sort_keys=True))
 

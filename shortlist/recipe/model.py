@@ -1,8 +1,8 @@
 """What the models see and how they learn."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from shortlist.recipe.fields import Section, Share
 
@@ -178,6 +178,10 @@ class Ranking(Section):
 
     enabled: bool = True
     """Whether what is retrieved is ranked; without, answers come in retrieval order."""
+    learn_from: Literal["candidates", "labels"] = "candidates"
+    """`candidates`: to order what the index returns, from validation questions. `labels`: to tell which of the events
+    were positive, from the events of the train window that were not as much as from those that were (ratings, or what
+    was shown and not taken); then it reads nothing of retrieval, whose scores know the labels it learns from."""
     candidates: int = Field(500, ge=2, le=10_000)
     """How many retrieved candidates it scores."""
     negatives: int = Field(50, ge=1)
@@ -187,15 +191,27 @@ class Ranking(Section):
     embeddings: bool = False
     """Whether it also reads what identifies an item: its vector, and learnt embeddings of its id and its attributes.
     It is for much data and a long validation window; otherwise it learns what was popular then, which passes."""
+    attention: bool = False
+    """Whether it attends from the candidate to the last events of the history (DIN)."""
+    neighbours: int = Field(50, ge=0, le=1000)
+    """How many nearest items of each item it keeps, to tell how near a candidate is to the history; 0 for none."""
     cross_layers: int = Field(2, ge=1)
     """Cross layers of DCN-v2."""
     low_rank: int = Field(32, ge=0)
     """Rank of the cross layers' weights; 0 for full."""
+    experts: int = Field(1, ge=1, le=64)
+    """Low-rank experts that a gate mixes in each cross layer; 1 for a layer without a gate."""
     hidden: list[int] = [64, 32]
     """Widths of the deep layers."""
     dropout: Share = 0.1
     """Share of the deep layers' activations that are dropped in training."""
     loss: Literal["listwise", "binary"] = "listwise"
-    """Softmax over a question's candidates, or cross-entropy of each."""
+    """Softmax over a question's candidates, or cross-entropy of each; labels are always learnt by the latter."""
     training: Training = Training(batch_size=64, epochs=5)
     """How it is trained."""
+
+    @model_validator(mode="after")
+    def _experts_have_a_rank(self) -> Self:
+        if self.experts > 1 and not self.low_rank:
+            raise ValueError("ranking.experts above 1 are of low rank: set ranking.low_rank above 0")
+        return self

@@ -1,5 +1,7 @@
 """How a release is judged, kept and answered from."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from shortlist.recipe.fields import Section, Share
@@ -25,6 +27,9 @@ class Gate(Section):
     """How much lower the metric may be than the live release's, as a share of it."""
     confidence: float = Field(0.95, gt=0.5, lt=1.0)
     """Refused when the paired interval of the difference lies below the tolerance."""
+    ranker: Literal["always", "if_better"] = "always"
+    """`if_better`: where the interval of the whole path minus retrieval alone is not above 0, the release has no ranker
+    and answers in retrieval order."""
 
 
 class Publish(Section):

@@ -82,14 +82,15 @@ def publish_step(
     """
     judged: dict[str, Any] = json.loads((evaluation / "evaluation.json").read_text())
     parts = {"features": prepared / "features", "retrieval": retrieval, "index": index}
-    if recipe.ranking.enabled:
-        parts["ranking"] = ranking
     root = release_root(recipe)
     verdict = judge(judged, recipe.gate)
+    if recipe.ranking.enabled and verdict.serves == "path":
+        parts["ranking"] = ranking
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".release-") as folder:
         lineage = lineage_of(recipe, prepared)
-        manifest = assemble(parts, recipe, evaluation / "evaluation.json", lineage, Path(folder))
+        told = evaluation / "evaluation.json"
+        manifest = assemble(parts, recipe, told, lineage, Path(folder), serves=verdict.serves)
         decision = _decide(root, Path(folder), manifest.name, verdict, forced_by)
     (out / "decision.json").write_text(decision.model_dump_json(indent=1) + "\n")
     say(f"{'published' if decision.published else 'refused'}: release {decision.release}: {decision.reason}")

@@ -4,7 +4,7 @@
     <root>/releases/<name>/manifest.json the files below with their hashes; written last
                           /recipe.yaml   the recipe, environment expanded
                           /evaluation.json
-                          /features/, retrieval/, index/, ranking/ (when the recipe ranks)
+                          /features/, retrieval/, index/, ranking/ (when it ranks)
 
 `<root>` is `<publish.to>/<recipe name>`, in a folder or a bucket.
 """
@@ -18,6 +18,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -84,8 +85,18 @@ def lineage_of(recipe: Recipe, prepared: Path) -> Lineage:
     return Lineage(recipe_sha256=hashlib.sha256(text.encode()).hexdigest(), code=code, data=fingerprint(prepared))
 
 
-def assemble(parts: Mapping[str, Path], recipe: Recipe, evaluation: Path, lineage: Lineage, into: Path) -> Manifest:
+def assemble(
+    parts: Mapping[str, Path],
+    recipe: Recipe,
+    evaluation: Path,
+    lineage: Lineage,
+    into: Path,
+    *,
+    serves: Literal["path", "retrieval"] = "path",
+) -> Manifest:
     """Build the release's folder `into` from step folders (name in the release -> folder), by hard links or copies.
+
+    `serves` is the system of the evaluation whose metrics are the release's: retrieval where its ranker is left out.
 
     What would make two runs over the same input differ stays out: where the recipe publishes to, what its steps may
     use, and the comparison with whatever release was live at the time. Raises ReleaseError for a part that is empty
@@ -105,7 +116,7 @@ def assemble(parts: Mapping[str, Path], recipe: Recipe, evaluation: Path, lineag
         manifest = Manifest(
             recipe=recipe.name,
             files=hash_files(into, file_names(into)),
-            metrics=judged["systems"]["path"],
+            metrics=judged["systems"][serves],
             lineage=lineage,
         )
         (into / MANIFEST).write_bytes(manifest.canonical())

@@ -68,7 +68,8 @@ def _whisker(system: str, value: Interval, label: str | None = None) -> Whisker:
 
 
 def _differences(one: Evaluated, metric: str) -> str:
-    tables = {name.removeprefix("path_minus_"): values for name, values in one.differences.items()}
+    start = "path_minus_"
+    tables = {name.removeprefix(start): one.differences[name] for name in one.differences if name.startswith(start)}
     if one.live is not None and one.live.skipped is None:
         tables["live"] = one.live.difference
     tables = {name: tables[name] for name in [*SYSTEMS, *tables] if name in tables}

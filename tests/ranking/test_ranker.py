@@ -345,5 +345,5 @@ def test_broken_settings_are_a_value_error(saved, store, text):
 def test_another_schema_is_refused_by_number(saved, store):
     found = json.loads((saved / "ranking.json").read_text()) | {"schema_version": 9}
     (saved / "ranking.json").write_text(json.dumps(found))
-    with pytest.raises(ValueError, match="schema 9, this version of shortlist reads 1"):
+    with pytest.raises(ValueError, match="schema 9, this version of shortlist reads 2"):
         Ranker.open(saved, store.folder, store)

@@ -12,8 +12,9 @@ from hand_made import item_vectors, recipe_of, write_index, write_prepared, writ
 from shortlist.features import CategoricalField, FeatureSchema, FeatureStore
 from shortlist.prepare.prepared import Prepared
 from shortlist.ranking.batches import RankingBatches, retrieve
+from shortlist.ranking.learn_candidates import held_out
 from shortlist.ranking.ranker import Ranker
-from shortlist.ranking.train_ranking import _held_out, train_ranking
+from shortlist.ranking.train_ranking import train_ranking
 from shortlist.retrieval.retrieve import Retriever
 
 NUM_ITEMS, NUM_USERS, NUM_GENRES = 80, 150, 5
@@ -79,7 +80,7 @@ def test_only_readable_files_and_the_same_bytes_again(folders, tmp_path):
     train_ranking(few, *folders, tmp_path / "one")
     train_ranking(few, *folders, tmp_path / "two")
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
-    assert names == ["ranker.safetensors", "ranking.json"]
+    assert names == ["neighbour_rows.npy", "neighbour_weights.npy", "ranker.safetensors", "ranking.json"]
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
@@ -88,7 +89,7 @@ def test_what_is_saved_ranks_as_it_was_judged(folders, tmp_path, retrieved):
     facts = train_ranking(recipe(), *folders, tmp_path)
     store = FeatureStore.open(folders[0] / "features")
     ranker = Ranker.open(tmp_path, folders[1], store)
-    at = np.flatnonzero(_held_out(retrieved.questions.user, recipe().seed))
+    at = np.flatnonzero(held_out(retrieved.questions.user, recipe().seed))
     scores = ranker.score(retrieved.request(at))
     hits = np.take_along_axis(retrieved.hits_QK[at], np.argsort(-scores, axis=1, kind="stable"), axis=1)[:, :10]
     gain = (hits / np.log2(np.arange(2, 12))).sum(axis=1)
@@ -178,10 +179,10 @@ def test_too_few_negatives_are_padded(retrieved):
 
 def test_a_fifth_of_the_users_is_held_out_by_the_seed():
     users = np.arange(1, 10_001)
-    held_out = _held_out(users, 1)
-    assert held_out.mean() == pytest.approx(0.2, abs=0.02)
-    np.testing.assert_array_equal(held_out[::3], _held_out(users[::3], 1))
-    assert (held_out != _held_out(users, 2)).any()
+    found = held_out(users, 1)
+    assert found.mean() == pytest.approx(0.2, abs=0.02)
+    np.testing.assert_array_equal(found[::3], held_out(users[::3], 1))
+    assert (found != held_out(users, 2)).any()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

@@ -1,0 +1,74 @@
+"""How the trained ranker does on the held-out questions, and what its logits mean there.
+
+Shapes: Q held-out questions, K candidates each.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.evaluation.bootstrap import intervals
+from shortlist.progress import say
+from shortlist.ranking.calibration import calibrated, calibration_error, fit_platt, reliability
+from shortlist.ranking.learn_candidates import DEPTH, CandidateTask
+from shortlist.ranking.learn_labels import LabelTask
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Mean NDCG at 10 over the held-out questions, and the paired difference with its 95 % interval."""
+
+    ranked: float
+    retrieved: float
+    difference: float
+    low: float
+    high: float
+
+
+def judge(task: CandidateTask, seed: int) -> Judged:
+    ranked_Q = task.ndcg(task.held_out_logits())
+    retrieved_Q = task.ndcg(np.zeros((len(task.held_out_Q), task.retrieved.rows_QK.shape[1]), np.float32))
+    values_Q3 = np.stack([ranked_Q, retrieved_Q, ranked_Q - retrieved_Q], axis=1)
+    means, low, high = intervals(values_Q3, resamples=1_000, confidence=0.95, seed=seed)
+    say(
+        f"train ranking: ndcg@{DEPTH} of {len(ranked_Q)} held-out questions {means[0]:.4f}, "
+        f"of retrieval {means[1]:.4f}, difference {means[2]:+.4f} ({low[2]:+.4f} to {high[2]:+.4f})"
+    )
+    return Judged(float(means[0]), float(means[1]), float(means[2]), float(low[2]), float(high[2]))
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """Slope and intercept from all that was held out, the errors before and after, and the reliability curve after."""
+
+    slope: float
+    intercept: float
+    errors: dict[str, float]
+    curve: list[list[float]]
+
+
+def calibrate_candidates(task: CandidateTask) -> Calibrated:
+    """By all candidates of the held-out questions; halves are of whole questions."""
+    logits_QK, hits_QK = task.held_out_logits(), task.retrieved.hits_QK[task.held_out_Q]
+    inside_QK = np.isfinite(logits_QK)
+    half_QK = np.broadcast_to(np.arange(len(logits_QK))[:, None] % 2, logits_QK.shape)
+    return _calibrate(logits_QK[inside_QK], hits_QK[inside_QK], half_QK[inside_QK])
+
+
+def calibrate_labels(task: LabelTask) -> Calibrated:
+    """By the labelled events of the validation part."""
+    return _calibrate(task.logits(task.valid), task.valid.labels, np.arange(len(task.valid.at_n)) % 2)
+
+
+def _calibrate(logits: NDArray[np.float32], positive: NDArray[np.bool_], half: NDArray[np.integer]) -> Calibrated:
+    """The errors after are of what the sigmoid was not fitted on: each half is judged by the other."""
+    probability = np.empty(len(logits))
+    for own in (0, 1):
+        other = half != own
+        probability[~other] = calibrated(logits[~other], *fit_platt(logits[other], positive[other]))
+    errors = {
+        "calibration_error_before": calibration_error(calibrated(logits, 1.0, 0.0), positive),
+        "calibration_error_after": calibration_error(probability, positive),
+    }
+    return Calibrated(*fit_platt(logits, positive), errors, reliability(probability, positive))

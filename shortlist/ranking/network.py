@@ -1,0 +1,80 @@
+"""The shape of the ranker's network and the units of its inputs, from the recipe and the data that it learns from.
+
+Shapes: Q questions, K candidates each.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.prepare.prepared import Prepared
+from shortlist.prepare.split import TRAIN
+from shortlist.ranking.batches import Retrieved
+from shortlist.ranking.features import NUM_NEAR, ItemTables, RankerConfig, nearness
+from shortlist.ranking.find_neighbours import find_neighbours
+from shortlist.ranking.neighbours import Neighbours
+from shortlist.ranking.ranker import shapes_of
+from shortlist.recipe import Recipe
+
+_SAMPLED_VECTORS = 100_000
+_SAMPLED_QUESTIONS = 1_000
+
+
+def network_of(recipe: Recipe, prepared: Prepared, tables: ItemTables, retrieved: Retrieved | None) -> RankerConfig:
+    """The network that learns from `retrieved`, or from labels, where it reads nothing of retrieval."""
+    ranking = recipe.ranking
+    popularity = np.log1p(tables.popularity[1:].astype(np.float64))
+    found = {} if retrieved is None else _units(retrieved, tables)
+    return RankerConfig(
+        **shapes_of(prepared.store, tables, users=recipe.features.user.id_dim > 0),
+        retrieval=retrieved is not None,
+        embeddings=ranking.embeddings,
+        attention=ranking.attention and retrieved is not None,
+        neighbours=ranking.neighbours if tables.neighbours is not None else 0,
+        cross_layers=ranking.cross_layers,
+        low_rank=ranking.low_rank,
+        num_experts=ranking.experts,
+        hidden=ranking.hidden,
+        dropout=ranking.dropout,
+        popularity_mean=float(popularity.mean()),
+        popularity_std=float(popularity.std()) or 1.0,
+        **found,
+    )
+
+
+def _units(retrieved: Retrieved, tables: ItemTables) -> dict[str, Any]:
+    """Of scores, vectors and nearness."""
+    scores = retrieved.scores_QK[retrieved.rows_QK > 0].astype(np.float64)
+    sample = tables.vectors[:: max(1, len(tables.vectors) // _SAMPLED_VECTORS)]
+    return {
+        "score_mean": float(scores.mean()) if len(scores) else 0.0,
+        "score_std": float(scores.std()) or 1.0 if len(scores) else 1.0,
+        "vector_scale": _unit_scale(sample),
+        "query_scale": _unit_scale(retrieved.vectors_QD),
+        "near_scale": [] if tables.neighbours is None else _near_scale(retrieved, tables.neighbours),
+    }
+
+
+def neighbours_of(recipe: Recipe, prepared: Prepared) -> Neighbours | None:
+    """Of the train window, so that a validation question meets them as a served one does."""
+    if not recipe.ranking.neighbours:
+        return None
+    samples = prepared.samples
+    train = np.flatnonzero((samples.part == TRAIN) & samples.label)
+    num_rows = prepared.store.schema.num_item_rows
+    return find_neighbours(samples.user[train], samples.item[train], num_rows, recipe.ranking.neighbours)
+
+
+def _near_scale(retrieved: Retrieved, neighbours: Neighbours) -> list[float]:
+    """The mean of each nearness over the candidates that have any, of some of the questions."""
+    at = np.arange(0, len(retrieved.questions), max(1, len(retrieved.questions) // _SAMPLED_QUESTIONS))
+    near = nearness(retrieved.request(at), neighbours).reshape(-1, NUM_NEAR).astype(np.float64)
+    means = near.sum(axis=0) / np.maximum((near > 0).sum(axis=0), 1)
+    return [float(mean) or 1.0 for mean in means]
+
+
+def _unit_scale(vectors: NDArray[np.float32]) -> float:
+    """What brings the entries to a mean square of 1."""
+    square = float(np.square(vectors, dtype=np.float64).mean()) if vectors.size else 0.0
+    return square**-0.5 if square > 0 else 1.0
