@@ -20,6 +20,7 @@ from shortlist.ranking.learn_labels import LabelTask
 from shortlist.ranking.network import neighbours_of, network_of
 from shortlist.ranking.ranker import Calibration, Ranker
 from shortlist.recipe import Recipe
+from shortlist.retrieval.refit import unseen
 from shortlist.retrieval.retrieve import Retriever
 from shortlist.training.fit import FitResult, fit
 
@@ -38,6 +39,7 @@ def train_ranking(
         say("train ranking: the recipe has ranking off")
         return StepFacts(details={"enabled": False})
     prepared = Prepared.open(prepared_folder)
+    retrieval_folder, index_folder = unseen(retrieval_folder), unseen(index_folder)
     if recipe.ranking.learn_from == "labels":
         return _from_labels(recipe, prepared, retrieval_folder, out)
     return _from_candidates(recipe, prepared, retrieval_folder, index_folder, out)

@@ -113,6 +113,15 @@ class Training(Section):
     """CPU threads; 0 takes what is there."""
 
 
+class Refit(Section):
+    """A short training after the best epoch, on train and validation together: what is served knows the last days."""
+
+    epochs: int = Field(0, ge=0)
+    """Passes over both windows; 0 serves the towers of the best epoch as they are."""
+    learning_rate: Share = 0.1
+    """Where it begins, as a share of `training.learning_rate`; it falls to 0."""
+
+
 class Retrieval(Section):
     """The two-tower model."""
 
@@ -158,6 +167,8 @@ class Retrieval(Section):
     """How often an item id is hidden in training, so that the unknown row learns to stand in."""
     training: Training = Training()
     """How it is trained."""
+    refit: Refit = Refit()
+    """Whether it then learns from the validation window too."""
 
 
 class Index(Section):

@@ -11,7 +11,7 @@ Which samples a step holds follows from (seed, epoch, step) alone, so a run that
 `positions: others`  a sample is all that one user has, in no order: each of its items is asked for from all others.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -77,13 +77,22 @@ class Windows:
 class RetrievalBatches:
     """The batches of one process; with several, each takes another part of every step."""
 
-    def __init__(self, prepared: Prepared, recipe: Recipe, *, process: int = 0, processes: int = 1) -> None:
+    def __init__(
+        self,
+        prepared: Prepared,
+        recipe: Recipe,
+        *,
+        parts: Sequence[int] = (TRAIN,),
+        process: int = 0,
+        processes: int = 1,
+    ) -> None:
+        """Of the positives of these parts of the split."""
         assert 0 <= process < processes
         self.prepared = prepared
         self.seed, self.batch_size = recipe.seed, recipe.retrieval.training.batch_size
         self.process, self.processes = process, processes
         samples = prepared.samples
-        self.examples = np.flatnonzero((samples.part == TRAIN) & samples.label)
+        self.examples = np.flatnonzero(np.isin(samples.part, parts) & samples.label)
         width = prepared.store.schema.history_length
         positions = recipe.retrieval.positions
         self.windows = Windows.of(samples, self.examples, width) if positions == "every" else None

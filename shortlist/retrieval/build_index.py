@@ -18,6 +18,7 @@ from shortlist.progress import say
 from shortlist.recipe import Index, Recipe
 from shortlist.retrieval.faiss_index import choose_factory, drawn_rows, make_index
 from shortlist.retrieval.index_quality import Point, measure_index
+from shortlist.retrieval.refit import UNSEEN
 from shortlist.retrieval.retrieve import QueryTower
 
 _QUESTIONS = 1_000  # that recall is measured with
@@ -25,12 +26,18 @@ _BLOCK = 1 << 18  # vectors checked at a time
 
 
 def build_index(recipe: Recipe, prepared_folder: Path, retrieval_folder: Path, out: Path) -> StepFacts:
-    """Index `vectors.npy` of an export and measure it with the validation questions.
+    """Index `vectors.npy` of an export and measure it with the validation questions; and those of before a refit.
 
     Raises ValueError when the export is not of this recipe and data, its vectors are not finite, the factory is none,
     or the recall is below `index.min_recall`.
     """
     prepared = Prepared.open(prepared_folder)
+    if (retrieval_folder / UNSEEN).is_dir():
+        _build(recipe, prepared, retrieval_folder / UNSEEN, out / UNSEEN)
+    return _build(recipe, prepared, retrieval_folder, out)
+
+
+def _build(recipe: Recipe, prepared: Prepared, retrieval_folder: Path, out: Path) -> StepFacts:
     tower = QueryTower.open(retrieval_folder, prepared.store, threads=faiss.omp_get_max_threads())
     if tower.metric != recipe.retrieval.metric:
         raise ValueError(

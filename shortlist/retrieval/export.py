@@ -3,9 +3,10 @@
     query_tower.onnx   history f32 [B, L, D], length i64 [B], user f32 [B, U] if users have ids, i64 [B, W] for each
                        categorical field of a query, numeric f32 [B, F] if there are numbers -> vectors f32 [B, D]
     item_inputs.npy    f32 [num_item_rows, D]; row 0 is the unknown item
-    user_inputs.npy    f32 [num_user_rows, U], if users have ids; row 0 is the unknown user
+    user_inputs.npy    f32 [num_user_rows, U], if users have ids; row 0 is the unknown user, and who was never trained
     vectors.npy        f32 [num_items, D]: position p is item row p + 1, whether it was ever trained on or not
     retrieval.json     metric, dim, inputs (their names), history_length
+    .unseen/           the same of the towers before the refit, if there was one (refit.py)
 
 Shapes: B queries, L history length, U user width, W values of a field, F numbers, N item rows, D width of vectors and
 item inputs.
@@ -34,6 +35,7 @@ from shortlist.features import FeatureSchema, Queries
 from shortlist.prepare.prepared import Prepared
 from shortlist.progress import Progress, say
 from shortlist.recipe import Recipe
+from shortlist.retrieval.refit import REFIT, UNSEEN, trained_by_refit
 from shortlist.retrieval.towers import Inputs, QueryInputs, QueryTower, TwoTower, slot
 from shortlist.training import checkpoints
 
@@ -50,37 +52,41 @@ def export(recipe: Recipe, prepared_folder: Path, checkpoint: Path, out: Path) -
     Raises ValueError when the weights are not of this recipe and data, or when the exported tower answers real queries
     otherwise than torch by more than 1e-4.
     """
-    prepared = Prepared.open(prepared_folder)
-    model = _trained(recipe, prepared, Path(checkpoint))
-    out = Path(out)
+    prepared, checkpoint, out = Prepared.open(prepared_folder), Path(checkpoint), Path(out)
     draft = out.with_name(f"{out.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    with torch.no_grad():
-        write_items(model, Inputs(prepared.store), draft)
-        if model.users is not None:
-            write_users(model.users.weight, prepared, draft)
-        names = write_query_tower(model, prepared.store.schema, draft / "query_tower.onnx")
-        difference = check_parity(model, prepared, draft)
-    retrieval = recipe.retrieval
-    facts = {
-        "metric": retrieval.metric,
-        "dim": retrieval.dim,
-        "inputs": names,
-        "history_length": prepared.store.schema.history_length,
-    }
-    (draft / "retrieval.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
+    inputs = Inputs(prepared.store)
+    if recipe.retrieval.refit.epochs:
+        (draft / UNSEEN).mkdir()
+        _write(_trained(recipe, prepared, checkpoint), inputs, prepared, draft / UNSEEN)
+        inputs, checkpoint = Inputs(prepared.store, trained_by_refit(prepared)), checkpoint / REFIT
+    model = _trained(recipe, prepared, checkpoint)
+    names, difference = _write(model, inputs, prepared, draft)
     shutil.rmtree(out, ignore_errors=True)
     draft.rename(out)
-    trained = np.load(prepared.store.folder / "items/trained.npy")
     return StepFacts(
-        rows_out={"items": len(trained) - 1, "items_never_trained": int((~trained[1:]).sum())},
+        rows_out={"items": len(inputs.item_row) - 1, "items_never_trained": int((inputs.item_row[1:] == 0).sum())},
         metrics={
             "largest_difference": difference,
             "query_tower_mb": round((out / "query_tower.onnx").stat().st_size / 2**20, 3),
         },
-        details={"inputs": names, "dim": retrieval.dim, "metric": retrieval.metric},
+        details={"inputs": names, "dim": model.dim, "metric": model.metric},
     )
+
+
+def _write(model: TwoTower, inputs: Inputs, prepared: Prepared, folder: Path) -> tuple[list[str], float]:
+    """One pair of towers; the names of the graph's inputs, and its largest difference from torch."""
+    schema = prepared.store.schema
+    with torch.no_grad():
+        write_items(model, inputs, folder)
+        if model.users is not None:
+            np.save(folder / "user_inputs.npy", model.users.weight.numpy()[inputs.user_row])
+        names = write_query_tower(model, schema, folder / "query_tower.onnx")
+        difference = check_parity(model, inputs, prepared, folder)
+    facts = {"metric": model.metric, "dim": model.dim, "inputs": names, "history_length": schema.history_length}
+    (folder / "retrieval.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
+    return names, difference
 
 
 def _trained(recipe: Recipe, prepared: Prepared, checkpoint: Path) -> TwoTower:
@@ -113,13 +119,6 @@ def write_items(model: TwoTower, inputs: Inputs, folder: Path) -> None:
         bar.advance(len(rows))
     rows_ND.flush()
     vectors_ND.flush()
-
-
-def write_users(table_NU: Tensor, prepared: Prepared, folder: Path) -> None:
-    """A row for every user; of users without a train positive, the unknown user's."""
-    trained = np.load(prepared.store.folder / "users/trained.npy")
-    rows_NU = table_NU.numpy()
-    np.save(folder / "user_inputs.npy", np.where(trained[:, None], rows_NU, rows_NU[0]))
 
 
 class _Served(nn.Module):
@@ -195,13 +194,12 @@ def _strip(model: onnx.ModelProto) -> None:
         graphs += [a.g for node in graph.node for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
 
 
-def check_parity(model: TwoTower, prepared: Prepared, folder: Path) -> float:
+def check_parity(model: TwoTower, inputs: Inputs, prepared: Prepared, folder: Path) -> float:
     """The largest difference to torch over real queries with empty, short and full histories.
 
     Raises ValueError when it is above 1e-4.
     """
     queries = probes(prepared)
-    inputs = Inputs(prepared.store)
     asked = inputs.query(queries, torch.device("cpu"))
     item_inputs = np.load(folder / "item_inputs.npy", mmap_mode="r")
     history = item_inputs[queries.history_BL]

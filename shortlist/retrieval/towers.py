@@ -59,15 +59,27 @@ class QueryInputs:
     numeric_EF: Tensor
 
 
+@dataclass(frozen=True)
+class Trained:
+    """Which item rows and user rows have an id of their own: those with a positive to learn it from."""
+
+    items: NDArray[np.bool_]
+    users: NDArray[np.bool_]
+
+    @classmethod
+    def in_train_window(cls, store: FeatureStore) -> "Trained":
+        return cls(np.load(store.folder / "items/trained.npy"), np.load(store.folder / "users/trained.npy"))
+
+
 class Inputs:
     """Makes the towers' tensors from a store's memory-mapped arrays."""
 
-    def __init__(self, store: FeatureStore) -> None:
+    def __init__(self, store: FeatureStore, trained: Trained | None = None) -> None:
+        """`trained` is by default what the train window has."""
         self.store = store
-        trained = np.load(store.folder / "items/trained.npy")
-        self._row = np.where(trained, np.arange(len(trained)), 0)
-        trained_users = np.load(store.folder / "users/trained.npy")
-        self._user_row = np.where(trained_users, np.arange(len(trained_users)), 0)
+        trained = trained or Trained.in_train_window(store)
+        self.item_row = np.where(trained.items, np.arange(len(trained.items)), 0)
+        self.user_row = np.where(trained.users, np.arange(len(trained.users)), 0)
 
     def items(self, rows_N: NDArray[np.int64], device: torch.device) -> Items:
         store = self.store
@@ -77,7 +89,7 @@ class Inputs:
         if store.item_embedding is not None:
             dense.append(store.item_embedding[rows_N])
         return Items(
-            onto(device, self._row[rows_N]),
+            onto(device, self.item_row[rows_N]),
             {name: onto(device, table[rows_N]) for name, table in store.item_categorical.items()},
             onto(device, np.concatenate(dense, axis=1, dtype=np.float32)),
         )
@@ -90,7 +102,7 @@ class Inputs:
         return QueryInputs(
             packed,
             onto(device, at_E),
-            onto(device, self._user_row[queries.user_E]),
+            onto(device, self.user_row[queries.user_E]),
             {name: onto(device, rows) for name, rows in queries.categorical.items()},
             onto(device, queries.numeric_EF),
         )
@@ -234,7 +246,7 @@ class TwoTower(nn.Module):
 
     def __init__(self, schema: FeatureSchema, features: Features, retrieval: Retrieval) -> None:
         super().__init__()
-        self.dim = retrieval.dim
+        self.dim, self.metric = retrieval.dim, retrieval.metric
         self.items = ItemInputs(schema, features.item.id_dim, retrieval)
         self.users = (
             Table(schema.num_user_rows, features.user.id_dim, retrieval.metric) if features.user.id_dim else None

@@ -16,12 +16,14 @@ from shortlist.evaluation.metrics import find_hits, measure
 from shortlist.facts import StepFacts
 from shortlist.features import PackedQueries, Queries
 from shortlist.prepare.prepared import Prepared, Questions
+from shortlist.prepare.split import TRAIN
 from shortlist.recipe import Recipe
 from shortlist.retrieval.batches import Ahead, RetrievalBatches
 from shortlist.retrieval.distinct import Distinct
 from shortlist.retrieval.hard_negatives import HardNegatives
 from shortlist.retrieval.losses import Compared, cosine_contrastive_loss, gbce_loss, softmax_loss
 from shortlist.retrieval.negatives import Negatives
+from shortlist.retrieval.refit import PARTS, REFIT, trained_by_refit
 from shortlist.retrieval.towers import Inputs, TwoTower
 from shortlist.retrieval.transfer import onto
 from shortlist.training.fit import FitResult, fit
@@ -41,9 +43,28 @@ def train_retrieval(recipe: Recipe, prepared_folder: Path, out: Path) -> StepFac
     """
     prepared = Prepared.open(prepared_folder)
     task = RetrievalTask(recipe, prepared)
-    training = recipe.retrieval.training
-    result = fit(task, training, Path(out), seed=recipe.seed, label="train retrieval", identity=_identity(recipe, task))
-    return _facts(result, task)
+    training, out = recipe.retrieval.training, Path(out)
+    result = fit(task, training, out, seed=recipe.seed, label="train retrieval", identity=_identity(recipe, task))
+    facts = _facts(result, task)
+    if recipe.retrieval.refit.epochs:
+        refitted = _refit(recipe, prepared, task.model, out / REFIT)
+        facts.details["refit"] = {name: [row[name] for row in refitted.epochs] for name in refitted.epochs[0]}
+    return facts
+
+
+def _refit(recipe: Recipe, prepared: Prepared, best: TwoTower, out: Path) -> FitResult:
+    """Go on from the best weights with the validation positives as well: docs/decisions/refit.md."""
+    settings, training = recipe.retrieval.refit, recipe.retrieval.training
+    task = RetrievalTask(recipe, prepared, refit_of=best)
+    changes = {"epochs": settings.epochs, "learning_rate": settings.learning_rate * training.learning_rate}
+    return fit(
+        task,
+        training.model_copy(update=changes),
+        out,
+        seed=recipe.seed,
+        label="refit retrieval",
+        identity=_identity(recipe, task),
+    )
 
 
 def _facts(result: FitResult, task: "RetrievalTask") -> StepFacts:
@@ -73,27 +94,31 @@ def _identity(recipe: Recipe, task: "RetrievalTask") -> str:
     samples, at = task.prepared.samples, task.batches.examples
     for column in (samples.user, samples.item, samples.time):
         digest.update(np.ascontiguousarray(column[at]).tobytes())
+    if task.metric is None:  # begins where the training before it ended
+        for weight in task.model.state_dict().values():
+            digest.update(weight.detach().cpu().numpy().tobytes())
     return digest.hexdigest()
 
 
 class RetrievalTask:
     """The towers as the training loop sees them (`train.Task`)."""
 
-    metric = "ndcg_at_10"
-
-    def __init__(self, recipe: Recipe, prepared: Prepared) -> None:
+    def __init__(self, recipe: Recipe, prepared: Prepared, *, refit_of: TwoTower | None = None) -> None:
+        """With `refit_of`, goes on from these weights with all positives but the test's, and has none to judge it."""
+        self.metric = "ndcg_at_10" if refit_of is None else None
         torch.manual_seed(recipe.seed)
         self.retrieval, self.prepared = recipe.retrieval, prepared
         store = prepared.store
         self.model: TwoTower = TwoTower(store.schema, recipe.features, recipe.retrieval)
         self.inputs = Inputs(store)
-        self.batches = RetrievalBatches(prepared, recipe)
+        self.batches = RetrievalBatches(prepared, recipe, parts=(TRAIN,) if refit_of is None else PARTS)
         self.ahead = Ahead(self.batches.batch, self.batches.num_batches)
         self.questions = prepared.valid.draw(_QUESTIONS, recipe.seed)
         self.mask_seen = recipe.evaluation.mask_seen
         self._num_rows = store.schema.num_item_rows
         self._distinct = Distinct(self._num_rows)
-        self.negatives = Negatives(recipe.retrieval, store.popularity)
+        taken = prepared.samples.item[self.batches.examples]
+        self.negatives = Negatives(recipe.retrieval, np.bincount(taken, minlength=self._num_rows))
         self.hard_negatives = (
             HardNegatives(
                 prepared, self.batches.examples, recipe.index, num=recipe.retrieval.hard_negatives, seed=recipe.seed
@@ -101,6 +126,20 @@ class RetrievalTask:
             if recipe.retrieval.hard_negatives
             else None
         )
+        if refit_of is not None:
+            self._go_on_from(refit_of)
+
+    def _go_on_from(self, model: TwoTower) -> None:
+        """Take the weights; ids that are first met now begin as the unknown one, which stood in for them so far."""
+        self.model.load_state_dict(model.state_dict())
+        before, self.inputs = self.inputs, Inputs(self.prepared.store, trained_by_refit(self.prepared))
+        users = self.model.users
+        with torch.no_grad():
+            self.model.items.id.weight[torch.from_numpy(self.inputs.item_row != before.item_row)] = (
+                self.model.items.id.weight[0].clone()
+            )
+            if users is not None:
+                users.weight[torch.from_numpy(self.inputs.user_row != before.user_row)] = users.weight[0].clone()
 
     @property
     def device(self) -> torch.device:
@@ -185,7 +224,12 @@ class RetrievalTask:
         return torch.rand(count, device=self.device) < self.retrieval.id_dropout
 
     def validate(self) -> dict[str, float]:
-        """Recall and NDCG at 10 over the whole catalogue, exactly, of a fixed sample of the validation questions."""
+        """Recall and NDCG at 10 over the whole catalogue, exactly, of a fixed sample of the validation questions.
+
+        Nothing in a refit, which has learnt the answers.
+        """
+        if self.metric is None:
+            return {}
         input_ND, vector_ND = self.catalogue()
         questions, found = self.questions, []
         step = max(1, _FLOATS // max(len(input_ND), input_ND.shape[1] * self.prepared.store.schema.history_length))

@@ -42,8 +42,8 @@ class Task(Protocol):
     def model(self) -> nn.Module: ...
 
     @property
-    def metric(self) -> str:
-        """Name in what `validate` returns; higher is better."""
+    def metric(self) -> str | None:
+        """Name in what `validate` returns; higher is better. None where every epoch is better than the one before."""
 
     def num_batches(self, epoch: int) -> int: ...
 
@@ -184,7 +184,7 @@ class _Run:
         trial.rmdir()
         with _stage("validation"):
             values = self._validate()
-            if self.task.metric not in values:
+            if self.task.metric is not None and self.task.metric not in values:
                 raise TrainingError(f"validation gives {sorted(values)} and no {self.task.metric!r}")
         self.restore(before)
 
@@ -239,7 +239,7 @@ class _Run:
         progress.epochs.append(row)
         progress.total_examples += progress.examples
         progress.total_seconds += progress.seconds
-        metric = row[self.task.metric]
+        metric = row[self.task.metric or "epoch"]
         if best := progress.best_epoch == 0 or metric > progress.best_metric:
             progress.best_metric, progress.best_epoch = metric, progress.epoch + 1
         speed = progress.examples / max(progress.seconds, 1e-9)
@@ -260,8 +260,9 @@ class _Run:
         with torch.no_grad():
             values = {name: float(value) for name, value in self.task.validate().items()}
         self.task.model.train()
-        if not math.isfinite(values.get(self.task.metric, 0.0)):
-            raise TrainingError(f"validation gives {self.task.metric} = {values[self.task.metric]}, which is no number")
+        metric = self.task.metric or ""
+        if not math.isfinite(values.get(metric, 0.0)):
+            raise TrainingError(f"validation gives {metric} = {values[metric]}, which is no number")
         return values
 
     def _check(self, loss: float, epoch: int, step: int) -> None:

@@ -1,0 +1,124 @@
+"""After a refit: what is served knows the validation window, what the ranker learns from does not."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from clean_tables import recipe, write_clean
+
+from shortlist.prepare.prepare import prepare
+from shortlist.prepare.prepared import Prepared
+from shortlist.prepare.split import TEST, VALID
+from shortlist.ranking.train_ranking import train_ranking
+from shortlist.recipe import Recipe
+from shortlist.release.manifest import file_names
+from shortlist.retrieval.build_index import build_index
+from shortlist.retrieval.export import export
+from shortlist.retrieval.refit import UNSEEN, unseen
+from shortlist.retrieval.train_retrieval import RetrievalTask, train_retrieval
+from shortlist.training import checkpoints
+
+ITEMS, LATE = 30, 30
+
+
+def made_for(epochs: int) -> Recipe:
+    return recipe(
+        features="{history_length: 6, item: {id_dim: 16}, user: {id_dim: 4}}",
+        retrieval="{dim: 16, hidden: [], positions: every, encoder: transformer, temperature: 0.1, "
+        f"training: {{batch_size: 8, epochs: 4, learning_rate: 0.02, device: cpu}}, refit: {{epochs: {epochs}, "
+        "learning_rate: 0.5}}",
+        ranking="{enabled: true, candidates: 10, negatives: 4, training: {epochs: 1, batch_size: 8, device: cpu}}",
+        evaluation="{mask_seen: false}",
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """After item i comes item i + 1; a late item is met in the validation window for the first time."""
+    rng = np.random.default_rng(0)
+    events: dict[str, list[Any]] = {"user_id": [], "item_id": [], "time": []}
+    for user in range(60):
+        item, steps = int(rng.integers(ITEMS)), np.sort(rng.choice(100, 20, replace=False))
+        for time in steps:
+            item = (item + 1) % ITEMS
+            late = 80 <= time < 90 and user % 2 == 0
+            events["user_id"].append(user)
+            events["item_id"].append(LATE if late else item)
+            events["time"].append(int(time))
+    events["user_id"].append(0)
+    events["item_id"].append(1)
+    events["time"].append(99)
+    made = tmp_path_factory.mktemp("refit")
+    prepare(made_for(0), write_clean(made / "clean", events), made / "prepared")
+    for epochs in (0, 3):
+        run = made / str(epochs)
+        train_retrieval(made_for(epochs), made / "prepared", run / "towers")
+        export(made_for(epochs), made / "prepared", run / "towers", run / "retrieval")
+        build_index(made_for(epochs), made / "prepared", run / "retrieval", run / "index")
+    return made
+
+
+def test_before_it_the_towers_are_those_without_one(folder: Path) -> None:
+    for name in file_names(folder / "0/retrieval"):
+        plain = (folder / "0/retrieval" / name).read_bytes()
+        assert plain == (folder / "3/retrieval" / UNSEEN / name).read_bytes(), name
+        if name.endswith(".npy"):
+            assert plain != (folder / "3/retrieval" / name).read_bytes(), name
+    assert unseen(folder / "0/retrieval") == folder / "0/retrieval"
+
+
+def test_it_learns_from_validation_and_never_from_the_test(folder: Path) -> None:
+    prepared = Prepared.open(folder / "prepared")
+    without = RetrievalTask(made_for(0), prepared)
+    task = RetrievalTask(made_for(3), prepared, refit_of=without.model)
+    parts = prepared.samples.part[task.batches.examples]
+    assert (parts == VALID).any()
+    assert not (parts == TEST).any()
+    assert len(parts) > len(without.batches.examples)
+
+
+def test_an_item_first_met_in_the_validation_begins_as_the_unknown_and_gets_a_vector_of_its_own(folder: Path) -> None:
+    prepared = Prepared.open(folder / "prepared")
+    late = int(prepared.store.items.rows(np.array([LATE]))[0])
+    best = RetrievalTask(made_for(0), prepared)
+    start = RetrievalTask(made_for(3), prepared, refit_of=best.model).model.items.id.weight
+    assert torch.equal(start[late], start[0])
+    before, after = (np.load(folder / f"3/retrieval/{part}item_inputs.npy") for part in (f"{UNSEEN}/", ""))
+    assert np.array_equal(before[late], before[0])
+    assert np.linalg.norm(after[late] - after[0]) > 0.05
+
+
+def test_the_answers_of_the_validation_are_nearer_after_it(folder: Path) -> None:
+    prepared = Prepared.open(folder / "prepared")
+    ranks = []
+    for run, name in (("0", "towers"), ("3", "towers/refit")):
+        task = RetrievalTask(made_for(0), prepared)
+        if name != "towers":
+            task = RetrievalTask(made_for(3), prepared, refit_of=task.model)
+            task.metric = "ndcg_at_10"
+        task.model.load_state_dict(checkpoints.best_weights(folder / run / name))
+        task.model.eval()
+        with torch.no_grad():
+            ranks.append(task.validate()["ndcg_at_10"])
+    assert ranks[1] > ranks[0] + 0.05
+
+
+def test_the_ranker_learns_from_towers_that_did_not_see_its_answers(folder: Path, tmp_path: Path) -> None:
+    run = folder / "3"
+    facts = train_ranking(made_for(3), folder / "prepared", run / "retrieval", run / "index", tmp_path / "refit")
+    plain = train_ranking(
+        made_for(0), folder / "prepared", folder / "0/retrieval", folder / "0/index", tmp_path / "plain"
+    )
+    assert facts.metrics["recall_at_10"] == plain.metrics["recall_at_10"]
+
+
+def test_a_release_takes_the_served_ones_alone(folder: Path) -> None:
+    for part in ("retrieval", "index"):
+        assert file_names(folder / "3" / part) == file_names(folder / "0" / part)
+
+
+def test_a_refit_that_was_done_is_not_done_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train_retrieval(made_for(3), folder / "prepared", folder / "3/towers")
+    assert "dry run" not in capsys.readouterr().out
