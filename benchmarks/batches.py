@@ -27,8 +27,9 @@ from shortlist.prepare.prepared import Prepared
 from shortlist.progress import say
 from shortlist.recipe import Recipe, parse_recipe
 from shortlist.recipe.load import dump_recipe
-from shortlist.retrieval.batches import Ahead, Batch, RetrievalBatches
-from shortlist.retrieval.train_retrieval import RetrievalTask
+from shortlist.retrieval.batches import Ahead, RetrievalBatches
+from shortlist.retrieval.steps import Step
+from shortlist.retrieval.task import RetrievalTask
 from shortlist.training.optimiser import Optimiser
 
 MODEL = """
@@ -138,10 +139,14 @@ def training(prepared: Prepared, recipe: Recipe, steps: int) -> None:
     settings = recipe.retrieval.training
     optimiser = Optimiser(task.model, settings.learning_rate, settings.weight_decay, settings.clip_norm)
     task.model.train()
-    made_on_the_way = task.batches.batch
+    cpu = torch.device("cpu")
+
+    def made_on_the_way(epoch: int, at: int) -> Step:
+        return task.steps.make(epoch, at, cpu)
+
     resident = made_on_the_way(0, 0)
 
-    def step(batch: Callable[[int, int], Batch], at: int) -> float:
+    def step(batch: Callable[[int, int], Step], at: int) -> float:
         task.ahead.at = batch  # type: ignore[method-assign] # the batch that is measured
         start = time.perf_counter()
         loss, _ = task.loss(0, at)

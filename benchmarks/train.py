@@ -21,8 +21,8 @@ from shortlist.ingest import ingest
 from shortlist.prepare.prepare import prepare
 from shortlist.prepare.prepared import Prepared
 from shortlist.recipe import Recipe, load_recipe, parse_recipe
-from shortlist.retrieval.batches import Batch
-from shortlist.retrieval.train_retrieval import RetrievalTask
+from shortlist.retrieval.steps import Step
+from shortlist.retrieval.task import RetrievalTask
 from shortlist.training.optimiser import Optimiser
 
 MUSIC = """
@@ -57,11 +57,11 @@ def measure(task: RetrievalTask, steps: int, device: torch.device) -> None:
     optimiser = Optimiser(task.model, training.learning_rate, training.weight_decay, training.clip_norm)
     made, waited = task.ahead.at, [0.0]
 
-    def timed(epoch: int, step: int) -> Batch:
+    def timed(epoch: int, step: int) -> Step:
         start = time.perf_counter()
-        batch = made(epoch, step)
+        one = made(epoch, step)
         waited[0] = time.perf_counter() - start
-        return batch
+        return one
 
     task.ahead.at = timed  # type: ignore[method-assign]  # stands in for the batches and keeps the time
     half = torch.autocast("cuda", dtype=torch.bfloat16) if device.type == "cuda" else nullcontext()

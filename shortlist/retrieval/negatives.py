@@ -46,7 +46,7 @@ class Drawn:
 
 
 class Negatives:
-    """Draws the candidates of a step; chance comes from torch's generator alone."""
+    """Draws the candidates of a step."""
 
     def __init__(self, retrieval: Retrieval, popularity: NDArray[np.int64]) -> None:
         self._retrieval, self._num_rows = retrieval, len(popularity)
@@ -54,13 +54,20 @@ class Negatives:
         self._share = torch.from_numpy(counts / max(counts.sum(), 1.0))
         self._distinct = Distinct(len(popularity))
 
-    def draw(self, item_E: Rows, known_2X: Rows | None = None, hard_EM: Rows | None = None) -> Drawn:
+    def draw(
+        self,
+        item_E: Rows,
+        known_2X: Rows | None = None,
+        hard_EM: Rows | None = None,
+        chance: torch.Generator | None = None,
+    ) -> Drawn:
         """Candidates for examples whose own items are `item_E`.
 
         `known_2X` are (example, item row) of all items that are right for it, its own among them, in the order of the
-        examples; by default its own alone. `hard_EM` are item rows, 0 is none.
+        examples; by default its own alone. `hard_EM` are item rows, 0 is none. All chance is that of the generator, by
+        default torch's own.
         """
-        shared, log_chance_S = self._shared(item_E)
+        shared, log_chance_S = self._shared(item_E, chance)
         hard = np.zeros(0, np.int64) if hard_EM is None else hard_EM[hard_EM > 0]
         candidates = self._distinct.of(shared, hard) if len(hard) else shared
         rows = self._distinct.of(candidates, item_E)
@@ -81,18 +88,19 @@ class Negatives:
             None if hard_EM is None else self._distinct.places(candidates, hard_EM),
         )
 
-    def _shared(self, item_E: Rows) -> tuple[Rows, Tensor | None]:
+    def _shared(self, item_E: Rows, chance: torch.Generator | None) -> tuple[Rows, Tensor | None]:
         """The sorted candidates that all examples share, and their log chance where the loss corrects for it."""
         retrieval = self._retrieval
         if retrieval.loss == "full":
             return np.arange(1, self._num_rows), None
         if retrieval.loss in ("gbce", "cosine_contrastive"):
-            return self._evenly(), None
+            return self._evenly(chance), None
         batch, share = self._distinct.of(item_E), 1.0
         if len(batch) > retrieval.max_negatives:
             share = retrieval.max_negatives / len(batch)
-            batch = batch[torch.randperm(len(batch))[: retrieval.max_negatives].sort().values.numpy()]
-        rows = batch if retrieval.loss == "in_batch" else self._distinct.of(batch, self._evenly())
+            kept = torch.randperm(len(batch), generator=chance)[: retrieval.max_negatives]
+            batch = batch[kept.sort().values.numpy()]
+        rows = batch if retrieval.loss == "in_batch" else self._distinct.of(batch, self._evenly(chance))
         if not retrieval.logq:
             return rows, None
         chance_N = log_chance(self._share[torch.from_numpy(rows)], len(item_E)).double() + float(np.log(share))
@@ -102,6 +110,6 @@ class Negatives:
             chance_N = torch.logaddexp(chance_N, even + torch.log1p(-chance_N.exp().clamp_max(1.0)))
         return rows, chance_N.float()
 
-    def _evenly(self) -> Rows:
-        draws = torch.randint(1, self._num_rows, (self._retrieval.uniform_negatives,))
+    def _evenly(self, chance: torch.Generator | None) -> Rows:
+        draws = torch.randint(1, self._num_rows, (self._retrieval.uniform_negatives,), generator=chance)
         return self._distinct.of(draws.numpy())

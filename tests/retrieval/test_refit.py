@@ -17,7 +17,8 @@ from shortlist.release.manifest import file_names
 from shortlist.retrieval.build_index import build_index
 from shortlist.retrieval.export import export
 from shortlist.retrieval.refit import UNSEEN, unseen
-from shortlist.retrieval.train_retrieval import RetrievalTask, train_retrieval
+from shortlist.retrieval.task import RetrievalTask
+from shortlist.retrieval.train_retrieval import train_retrieval
 from shortlist.training import checkpoints
 
 ITEMS, LATE = 30, 30

@@ -18,7 +18,8 @@ from shortlist.recipe import Recipe
 from shortlist.retrieval.batches import RetrievalBatches
 from shortlist.retrieval.export import export
 from shortlist.retrieval.sets import UserSets, pairs_within
-from shortlist.retrieval.train_retrieval import RetrievalTask, train_retrieval
+from shortlist.retrieval.task import RetrievalTask
+from shortlist.retrieval.train_retrieval import train_retrieval
 
 GENRES, ITEMS, USERS = 4, 60, 150
 

@@ -17,7 +17,8 @@ from shortlist.prepare.prepared import Prepared
 from shortlist.recipe import Recipe
 from shortlist.retrieval.distinct import Distinct
 from shortlist.retrieval.losses import Compared
-from shortlist.retrieval.train_retrieval import RetrievalTask, train_retrieval
+from shortlist.retrieval.task import RetrievalTask
+from shortlist.retrieval.train_retrieval import train_retrieval
 from shortlist.training import checkpoints
 
 ITEMS, USERS = 30, 60
@@ -156,10 +157,11 @@ def test_the_negatives_of_a_batch_are_bounded(folder: Path, monkeypatch: pytest.
         seen.append(compared)
         return compared.query_ED.sum()
 
-    monkeypatch.setattr("shortlist.retrieval.train_retrieval.softmax_loss", loss)
-    for _ in range(2):
-        task.loss(0, 0)
-    first, second = seen
+    monkeypatch.setattr("shortlist.retrieval.task.softmax_loss", loss)
+    for step in (0, 1, 0):
+        task.loss(0, step)
+    first, second, again = seen
+    assert torch.equal(first.candidate_ND, again.candidate_ND), "the negatives of a step follow from its number"
     assert len(first.candidate_ND) == 5 < len(first.positive_ED)
     example, own = first.no_negative_2X
     assert torch.equal(first.candidate_ND[own], first.positive_ED[example])

@@ -1,0 +1,92 @@
+"""All that one step of a training reads, made by a thread and copied to the device while the step before is at work.
+
+What is left to the thread that trains is to start the towers' kernels. A step follows from (seed, epoch, step) alone,
+but for hard negatives, which are those of the epoch.
+
+Shapes: E examples, B histories, L events of each, T events of all of them end to end, U distinct items of a step,
+V of them whose vectors it needs, N of these that are candidates, M hard negatives of an example, X pairs.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from shortlist.features import PackedQueries
+from shortlist.recipe import Recipe
+from shortlist.retrieval.batches import RetrievalBatches
+from shortlist.retrieval.distinct import Distinct
+from shortlist.retrieval.hard_negatives import HardNegatives
+from shortlist.retrieval.negatives import Negatives
+from shortlist.retrieval.towers import Inputs, Items, QueryInputs
+from shortlist.retrieval.transfer import onto
+
+
+@dataclass(frozen=True)
+class Step:
+    """E examples with their candidates, on the device."""
+
+    items: Items
+    """Features of the U items: those of the histories and those whose vectors are needed."""
+    history: Tensor
+    """Places of the histories' events among them, [B, L] or packed [T]."""
+    queries: QueryInputs
+    vector_V: Tensor
+    """Places of the items whose vectors are needed."""
+    positive_E: Tensor
+    """Place of each example's own item among these."""
+    candidate_N: Tensor
+    """Places of the candidates among these."""
+    weight_E: Tensor
+    no_negative_2X: Tensor
+    """(example, candidate): own items and others known to be right; on the CPU, where the loss cuts it."""
+    log_chance_N: Tensor | None
+    hard_EM: Tensor | None
+
+
+class Steps:
+    """Makes the steps of a training."""
+
+    def __init__(
+        self, recipe: Recipe, batches: RetrievalBatches, inputs: Inputs, hard_negatives: HardNegatives | None
+    ) -> None:
+        self.batches, self.inputs, self.hard_negatives = batches, inputs, hard_negatives
+        self._seed, self._full = recipe.seed, recipe.retrieval.loss == "full"
+        self._num_rows = inputs.store.schema.num_item_rows
+        taken = batches.prepared.samples.item[batches.examples]
+        self._negatives = Negatives(recipe.retrieval, np.bincount(taken, minlength=self._num_rows))
+        self._distinct = Distinct(self._num_rows)
+        self._catalogue: Items | None = None
+
+    def make(self, epoch: int, step: int, device: torch.device) -> Step:
+        batch = self.batches.batch(epoch, step)
+        queries, mined = batch.queries, self.hard_negatives
+        hard_EM = None if mined is None else mined.of(queries.user_E)
+        chance = torch.Generator().manual_seed(
+            int(np.random.SeedSequence([self._seed, epoch, step]).generate_state(1)[0])
+        )
+        drawn = self._negatives.draw(batch.item_E, batch.known_2X, hard_EM, chance)
+        history = queries.history_T if isinstance(queries, PackedQueries) else queries.history_BL
+        if self._full:
+            rows_U, items = np.arange(self._num_rows), self._all_items(device)
+        else:
+            rows_U = self._distinct.of(history, drawn.row_V)
+            items = self.inputs.items(rows_U, device)
+        return Step(
+            items,
+            onto(device, self._distinct.places(rows_U, history)),
+            self.inputs.query(queries, device),
+            onto(device, self._distinct.places(rows_U, drawn.row_V)),
+            onto(device, drawn.positive_E),
+            onto(device, drawn.candidate_N),
+            onto(device, batch.weight_E),
+            torch.from_numpy(drawn.no_negative_2X),
+            None if drawn.log_chance_N is None else onto(device, drawn.log_chance_N),
+            None if drawn.hard_EM is None else onto(device, drawn.hard_EM),
+        )
+
+    def _all_items(self, device: torch.device) -> Items:
+        if self._catalogue is None or self._catalogue.row_N.device != device:
+            self._catalogue = self.inputs.items(np.arange(self._num_rows), device)
+        return self._catalogue

@@ -1,0 +1,186 @@
+"""The two towers as the training loop sees them: the loss of a step, and a quick validation each epoch.
+
+Shapes: B histories, L events of each, T events of all of them end to end, E examples, U distinct items of a step,
+V of them whose vectors it needs, N items of the catalogue, D width of vectors and item inputs.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from shortlist.evaluation.metrics import find_hits, measure
+from shortlist.features import Queries
+from shortlist.prepare.prepared import Prepared, Questions
+from shortlist.prepare.split import TRAIN
+from shortlist.recipe import Recipe
+from shortlist.retrieval.batches import Ahead, RetrievalBatches
+from shortlist.retrieval.hard_negatives import HardNegatives
+from shortlist.retrieval.losses import Compared, cosine_contrastive_loss, gbce_loss, softmax_loss
+from shortlist.retrieval.refit import PARTS, trained_by_refit
+from shortlist.retrieval.steps import Steps
+from shortlist.retrieval.towers import Inputs, Items, QueryInputs, TwoTower
+from shortlist.retrieval.transfer import onto
+
+_QUESTIONS = 5_000
+"""At most so many validation questions are asked each epoch."""
+_DEPTH = 10
+METRICS = ("recall_at_10", "ndcg_at_10")
+_FLOATS = 16_000_000
+"""Of one block of item features, histories or scores: 64 MB."""
+
+
+class RetrievalTask:
+    """The towers as the training loop sees them (`train.Task`)."""
+
+    def __init__(self, recipe: Recipe, prepared: Prepared, *, refit_of: TwoTower | None = None) -> None:
+        """With `refit_of`, goes on from these weights with all positives but the test's, and has none to judge it."""
+        self.metric = "ndcg_at_10" if refit_of is None else None
+        torch.manual_seed(recipe.seed)
+        self.retrieval, self.prepared = recipe.retrieval, prepared
+        store = prepared.store
+        self.model: TwoTower = TwoTower(store.schema, recipe.features, recipe.retrieval)
+        self.inputs = Inputs(store)
+        self.batches = RetrievalBatches(prepared, recipe, parts=(TRAIN,) if refit_of is None else PARTS)
+        self.questions = prepared.valid.draw(_QUESTIONS, recipe.seed)
+        self.mask_seen = recipe.evaluation.mask_seen
+        self._num_rows, mined = store.schema.num_item_rows, None
+        if num := recipe.retrieval.hard_negatives:
+            mined = HardNegatives(prepared, self.batches.examples, recipe.index, num=num, seed=recipe.seed)
+        if refit_of is not None:
+            self._go_on_from(refit_of)
+        self.steps = Steps(recipe, self.batches, self.inputs, mined)
+        self.ahead = Ahead(lambda epoch, step: self.steps.make(epoch, step, self.device), self.batches.num_batches)
+
+    def _go_on_from(self, model: TwoTower) -> None:
+        """Take the weights; ids that are first met now begin as the unknown one, which stood in for them so far."""
+        self.model.load_state_dict(model.state_dict())
+        before, self.inputs = self.inputs, Inputs(self.prepared.store, trained_by_refit(self.prepared))
+        users = self.model.users
+        with torch.no_grad():
+            self.model.items.id.weight[torch.from_numpy(self.inputs.item_row != before.item_row)] = (
+                self.model.items.id.weight[0].clone()
+            )
+            if users is not None:
+                users.weight[torch.from_numpy(self.inputs.user_row != before.user_row)] = users.weight[0].clone()
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.items.id.weight.device
+
+    def num_batches(self, epoch: int) -> int:
+        return self.batches.num_batches(epoch)
+
+    def loss(self, epoch: int, step: int) -> tuple[Tensor, int]:
+        self._mine(epoch)
+        given = self.ahead.at(epoch, step)
+        input_UD = self.item_inputs(given.items)
+        query_ED = self._query(take(input_UD, given.history), given.queries)
+        vector_VD = self.model.candidate(take(input_UD, given.vector_V))
+        compared = Compared(
+            query_ED,
+            take(vector_VD, given.positive_E),
+            take(vector_VD, given.candidate_N) if len(given.candidate_N) < len(vector_VD) else vector_VD,
+            given.weight_E,
+            given.no_negative_2X,
+            given.log_chance_N,
+            given.hard_EM,
+        )
+        return self._compare(compared), len(given.positive_E)
+
+    def _compare(self, compared: Compared) -> Tensor:
+        retrieval = self.retrieval
+        if retrieval.loss == "gbce":
+            return gbce_loss(
+                compared,
+                temperature=retrieval.temperature,
+                num_items=self._num_rows - 1,
+                calibration=retrieval.calibration,
+            )
+        if retrieval.loss == "cosine_contrastive":
+            return cosine_contrastive_loss(compared, margin=retrieval.margin, negative_weight=retrieval.negative_weight)
+        return softmax_loss(compared, temperature=retrieval.temperature)
+
+    def _mine(self, epoch: int) -> None:
+        """Find the hard negatives of an epoch, with the weights of its first step."""
+        mined = self.steps.hard_negatives
+        if mined is None or mined.epoch == epoch:
+            return
+        self.model.eval()
+        with torch.no_grad():
+            input_ND, vector_ND = self.catalogue()
+            mined.mine(epoch, lambda queries: self._embed(queries, input_ND), vector_ND.float().cpu().numpy())
+        self.model.train()
+
+    def _embed(self, queries: Queries, input_ND: Tensor) -> NDArray[np.float32]:
+        vectors = self.query(queries, take(input_ND, onto(self.device, queries.history_BL)))
+        return np.asarray(vectors.float().cpu().numpy())
+
+    def item_inputs(self, items: Items) -> Tensor:
+        """Inputs [U, D] of items; in training some ids are hidden, so that the unknown row learns to stand in."""
+        hidden = self._hidden(len(items.row_N))
+        inputs: Tensor = self.model.items(items if hidden is None else items.without_ids(hidden))
+        return inputs
+
+    def query(self, queries: Queries, history_BLD: Tensor) -> Tensor:
+        """Query vectors [E, D] of questions whose histories have these inputs."""
+        return self._query(history_BLD, self.inputs.query(queries, self.device))
+
+    def _query(self, history: Tensor, inputs: QueryInputs) -> Tensor:
+        """Histories are [B, L, D] or packed [T, D]."""
+        user_EU = None
+        if self.model.users is not None:
+            hidden = self._hidden(len(inputs.user_E))
+            user_E = inputs.user_E if hidden is None else inputs.user_E.masked_fill(hidden, 0)
+            user_EU = self.model.users(user_E)
+        vectors: Tensor = self.model.query(history, inputs, user_EU)
+        return vectors
+
+    def _hidden(self, count: int) -> Tensor | None:
+        if not self.model.training or self.retrieval.id_dropout == 0:
+            return None
+        return torch.rand(count, device=self.device) < self.retrieval.id_dropout
+
+    def validate(self) -> dict[str, float]:
+        """Recall and NDCG at 10 over the whole catalogue, exactly, of a fixed sample of the validation questions.
+
+        Nothing in a refit, which has learnt the answers.
+        """
+        if self.metric is None:
+            return {}
+        input_ND, vector_ND = self.catalogue()
+        questions, found = self.questions, []
+        step = max(1, _FLOATS // max(len(input_ND), input_ND.shape[1] * self.prepared.store.schema.history_length))
+        for first in range(0, len(questions), step):
+            part = questions.take(np.arange(first, min(first + step, len(questions))))
+            queries = self.prepared.queries(part)
+            history_BLD = take(input_ND, onto(self.device, queries.history_BL))
+            scores_EN = self.query(queries, history_BLD) @ vector_ND.T
+            scores_EN[:, 0] = -torch.inf
+            if self.mask_seen:
+                e, row = self._seen(part)
+                scores_EN[onto(self.device, e), onto(self.device, row)] = -torch.inf
+            found.append(scores_EN.topk(min(_DEPTH, len(vector_ND))).indices.cpu().numpy())
+        hits_QD = find_hits(np.concatenate(found), questions.target_offsets, questions.target_items)
+        measured = measure(hits_QD, np.diff(questions.target_offsets), [_DEPTH])
+        return {name: float(measured[name].mean()) for name in METRICS}
+
+    def catalogue(self) -> tuple[Tensor, Tensor]:
+        """Inputs [N, D] and candidate vectors [N, D] of every item row, row 0 being the unknown item."""
+        count = self._num_rows
+        step = max(1, _FLOATS // 1024)
+        rows = [np.arange(first, min(first + step, count)) for first in range(0, count, step)]
+        parts = [self.item_inputs(self.inputs.items(some, self.device)) for some in rows]
+        return torch.cat(parts), torch.cat([self.model.candidate(part) for part in parts])
+
+    def _seen(self, questions: Questions) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(question, item row) of every event that its history holds, whole."""
+        length = questions.end - questions.start
+        e = np.repeat(np.arange(len(questions)), length)
+        inside = np.arange(len(e)) - np.repeat(np.cumsum(length) - length, length)
+        return e, self.prepared.store.history_items[questions.start[e] + inside].astype(np.int64)
+
+
+def take(rows_ND: Tensor, at: Tensor) -> Tensor:
+    """`rows_ND[at]`; the gradient of index_select takes a third of the time of that of indexing."""
+    return rows_ND.index_select(0, at.flatten()).view(*at.shape, rows_ND.shape[1])
