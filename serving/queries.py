@@ -29,6 +29,8 @@ class Asked:
     """All item rows that came with each question as history."""
     num_unknown: list[int]
     """Items of each given history that the release does not know; they are left out."""
+    described: list[bool]
+    """Whether the question told of its user."""
     queries: Queries
 
 
@@ -55,8 +57,8 @@ def encode(store: FeatureStore, questions: Sequence[Question]) -> Asked:
     schema = store.schema.context
     names = [one.name for one in schema.categorical] + [one.name for one in schema.numeric]
     context = store.context({name: [q.context.get(name) for q in questions] for name in names}, time_E)
-    queries = store.queries(user_E, np.concatenate(histories), start_E, end_E, context)
-    return Asked(user_E, histories, given, num_unknown, queries)
+    queries = store.queries(user_E, np.concatenate(histories), start_E, end_E, context, [q.user for q in questions])
+    return Asked(user_E, histories, given, num_unknown, [bool(q.user) for q in questions], queries)
 
 
 def stored_history(store: FeatureStore, user: int) -> NDArray[np.int64]:

@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from shortlist.features import FeatureSchema
+from shortlist.features import FeatureSchema, TableSchema
 from shortlist.recipe import Serving
 from shortlist.vocabulary import MAX_KEY_BYTES
 
 MAX_QUESTIONS = 64
 """In one request."""
-_KEYS = ("user_id", "history", "context", "k", "exclude", "time")
+_KEYS = ("user_id", "history", "user", "context", "k", "exclude", "time")
+MAX_TEXT_BYTES = 20_000
+"""Of one column of text."""
 _BAD_REQUEST, _TOO_LARGE = 400, 413
 
 Id = str | int
@@ -34,6 +36,9 @@ class Question:
     user_id: Id | None = None
     history: list[Id] | None = None
     """Item ids in time order; None takes what the release knows of the user."""
+    user: dict[str, Any] = field(default_factory=dict)
+    """Raw user columns by name, instead of what the release knows: how somebody, or a notice, that it has never met
+    describes itself."""
     context: dict[str, Any] = field(default_factory=dict)
     """Raw context columns by name; a missing one is unknown."""
     exclude: Sequence[Id] = ()
@@ -77,7 +82,8 @@ def parse_question(given: Any, limits: Serving, schema: FeatureSchema, where: st
         k=_k(given.get("k"), limits, f"{where}.k"),
         user_id=user_id,
         history=history,
-        context=_context(given.get("context"), schema, f"{where}.context"),
+        user=_columns(given.get("user"), schema.user, f"{where}.user"),
+        context=_columns(given.get("context"), schema.context, f"{where}.context"),
         exclude=exclude or (),
         time=None if time is None else int(time),
     )
@@ -92,14 +98,15 @@ def _k(given: Any, limits: Serving, where: str) -> int:
     return given
 
 
-def _context(given: Any, schema: FeatureSchema, where: str) -> dict[str, Any]:
+def _columns(given: Any, schema: TableSchema, where: str) -> dict[str, Any]:
     if given is None:
         return {}
     if not isinstance(given, dict):
         raise BadRequestError(f"{where} is {_kind(given)}; it is an object of column names and values")
-    words = [one.name for one in schema.context.categorical]
-    numbers = [one.name for one in schema.context.numeric]
-    _refuse_unknown(where, given, [*words, *numbers])
+    words = [one.name for one in schema.categorical]
+    numbers = [one.name for one in schema.numeric]
+    texts = [] if schema.text is None else [name for name in schema.text.columns if name not in words]
+    _refuse_unknown(where, given, [*words, *numbers, *texts])
     for name, value in given.items():
         if name in numbers and not (value is None or type(value) in (int, float)):
             raise BadRequestError(f"{where}.{name} is {_kind(value)}; it must be a number or null")
@@ -107,7 +114,7 @@ def _context(given: Any, schema: FeatureSchema, where: str) -> dict[str, Any]:
             if type(one) not in (str, int, float, bool, type(None)):
                 raise BadRequestError(f"{where}.{name} is or holds {_kind(one)}; it must be text, a number or null")
             if isinstance(one, str):
-                _check_length(one, f"{where}.{name}")
+                _check_length(one, f"{where}.{name}", MAX_TEXT_BYTES if name in texts else MAX_KEY_BYTES)
     return given
 
 
@@ -133,9 +140,9 @@ def _check_id(given: Any, where: str, at: int | None = None) -> None:
         raise BadRequestError(f"{place} is {shown}; an id is text or a whole number of 64 bits")
 
 
-def _check_length(given: str, where: str) -> None:
-    if len(given) > MAX_KEY_BYTES:
-        raise BadRequestError(f"{where} has a word of {len(given)} letters, at most {MAX_KEY_BYTES} fit", _TOO_LARGE)
+def _check_length(given: str, where: str, most: int = MAX_KEY_BYTES) -> None:
+    if len(given) > most:
+        raise BadRequestError(f"{where} has a word of {len(given)} letters, at most {most} fit", _TOO_LARGE)
 
 
 def _refuse_unknown(where: str, given: dict[Any, Any], allowed: Sequence[str]) -> None:

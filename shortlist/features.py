@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from shortlist.text import TextEncoder, joined
 from shortlist.vocabulary import UNKNOWN, Vocabulary
 
 SCHEMA_VERSION = 2
@@ -187,6 +188,10 @@ class FeatureStore:
         self._user_categorical = {f"user.{f.name}": self._array(f"users/{f.name}") for f in schema.user.categorical}
         self._user_numeric = self._array("users/numeric")
         self._user_text = self._array("users/text") if schema.user.text else None
+        self._user_words = {
+            f.name: Vocabulary.open(folder / f"vocabularies/user.{f.name}.npy") for f in schema.user.categorical
+        }
+        self._text_of_users = TextEncoder.open(folder / "users/text") if schema.user.text else None
         self._context = {
             f.name: Vocabulary.open(folder / f"vocabularies/context.{f.name}.npy") for f in schema.context.categorical
         }
@@ -244,13 +249,15 @@ class FeatureStore:
         start_E: NDArray[np.int64],
         end_E: NDArray[np.int64],
         context: Context,
+        told: Sequence[Mapping[str, Any]] = (),
     ) -> Queries:
         """One question an array slice: user `user_E[e]` whose history is `items[start_E[e]:end_E[e]]`.
 
-        `items` is the store's own `history_items` in training, and what came with the request in serving.
+        `items` is the store's own `history_items` in training, and what came with the request in serving, where
+        `told[e]` holds raw user columns that count instead of what the store knows.
         """
         history, length = gather_windows(items, start_E, end_E, self.schema.history_length)
-        return Queries(history, np.arange(len(user_E)), length, *self._known(user_E, context))
+        return Queries(history, np.arange(len(user_E)), length, *self._known(user_E, context, told))
 
     def packed(
         self,
@@ -281,7 +288,7 @@ class FeatureStore:
         return PackedQueries(history_T, length_B, last_E, *self._known(user_E, context))
 
     def _known(
-        self, user_E: NDArray[np.int64], context: Context
+        self, user_E: NDArray[np.int64], context: Context, told: Sequence[Mapping[str, Any]] = ()
     ) -> tuple[NDArray[np.int64], dict[str, NDArray[np.int64]], NDArray[np.float32]]:
         """The users' rows, and with the context what is known of them."""
         user_E = user_E.astype(np.int64, copy=False)
@@ -289,7 +296,26 @@ class FeatureStore:
         numeric = [self._user_numeric[user_E], context.numeric_EF]
         if self._user_text is not None:
             numeric.append(self._user_text[user_E])
+        for e, values in enumerate(told):
+            self._tell(e, values, categorical, numeric)
         return user_E, categorical | context.categorical, np.concatenate(numeric, axis=1, dtype=np.float32)
+
+    def _tell(
+        self, e: int, values: Mapping[str, Any], categorical: dict[str, NDArray[np.int64]], numeric: list[NDArray[Any]]
+    ) -> None:
+        """Put raw user columns in the place of what the store knows of the user of question e."""
+        schema = self.schema.user
+        for field in schema.categorical:
+            if field.name in values:
+                words = self._user_words[field.name]
+                categorical[f"user.{field.name}"][e] = encode_categorical([values[field.name]], words, field.max_values)
+        for i, one in enumerate(schema.numeric):
+            if one.name in values:
+                alone = TableSchema(numeric=[one])
+                numeric[0][e, 2 * i : 2 * i + 2] = encode_numeric([[values[one.name]]], alone, 1)
+        if schema.text is not None and any(name in values for name in schema.text.columns):
+            assert self._text_of_users is not None
+            numeric[-1][e] = self._text_of_users.encode([joined(values.get(name) for name in schema.text.columns)])
 
 
 def gather_windows(

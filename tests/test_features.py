@@ -248,3 +248,35 @@ def test_a_store_of_the_version_without_text_is_still_read(log, tmp_path):
     store = FeatureStore.open(tmp_path / "old")
     assert store.item_text is None
     assert store.schema.query_numeric_dim == log[1].store.schema.query_numeric_dim
+
+
+def test_what_a_question_tells_of_its_user_counts_as_if_the_store_knew_it(tmp_path):
+    users = {
+        "user_id": [1, 2, 3],
+        "land": ["fi", "se", "fi"],
+        "tags": [["a"], ["b", "a"], ["b"]],
+        "age": [20.0, 30.0, 40.0],
+        "about": ["road works", "road and water", "water works"],
+    }
+    events = {"user_id": [1, 1, 1, 2, 2, 2, 3, 3, 3], "item_id": [1, 2, 3] * 3, "time": [0, 1, 2] * 3}
+    write_clean(tmp_path / "clean", events, users=users)
+    features = """{user: {categorical: [{name: land}, {name: tags, max_values: 2}], numeric: [age],
+      text: {columns: [about, tags], dim: 3}}}"""
+    prepare(recipe("{kind: leave_one_out}", features=features), tmp_path / "clean", tmp_path / "prepared")
+    store = FeatureStore.open(tmp_path / "prepared/features")
+    known = np.array([1, 2, 3])
+    nothing = np.zeros(3, np.int64)
+    context = store.context({}, nothing)
+    expected = store.queries(known, nothing, nothing, nothing, context)
+    told = [{name: values[i] for name, values in users.items() if name != "user_id"} for i in range(3)]
+    found = store.queries(nothing, nothing, nothing, nothing, context, told)
+    for name, rows in expected.categorical.items():
+        np.testing.assert_array_equal(found.categorical[name], rows)
+    np.testing.assert_allclose(found.numeric_EF, expected.numeric_EF, atol=1e-6)
+    assert expected.numeric_EF.any(0).all() or expected.numeric_EF[:, 2:].any()
+    # What is not told stays as the store knows it, and an empty word takes nothing from the others.
+    partly = store.queries(known, nothing, nothing, nothing, context, [{}, {"age": 20.0}, {"land": "fi"}])
+    np.testing.assert_array_equal(partly.categorical["user.land"], expected.categorical["user.land"])
+    np.testing.assert_array_equal(partly.numeric_EF[[0, 2]], expected.numeric_EF[[0, 2]])
+    assert partly.numeric_EF[1, 0] == expected.numeric_EF[0, 0]
+    np.testing.assert_array_equal(partly.numeric_EF[1, 1:], expected.numeric_EF[1, 1:])

@@ -31,7 +31,7 @@ class Candidates:
     questions: Sequence[Question]
     asked: Asked
     sources: list[str]
-    """For each question: `history`, `profile` (of a known user without one) or `popularity`."""
+    """For each question: `history`, `profile` (of a known or described user without one) or `popularity`."""
     rows: list[NDArray[np.int64]]
     """Item rows of each question, best first."""
     scores: list[NDArray[np.float32]]
@@ -56,7 +56,7 @@ class Recommender:
         self._popular = np.argsort(-popularity, kind="stable") + 1
         self._share = np.append(0, popularity / max(popularity.sum(), 1)).astype(np.float32)
         schema = store.schema
-        self._has_profiles = bool(schema.user.categorical or schema.user.numeric)
+        self._has_profiles = bool(schema.user.categorical or schema.user.numeric or schema.user.text)
         self._has_profiles |= release.recipe.features.user.id_dim > 0
 
     @classmethod
@@ -139,7 +139,8 @@ class Recommender:
     def _source(self, asked: Asked, i: int) -> str:
         if len(asked.histories[i]):
             return "history"
-        return "profile" if asked.user_E[i] and self._has_profiles else "popularity"
+        known = asked.described[i] or (asked.user_E[i] and self._has_profiles)
+        return "profile" if known else "popularity"
 
     def _dropped(self, question: Question, asked: Asked, i: int) -> NDArray[np.int64]:
         """Item rows that must not come back."""

@@ -41,7 +41,7 @@ class WholePath:
         """Raises ValueError when a part is broken or they are not of one another."""
         retriever = Retriever.open(retrieval, index, store, threads=threads)
         user = store.schema.user
-        has_profiles = bool(user.categorical or user.numeric or recipe.features.user.id_dim)
+        has_profiles = bool(user.categorical or user.numeric or user.text or recipe.features.user.id_dim)
         popularity = Popularity(np.asarray(store.popularity))
         if ranking is None:
             return cls(retriever, None, 0, popularity, has_profiles)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.question import BadRequestError, Question, parse_questions
-from shortlist.features import CategoricalField, FeatureSchema, NumericField, TableSchema
+from shortlist.features import CategoricalField, FeatureSchema, NumericField, TableSchema, TextField
 from shortlist.recipe import Serving
 
 SCHEMA = FeatureSchema(
@@ -14,7 +14,11 @@ SCHEMA = FeatureSchema(
     num_user_rows=3,
     history_length=5,
     item=TableSchema(),
-    user=TableSchema(),
+    user=TableSchema(
+        categorical=[CategoricalField(name="works", num_rows=3, dim=4, max_values=2)],
+        numeric=[NumericField(name="price", mean=0.0, std=1.0)],
+        text=TextField(columns=["title", "works"], dim=4),
+    ),
     context=TableSchema(
         categorical=[CategoricalField(name="device", num_rows=3, dim=4)],
         numeric=[NumericField(name="volume", mean=0.0, std=1.0)],
@@ -31,6 +35,7 @@ def test_a_question_is_read_with_its_defaults() -> None:
     full = {
         "user_id": "u1",
         "history": [3, "b"],
+        "user": {"works": ["road"], "price": 3, "title": "x" * 300},
         "context": {"device": ["car", "tv"], "volume": 0.5},
         "k": 3,
         "exclude": [9],
@@ -38,7 +43,8 @@ def test_a_question_is_read_with_its_defaults() -> None:
     }
     empty = {"user_id": None, "history": None, "context": None, "k": None, "exclude": None, "time": None}
     first, second, third = parse(full, empty, {})
-    assert first == Question(3, "u1", [3, "b"], {"device": ["car", "tv"], "volume": 0.5}, [9], 1767225600)
+    told = {"works": ["road"], "price": 3, "title": "x" * 300}
+    assert first == Question(3, "u1", [3, "b"], told, {"device": ["car", "tv"], "volume": 0.5}, [9], 1767225600)
     assert second == third == Question(k=10)
 
 
@@ -67,7 +73,7 @@ def test_a_wrong_body(body: Any, status: int, message: str) -> None:
     ("question", "status", "message"),
     [
         ({"hystory": [1]}, 400, "has the unknown key 'hystory'; did you mean 'history'?"),
-        ({"zzz": 1}, 400, "unknown key 'zzz'; allowed: user_id, history, context, k, exclude, time"),
+        ({"zzz": 1}, 400, "unknown key 'zzz'; allowed: user_id, history, user, context, k, exclude, time"),
         ({"k": 0}, 400, ".k is 0; it must be a whole number from 1 to 200 (serving.max_k)"),
         ({"k": 10**9}, 400, ".k is 1000000000; it must be"),
         ({"k": -1}, 400, ".k is -1"),
@@ -90,6 +96,11 @@ def test_a_wrong_body(body: Any, status: int, message: str) -> None:
         ({"context": {"volume": "loud"}}, 400, ".context.volume is text; it must be a number or null"),
         ({"context": {"device": {"a": 1}}}, 400, ".context.device is or holds an object"),
         ({"context": {"device": [["a"]]}}, 400, ".context.device is or holds a list"),
+        ({"user": "road"}, 400, ".user is text; it is an object"),
+        ({"user": {"titel": "x"}}, 400, ".user has the unknown key 'titel'; did you mean 'title'?"),
+        ({"user": {"price": "low"}}, 400, ".user.price is text; it must be a number or null"),
+        ({"user": {"title": "x" * 20_001}}, 413, ".user.title has a word of 20001 letters, at most 20000"),
+        ({"user": {"works": ["w" * 257]}}, 413, ".user.works has a word of 257 letters, at most 256"),
         ({"time": "now"}, 400, ".time is text; it is seconds since 1970"),
         ({"time": -1}, 400, ".time is a number; it is seconds since 1970"),
     ],
