@@ -74,7 +74,15 @@ class RunConsole:
         elif line:
             self._lines = [*self._lines[1 - _KEPT :], line]
 
+    @property
+    def failed(self) -> bool:
+        """Whether a step failed."""
+        return bool(self._failed)
+
     def _finish(self, status: str) -> None:
+        # kfp's Docker runner takes a failed step for a good one when its container is gone before it asks.
+        if any(line.startswith("error: ") for line in self._lines):
+            status = "FAILURE"
         if self._bar is not None:
             if status == "SUCCESS":
                 self._bars.update(self._bar, completed=1, total=1, note="")

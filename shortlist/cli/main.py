@@ -19,7 +19,7 @@ from pipelines.errors import BackEndError, RunFailedError
 from serving.local import LocalService, ServiceError
 from shortlist.cli import releases
 from shortlist.cli.answer import question_of, show_answer
-from shortlist.cli.run import run_pipeline
+from shortlist.cli.run import Runner, run_pipeline
 from shortlist.cli.schema import schema_text
 from shortlist.cli.submit import submit
 from shortlist.recipe import Recipe, RecipeError, dump_recipe, load_recipe
@@ -50,6 +50,9 @@ def run(
     work: Work = WORK,
     force: Annotated[bool, typer.Option("--force", help="Publish what the gate refuses; records who did.")] = False,
     answer: Annotated[bool, typer.Option(help="At the end, serve the live release and ask it for a list.")] = True,
+    runner: Annotated[
+        Runner, typer.Option(help="Steps in processes, or in containers of the image.")
+    ] = Runner.SUBPROCESS,
 ) -> None:
     """Raw events to a published release and one served, ranked answer.
 
@@ -57,7 +60,11 @@ def run(
     predictor and the transformer on free local ports, asks for one user's list, shows it, and stops them.
     """
     typed = load_recipe(recipe)
-    done = run_pipeline(typed, work, _console, getpass.getuser() if force else None)
+    if runner is Runner.DOCKER:
+        from shortlist.cli.docker_runner import check_docker  # noqa: PLC0415  # only this runner needs Docker's client
+
+        check_docker()
+    done = run_pipeline(typed, work, _console, runner, getpass.getuser() if force else None)
     verdict = "published" if done.decision["published"] else "refused"
     _console.print(f"\n{verdict}: release {done.decision['release']}: {done.decision['reason']}", markup=False)
     if answer and done.decision["live"]:

@@ -1,10 +1,11 @@
-"""Run the compiled pipeline in this process, each step in a process of its own by kfp's subprocess runner.
+"""Run the compiled pipeline in this process, each step in a process or a container of its own by kfp's local runners.
 
-`shortlist run` starts it as a child (`python -m shortlist.cli.pipeline RECIPE ROOT [FORCED_BY]`), so that one signal
-to the child's process group ends all steps.
+`shortlist run` starts it as a child (`python -m shortlist.cli.pipeline RECIPE ROOT RUNNER [FORCED_BY]`), so that one
+signal to the child's process group ends all steps.
 """
 
 import os
+import signal
 import sys
 import warnings
 from importlib.resources import files
@@ -12,18 +13,39 @@ from pathlib import Path
 
 from kfp import components, local
 
+from shortlist.cli.run import Runner
+from shortlist.recipe import load_recipe
 
-def main(recipe: Path, root: Path, forced_by: str | None = None) -> None:
+
+def main(recipe: Path, root: Path, runner: Runner, forced_by: str | None = None) -> None:
     """Raises RuntimeError when a step fails; its output has said why."""
     # The steps' commands name `python3`; it must be this interpreter's.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     warnings.filterwarnings("ignore", message="You may be attemping to run a task", category=RuntimeWarning)
-    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root))
+    if runner is Runner.DOCKER:
+        _run_in_containers(recipe, root, forced_by)
+    else:
+        _run(local.SubprocessRunner(use_venv=False), recipe, root, forced_by)
+
+
+def _run_in_containers(recipe: Path, root: Path, forced_by: str | None) -> None:
+    from shortlist.cli.docker_runner import docker_runner, end_containers  # noqa: PLC0415  # only this runner needs it
+
+    # The engine's containers are not in our process group.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    try:
+        _run(docker_runner(load_recipe(recipe), root), recipe, root, forced_by)
+    finally:
+        end_containers(root)
+
+
+def _run(runner: local.SubprocessRunner | local.DockerRunner, recipe: Path, root: Path, forced_by: str | None) -> None:
+    local.init(runner, pipeline_root=str(root))
     pipeline = components.load_component_from_text(files("pipelines").joinpath("train_and_publish.yaml").read_text())
     arguments = {"recipe": recipe.read_text()} | ({"forced_by": forced_by} if forced_by else {})
     pipeline(**arguments)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:4])
+    main(Path(sys.argv[1]), Path(sys.argv[2]).absolute(), Runner(sys.argv[3]), *sys.argv[4:5])

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,15 @@ _KEPT_RUNS = 3
 _PATIENCE_SECONDS = 10
 
 
+class Runner(StrEnum):
+    """What each step runs in."""
+
+    SUBPROCESS = "subprocess"
+    """A process of its own, from the environment of the caller."""
+    DOCKER = "docker"
+    """A container of the pipeline's image, as in a cluster."""
+
+
 @dataclass(frozen=True)
 class Run:
     """What a finished run left."""
@@ -32,7 +42,7 @@ class Run:
     """decision.json: published, release, reason, and what is live now."""
 
 
-def run_pipeline(recipe: Recipe, work: Path, console: Console, forced_by: str | None = None) -> Run:
+def run_pipeline(recipe: Recipe, work: Path, console: Console, runner: Runner, forced_by: str | None = None) -> Run:
     """Run the pipeline in a folder of its own below `work`; the oldest runs there give way.
 
     Raises RunFailedError with the failed step's message. Nothing of the run outlives this call.
@@ -41,7 +51,7 @@ def run_pipeline(recipe: Recipe, work: Path, console: Console, forced_by: str | 
     folder.mkdir(parents=True)
     _forget_old(folder.parent)
     (folder / "recipe.yaml").write_text(dump_recipe(recipe), encoding="utf-8")
-    command = [sys.executable, "-m", "shortlist.cli.pipeline", str(folder / "recipe.yaml"), str(folder)]
+    command = [sys.executable, "-m", "shortlist.cli.pipeline", str(folder / "recipe.yaml"), str(folder), runner]
     child = subprocess.Popen(
         command + ([forced_by] if forced_by else []),
         stdout=subprocess.PIPE,
@@ -58,7 +68,7 @@ def run_pipeline(recipe: Recipe, work: Path, console: Console, forced_by: str | 
             code = child.wait()
         finally:
             _end(child)
-    if code != 0:
+    if code != 0 or shown.failed:
         raise RunFailedError(f"{shown.why_it_failed()}\nThe whole log: {folder / 'run.log'}")
     return _collect(folder)
 

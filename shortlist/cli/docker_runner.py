@@ -1,0 +1,82 @@
+"""kfp's Docker runner: each step in a container of the pipeline's image, as a cluster runs it.
+
+A container has a read-only root file system and a /tmp of its own. Of this machine it sees the run's folder, the files
+that the recipe names (read-only) and the folder that it publishes to, each at its own path; the network; and the
+variables of its environment that open a bucket. It runs as the user who started the run, whose the outputs are.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.types import Mount
+from kfp import local
+
+from components.image import PIPELINE_IMAGE
+from shortlist.recipe import Recipe
+from shortlist.release.publish import release_root
+from shortlist.sources.locate import literal_prefix
+from shortlist.storage.folder import Folder
+
+_LABEL = "shortlist.run"
+_HANDED_ON = ("AWS_", "HF_", "OMP_NUM_THREADS")
+
+
+def check_docker() -> None:
+    """Raises ValueError when no engine answers, or it does not have the image."""
+    try:
+        docker.from_env().images.get(PIPELINE_IMAGE)
+    except docker.errors.ImageNotFound:
+        raise ValueError(f"the Docker engine has no image {PIPELINE_IMAGE}; build it: make images") from None
+    except docker.errors.DockerException as error:
+        raise ValueError(f"no Docker engine answers ({error}); start one, or run without --runner docker") from None
+
+
+def docker_runner(recipe: Recipe, run: Path) -> local.DockerRunner:
+    """The runner for one run's folder; `end_containers` ends what it leaves when it is interrupted."""
+    return local.DockerRunner(
+        user=f"{os.getuid()}:{os.getgid()}",
+        network_mode="host",
+        read_only=True,
+        tmpfs={"/tmp": ""},
+        working_dir=str(Path.cwd()),
+        mounts=[*_mounts(recipe)],
+        environment={name: value for name, value in os.environ.items() if name.startswith(_HANDED_ON)},
+        labels={_LABEL: run.name},
+    )
+
+
+def end_containers(run: Path) -> None:
+    """Kill the containers of this run; those of a step that ended are gone already."""
+    for container in docker.from_env().containers.list(filters={"label": f"{_LABEL}={run.name}"}):
+        container.kill()
+
+
+def _mounts(recipe: Recipe) -> Iterator[Mount]:
+    published = release_root(recipe)
+    if isinstance(published, Folder):
+        published.root.mkdir(parents=True, exist_ok=True)
+        yield Mount(str(published.root), str(published.root), type="bind")
+    folders = {_folder(path) for path in _paths(recipe.source.model_dump())}
+    for folder in sorted(folder for folder in folders if folder is not None and folder.is_dir()):
+        yield Mount(str(folder), str(folder), type="bind", read_only=True)
+
+
+def _paths(value: Any) -> Iterator[str]:
+    """What the `path` keys of a source say, at any depth."""
+    if isinstance(value, dict):
+        yield from (path for key, path in value.items() if key == "path")
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _paths(inner)
+
+
+def _folder(path: str) -> Path | None:
+    """The folder on this machine that holds what a path means; None when it lies elsewhere."""
+    scheme, _, rest = path.partition("://")
+    if rest and scheme != "file":
+        return None
+    place = Path(literal_prefix(rest or path)).absolute()
+    return place if place.is_dir() else place.parent
