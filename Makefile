@@ -13,7 +13,7 @@ READY := $(VENV)/.ready
 BENCHMARKS := ingest prepare validate batches train index ranker serving
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test lint bench compile images engine image-base lock clean
+.PHONY: help setup run serve test lint bench compile images images-test engine image-base lock clean
 
 help: ## name every verb
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1|\2/' | column -t -s '|'
@@ -27,6 +27,7 @@ serve: $(READY) ## keep the live release of RECIPE up until Ctrl-C
 	@$(BIN)/shortlist serve $(RECIPE)
 
 test: $(READY) lint ## lint, type-check and test everything
+	@images/engine.sh || echo "so the tests of the transformer's image are skipped"
 	@echo "tests:"
 	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
@@ -50,6 +51,9 @@ engine: ## start a Docker engine where none answers (root on Debian)
 
 image-base: engine ## shortlist-base:bookworm, a BASE for where no registry can be reached (root)
 	@images/base.sh
+
+images-test: $(READY) engine ## build and test the two images that hold torch; minutes, and 20 GB of disk
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -m images tests/images
 
 LOCK := pip compile --python-version 3.11 --generate-hashes --no-annotate --no-header -q
 OF_DEV := -c requirements/dev.txt -o requirements
