@@ -8,12 +8,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := .venv-uv/bin/uv
 UV_VERSION := 0.13.9
+CHECKOV_VERSION := 3.3.30
 READY := $(VENV)/.ready
 
 BENCHMARKS := ingest prepare validate batches train index ranker serving
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test lint bench compile images images-test engine image-base lock clean
+.PHONY: help setup run serve test lint bench compile images images-test engine image-base terraform-check lock clean
 
 help: ## name every verb
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1|\2/' | column -t -s '|'
@@ -35,6 +36,9 @@ lint: $(READY) ## ruff, mypy --strict, import-linter
 	@echo "ruff:"; $(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@echo "mypy:"; $(BIN)/mypy
 	@echo "layers:"; $(BIN)/lint-imports --no-logo
+
+terraform-check: $(UV) ## checkov over terraform/; its exceptions are explained where they are made
+	@$(UV) tool run --python $(PYTHON) --from checkov==$(CHECKOV_VERSION) checkov -d terraform --framework terraform --compact --quiet
 
 bench: $(READY) ## measure what the README quotes; minutes, on an idle machine
 	@for bench in $(BENCHMARKS); do echo "== $$bench"; $(BIN)/python -m benchmarks.$$bench || exit 1; done
