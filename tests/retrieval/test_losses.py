@@ -186,7 +186,7 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     target = torch.multinomial(share, len(query), replacement=True)
     results = []
     for chunk in (10**9, ITEMS * 7):
-        monkeypatch.setattr(chunked, "_CHUNK", chunk)
+        monkeypatch.setitem(chunked._CHUNK, "cpu", chunk)
         q, v = query.clone().requires_grad_(), items.clone().requires_grad_()
         loss = in_batch_loss(q, v, target, torch.arange(ITEMS), log_chance(share, 5))
         loss.backward()

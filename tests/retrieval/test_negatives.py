@@ -1,0 +1,77 @@
+"""Which items a step compares, against how often they really come."""
+
+import numpy as np
+import pytest
+import torch
+
+from shortlist.recipe import Retrieval
+from shortlist.retrieval.negatives import Negatives
+
+ITEMS = 50
+POPULARITY = np.append(0, 1000 // np.arange(1, ITEMS))  # row 0 is no item
+
+
+def negatives(**settings: object) -> Negatives:
+    return Negatives(Retrieval.model_validate(settings), POPULARITY)
+
+
+def draws(rng: np.random.Generator, count: int = 40) -> np.ndarray:
+    return rng.choice(ITEMS, count, p=POPULARITY / POPULARITY.sum())
+
+
+@pytest.mark.parametrize("settings", [
+    {"loss": "in_batch"},
+    {"loss": "mixed", "uniform_negatives": 15},
+    {"loss": "mixed", "uniform_negatives": 15, "max_negatives": 6},
+    {"loss": "in_batch", "max_negatives": 6},
+])  # fmt: skip
+def test_the_chance_is_how_often_an_item_is_there(settings: dict[str, object]) -> None:
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    one, rounds = negatives(**settings), 4000
+    there, told = np.zeros(ITEMS), np.zeros(ITEMS)
+    for _ in range(rounds):
+        drawn = one.draw(draws(rng))
+        assert drawn.log_chance_N is not None
+        rows = drawn.row_V[drawn.candidate_N]
+        there[rows] += 1 / rounds
+        told[rows] = drawn.log_chance_N.exp().numpy()
+    # How many of a batch's items are kept depends on how many it has, so with max_negatives it is a little off.
+    slack = 0.08 if "max_negatives" in settings else 0.03
+    assert there[0] == 0
+    assert np.abs(there - told)[1:].max() < slack
+
+
+def test_places_lead_to_the_items() -> None:
+    torch.manual_seed(0)
+    item_E = np.array([7, 3, 7, 20])
+    known_2X = np.array([[0, 0, 1, 2, 3, 3], [7, 9, 3, 7, 20, 3]])
+    hard_EM = np.array([[11, 12], [0, 12], [7, 0], [3, 41]])
+    drawn = negatives(loss="mixed", uniform_negatives=4).draw(item_E, known_2X, hard_EM)
+    rows = drawn.row_V[drawn.candidate_N]
+    assert np.array_equal(drawn.row_V[drawn.positive_E], item_E)
+    assert {7, 3, 20, 11, 12, 41} <= set(rows.tolist())
+    assert drawn.hard_EM is not None
+    assert np.array_equal(np.where(drawn.hard_EM >= 0, rows[drawn.hard_EM], 0), hard_EM)
+    example, column = drawn.no_negative_2X
+    found = set(zip(example.tolist(), rows[column].tolist(), strict=True))
+    assert {(0, 7), (1, 3), (2, 7), (3, 20), (3, 3)} <= found <= set(map(tuple, known_2X.T.tolist()))
+    assert drawn.log_chance_N is not None
+    shared = drawn.log_chance_N.isfinite().numpy()
+    assert {7, 3, 20} <= set(rows[shared].tolist())
+    assert not np.isin([11, 12, 41], rows[shared]).all(), "the hard negatives of one are shared with all"
+
+
+def test_the_whole_catalogue_needs_no_draw() -> None:
+    drawn = negatives(loss="full").draw(np.array([4, 9]))
+    assert np.array_equal(drawn.row_V, np.arange(1, ITEMS))
+    assert drawn.log_chance_N is None
+    assert drawn.no_negative_2X.tolist() == [[0, 1], [3, 8]]
+
+
+@pytest.mark.parametrize("loss", ["gbce", "cosine_contrastive"])
+def test_even_draws_hold_the_positives_apart(loss: str) -> None:
+    torch.manual_seed(1)
+    drawn = negatives(loss=loss, uniform_negatives=10).draw(np.array([4, 9]))
+    assert len(drawn.candidate_N) <= 10
+    assert np.array_equal(drawn.row_V[drawn.positive_E], [4, 9])
