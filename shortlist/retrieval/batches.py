@@ -151,9 +151,7 @@ class RetrievalBatches:
         queries = store.asked(
             item_E, length_B, np.where(alone_E, -1, np.arange(len(at))), samples.user[at], samples.context.take(at)
         )
-        # Between a mean over the items and one over the users, so that a few with long lists do not decide it all.
-        weight_E = (samples.weight[at] / np.sqrt(np.repeat(length_B, length_B))).astype(np.float32)
-        return Batch(queries, item_E, weight_E, pairs_within(item_E, length_B))
+        return Batch(queries, item_E, samples.weight[at], pairs_within(item_E, length_B))
 
     def _permutation(self, epoch: int) -> NDArray[np.int64]:
         if self._order[0] != epoch:
