@@ -24,7 +24,8 @@ class UserSets:
     def of(cls, samples: Samples, examples: NDArray[np.int64], width: int) -> "UserSets":
         """Of `examples`, positions in `samples`, which are in the order of the users.
 
-        A user with more than `width` items, as many as a question reads, makes several sets of nearly one size.
+        A user with more than `width` items, as many as a question reads, makes several sets of nearly one size; the
+        items of one may be negatives of another, so the width is best at least the longest list.
         """
         user, item = samples.user[examples].astype(np.int64), samples.item[examples].astype(np.int64)
         _, once = np.unique(user * (int(item.max(initial=0)) + 1) + item, return_index=True)

@@ -39,10 +39,12 @@ class Items:
     """Field -> rows [N, W]."""
     dense_NF: Tensor
     """Numbers, then the vector of the text, then the given embedding."""
+    rarity_N: Tensor
+    """Square root of the mean popularity of the items that trained, divided by that of the item; 1 for the others."""
 
     def without_ids(self, hidden_N: Tensor) -> "Items":
         """The same items, some of them as if their id were unknown."""
-        return Items(self.row_N.masked_fill(hidden_N, 0), self.categorical, self.dense_NF)
+        return Items(self.row_N.masked_fill(hidden_N, 0), self.categorical, self.dense_NF, self.rarity_N)
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,9 @@ class Inputs:
         self.store = store
         trained = trained or Trained.in_train_window(store)
         self.item_row = np.where(trained.items, np.arange(len(trained.items)), 0)
+        taken = np.asarray(store.popularity, np.float64)
+        mean = taken[taken > 0].mean() if taken.any() else 1.0
+        self._rarity = np.sqrt(mean / np.where(taken > 0, taken, mean)).astype(np.float32)
         self.user_row = np.where(trained.users, np.arange(len(trained.users)), 0)
 
     def items(self, rows_N: NDArray[np.int64], device: torch.device) -> Items:
@@ -92,6 +97,7 @@ class Inputs:
             onto(device, self.item_row[rows_N]),
             {name: onto(device, table[rows_N]) for name, table in store.item_categorical.items()},
             onto(device, np.concatenate(dense, axis=1, dtype=np.float32)),
+            onto(device, self._rarity[rows_N]),
         )
 
     def query(self, queries: Queries | PackedQueries, device: torch.device) -> QueryInputs:
@@ -146,7 +152,12 @@ class Categories(nn.Module):
 
 
 class ItemInputs(nn.Module):
-    """What both towers see of an item, [N, D]."""
+    """What both towers see of an item, [N, D].
+
+    Candidates that are compared by their cosine leave the length of an input free for what the item says of those who
+    have it. In a history without order, where no encoder weighs the items, what few have begins as worth more, with
+    1 / sqrt(popularity) as in LightGCN (He et al. 2020).
+    """
 
     def __init__(self, schema: FeatureSchema, id_dim: int, retrieval: Retrieval) -> None:
         super().__init__()
@@ -160,8 +171,13 @@ class ItemInputs(nn.Module):
         width += 0 if self.adds_id else id_dim
         # Without a bias: it would be common to all items, and their cosines would begin alike.
         self.project = nn.Linear(width, retrieval.dim, bias=False) if width else None
+        self.weighs = retrieval.positions == "others" and retrieval.metric == "cosine"
 
     def forward(self, items: Items) -> Tensor:
+        input_ND = self._told(items)
+        return input_ND * items.rarity_N[:, None] if self.weighs else input_ND
+
+    def _told(self, items: Items) -> Tensor:
         id_ND: Tensor = self.id(items.row_N)
         parts = [] if self.adds_id else [id_ND]
         parts += self.fields(items.categorical)

@@ -135,6 +135,19 @@ def test_the_target_is_not_in_its_own_history(folder: Path) -> None:
         assert gradient[others].abs().min() > 0 or len(others) == 0
 
 
+def test_what_few_have_begins_as_worth_more(folder: Path) -> None:
+    """And candidates do not change with it: they have length 1."""
+    task = RetrievalTask(made_for(), Prepared.open(folder))
+    taken = np.asarray(task.prepared.store.popularity, np.float64)
+    with torch.no_grad():
+        inputs, vectors = task.catalogue()
+        ids = task.model.items.id(torch.from_numpy(task.inputs.item_row))
+    ratio = (inputs.norm(dim=1) / ids.norm(dim=1)).numpy()
+    assert np.allclose(ratio[taken > 0], np.sqrt(taken[taken > 0].mean() / taken[taken > 0]), rtol=1e-5)
+    assert np.allclose(ratio[taken == 0], 1)
+    assert torch.allclose(vectors, torch.nn.functional.normalize(ids, dim=1), atol=1e-6)
+
+
 @pytest.mark.parametrize("loss", ["full", "mixed, hard_negatives: 4", "in_batch", "gbce", "cosine_contrastive"])
 def test_it_learns_what_goes_together(folder: Path, tmp_path: Path, loss: str) -> None:
     facts = train_retrieval(made_for(f", loss: {loss}, uniform_negatives: 30"), folder, tmp_path)

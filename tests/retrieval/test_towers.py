@@ -109,7 +109,7 @@ def test_several_values_are_averaged_and_padding_is_none(prepared: Prepared) -> 
 def test_given_embeddings_may_have_any_scale(prepared: Prepared) -> None:
     model = towers(prepared, full_recipe())
     items = Inputs(prepared.store).items(np.arange(1, 21), CPU)
-    larger = type(items)(items.row_N, items.categorical, items.dense_NF.clone())
+    larger = type(items)(items.row_N, items.categorical, items.dense_NF.clone(), items.rarity_N)
     larger.dense_NF[:, model.items.numeric_dim :] *= 1000
     assert torch.allclose(model.items(items), model.items(larger), atol=1e-3)
 
