@@ -1,8 +1,9 @@
-"""python -m serving.predictor: the ranker of a release behind TorchServe, until SIGTERM or Ctrl-C."""
+"""python -m serving.predictor: the rankers of one or a few releases behind TorchServe, until SIGTERM or Ctrl-C."""
 
 import argparse
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
@@ -16,13 +17,21 @@ from serving.release import find_release
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 after a signal, 1 when TorchServe failed, 2 for what the user must mend."""
     parser = argparse.ArgumentParser("python -m serving.predictor", description=__doc__)
-    parser.add_argument("--release", required=True, help="a release's folder, or a root of releases; also s3://")
+    parser.add_argument(
+        "--release",
+        required=True,
+        action="append",
+        help="a release's folder, or a root of releases; also s3://; repeat it to serve the next one beside the live",
+    )
     parser.add_argument("--cache_dir", type=Path, default=Path(".work/cache"), help="where s3:// is downloaded to")
     parser.add_argument("--host", default=Options.host, help="address to listen on; 0.0.0.0 in a container")
     parser.add_argument("--port", type=int, default=Options.port)
     parser.add_argument("--model_name", default=Options.model_name, help="in the path /v1/models/NAME:predict")
     parser.add_argument("--workers", type=int, default=Options.workers, help="processes that score")
-    parser.add_argument("--ready_file", type=Path, help="is made when the release is loaded, and removed at the end")
+    parser.add_argument("--ready_file", type=Path, help="is made when all is loaded, and removed at the end")
+    parser.add_argument(
+        "--drain_seconds", type=float, default=0.0, help="answer so long after SIGTERM, until nobody asks any more"
+    )
     parser.add_argument("--end_with_stdin", action="store_true", help="end when the standard input is closed")
     given = parser.parse_args(arguments)
     if given.end_with_stdin:
@@ -31,21 +40,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, _leave)
     try:
         check_port(given.port, "--port", given.host)
-        folder = find_release(given.release, given.cache_dir)
-        if not (folder / "ranking").is_dir():
-            raise ValueError(
-                f"{folder}: this release has no ranking/, so there is nothing to predict with; run the transformer "
-                "alone, or set ranking.enabled in the recipe and run it again"
-            )
+        # Two places may mean one release.
+        folders = list(dict.fromkeys(find_release(where, given.cache_dir) for where in given.release))
+        for folder in folders:
+            if not (folder / "ranking").is_dir():
+                raise ValueError(
+                    f"{folder}: this release has no ranking/, so there is nothing to predict with; run the transformer "
+                    "alone, or set ranking.enabled in the recipe and run it again"
+                )
         options = Options(given.host, given.port, given.model_name, given.workers)
-        with TorchServe(folder, options) as server:
+        with TorchServe(folders, options) as server:
             sys.stdout.write(
                 f"predictor ready: http://{given.host}:{given.port}/v1/models/{given.model_name}:predict\n"
             )
             sys.stdout.flush()
             if given.ready_file:
                 given.ready_file.touch()
-            server.wait()
+            try:
+                server.wait()
+            except _Leave:
+                time.sleep(given.drain_seconds)
+                raise
     except (ValueError, OSError) as error:
         sys.stderr.write(f"predictor: {error}\n")
         return 2

@@ -13,11 +13,11 @@ class Handler:
     """TorchServe makes one in each worker; its methods' names are TorchServe's."""
 
     def initialize(self, context: Any) -> None:
-        """Open the release that lies beside the model's manifest. Raises ValueError when it is broken."""
+        """Open the releases that lie beside the model's manifest. Raises ValueError when one is broken."""
         # The worker logs a line for every request, and its parent parses each.
         logging.getLogger().setLevel(logging.WARNING)
         torch.set_num_threads(1)
-        self._scorer = Scorer.open(Path(context.system_properties["model_dir"], "release"))
+        self._scorer = Scorer.open(sorted(Path(context.system_properties["model_dir"]).glob("release-*")))
 
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:
         """One reply a request, in order; the statuses go through the context."""

@@ -1,10 +1,11 @@
-"""Bodies in, scores out, for one release.
+"""Bodies in, scores out, each by the release that it names.
 
 A body is a ranking request in its binary form, answered by a float32 npy [E, K], or for people with curl
 
     {"user_id": 7, "history": [17, 4], "context": {}, "candidates": [1, 2, 3]}
 
-answered by `{"release": ..., "scores": [{"item_id": 1, "score": 0.5}, ...]}`. All but `candidates` may be left out.
+answered by `{"release": ..., "scores": [{"item_id": 1, "score": 0.5}, ...]}`. All but `candidates` may be left out;
+without `release` the first one scores.
 """
 
 import io
@@ -37,28 +38,49 @@ class Reply:
     body: bytes
 
 
-class Scorer:
-    """Ranks for one release; item features stay here, a request carries rows."""
+class Opened:
+    """What scores for one release; item features stay here, a request carries rows."""
 
     def __init__(self, release: Release) -> None:
-        self._release = release
+        self.release = release
         retrieval = release.folder / "retrieval"
-        self._ranker = Ranker.open(release.folder / "ranking", retrieval, release.store)
-        self._tower = QueryTower.open(retrieval, release.store)
-        self._vectors = np.asarray(np.load(retrieval / "vectors.npy", mmap_mode="r", allow_pickle=False))
+        self.ranker = Ranker.open(release.folder / "ranking", retrieval, release.store)
+        self.tower = QueryTower.open(retrieval, release.store)
+        self.vectors = np.asarray(np.load(retrieval / "vectors.npy", mmap_mode="r", allow_pickle=False))
 
     @classmethod
-    def open(cls, folder: Path) -> "Scorer":
+    def open(cls, folder: Path) -> "Opened":
         """Raises ValueError when the release is broken or has no ranker."""
         release = Release.open(folder)
         if not release.ranks:
             raise ValueError(f"{folder}: release {release.name} has no ranker, so there is nothing to predict with")
         return cls(release)
 
+
+@dataclass(frozen=True)
+class Asked:
+    """A body that was understood."""
+
+    opened: Opened
+    request: RankingRequest
+
+
+class Scorer:
+    """Scores for a few releases: while transformers go from one to the next, both are asked for."""
+
+    def __init__(self, opened: Sequence[Opened]) -> None:
+        self._opened = {one.release.name: one for one in opened}
+        self._first = opened[0]
+
+    @classmethod
+    def open(cls, folders: Sequence[Path]) -> "Scorer":
+        """Open releases; the first answers bodies that name none. Raises ValueError like `Opened.open`."""
+        return cls([Opened.open(folder) for folder in folders])
+
     def answer(self, bodies: Sequence[Any]) -> list[Reply]:
         """One reply a body, in order; what is wrong with one body does not touch the others."""
         replies: list[Reply | None] = [None] * len(bodies)
-        asked: dict[int, RankingRequest] = {}
+        asked: dict[int, Asked] = {}
         for i, body in enumerate(bodies):
             try:
                 asked[i] = self._read(body)
@@ -66,75 +88,81 @@ class Scorer:
                 replies[i] = _refusal(error)
             except ValueError as error:
                 replies[i] = _refusal(BadRequestError(str(error)))
-        for i, scores in self._score(asked).items():
-            replies[i] = self._reply(bodies[i], asked[i], scores)
+        for opened in self._opened.values():
+            requests = {i: one.request for i, one in asked.items() if one.opened is opened}
+            for i, scores in _score(opened.ranker, requests).items():
+                replies[i] = _reply(bodies[i], asked[i], scores)
         assert all(replies)
         return [reply for reply in replies if reply is not None]
 
-    def _read(self, body: Any) -> RankingRequest:
+    def _read(self, body: Any) -> Asked:
         given = _json(body)
         if given is not None:
-            return self._encode(given)
+            opened = self._for(given["release"]) if "release" in given else self._first
+            return Asked(opened, _encode(opened, given))
         if not isinstance(body, bytes | bytearray):
             raise BadRequestError(
                 "there is no body; send a ranking request, or JSON with candidates as Content-Type: application/json"
             )
         request, release = RankingRequest.from_bytes(body)
-        self._check_release(release)
-        return request
+        return Asked(self._for(release), request)
 
-    def _check_release(self, release: Any) -> None:
-        if release != self._release.name:
+    def _for(self, release: Any) -> Opened:
+        found = self._opened.get(release) if isinstance(release, str) else None
+        if found is None:
             raise BadRequestError(
-                f"the request is for release {str(release)[:80]}, this predictor serves release {self._release.name}; "
-                "roll out transformer and predictor of one release",
+                f"the request is for release {str(release)[:80]}, this predictor serves "
+                f"release {' and '.join(self._opened)}; roll out transformer and predictor of one release",
                 _CONFLICT,
             )
+        return found
 
-    def _encode(self, given: dict[str, Any]) -> RankingRequest:
-        """The ranking request of a JSON body: what the transformer would have sent for these candidates."""
-        store, serving = self._release.store, self._release.recipe.serving
-        if "release" in given:
-            self._check_release(given["release"])
-        rest = {key: value for key, value in given.items() if key not in ("candidates", "release")}
-        candidates = given.get("candidates")
-        if not isinstance(candidates, list) or not candidates:
-            raise BadRequestError("candidates is missing; send a list of item ids, like [1, 2, 3]")
-        question = parse_question(rest, serving, store.schema, "the body")
-        # The ids of candidates must hold what ids of a history must.
-        parse_question({"history": candidates}, serving, store.schema, "candidates")
-        rows_EK = store.items.rows(candidates)[None, :]
-        if not rows_EK.all():
-            raise BadRequestError(f"candidates: this release does not know {candidates[int(np.argmin(rows_EK))]!r}")
-        queries = encode(store, [question]).queries
-        vector_ED = self._tower.embed(queries)
-        scores_EK = (self._vectors[rows_EK[0] - 1] @ vector_ED[0])[None, :]
-        return RankingRequest.of(queries, vector_ED, rows_EK, scores_EK.astype(np.float32))
 
-    def _score(self, asked: dict[int, RankingRequest]) -> dict[int, NDArray[np.float32] | ValueError]:
-        if not asked:
-            return {}
-        requests = list(asked.values())
-        try:
-            scores = self._ranker.score(requests[0] if len(requests) == 1 else RankingRequest.stack(requests))
-        except ValueError as error:
-            if len(asked) == 1:
-                return dict.fromkeys(asked, error)
-            return {at: found for i, one in asked.items() for at, found in self._score({i: one}).items()}
-        ends = np.cumsum([len(one.candidates_EK) for one in asked.values()]).tolist()
-        parts = zip(asked.items(), [0, *ends], ends, strict=False)
-        return {i: scores[start:end, : one.candidates_EK.shape[1]] for (i, one), start, end in parts}
+def _encode(opened: Opened, given: dict[str, Any]) -> RankingRequest:
+    """The ranking request of a JSON body: what the transformer would have sent for these candidates."""
+    store, serving = opened.release.store, opened.release.recipe.serving
+    rest = {key: value for key, value in given.items() if key not in ("candidates", "release")}
+    candidates = given.get("candidates")
+    if not isinstance(candidates, list) or not candidates:
+        raise BadRequestError("candidates is missing; send a list of item ids, like [1, 2, 3]")
+    question = parse_question(rest, serving, store.schema, "the body")
+    # The ids of candidates must hold what ids of a history must.
+    parse_question({"history": candidates}, serving, store.schema, "candidates")
+    rows_EK = store.items.rows(candidates)[None, :]
+    if not rows_EK.all():
+        raise BadRequestError(f"candidates: this release does not know {candidates[int(np.argmin(rows_EK))]!r}")
+    queries = encode(store, [question]).queries
+    vector_ED = opened.tower.embed(queries)
+    scores_EK = (opened.vectors[rows_EK[0] - 1] @ vector_ED[0])[None, :]
+    return RankingRequest.of(queries, vector_ED, rows_EK, scores_EK.astype(np.float32))
 
-    def _reply(self, body: Any, request: RankingRequest, scores: NDArray[np.float32] | ValueError) -> Reply:
-        if isinstance(scores, ValueError):
-            return _refusal(BadRequestError(str(scores)))
-        if _json(body) is None:
-            out = io.BytesIO()
-            np.save(out, np.ascontiguousarray(scores))
-            return Reply(200, "application/octet-stream", out.getvalue())
-        ids = self._release.store.items.values(request.candidates_EK[0])
-        listed = [{"item_id": item, "score": score} for item, score in zip(ids, scores[0].tolist(), strict=True)]
-        return Reply(200, "application/json", json.dumps({"release": self._release.name, "scores": listed}).encode())
+
+def _score(ranker: Ranker, asked: dict[int, RankingRequest]) -> dict[int, NDArray[np.float32] | ValueError]:
+    if not asked:
+        return {}
+    requests = list(asked.values())
+    try:
+        scores = ranker.score(requests[0] if len(requests) == 1 else RankingRequest.stack(requests))
+    except ValueError as error:
+        if len(asked) == 1:
+            return dict.fromkeys(asked, error)
+        return {at: found for i, one in asked.items() for at, found in _score(ranker, {i: one}).items()}
+    ends = np.cumsum([len(one.candidates_EK) for one in asked.values()]).tolist()
+    parts = zip(asked.items(), [0, *ends], ends, strict=False)
+    return {i: scores[start:end, : one.candidates_EK.shape[1]] for (i, one), start, end in parts}
+
+
+def _reply(body: Any, asked: Asked, scores: NDArray[np.float32] | ValueError) -> Reply:
+    if isinstance(scores, ValueError):
+        return _refusal(BadRequestError(str(scores)))
+    if _json(body) is None:
+        out = io.BytesIO()
+        np.save(out, np.ascontiguousarray(scores))
+        return Reply(200, "application/octet-stream", out.getvalue())
+    release = asked.opened.release
+    ids = release.store.items.values(asked.request.candidates_EK[0])
+    listed = [{"item_id": item, "score": score} for item, score in zip(ids, scores[0].tolist(), strict=True)]
+    return Reply(200, "application/json", json.dumps({"release": release.name, "scores": listed}).encode())
 
 
 def _json(body: Any) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -42,16 +43,16 @@ class PredictorError(RuntimeError):
 
 
 class TorchServe:
-    """Serves a release from `__enter__` to `__exit__`, which leave no process and no file behind."""
+    """Serves releases from `__enter__` to `__exit__`, which leave no process and no file behind."""
 
-    def __init__(self, release: Path, options: Options) -> None:
-        self._release = release
+    def __init__(self, releases: Sequence[Path], options: Options) -> None:
+        self._releases = releases
         self._options = options
         self._said: deque[str] = deque(maxlen=80)
         self._ready = False
 
     def __enter__(self) -> Self:
-        """Returns when the release is loaded. Raises ValueError without Java, PredictorError when it does not start."""
+        """Returns when the releases are loaded. Raises ValueError without Java, PredictorError when it fails."""
         java_home = os.environ.get("JAVA_HOME")
         if shutil.which(f"{java_home}/bin/java" if java_home else "java") is None:
             raise ValueError(
@@ -88,7 +89,8 @@ class TorchServe:
             "archiverVersion": "0.12.0",
         }
         (model / "MAR-INF/MANIFEST.json").write_text(json.dumps(manifest))
-        (model / "release").symlink_to(self._release.absolute())
+        for number, release in enumerate(self._releases):
+            (model / f"release-{number}").symlink_to(release.absolute())
         config, temp = folder / "config.properties", folder / "temp"
         temp.mkdir()
         values = {**vars(self._options), **self._ports, "model_store": model.parent, "this_file": config}

@@ -12,6 +12,7 @@ from kserve.protocol.rest.multiprocess.server import RESTServerProcess
 from serving.lifeline import end_with_stdin
 from serving.ports import check_port
 from serving.release import find_release
+from serving.transformer.errors import ClosedRepository
 from serving.transformer.model import Transformer, prepare_server
 
 _WORKER_SECONDS = 60.0
@@ -24,6 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--release", required=True, help="a release's folder, or a root of releases; also s3://")
     parser.add_argument("--cache_dir", type=Path, default=Path(".work/cache"), help="where s3:// is downloaded to")
+    parser.add_argument(
+        "--drain_seconds", type=float, default=0.0, help="answer so long after SIGTERM, until nobody asks any more"
+    )
     parser.add_argument("--end_with_stdin", action="store_true", help="end when the standard input is closed")
     parser.set_defaults(model_name="shortlist", log_config_file=str(Path(__file__).with_name("logging.yaml")))
     given = parser.parse_args(arguments)
@@ -40,19 +44,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.enable_grpc:
             check_port(given.grpc_port, "--grpc_port", "0.0.0.0")
         folder = find_release(given.release, given.cache_dir)
-        model = Transformer(given.model_name, folder, given.predictor_host, tls=given.predictor_use_ssl)
+        model = Transformer(
+            given.model_name,
+            folder,
+            given.predictor_host,
+            tls=given.predictor_use_ssl,
+            drain_seconds=given.drain_seconds,
+        )
         model.load()
-        prepare_server(model.service.release.recipe.serving.max_history)
+        prepare_server(model.service.release.recipe.serving.max_history, given.drain_seconds)
     except (ValueError, OSError) as error:
         sys.stderr.write(f"transformer: {error}\n")
         return 2
-    ModelServer(
+    server = ModelServer(
         http_port=given.http_port,
         grpc_port=given.grpc_port,
         enable_grpc=given.enable_grpc,
         workers=given.workers,
         enable_latency_logging=False,
-    ).start([model])
+    )
+    server.model_repository_extension = ClosedRepository(server.registered_models)
+    server.start([model])
     return 0
 
 

@@ -23,12 +23,17 @@ class DegradedError(Exception):
 
 
 class Predictor:
-    """One predictor behind `host`, over connections that stay open. Made before there is an event loop."""
+    """What is behind `host`, over connections that stay open. Made before there is an event loop.
+
+    A connection that broke is tried once more: to score again does no harm, and behind a Service the next connection
+    leads to a predictor that lives.
+    """
 
     def __init__(self, host: str, model_name: str, release: str, *, tls: bool = False) -> None:
         self.url = f"http{'s' if tls else ''}://{host}/v1/models/{model_name}:predict"
         self._release = release
-        self._session: aiohttp.ClientSession | None = None
+        self._kept: aiohttp.ClientSession | None = None
+        self._fresh: aiohttp.ClientSession | None = None
 
     async def scores(self, request: RankingRequest, seconds: float) -> NDArray[np.float32]:
         """The scores [E, K], within `seconds`. Raises DegradedError and nothing else that a predictor can cause."""
@@ -36,32 +41,47 @@ class Predictor:
             raise DegradedError("timeout", "no time was left to ask the predictor")
         body = request.to_bytes(self._release)
         try:
-            async with asyncio.timeout(seconds), self._opened().post(self.url, data=body) as answer:
-                content = await answer.read()
+            async with asyncio.timeout(seconds):
+                status, content = await self._ask(body)
         except TimeoutError:
             raise DegradedError("timeout", f"the predictor did not answer within {1e3 * seconds:.0f} ms") from None
         except aiohttp.ClientError as error:
             raise DegradedError("unreachable", f"the predictor cannot be reached ({_one_line(str(error))})") from None
-        if answer.status == 409:
+        if status == 409:
             raise DegradedError("other_release", _one_line(content.decode(errors="replace")))
-        if answer.status != 200:
+        if status != 200:
             said = _one_line(content.decode(errors="replace"))
-            raise DegradedError("refused", f"the predictor answered {answer.status} {said}")
+            raise DegradedError("refused", f"the predictor answered {status} {said}")
         return _read(content, request.candidates_EK.shape)
 
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=_CONNECTIONS),
-                headers=_HEADERS,
-                # TorchServe reads headers one by one, in Python.
-                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
-            )
-        return self._session
+    async def _ask(self, body: bytes) -> tuple[int, bytes]:
+        """Status and content. Raises aiohttp.ClientError."""
+        if self._kept is None or self._fresh is None:
+            self._kept, self._fresh = _session(keep=True), _session(keep=False)
+        try:
+            return await _post(self._kept, self.url, body)
+        except aiohttp.ClientError:
+            # Not over a kept one: others of them may lead to the same dead end.
+            return await _post(self._fresh, self.url, body)
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        for session in (self._kept, self._fresh):
+            if session is not None:
+                await session.close()
+
+
+def _session(*, keep: bool) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=_CONNECTIONS, force_close=not keep),
+        headers=_HEADERS,
+        # TorchServe reads headers one by one, in Python.
+        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
+    )
+
+
+async def _post(session: aiohttp.ClientSession, url: str, body: bytes) -> tuple[int, bytes]:
+    async with session.post(url, data=body) as answer:
+        return answer.status, await answer.read()
 
 
 def _read(content: bytes, shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from kserve.errors import InvalidInput
+from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.question import BadRequestError
@@ -24,6 +25,18 @@ class RefusedError(InvalidInput):  # type: ignore[misc]  # kserve is untyped
     def __init__(self, error: BadRequestError) -> None:
         super().__init__(str(error))
         self.status = error.status
+
+
+class ClosedRepository(ModelRepositoryExtension):  # type: ignore[misc]  # kserve is untyped
+    """KServe lets whoever may ask a question also unload the model, by REST and by gRPC. Not here."""
+
+    async def load(self, model_name: str) -> None:
+        """Raises RefusedError."""
+        raise RefusedError(BadRequestError(f"{model_name}: models are not loaded by request; deploy a release", 403))
+
+    async def unload(self, model_name: str) -> None:
+        """Raises RefusedError."""
+        raise RefusedError(BadRequestError(f"{model_name}: models are not unloaded by request", 403))
 
 
 def register(app: FastAPI, max_history: int) -> None:

@@ -11,6 +11,7 @@ from kserve.model_server import app
 
 from serving.question import BadRequestError, Question, parse_questions
 from serving.transformer import errors, protocol
+from serving.transformer.drain import Drain
 
 if TYPE_CHECKING:
     from serving.transformer.service import Service
@@ -23,9 +24,12 @@ class Transformer(Model):  # type: ignore[misc]  # kserve is untyped
     wants a sign of life soon after the start.
     """
 
-    def __init__(self, name: str, folder: Path, predictor_host: str | None, *, tls: bool = False) -> None:
+    def __init__(
+        self, name: str, folder: Path, predictor_host: str | None, *, tls: bool = False, drain_seconds: float = 0.0
+    ) -> None:
         super().__init__(name)
         self._arguments = (name, folder, predictor_host, tls)
+        self._drain_seconds = drain_seconds
         self._loading = threading.Lock()
         self._service: Service | None = None
 
@@ -59,7 +63,7 @@ class Transformer(Model):  # type: ignore[misc]  # kserve is untyped
             self._closing = asyncio.get_running_loop().create_task(self._service.close())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _in_a_worker, (*self._arguments, self.service.release.recipe.serving.max_history)
+        return _in_a_worker, (*self._arguments, self._drain_seconds, self.service.release.recipe.serving.max_history)
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """V2 metadata."""
@@ -88,14 +92,17 @@ class Transformer(Model):  # type: ignore[misc]  # kserve is untyped
         return protocol.write(*result)
 
 
-def _in_a_worker(name: str, folder: Path, predictor_host: str | None, tls: bool, max_history: int) -> Transformer:
-    model = Transformer(name, folder, predictor_host, tls=tls)
-    prepare_server(max_history)
+def _in_a_worker(
+    name: str, folder: Path, predictor_host: str | None, tls: bool, drain_seconds: float, max_history: int
+) -> Transformer:
+    model = Transformer(name, folder, predictor_host, tls=tls, drain_seconds=drain_seconds)
+    prepare_server(max_history, drain_seconds)
     return model
 
 
-def prepare_server(max_history: int) -> None:
+def prepare_server(max_history: int, drain_seconds: float = 0.0) -> None:
     """Set up KServe's application in this process, before it starts."""
     # About KServe's own answers, once in every log.
     warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
     errors.register(app, max_history)
+    app.add_middleware(Drain, seconds=drain_seconds)

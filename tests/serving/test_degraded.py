@@ -170,6 +170,29 @@ def test_a_good_predictor_is_believed(folder: Path) -> None:
     assert [item["score"] for item in answer["items"]] == [(i - 999) / 1000 for i in found]
 
 
+def test_a_connection_that_breaks_is_tried_once_more(folder: Path) -> None:
+    """As when the pod at its other end goes: the connection that was kept is dead, a new one leads elsewhere."""
+    ends: dict[Any, int] = {}
+
+    async def scores(request: web.Request) -> web.StreamResponse:
+        ends[request.transport] = ends.get(request.transport, 0) + 1
+        if ends[request.transport] > 1:
+            return await dies(request)
+        asked, _ = RankingRequest.from_bytes(await request.read())
+        return web.Response(body=npy((asked.candidates_EK / 1000).astype(np.float32)))
+
+    async def run() -> list[dict[str, Any]]:
+        async with predictor(scores) as host:
+            service = Service.open(folder, "shortlist", host)
+            try:
+                return [(await service.answer([Question(k=10, user_id=3)]))[0] for _ in range(4)]
+            finally:
+                await service.close()
+
+    assert [answer["degraded"] for answer in asyncio.run(run())] == [False] * 4
+    assert max(ends.values()) == 2, "no connection was kept, so none broke"
+
+
 def test_a_release_that_ranks_needs_a_predictor(folder: Path) -> None:
     with pytest.raises(ValueError, match="--predictor_host"):
         Service.open(folder, "shortlist", None)

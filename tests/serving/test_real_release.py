@@ -77,7 +77,7 @@ def test_a_question_is_served_as_it_was_evaluated(made: Path) -> None:
         assert_array_equal(served.categorical[name], rows)
 
     # The whole path by the library alone, on one question, against what the two services do.
-    recommender, scorer = Recommender.open(made / "release"), Scorer.open(made / "release")
+    recommender, scorer = Recommender.open(made / "release"), Scorer.open([made / "release"])
     at = next(e for e, question in enumerate(questions) if question.history)
     found = recommender.find([questions[at]])
     assert found.request is not None

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from released import NUM_ITEMS, NUM_USERS
 
+from benchmarks.made_release import make_release
 from serving.predictor.scorer import Reply, Scorer
 from serving.question import Question
 from serving.transformer.recommend import Recommender
@@ -15,7 +17,7 @@ from shortlist.ranking.request import RankingRequest
 
 @pytest.fixture(scope="module")
 def scorer(release: Path) -> Scorer:
-    return Scorer.open(release)
+    return Scorer.open([release])
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def test_a_batch_gives_each_request_its_own_scores(scorer: Scorer, recommender: 
     for one, reply in zip(requests, replies, strict=True):
         scores = scores_of(reply)
         assert scores.dtype == np.float32
-        np.testing.assert_allclose(scores, scorer._ranker.score(one), atol=1e-6)
+        np.testing.assert_allclose(scores, scorer._first.ranker.score(one), atol=1e-6)
     assert scores_of(replies[1]).shape == (2, 7)
 
 
@@ -59,6 +61,25 @@ def test_another_release_is_refused_by_name_and_touches_nobody_else(scorer: Scor
     assert other.status == 409
     assert "feedc0de" in json.loads(other.body)["error"]
     assert name in json.loads(other.body)["error"]
+
+
+def test_two_releases_side_by_side_each_score_their_own(
+    release: Path, recommender: Recommender, tmp_path: Path
+) -> None:
+    make_release(tmp_path / "next", num_items=NUM_ITEMS, num_users=NUM_USERS, seed=1)
+    both, newer = Scorer.open([release, tmp_path / "next"]), Recommender.open(tmp_path / "next")
+    names = recommender.release.name, newer.release.name
+    asked = [request(recommender, 1).to_bytes(names[0]), request(newer, 1, 2).to_bytes(names[1])]
+    asked += [request(recommender, 4).to_bytes(names[0]), request(newer, 5).to_bytes("feedc0de")]
+    *together, refused = both.answer(asked)
+    alone = Scorer.open([release]), Scorer.open([tmp_path / "next"])
+    for body, which, reply in zip(asked, (0, 1, 0), together, strict=False):
+        np.testing.assert_allclose(scores_of(reply), scores_of(alone[which].answer([body])[0]), atol=1e-6)
+        assert alone[1 - which].answer([body])[0].status == 409
+    assert refused.status == 409
+    assert f"serves release {names[0]} and {names[1]};" in json.loads(refused.body)["error"]
+    (plain,) = both.answer([{"user_id": 1, "candidates": [1000]}])
+    assert json.loads(plain.body)["release"] == names[0]
 
 
 def test_rows_that_the_release_does_not_have_touch_nobody_else(scorer: Scorer, recommender: Recommender) -> None:
@@ -109,4 +130,4 @@ def test_a_wrong_body(scorer: Scorer, body: Any, status: int, message: str) -> N
 
 def test_a_release_without_a_ranker_is_refused(unranked: Path) -> None:
     with pytest.raises(ValueError, match="has no ranker"):
-        Scorer.open(unranked)
+        Scorer.open([unranked])

@@ -206,6 +206,22 @@ def test_the_predictor_refuses_another_release_by_name(service: LocalService, re
             assert name in json.loads(answer)["error"]
 
 
+def test_nobody_unloads_the_model(service: LocalService) -> None:
+    url = f"http://127.0.0.1:{service.http_port}/v2/repository/models/shortlist"
+    for verb in ("unload", "load"):
+        status, body = post(f"{url}/{verb}", b"{}", JSON)
+        assert (status, f"{verb}ed by request" in json.loads(body)["error"]) == (403, True)
+    with grpc.insecure_channel(f"127.0.0.1:{service.grpc_port}") as channel:
+        stub = GRPCInferenceServiceStub(channel)
+        with pytest.raises(grpc.RpcError, match="not unloaded by request"):
+            stub.RepositoryModelUnload(v2.RepositoryModelUnloadRequest(model_name="shortlist"), timeout=60)
+    assert service.predictor_url is not None
+    predictor = service.predictor_url.removesuffix("/v1/models/shortlist:predict")
+    for path in ("/v2/repository/models/shortlist/unload", "/models/shortlist", "/models?url=x.mar"):
+        assert post(f"{predictor}{path}", b"{}", JSON)[0] in (404, 405)
+    assert items_of(service.ask({"user_id": 3}))
+
+
 def test_the_predictor_reads_json(service: LocalService) -> None:
     assert service.predictor_url is not None
     status, answer = post(service.predictor_url, b'{"user_id": 3, "candidates": [1000, 1001]}', JSON)

@@ -194,6 +194,6 @@ def test_why_the_worker_did_not_start_is_said(release: Path, tmp_path: Path) -> 
     shutil.copytree(release, foreign)
     ranking = json.loads((foreign / "ranking/ranking.json").read_text())
     (foreign / "ranking/ranking.json").write_text(json.dumps(ranking | {"schema_version": 99}))
-    server = TorchServe(foreign, Options(port=free_ports(1)[0]))
+    server = TorchServe([foreign], Options(port=free_ports(1)[0]))
     with pytest.raises(PredictorError, match=r"did not load the release\n.*schema 99, this version of shortlist reads"):
         server.__enter__()
