@@ -16,9 +16,11 @@ import typer
 from rich.console import Console
 
 from pipelines.errors import BackEndError, RunFailedError
+from serving.deploy.errors import ClusterError, RefusedError
 from serving.local import LocalService, ServiceError
 from shortlist.cli import releases
 from shortlist.cli.answer import question_of, show_answer
+from shortlist.cli.deploy import deploy
 from shortlist.cli.run import Runner, run_pipeline
 from shortlist.cli.schema import schema_text
 from shortlist.cli.submit import submit
@@ -35,6 +37,7 @@ app = typer.Typer(
 )
 app.command()(submit)
 app.add_typer(releases.app, name="releases")
+app.command()(deploy)
 
 RecipePath = Annotated[Path, typer.Argument(help="The recipe's YAML file.", metavar="RECIPE")]
 Work = Annotated[Path, typer.Option(help="Where runs and downloaded releases are kept.")]
@@ -170,7 +173,7 @@ def main() -> None:
         app()
     except RecipeError as error:
         _fail(str(error), 2)
-    except (RunFailedError, BackEndError, ServiceError, ValueError, OSError) as error:
+    except (RunFailedError, BackEndError, ServiceError, ClusterError, RefusedError, ValueError, OSError) as error:
         _fail(str(error), 1)
 
 

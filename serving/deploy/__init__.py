@@ -1,0 +1,1 @@
+"""A live InferenceService from one release to the next, without a lost answer (docs/decisions/swap.md)."""

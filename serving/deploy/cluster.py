@@ -1,0 +1,203 @@
+"""The few things that a deploy asks of Kubernetes, for one InferenceService in KServe's Standard mode."""
+
+import http.client
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+from kubernetes.stream import portforward
+
+from serving.deploy.errors import ClusterError
+
+Component = Literal["transformer", "predictor"]
+
+RELEASE = "shortlist/release"
+"""Annotation of both components: `releases/<name>`, below the root that the manifests name."""
+BESIDE = "shortlist/beside"
+"""Annotation of the predictor: the other release that it serves."""
+
+_KIND = ("serving.kserve.io", "v1beta1")
+_PORT = 8080
+_ASK_SECONDS = 30.0
+_TRIES = 10
+
+
+class Cluster:
+    """One InferenceService of one namespace; every method raises ClusterError."""
+
+    def __init__(self, namespace: str, service: str, context: str | None = None) -> None:
+        self.namespace, self.service = namespace, service
+        try:
+            config.load_config(context=context)
+        except config.ConfigException as error:
+            raise ClusterError(f"no cluster to talk to ({error}); set KUBECONFIG or pass --context") from None
+        self._core, self._apps, self._custom = client.CoreV1Api(), client.AppsV1Api(), client.CustomObjectsApi()
+
+    def inference_service(self) -> dict[str, Any]:
+        """The object as it is. Also says what cannot be swapped."""
+        with _explained(f"InferenceService {self.namespace}/{self.service}"):
+            found: dict[str, Any] = self._custom.get_namespaced_custom_object(
+                *_KIND, self.namespace, "inferenceservices", self.service
+            )
+        mode = found.get("status", {}).get("deploymentMode", "Standard")
+        if mode not in ("Standard", "RawDeployment"):
+            raise ClusterError(
+                f"InferenceService {self.service} runs in {mode} mode, which has canaries of its own: "
+                "set the annotations there and let canaryTrafficPercent move the traffic (docs/cluster.md)"
+            )
+        return found
+
+    def annotate(self, component: Component, found: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+        """Change a component's annotations from `found` to `wanted`, which rolls its pods; never over another's change.
+
+        Raises ClusterError when something else than `found` is there.
+        """
+        for _ in range(_TRIES):
+            current = self.inference_service()
+            there = annotations_of(current, component)
+            if {key: there.get(key, "") for key in wanted} != {key: found.get(key, "") for key in wanted}:
+                raise ClusterError(
+                    f"someone else changed the {component}'s release meanwhile, to {there.get(RELEASE) or 'none'}"
+                )
+            patch = {
+                # Refused when the object has changed since it was read.
+                "metadata": {"resourceVersion": current["metadata"]["resourceVersion"]},
+                "spec": {component: {"annotations": dict(wanted)}},
+            }
+            try:
+                with _explained(f"InferenceService {self.namespace}/{self.service}"):
+                    self._custom.patch_namespaced_custom_object(
+                        *_KIND, self.namespace, "inferenceservices", self.service, patch
+                    )
+                return
+            except ClusterError as error:
+                if error.status != http.client.CONFLICT:
+                    raise
+        raise ClusterError(f"InferenceService {self.service} is written to all the time; try again")
+
+    def deployment(self, component: Component) -> Any:
+        """KServe's Deployment of a component."""
+        with _explained(f"Deployment {self.namespace}/{self.service}-{component}"):
+            return self._apps.read_namespaced_deployment(f"{self.service}-{component}", self.namespace)
+
+    def releases_root(self) -> str | None:
+        """The root of releases that the transformer's pods are given, where a ConfigMap says it."""
+        for source in self.deployment("transformer").spec.template.spec.containers[0].env_from or []:
+            if source.config_map_ref is not None:
+                with _explained(f"ConfigMap {self.namespace}/{source.config_map_ref.name}"):
+                    found = self._core.read_namespaced_config_map(source.config_map_ref.name, self.namespace)
+                if root := (found.data or {}).get("RELEASES"):
+                    return str(root)
+        return None
+
+    def pods(self, component: Component) -> list[Any]:
+        """The pods of a component that are not being deleted."""
+        selector = f"app=isvc.{self.service}-{component}"
+        with _explained(f"pods of {self.namespace}"):
+            listed = self._core.list_namespaced_pod(self.namespace, label_selector=selector).items
+        return [pod for pod in listed if pod.metadata.deletion_timestamp is None]
+
+    def pod(self, name: str) -> Any:
+        with _explained(f"pod {self.namespace}/{name}"):
+            return self._core.read_namespaced_pod(name, self.namespace)
+
+    def create_pod(self, body: dict[str, Any]) -> str:
+        with _explained(f"pod {self.namespace}/{body['metadata'].get('generateName')}"):
+            return str(self._core.create_namespaced_pod(self.namespace, body).metadata.name)
+
+    def delete_pod(self, name: str) -> None:
+        """A pod that is gone already is no error."""
+        try:
+            with _explained(f"pod {self.namespace}/{name}"):
+                self._core.delete_namespaced_pod(name, self.namespace, grace_period_seconds=0)
+        except ClusterError as error:
+            if error.status != http.client.NOT_FOUND:
+                raise
+
+    def template(self, component: Component) -> dict[str, Any]:
+        """The pod template of a component's Deployment, as plain JSON."""
+        found: dict[str, Any] = self._apps.api_client.sanitize_for_serialization(
+            self.deployment(component).spec.template
+        )
+        return found
+
+    def log_tail(self, pod: Any) -> str:
+        """The last lines of a pod's container, of the run before when it was started again."""
+        restarted = any(status.restart_count for status in pod.status.container_statuses or [])
+        try:
+            said = self._core.read_namespaced_pod_log(
+                pod.metadata.name, self.namespace, tail_lines=8, previous=restarted
+            )
+        except ApiException:
+            return ""
+        return str(said).strip()
+
+    @contextmanager
+    def asking(self, pod: str) -> Iterator["PodAsker"]:
+        """Ask one pod by itself, through the API server: no Service chooses, and no ingress is needed."""
+        with _explained(f"port {_PORT} of pod {self.namespace}/{pod}"):
+            forward = portforward(
+                self._core.connect_get_namespaced_pod_portforward, pod, self.namespace, ports=str(_PORT)
+            )
+        connection = http.client.HTTPConnection("127.0.0.1", _PORT, timeout=_ASK_SECONDS)
+        connection.sock = forward.socket(_PORT)
+        connection.sock.settimeout(_ASK_SECONDS)
+        connection.auto_open = 0  # never to this machine's own port
+        try:
+            yield PodAsker(connection, pod, self.service)
+        finally:
+            connection.close()
+            forward.close()
+
+
+class PodAsker:
+    """One connection to one transformer."""
+
+    def __init__(self, connection: http.client.HTTPConnection, pod: str, model: str) -> None:
+        self._connection, self._pod = connection, pod
+        self._path = f"/v1/models/{model}:predict"
+
+    def __call__(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        """The prediction. Raises ClusterError for anything else."""
+        body = json.dumps({"instances": [question]})
+        try:
+            self._connection.request("POST", self._path, body, {"Content-Type": "application/json"})
+            answer = self._connection.getresponse()
+            content = json.loads(answer.read())
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise ClusterError(f"pod {self._pod} did not answer: {error or type(error).__name__}") from error
+        if answer.status != http.client.OK:
+            raise ClusterError(f"pod {self._pod} answered {answer.status}: {content.get('error', content)}")
+        prediction: dict[str, Any] = content["predictions"][0]
+        return prediction
+
+
+def annotations_of(inference_service: Mapping[str, Any], component: Component) -> dict[str, str]:
+    """What `shortlist deploy` wrote to a component, and whatever else."""
+    return dict(inference_service["spec"].get(component, {}).get("annotations") or {})
+
+
+def is_ready(pod: Any) -> bool:
+    return any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions or [])
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Turn the client's errors into ours."""
+    try:
+        yield
+    except ApiException as error:
+        raise ClusterError(f"{what}: {_message(error)}", error.status) from error
+    except OSError as error:
+        raise ClusterError(f"{what}: the cluster cannot be reached ({error})") from error
+
+
+def _message(error: ApiException) -> str:
+    try:
+        said = json.loads(error.body or "")["message"]
+    except (ValueError, KeyError, TypeError):
+        said = str(error.reason)
+    return f"{error.status} {said}"

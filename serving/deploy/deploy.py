@@ -1,0 +1,151 @@
+"""The swap in its order: expand, rehearse, switch. Whatever fails takes back what was done.
+
+The predictor first learns the new release beside the live one, then a transformer that nobody reaches is asked, then
+the transformers go over, one by one. At every moment every transformer's release is served by every predictor.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from serving.deploy.cluster import BESIDE, RELEASE, Cluster, annotations_of, is_ready
+from serving.deploy.errors import ClusterError, RefusedError
+from serving.deploy.rehearsal import rehearsal
+from serving.deploy.rollout import wait_for_rollout
+from serving.deploy.shadow import Comparison, compare, judge, questions, smoke
+from shortlist.release.release import release_key
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a deploy asks of the new release."""
+
+    timeout: float = 300.0
+    """Seconds, of each of the three steps."""
+    min_overlap: float = 0.1
+    num_questions: int = 50
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A deploy that stayed."""
+
+    release: str
+    before: str | None
+    """What answered before; None when nothing did."""
+    shadow: Comparison | None
+    seconds: dict[str, float]
+    """Of each step."""
+
+
+def deploy(cluster: Cluster, release: str, options: Options, say: Callable[[str], None]) -> Deployed:
+    """Make a release answer that lies below the root of the InferenceService.
+
+    Raises RefusedError when it is not good enough and ClusterError when the cluster does not do it; what answered
+    before answers again then, also after Ctrl-C.
+    """
+    swap = _Swap(cluster, release, options, say)
+    try:
+        swap.expand()
+        swap.rehearse()
+        swap.switch()
+    except BaseException as error:
+        say(f"failed: {error or type(error).__name__}")
+        swap.take_back()
+        raise
+    return Deployed(release, swap.live, swap.shadow, swap.seconds)
+
+
+class _Swap:
+    def __init__(self, cluster: Cluster, release: str, options: Options, say: Callable[[str], None]) -> None:
+        self._cluster, self._release, self._options, self._say = cluster, release, options, say
+        found = cluster.inference_service()
+        self._transformer = {RELEASE: annotations_of(found, "transformer").get(RELEASE, "")}
+        there = annotations_of(found, "predictor")
+        self._predictor = {RELEASE: there.get(RELEASE, ""), BESIDE: there.get(BESIDE, "")}
+        self._written: list[str] = []
+        self.live = self._find_live()
+        self.shadow: Comparison | None = None
+        self.seconds: dict[str, float] = {}
+        say(f"{self.live or 'nothing'} answers now")
+
+    def expand(self) -> None:
+        """Teach the predictor the new release; it keeps the live one."""
+        new = release_key(self._release)
+        if new in self._predictor.values() and release_key(self.live or self._release) in self._predictor.values():
+            return  # as when one goes back to the release before
+        wanted = {RELEASE: new, BESIDE: release_key(self.live) if self.live else new}
+        start = time.monotonic()
+        self._cluster.annotate("predictor", self._predictor, wanted)
+        self._written.append("predictor")
+        self._expanded = wanted
+        wait_for_rollout(self._cluster, "predictor", wanted, self._options.timeout)
+        self._done("expand", start, f"the predictor serves {self._release} beside {self.live or 'nothing'}")
+
+    def rehearse(self) -> None:
+        """Ask a transformer of the new release that no Service leads to, and compare it with the live one."""
+        if self.live in (None, self._release):
+            return
+        start = time.monotonic()
+        with rehearsal(self._cluster, release_key(self._release), self._options.timeout) as pod:
+            with self._cluster.asking(pod) as new, self._cluster.asking(self._live_pod()) as live:
+                smoke(new, self._release)
+                self.shadow = compare(questions(live, self._options.num_questions), new)
+            self._say(f"shadow: {self.shadow}")
+            judge(self.shadow, self._options.min_overlap)
+        self._done("rehearse", start, "rehearsed")
+
+    def switch(self) -> None:
+        """Let the transformers go over, one by one, and ask each."""
+        wanted = {RELEASE: release_key(self._release)}
+        start = time.monotonic()
+        if self._transformer != wanted:
+            self._cluster.annotate("transformer", self._transformer, wanted)
+            self._written.append("transformer")
+        wait_for_rollout(self._cluster, "transformer", wanted, self._options.timeout)
+        for pod in self._cluster.pods("transformer"):
+            with self._cluster.asking(pod.metadata.name) as ask:
+                smoke(ask, self._release)
+        self._done("switch", start, f"every transformer answers with {self._release}")
+
+    def take_back(self) -> None:
+        """Undo what was written, in the order that keeps every transformer's release served."""
+        if "transformer" in self._written:
+            now = {RELEASE: release_key(self._release)}
+            self._cluster.annotate("transformer", now, self._transformer)
+            wait_for_rollout(self._cluster, "transformer", self._transformer, self._options.timeout)
+        if "predictor" in self._written:
+            self._cluster.annotate("predictor", self._expanded, self._predictor)
+            if self.live:
+                wait_for_rollout(self._cluster, "predictor", self._predictor, self._options.timeout)
+        if self._written:
+            self._say(f"taken back: {self.live or 'nothing'} answers again")
+
+    def _find_live(self) -> str | None:
+        """What the transformers answer with; None when none does."""
+        names = set()
+        for pod in self._ready_transformers():
+            with self._cluster.asking(pod.metadata.name) as ask:
+                names.add(str(ask({})["release"]))
+        if len(names) > 1:
+            raise ClusterError(
+                f"the transformers answer with {' and '.join(sorted(names))}: a deploy is on its way, or was broken "
+                "off; wait until one is left"
+            )
+        return names.pop() if names else None
+
+    def _live_pod(self) -> str:
+        ready = self._ready_transformers()
+        if not ready:
+            raise RefusedError(
+                "no transformer of the live release is ready any more, so there is nothing to compare with"
+            )
+        return str(ready[0].metadata.name)
+
+    def _ready_transformers(self) -> list[Any]:
+        return [pod for pod in self._cluster.pods("transformer") if is_ready(pod)]
+
+    def _done(self, step: str, start: float, message: str) -> None:
+        self.seconds[step] = round(time.monotonic() - start, 1)
+        self._say(f"{step}: {message} ({self.seconds[step]:.1f} s)")

@@ -1,0 +1,51 @@
+"""A transformer of the new release that no Service leads to."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from serving.deploy.cluster import RELEASE, Cluster, is_ready
+from serving.deploy.errors import ClusterError
+from serving.deploy.rollout import check_can_start, poll
+
+_SELECTED_BY = ("app", "serving.kserve.io/inferenceservice")
+"""Labels by which the Service, the Deployment, the budget and KServe's webhook take a pod for theirs."""
+_LIFE_SECONDS = 900
+
+
+@contextmanager
+def rehearsal(cluster: Cluster, release: str, seconds: float) -> Iterator[str]:
+    """The name of a ready pod, made from the live transformer's own template; it is gone afterwards.
+
+    `release` is the annotation's value. Raises ClusterError with what the pod says when it does not become ready.
+    """
+    name = cluster.create_pod(pod_of(cluster.template("transformer"), cluster.service, release))
+    try:
+        _wait(cluster, name, seconds)
+        yield name
+    finally:
+        cluster.delete_pod(name)
+
+
+def pod_of(template: dict[str, Any], service: str, release: str) -> dict[str, Any]:
+    """The pod: everything of the template but the labels by which it would be asked by users."""
+    metadata = template["metadata"]
+    labels = {key: value for key, value in metadata.get("labels", {}).items() if key not in _SELECTED_BY}
+    annotations = metadata.get("annotations", {}) | {RELEASE: release}
+    # It ends by itself should nobody be left to delete it.
+    spec = template["spec"] | {"restartPolicy": "Never", "activeDeadlineSeconds": _LIFE_SECONDS}
+    named = {"generateName": f"{service}-rehearsal-", "labels": labels, "annotations": annotations}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": named, "spec": spec}
+
+
+def _wait(cluster: Cluster, name: str, seconds: float) -> None:
+    def look() -> None:
+        pod = cluster.pod(name)
+        check_can_start(cluster, pod)
+        if pod.status.phase == "Failed":
+            raise ClusterError(f"pod {name} ended: {cluster.log_tail(pod) or pod.status.reason}")
+
+    try:
+        poll(lambda: is_ready(cluster.pod(name)), look, seconds)
+    except TimeoutError:
+        raise ClusterError(f"pod {name} was not ready after {seconds:g} s") from None

@@ -1,0 +1,75 @@
+"""Waiting for pods, and giving up early when they say that they never will be ready."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from serving.deploy.cluster import Cluster, Component, is_ready
+from serving.deploy.errors import ClusterError
+
+_POLL_SECONDS = 0.5
+_HOPELESS = {"CrashLoopBackOff", "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError"}
+_USERS_MISTAKE = 2
+
+
+def wait_for_rollout(cluster: Cluster, component: Component, wanted: Mapping[str, str], seconds: float) -> None:
+    """Until every pod of a component carries these annotations and is available, and none of the others is left.
+
+    Raises ClusterError with what a new pod says when it cannot start, or after `seconds`.
+    """
+
+    def done() -> bool:
+        found = cluster.deployment(component)
+        status = found.status
+        return bool(
+            _carries(found.spec.template, wanted)
+            and (status.observed_generation or 0) >= found.metadata.generation
+            and (status.updated_replicas or 0) == (status.available_replicas or 0) == found.spec.replicas
+            and (status.replicas or 0) == found.spec.replicas
+        )
+
+    def look() -> None:
+        for pod in cluster.pods(component):
+            if _carries(pod, wanted):
+                check_can_start(cluster, pod)
+
+    try:
+        poll(done, look, seconds)
+    except TimeoutError:
+        states = ", ".join(f"{pod.metadata.name} {_state(pod)}" for pod in cluster.pods(component))
+        raise ClusterError(f"the {component} was not rolled out after {seconds:g} s: {states}") from None
+
+
+def poll(done: Callable[[], bool], look: Callable[[], None], seconds: float) -> None:
+    """Until `done`; `look` raises what makes waiting pointless. Raises TimeoutError."""
+    deadline = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        look()
+        time.sleep(_POLL_SECONDS)
+
+
+def check_can_start(cluster: Cluster, pod: Any) -> None:
+    """Raises ClusterError when a pod has said that it cannot, with its own words."""
+    for status in pod.status.container_statuses or []:
+        waiting, ended = status.state.waiting, status.last_state.terminated or status.state.terminated
+        # Exit code 2 is our services' own: what only a person can mend.
+        if (waiting and waiting.reason in _HOPELESS) or (ended and ended.exit_code == _USERS_MISTAKE):
+            why = cluster.log_tail(pod) or (waiting.message if waiting else "") or _state(pod)
+            raise ClusterError(f"pod {pod.metadata.name} does not start: {why}")
+
+
+def _carries(templated: Any, wanted: Mapping[str, str]) -> bool:
+    there = templated.metadata.annotations or {}
+    return all(there.get(key, "") == value for key, value in wanted.items())
+
+
+def _state(pod: Any) -> str:
+    if is_ready(pod):
+        return "ready"
+    for status in pod.status.container_statuses or []:
+        if status.state.waiting:
+            return str(status.state.waiting.reason)
+    unscheduled = [one.message for one in pod.status.conditions or [] if one.reason == "Unschedulable"]
+    return f"unschedulable ({unscheduled[0]})" if unscheduled else str(pod.status.phase).lower()

@@ -1,0 +1,77 @@
+"""`shortlist deploy`: a live InferenceService to another release."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from shortlist.recipe import load_recipe
+from shortlist.release.publish import release_root
+from shortlist.release.release import read_live
+
+if TYPE_CHECKING:
+    from serving.deploy.cluster import Cluster
+
+_NAME = re.compile(r"(?:(?P<root>.+)/releases/)?(?P<name>[0-9a-f]{16})/?")
+_console = Console(highlight=False, soft_wrap=True)
+
+
+def deploy(
+    what: Annotated[
+        str,
+        typer.Argument(help="A recipe, which means its live release; or a release, by name or s3:// address."),
+    ],
+    namespace: Annotated[str, typer.Option(help="Of the InferenceService.")] = "shortlist",
+    service: Annotated[str, typer.Option(help="The InferenceService's name.")] = "shortlist",
+    context: Annotated[str | None, typer.Option(help="Of the kubeconfig; by default its current one.")] = None,
+    min_overlap: Annotated[
+        float, typer.Option(help="Share of the live lists' items that the new lists must have too.", min=0, max=1)
+    ] = 0.1,
+    questions: Annotated[int, typer.Option(help="How many the live and the new release are both asked.", min=1)] = 50,
+    timeout: Annotated[float, typer.Option(help="Seconds that each step may take.", min=1)] = 300.0,
+) -> None:
+    """Point a live InferenceService at another release; no request fails, and it goes back by itself when that fails.
+
+    The predictor learns the new release beside the live one; a transformer that nobody reaches is asked and compared
+    with the live one; then the transformers go over, one by one, and each is asked.
+    """
+    from serving.deploy.cluster import Cluster  # noqa: PLC0415  # brings the Kubernetes client, for this command alone
+    from serving.deploy.deploy import Options  # noqa: PLC0415
+    from serving.deploy.deploy import deploy as swap  # noqa: PLC0415
+
+    root, name = release_of(what)
+    cluster = Cluster(namespace, service, context)
+    _check_root(cluster, root)
+    done = swap(
+        cluster, name, Options(timeout, min_overlap, questions), lambda line: _console.print(line, markup=False)
+    )
+    took = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in done.seconds.items()) or "nothing to do"
+    _console.print(f"live: {done.release}; before: {done.before or 'none'}; {took}", markup=False)
+
+
+def release_of(what: str) -> tuple[str | None, str]:
+    """Root and name of a release; no root where only the name is given. Raises ValueError."""
+    if found := _NAME.fullmatch(what):
+        return found["root"], found["name"]
+    if not what.endswith((".yaml", ".yml")):
+        raise ValueError(
+            f"{what!r} is neither a recipe (a .yaml file) nor a release: 16 hexadecimal digits, alone or at the end of "
+            "s3://<bucket>/<recipe>/releases/; see `shortlist releases list`"
+        )
+    root = release_root(load_recipe(Path(what)))
+    live = read_live(root)
+    if live is None:
+        raise ValueError(f"{root.url}: no release is live; run the recipe (`shortlist run`) to publish one")
+    return root.url, live.release
+
+
+def _check_root(cluster: "Cluster", root: str | None) -> None:
+    """Pods look for a release below one root, which the manifests name."""
+    there = cluster.releases_root()
+    if root is not None and there is not None and there.rstrip("/") != root.rstrip("/"):
+        raise ValueError(
+            f"the release lies below {root}, and the pods of {cluster.service} read {there}; "
+            "set RELEASES in the overlay's configMapGenerator and apply it, or publish there (publish.to)"
+        )
