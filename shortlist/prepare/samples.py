@@ -19,7 +19,7 @@ from shortlist.prepare.cleaned import runs
 from shortlist.prepare.given import Given, part_codes
 from shortlist.prepare.questions import Asked, questions
 from shortlist.prepare.split import TEST, TRAIN, VALID, Windows, leave_one_out_parts
-from shortlist.prepare.timeline import timeline
+from shortlist.prepare.timeline import Timeline, timeline
 from shortlist.recipe import Recipe, TemporalSplit
 
 _BLOCK = 1 << 19
@@ -106,15 +106,9 @@ class Sampler:
             line = timeline(user, when, in_history.take(at), events.first_user + first, last - first + 1)
             at = at.take(line.order)
             item, label = events.item.take(at), positive.take(at)
+            part = self._parts(line, label, None if part is None else part.take(line.order))
             end = line.end
-            if windows is not None:
-                part = windows.parts(line.time)
-            elif given is None or part is None:
-                part = leave_one_out_parts(line.bounds, line.time, label)
-            elif given.ordered:
-                part = given.ordered_parts(line.bounds, line.time, label, part.take(line.order))
-            else:
-                part = part.take(line.order)
+            if given is not None and not given.ordered:
                 # All that the user has in train, the sample's own item among it: the batches leave that out.
                 end = np.where(part == TRAIN, np.repeat(line.history_before(1), np.diff(line.bounds)), end)
             asked = {
@@ -148,3 +142,11 @@ class Sampler:
 
         with ThreadPoolExecutor(min(os.cpu_count() or 1, 4)) as pool:
             yield from pool.map(block, blocks)
+
+    def _parts(self, line: Timeline, label: NDArray[np.bool_], given: NDArray[np.int8] | None) -> NDArray[np.int8]:
+        """The part of each sorted event, `given` by the data or not."""
+        if self.windows is not None:
+            return self.windows.parts(line.time)
+        if self.given is None or given is None:
+            return leave_one_out_parts(line.bounds, line.time, label)
+        return self.given.ordered_parts(line.bounds, line.time, label, given) if self.given.ordered else given
