@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.prepare.split import LEFT_OUT, TEST, TRAIN, VALID
-from shortlist.recipe import GivenSplit, Recipe
+from shortlist.prepare.split import LEFT_OUT, MIN_POSITIVES, TEST, TRAIN, VALID
+from shortlist.recipe import GivenSplit, LeaveOneOutSplit, Recipe
 
 PARTS = {"train": TRAIN, "valid": VALID, "test": TEST}
 MIN_TRAIN_POSITIVES = 2
@@ -18,37 +18,47 @@ _MIX = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], np
 
 @dataclass(frozen=True)
 class Given:
-    """How a given split becomes the part of each event.
+    """How a given split becomes the part of each event, and leave-one-out where no event is the last.
 
     Data without order has no times; each event then gets the number of its part for a time, 0 train, 1 validation,
     2 test, so that "before" means "of an earlier part" for histories and questions alike.
     """
 
-    valid: float | Literal["given", "last"]
+    valid: float | Literal["given", "last", "one"]
+    """`one` draws a test and a validation positive of each user."""
     ordered: bool
     seed: int
 
     @classmethod
     def of(cls, recipe: Recipe) -> "Given | None":
-        split = recipe.split
-        return cls(split.valid, recipe.interactions.ordered, recipe.seed) if isinstance(split, GivenSplit) else None
+        split, ordered = recipe.split, recipe.interactions.ordered
+        if isinstance(split, LeaveOneOutSplit) and not ordered:
+            return cls("one", ordered, recipe.seed)
+        return cls(split.valid, ordered, recipe.seed) if isinstance(split, GivenSplit) else None
+
+    def told(self, events: pl.DataFrame) -> NDArray[np.int8]:
+        """The parts that the data tell: all train where one is drawn."""
+        return np.full(len(events), TRAIN, np.int8) if self.valid == "one" else part_codes(events["part"])
 
     def drawn(
         self, user: NDArray[np.int32], item: NDArray[np.int32], positive: NDArray[np.bool_], part: NDArray[np.int8]
     ) -> NDArray[np.int8]:
-        """The parts of unordered events, with the share of each user's train positives that becomes validation.
+        """The parts of unordered events, with those of each user's train positives that become validation, or test.
 
         Drawn by a hash of the seed, the user and the item, so that it does not matter which other users are here.
         """
-        if not isinstance(self.valid, float):
+        if self.valid in ("given", "last"):
             return part
         at = np.flatnonzero((part == TRAIN) & positive)
         at = at[np.lexsort((_hash(self.seed, user[at], item[at]), user[at]))]
         _, first, count = np.unique(user[at], return_index=True, return_counts=True)
         number = np.arange(len(at)) - np.repeat(first, count)
-        taken = number < np.repeat(np.floor(count * self.valid + 0.5).clip(max=count - 1), count)
         part = part.copy()
-        part[at[taken]] = VALID
+        if isinstance(self.valid, float):
+            part[at[number < np.repeat(np.floor(count * self.valid + 0.5).clip(max=count - 1), count)]] = VALID
+            return part
+        enough = np.repeat(count >= MIN_POSITIVES, count)
+        part[at[enough & (number == 0)]], part[at[enough & (number == 1)]] = TEST, VALID
         return part
 
     def ordered_parts(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from shortlist.features import encode_clock
 from shortlist.prepare.cleaned import runs
-from shortlist.prepare.given import Given, part_codes
+from shortlist.prepare.given import Given
 from shortlist.prepare.questions import Asked, questions
 from shortlist.prepare.split import TEST, TRAIN, VALID, Windows, leave_one_out_parts
 from shortlist.prepare.timeline import Timeline, timeline
@@ -89,7 +89,7 @@ class Sampler:
         time, positive, weight = (events.table[name].to_numpy() for name in ("time", "positive", "weight"))
 
         windows, given = self.windows, self.given
-        codes = None if given is None else part_codes(events.table["part"])
+        codes = None if given is None else given.told(events.table)
         starts = {VALID: windows.valid_start, TEST: windows.test_start} if windows else {VALID: None, TEST: None}
 
         def block(users: tuple[int, int]) -> Block:

@@ -162,7 +162,7 @@ class TemporalSplit(Section):
 
 
 class LeaveOneOutSplit(Section):
-    """Each user's last positive is the test, the one before it the validation."""
+    """Each user's last positive is the test, the one before it the validation; without an order both are drawn."""
 
     kind: Literal["leave_one_out"]
     """By the order of each user's events."""

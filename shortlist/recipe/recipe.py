@@ -82,9 +82,11 @@ class Recipe(Section):
                     "set interactions.ordered to false if nothing tells what came first"
                 )
             return
-        if given is None:
-            raise ValueError(f"split.kind {self.split.kind!r} needs an order; interactions.ordered is false: use given")
-        if given.valid == "last":
+        if isinstance(self.split, TemporalSplit):
+            raise ValueError(
+                "split.kind 'temporal' needs an order; interactions.ordered is false: use given or leave_one_out"
+            )
+        if given is not None and given.valid == "last":
             raise ValueError(
                 "split.valid 'last' needs an order; interactions.ordered is false: write a share, like 0.1"
             )

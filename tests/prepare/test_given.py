@@ -193,7 +193,7 @@ def test_validation_cannot_be_taken_from_users_with_one_positive(tmp_path):
 @pytest.mark.parametrize(
     ("split", "interactions", "message"),
     [
-        ("{kind: leave_one_out}", "{ordered: false, time_unit: row}", "'leave_one_out' needs an order"),
+        ("{kind: temporal, test: 1d, valid: 1d}", "{ordered: false}", "'temporal' needs an order"),
         ("{kind: given, valid: last}", "{ordered: false, time_unit: row}", "'last' needs an order"),
         ("{kind: given, valid: 0.1}", "{ordered: false}", "set interactions.time_unit to row"),
         ("{kind: given, valid: 0.1}", "{}", "draws events whatever their time; use `last`"),
@@ -202,3 +202,25 @@ def test_validation_cannot_be_taken_from_users_with_one_positive(tmp_path):
 def test_what_needs_an_order_says_so(split, interactions, message):
     with pytest.raises(ValueError, match=message):
         recipe(split, interactions=interactions)
+
+
+def test_leave_one_out_without_an_order_draws_one_for_each_part(tmp_path):
+    rng = np.random.default_rng(0)
+    users = np.repeat(np.arange(40), rng.integers(1, 9, 40))
+    events = {"user_id": users, "item_id": np.arange(len(users)), "time": np.zeros(len(users), int)}
+    parts = {}
+    for seed in (1, 1, 2):
+        folder = tmp_path / f"{seed}-{sum(map(len, parts.values()))}"
+        prepared, _ = run(folder, events, "{kind: leave_one_out}", seed=str(seed), **UNORDERED)
+        counts = {
+            part: np.bincount(prepared.samples.user[prepared.samples.part == part], minlength=41)
+            for part in (TRAIN, VALID, TEST)
+        }
+        size = sum(counts.values())
+        assert (counts[TEST] == (size >= 3)).all()
+        assert (counts[VALID] == (size >= 3)).all()
+        parts.setdefault(seed, []).append(prepared.samples.item[prepared.samples.part == TEST].tolist())
+        # A test question sees train and validation, a validation question train alone.
+        assert np.array_equal((prepared.test.end - prepared.test.start), size[prepared.test.user] - 1)
+        assert np.array_equal((prepared.valid.end - prepared.valid.start), size[prepared.valid.user] - 2)
+    assert parts[1][0] == parts[1][1] != parts[2][0]
