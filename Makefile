@@ -1,5 +1,6 @@
 # Thin verbs; what they do is in the library.
 RECIPE ?= recipes/demo.yaml
+CLUSTER_RECIPE ?= recipes/cluster.yaml
 SHORTLIST_DATA ?= ../shared/data
 export SHORTLIST_DATA
 
@@ -11,10 +12,15 @@ UV_VERSION := 0.13.9
 CHECKOV_VERSION := 3.3.30
 READY := $(VENV)/.ready
 
+TOOLS := .work/tools
+KUBECONFORM := github.com/yannh/kubeconform/cmd/kubeconform@v0.7.0
+KIND_CONFIG := .work/kind.kubeconfig
+
 BENCHMARKS := ingest prepare validate batches train index ranker serving
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test lint bench compile images images-test engine image-base terraform-check lock clean
+.PHONY: help setup run serve test lint bench compile images images-test engine image-base terraform-check manifest-tools cluster-up cluster-run \
+  cluster-test kind-up kind-run kind-down lock clean
 
 help: ## name every verb
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1|\2/' | column -t -s '|'
@@ -27,7 +33,7 @@ run: $(READY) ## raw events to a served, ranked answer: make run RECIPE=recipes/
 serve: $(READY) ## keep the live release of RECIPE up until Ctrl-C
 	@$(BIN)/shortlist serve $(RECIPE)
 
-test: $(READY) lint ## lint, type-check and test everything
+test: $(READY) lint $(if $(shell command -v go),$(TOOLS)/schemas/.ready) ## lint, type-check and test everything
 	@images/engine.sh || echo "so the tests of the transformer's image are skipped"
 	@echo "tests:"
 	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
@@ -59,6 +65,29 @@ image-base: engine ## shortlist-base:bookworm, a BASE for where no registry can 
 images-test: $(READY) engine ## build and test the two images that hold torch; minutes, and 20 GB of disk
 	@OMP_NUM_THREADS=1 $(BIN)/pytest -m images tests/images
 
+manifest-tools: $(TOOLS)/schemas/.ready ## kubeconform and the schemas of all kinds that are applied (needs Go)
+
+cluster-up: ## cert-manager, KServe and Kubeflow Pipelines on the bare cluster of KUBECONFIG
+	@manifests/platform/up.sh
+
+cluster-run: $(READY) ## on KUBECONFIG: the pipeline, the service on its release, one answer
+	@PATH=$(BIN):$$PATH manifests/run.sh $(CLUSTER_RECIPE)
+
+cluster-test: $(READY) ## the tests that need a cluster with KServe, on KUBECONFIG; 20 minutes
+	@$(BIN)/pytest -s -m cluster tests/cluster
+
+kind-up: images ## a node in Docker, and on it what cluster-up brings and our images (needs kind)
+	@mkdir -p $(dir $(KIND_CONFIG))
+	@kind create cluster --config manifests/platform/kind.yaml --kubeconfig $(KIND_CONFIG)
+	@kind load docker-image --name shortlist shortlist/pipeline:0.1.0 shortlist/transformer:0.1.0 shortlist/predictor:0.1.0
+	@KUBECONFIG=$(KIND_CONFIG) $(MAKE) --no-print-directory cluster-up
+
+kind-run: ## cluster-run on that node
+	@KUBECONFIG=$(KIND_CONFIG) $(MAKE) --no-print-directory cluster-run
+
+kind-down: ## remove the node and all that was on it
+	@kind delete cluster --name shortlist --kubeconfig $(KIND_CONFIG)
+
 LOCK := pip compile --python-version 3.11 --generate-hashes --no-annotate --no-header -q
 OF_DEV := -c requirements/dev.txt -o requirements
 
@@ -76,6 +105,11 @@ clean: ## remove runs, releases and environments
 $(UV):
 	@echo "setup: bootstrapping uv $(UV_VERSION)"
 	@$(PYTHON) -m venv .venv-uv && .venv-uv/bin/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
+
+$(TOOLS)/schemas/.ready: tests/manifests/schemas.py | $(READY)
+	@echo "setup: kubeconform, and schemas from the Go modules of Kubernetes, KServe and others (30 MB)"
+	@GOBIN=$(abspath $(TOOLS)) go install $(KUBECONFORM)
+	@$(BIN)/python $< $(TOOLS)/schemas && touch $@
 
 $(READY): requirements/dev.txt pyproject.toml | $(UV)
 	@echo "setup: installing the locked packages into $(VENV) (about 6 GB with torch)"

@@ -17,7 +17,8 @@ class Handler:
         # The worker logs a line for every request, and its parent parses each.
         logging.getLogger().setLevel(logging.WARNING)
         torch.set_num_threads(1)
-        self._scorer = Scorer.open(sorted(Path(context.system_properties["model_dir"]).glob("release-*")))
+        folders = sorted(Path(context.system_properties["model_dir"]).glob("release-*"))
+        self._scorer = Scorer.open(folders, "cuda" if torch.cuda.is_available() else "cpu")
 
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:
         """One reply a request, in order; the statuses go through the context."""

@@ -41,20 +41,21 @@ class Reply:
 class Opened:
     """What scores for one release; item features stay here, a request carries rows."""
 
-    def __init__(self, release: Release) -> None:
+    def __init__(self, release: Release, device: str) -> None:
         self.release = release
         retrieval = release.folder / "retrieval"
         self.ranker = Ranker.open(release.folder / "ranking", retrieval, release.store)
+        self.ranker.model.to(device)
         self.tower = QueryTower.open(retrieval, release.store)
         self.vectors = np.asarray(np.load(retrieval / "vectors.npy", mmap_mode="r", allow_pickle=False))
 
     @classmethod
-    def open(cls, folder: Path) -> "Opened":
+    def open(cls, folder: Path, device: str) -> "Opened":
         """Raises ValueError when the release is broken or has no ranker."""
         release = Release.open(folder)
         if not release.ranks:
             raise ValueError(f"{folder}: release {release.name} has no ranker, so there is nothing to predict with")
-        return cls(release)
+        return cls(release, device)
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,9 @@ class Scorer:
         self._first = opened[0]
 
     @classmethod
-    def open(cls, folders: Sequence[Path]) -> "Scorer":
-        """Open releases; the first answers bodies that name none. Raises ValueError like `Opened.open`."""
-        return cls([Opened.open(folder) for folder in folders])
+    def open(cls, folders: Sequence[Path], device: str = "cpu") -> "Scorer":
+        """Open releases; the first answers bodies that name none. `device` is torch's. Raises ValueError."""
+        return cls([Opened.open(folder, device) for folder in folders])
 
     def answer(self, bodies: Sequence[Any]) -> list[Reply]:
         """One reply a body, in order; what is wrong with one body does not touch the others."""

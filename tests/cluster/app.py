@@ -99,6 +99,17 @@ class App:
         self.patch({"spec": spec})
         eventually(lambda: all(len(self.pods(one)) == replicas for one in ("transformer", "predictor")), 180)
 
+    def pin(self, release: str) -> None:
+        """Start from this release, whatever an earlier session left."""
+        there = f"releases/{release}"
+        spec: dict[str, Any] = {"transformer": {"annotations": {"shortlist/release": there}}}
+        spec["predictor"] = {"annotations": {"shortlist/release": there, "shortlist/beside": there}}
+        self.patch({"spec": spec})
+        for component in ("transformer", "predictor"):
+            path = "jsonpath={.spec.template.metadata.annotations.shortlist/release}"
+            deployment = ("-n", NAMESPACE, "get", "deployment", f"shortlist-{component}", "-o", path)
+            eventually(lambda asked=deployment: kubectl(*asked) == there, 60)  # type: ignore[misc]
+
     def patch(self, change: Any) -> None:
         kubectl("-n", NAMESPACE, "patch", "isvc", "shortlist", "--type=merge", "-p", json.dumps(change))
 

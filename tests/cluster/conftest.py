@@ -32,13 +32,14 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> Releases:
 
 @pytest.fixture(scope="session")
 def app(releases: Releases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """The overlay `kind`, with an S3 of its own; it stays when the tests end."""
+    """The overlay `kind` with an S3 of its own, on the first release; it stays when the tests end."""
     if not os.environ.get("KUBECONFIG"):
         pytest.skip("KUBECONFIG is not set; these tests need a cluster (docs/cluster.md)")
     app = App(tmp_path_factory.mktemp("app"))
     app.apply()
     with app.storage() as root:
         releases.publish(root)
+    app.pin(releases.first.name)
     app.wait_until_ready()
     with app.client():
         yield app
