@@ -138,7 +138,7 @@ class Retrieval(Section):
     """Blocks of the transformer and HSTU encoders."""
     heads: int = Field(2, ge=1)
     """Heads of attention."""
-    gated: bool = True
+    gated: bool = False
     """Whether the transformer's blocks are those of LiGR, gated and with a SwiGLU, or plain."""
     dropout: Share = 0.1
     """Share of activations that are dropped in training."""
