@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 from shortlist.features import CategoricalField, FeatureSchema, FeatureStore, NumericField, TableSchema
-from shortlist.ranking.features import ItemTables, RankerConfig
+from shortlist.ranking.features import NUM_NEAR, ItemTables, RankerConfig
 from shortlist.ranking.model import RankingModel
+from shortlist.ranking.neighbours import TABLES, Neighbours
 from shortlist.ranking.ranker import Calibration, Ranker, shapes_of
 from shortlist.ranking.request import RankingRequest
 from shortlist.recipe import Ranking
@@ -76,6 +77,15 @@ def request(items: int, questions: int, candidates: int, history_length: int, di
     )
 
 
+def made_neighbours(items: int, keep: int) -> Neighbours | None:
+    """Drawn ones: where they lie in memory is as bad as it can be."""
+    if not keep:
+        return None
+    rng = np.random.default_rng(1)
+    rows = rng.integers(1, items + 1, (len(TABLES), items + 1, keep), np.int32)
+    return Neighbours(rows, rng.random(rows.shape, np.float32))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=20_000)
@@ -85,16 +95,23 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--genres", type=int, default=0, help="values of a third attribute of the items")
     parser.add_argument("--embeddings", action="store_true", help="as `ranking.embeddings` of a recipe")
+    parser.add_argument("--attention", action="store_true", help="as `ranking.attention` of a recipe")
+    parser.add_argument("--neighbours", type=int, default=Ranking().neighbours, help="as `ranking.neighbours`")
+    parser.add_argument("--experts", type=int, default=1, help="as `ranking.experts`")
     parser.add_argument("--calls", type=int, default=2_000)
     given = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         store = catalogue(Path(folder) / "features", given.items, given.history, given.dim, given.genres)
-        tables = ItemTables(store.folder, store)
+        tables = ItemTables(store.folder, store, made_neighbours(given.items, given.neighbours))
         ranking = Ranking()
         config = RankerConfig(
             **shapes_of(store, tables, users=False),
             embeddings=given.embeddings,
+            attention=given.attention,
+            neighbours=given.neighbours,
+            near_scale=[1.0] * NUM_NEAR if given.neighbours else [],
+            num_experts=given.experts,
             cross_layers=ranking.cross_layers,
             low_rank=ranking.low_rank,
             hidden=ranking.hidden,

@@ -24,12 +24,22 @@ def interval(mean: float, half: float = 0.01) -> dict[str, float]:
     return {"mean": mean, "low": mean - half, "high": mean + half}
 
 
-def evaluation(over_popularity: float = 0.1, live: dict[str, Any] | None = None) -> dict[str, Any]:
+def evaluation(
+    over_popularity: float = 0.1, live: dict[str, Any] | None = None, ranker_brings: float | None = None
+) -> dict[str, Any]:
+    """With `ranker_brings`, the whole path has a ranker; retrieval alone is so much worse everywhere."""
+    differences = {"path_minus_popularity": {"ndcg_at_10": interval(over_popularity)}}
+    systems = {"path": {"ndcg_at_10": interval(0.2), "recall_at_10": interval(0.3)}}
+    if ranker_brings is not None:
+        alone = 0.2 - ranker_brings
+        systems["retrieval"] = {"ndcg_at_10": interval(alone), "recall_at_10": interval(0.3)}
+        differences["path_minus_retrieval"] = {"ndcg_at_10": interval(ranker_brings)}
+        differences["retrieval_minus_popularity"] = {"ndcg_at_10": interval(over_popularity - ranker_brings)}
     return {
         "questions": 100,
         "k": [10],
-        "systems": {"path": {"ndcg_at_10": interval(0.2), "recall_at_10": interval(0.3)}},
-        "differences": {"path_minus_popularity": {"ndcg_at_10": interval(over_popularity)}},
+        "systems": systems,
+        "differences": differences,
         "live": live,
     }
 
@@ -39,6 +49,7 @@ def compared(release: str, difference: float, half: float = 0.01) -> dict[str, A
         "release": release,
         "metrics": {"ndcg_at_10": interval(0.2)},
         "difference": {"ndcg_at_10": interval(difference, half)},
+        "difference_of_retrieval": {"ndcg_at_10": interval(difference - 0.1, half)},
         "skipped": None,
     }
 

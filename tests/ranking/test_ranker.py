@@ -15,6 +15,7 @@ from shortlist.features import CategoricalField, FeatureSchema, FeatureStore, Nu
 from shortlist.ranking.crossnet import CrossLayer, CrossNetwork
 from shortlist.ranking.features import InputReader, ItemTables, RankerConfig, event_weights, key_shares
 from shortlist.ranking.model import RankingModel
+from shortlist.ranking.neighbours import Neighbours
 from shortlist.ranking.ranker import Calibration, Ranker, shapes_of
 from shortlist.ranking.request import RankingRequest
 from shortlist.vocabulary import Vocabulary
@@ -94,6 +95,29 @@ def store(tmp_path_factory):
     return make_store(tmp_path_factory.mktemp("store") / "features")
 
 
+def neighbours_of(store: FeatureStore) -> Neighbours:
+    rng = np.random.default_rng(1)
+    rows = rng.integers(0, NUM_ROWS, (2, NUM_ROWS, 4)).astype(np.int32)
+    return Neighbours(rows, rng.random(rows.shape, np.float32) * (rows > 0))
+
+
+def tables_of(store: FeatureStore, neighbours: int = 0) -> ItemTables:
+    return ItemTables(store.folder, store, neighbours_of(store) if neighbours else None)
+
+
+VARIANTS = {
+    "low rank": {},
+    "full rank": {"low_rank": 0},
+    "mixture": {"num_experts": 3},
+    "attention": {"attention": True},
+    "attention, no embeddings": {"attention": True, "embeddings": False},
+    "neighbours": {"neighbours": 4, "near_scale": [0.5] * 6},
+    "all": {"attention": True, "num_experts": 2, "neighbours": 4, "near_scale": [0.5] * 6},
+    "without retrieval": {"retrieval": False},
+}
+"""Every contract test passes over them."""
+
+
 def config_of(store: FeatureStore, **changes) -> RankerConfig:
     shapes = shapes_of(store, ItemTables(store.folder, store), users=changes.pop("users", True))
     settings = {"embeddings": True, "cross_layers": 2, "low_rank": 4, "hidden": [8], "dropout": 0.1} | changes
@@ -103,7 +127,7 @@ def config_of(store: FeatureStore, **changes) -> RankerConfig:
 def make_ranker(store: FeatureStore, *, trained: bool = True, **changes) -> Ranker:
     """`trained` gives every weight a value; otherwise the network is as it starts."""
     torch.manual_seed(0)
-    model = RankingModel(config_of(store, **changes), ItemTables(store.folder, store))
+    model = RankingModel(config_of(store, **changes), tables_of(store, changes.get("neighbours", 0)))
     if trained:
         for weight in model.parameters():
             torch.nn.init.normal_(weight, std=0.3)
@@ -145,10 +169,10 @@ def one_of(request: RankingRequest, e: int) -> RankingRequest:
     candidates=st.integers(1, 12),
     seed=st.integers(0, 2**31),
     users=st.booleans(),
-    embeddings=st.booleans(),
+    variant=st.sampled_from(sorted(VARIANTS)),
 )
-def test_a_batch_scores_as_its_questions_one_by_one(store, questions, candidates, seed, users, embeddings):
-    ranker = make_ranker(store, users=users, embeddings=embeddings)
+def test_a_batch_scores_as_its_questions_one_by_one(store, questions, candidates, seed, users, variant):
+    ranker = make_ranker(store, users=users, **VARIANTS[variant])
     request = make_request(questions, candidates, seed)
     together = ranker.score(request)
     assert together.shape == (questions, candidates)
@@ -159,8 +183,48 @@ def test_a_batch_scores_as_its_questions_one_by_one(store, questions, candidates
     np.testing.assert_allclose(ranker.score(RankingRequest.stack(singles)), together, atol=1e-5)
 
 
-def test_padding_scores_0_and_does_not_disturb(store):
-    ranker, request = make_ranker(store), make_request(questions=1, candidates=4)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_order_of_the_candidates_does_not_matter(store, variant):
+    ranker, request = make_ranker(store, **VARIANTS[variant]), make_request(questions=2, candidates=6)
+    order = np.random.default_rng(3).permutation(6)
+    turned = replace(
+        request,
+        candidates_EK=request.candidates_EK[:, order],
+        retrieval_scores_EK=request.retrieval_scores_EK[:, order],
+    )
+    np.testing.assert_allclose(ranker.score(turned), ranker.score(request)[:, order], atol=1e-6)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_what_comes_in_bytes_to_a_saved_ranker_scores_as_trained(store, tmp_path, variant):
+    ranker, request = make_ranker(store, **VARIANTS[variant]), make_request(questions=3)
+    ranker.save(tmp_path, {})
+    served = Ranker.open(tmp_path, store.folder, store)
+    received, _ = RankingRequest.from_bytes(request.to_bytes("r"))
+    np.testing.assert_allclose(served.score(received), ranker.score(request), atol=1e-6)
+
+
+@pytest.mark.parametrize("variant", ["attention", "neighbours"])
+def test_the_history_and_its_order_matter(store, variant):
+    ranker = make_ranker(store, **VARIANTS[variant])
+    request = replace(make_request(questions=1), history_EL=np.array([[1, 2, 3, 4, 6]]), length_E=np.array([5]))
+    turned = replace(request, history_EL=np.array([[6, 4, 3, 2, 1]]))
+    assert np.abs(ranker.logits(request) - ranker.logits(turned)).max() > 1e-3
+
+
+def test_without_retrieval_scores_and_vectors_are_not_read(store):
+    ranker, request = make_ranker(store, retrieval=False), make_request()
+    other = replace(
+        request,
+        query_vector_ED=request.query_vector_ED + 1,
+        retrieval_scores_EK=np.where(request.candidates_EK > 0, 5.0, 0.0).astype(np.float32),
+    )
+    np.testing.assert_array_equal(ranker.score(other), ranker.score(request))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_padding_scores_0_and_does_not_disturb(store, variant):
+    ranker, request = make_ranker(store, **VARIANTS[variant]), make_request(questions=1, candidates=4)
     request = replace(request, candidates_EK=np.array([[5, 9, 3, 0]]), retrieval_scores_EK=np.ones((1, 4), np.float32))
     scores = ranker.score(request)
     assert scores[0, 3] == 0
@@ -177,10 +241,11 @@ def test_scores_come_through_bytes_unchanged(store):
     np.testing.assert_array_equal(ranker.score(received), ranker.score(request))
 
 
-def test_untrained_it_keeps_the_order_of_retrieval(store):
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "without retrieval"])
+def test_untrained_it_keeps_the_order_of_retrieval(store, variant):
     request = make_request(questions=4, candidates=10)
     scores = make_ranker(store, trained=False, embeddings=False).score(request)
-    np.testing.assert_array_equal(scores, make_ranker(store, trained=False).score(request))
+    np.testing.assert_array_equal(scores, make_ranker(store, trained=False, **VARIANTS[variant]).score(request))
     for e in range(4):
         inside = request.candidates_EK[e] > 0
         by_retrieval = np.argsort(request.retrieval_scores_EK[e][inside])

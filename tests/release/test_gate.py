@@ -80,3 +80,34 @@ class TestWithoutOne:
         assert verdict.accepted is accepted
         assert verdict.compared_with == "ab12"
         assert "live release ab12 was not compared: a release of schema 7" in verdict.reason
+
+
+class TestTheRanker:
+    IF_BETTER = Gate(ranker="if_better")
+
+    def test_one_that_is_clearly_better_is_served(self):
+        verdict = judge(evaluation(ranker_brings=0.05), self.IF_BETTER)
+        assert verdict.serves == "path"
+        assert not verdict.warnings
+
+    def test_one_that_may_bring_nothing_is_left_out(self):
+        """An interval that holds 0, and one below it."""
+        for brings in (0.009, -0.05):
+            verdict = judge(evaluation(ranker_brings=brings), self.IF_BETTER)
+            assert verdict.serves == "retrieval"
+            assert "served without it" in verdict.warnings[0]
+
+    def test_what_is_judged_is_what_will_be_served(self):
+        """The path is better than what is live and than popularity, retrieval alone is not."""
+        live = compared("ab12", 0.05)
+        assert judge(evaluation(live=live, ranker_brings=0.05), self.IF_BETTER).accepted
+        assert not judge(evaluation(live=live, ranker_brings=0.0), self.IF_BETTER).accepted
+        assert not judge(evaluation(-0.05, ranker_brings=0.0), self.IF_BETTER).accepted
+
+    def test_always_keeps_it_and_warns(self):
+        verdict = judge(evaluation(ranker_brings=0.0), Gate())
+        assert verdict.serves == "path"
+        assert "not clearly better than retrieval alone" in verdict.warnings[0]
+
+    def test_a_release_without_ranking_has_nothing_to_leave_out(self):
+        assert judge(evaluation(), self.IF_BETTER).serves == "path"

@@ -422,6 +422,23 @@ class TestStep:
         self.run(tmp_path, url, text=text)
         assert not (fetch_live(recipe_to(url, text), tmp_path / "into") / "ranking").exists()
 
+    def test_a_ranker_that_does_not_earn_its_place_is_not_released(self, tmp_path, url):
+        text = RECIPE + "gate: {ranker: if_better}\n"
+        decision = self.run(tmp_path, url, judged=evaluation(ranker_brings=0.0), text=text)
+        assert decision["verdict"]["serves"] == "retrieval"
+        folder = fetch_live(recipe_to(url, text), tmp_path / "into")
+        assert not (folder / "ranking").exists()
+        kept = self.run(tmp_path, url, "two", judged=evaluation(ranker_brings=0.05), text=text, forced_by="ada")
+        assert kept["verdict"]["serves"] == "path"
+        assert (fetch_live(recipe_to(url, text), tmp_path / "into") / "ranking").is_dir()
+
+    def test_the_metrics_of_a_release_are_of_what_it_serves(self, tmp_path, url):
+        text = RECIPE + "gate: {ranker: if_better}\n"
+        judged = evaluation(ranker_brings=-0.05)
+        self.run(tmp_path, url, judged=judged, text=text)
+        manifest = verify(fetch_live(recipe_to(url, text), tmp_path / "into"))
+        assert manifest.metrics["ndcg_at_10"].mean == pytest.approx(0.25), "retrieval's, which has no ranker"
+
     def test_nothing_is_live(self, tmp_path, url):
         assert fetch_live(recipe_to(url), tmp_path) is None
 

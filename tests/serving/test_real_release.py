@@ -34,7 +34,7 @@ features:
   item: {id_dim: 16, categorical: [{name: artist_id, dim: 8}], numeric: [track_length_seconds], title: title}
   context: {clock: [hour]}
 retrieval: {dim: 16, hidden: [32], training: {epochs: 1}}
-ranking: {candidates: 50, negatives: 10, training: {epochs: 1}}
+ranking: {candidates: 50, negatives: 10, attention: true, neighbours: 20, experts: 2, training: {epochs: 1}}
 """
 
 

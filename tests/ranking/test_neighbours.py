@@ -1,0 +1,90 @@
+"""Neighbours: found as the formulas say, summed as a loop would, kept as they are on disk."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shortlist.ranking import find_neighbours as search
+from shortlist.ranking.find_neighbours import find_neighbours
+from shortlist.ranking.neighbours import Neighbours
+
+NUM_ROWS = 9
+
+
+def brute_force(users, items, keep):
+    """Both tables by the definitions, dense."""
+    of_item = [set(users[items == i].tolist()) for i in range(NUM_ROWS)]
+    together, follows = np.zeros((NUM_ROWS, NUM_ROWS)), np.zeros((NUM_ROWS, NUM_ROWS))
+    for i in range(1, NUM_ROWS):
+        for j in range(1, NUM_ROWS):
+            together[i, j] = len(of_item[i] & of_item[j])
+    for a in range(len(users)):
+        for b in range(a + 1, min(a + 6, len(users))):
+            if users[a] == users[b]:
+                follows[items[a], items[b]] += 1 / (b - a)
+    norm = np.sqrt([max(len(one), 1) for one in of_item])
+    found = []
+    for counts in (together, follows):
+        table = counts / norm[:, None] / norm
+        np.fill_diagonal(table, 0)
+        found.append(np.sort(table, axis=1)[:, ::-1][:, :keep])
+    return np.stack(found)
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 2**31), count=st.integers(2, 40), keep=st.integers(1, 8))
+def test_they_are_what_the_formulas_say(seed, count, keep):
+    rng = np.random.default_rng(seed)
+    users, items = np.sort(rng.integers(1, 5, count)), rng.integers(1, NUM_ROWS, count)
+    found = find_neighbours(users, items, NUM_ROWS, keep)
+    np.testing.assert_allclose(found.weights_TNn, brute_force(users, items, keep), atol=1e-6)
+    assert ((found.rows_TNn > 0) == (found.weights_TNn > 0)).all()
+    assert (found.rows_TNn[:, 1:] != np.arange(1, NUM_ROWS)[:, None]).all(), "nothing is its own neighbour"
+
+
+def test_blocks_change_nothing(monkeypatch):
+    rng = np.random.default_rng(0)
+    users, items = np.sort(rng.integers(1, 9, 60)), rng.integers(1, NUM_ROWS, 60)
+    whole = find_neighbours(users, items, NUM_ROWS, 4)
+    monkeypatch.setattr(search, "_ENTRIES", 7)
+    parts = find_neighbours(users, items, NUM_ROWS, 4)
+    np.testing.assert_array_equal(whole.rows_TNn, parts.rows_TNn)
+    np.testing.assert_array_equal(whole.weights_TNn, parts.weights_TNn)
+
+
+def test_what_follows_is_not_what_precedes():
+    found = find_neighbours(np.array([1, 1, 2, 2]), np.array([3, 4, 3, 4]), NUM_ROWS, 2)
+    assert found.rows_TNn[1, 3].tolist() == [4, 0]
+    assert found.rows_TNn[1, 4].tolist() == [0, 0]
+    assert found.rows_TNn[0, 4].tolist() == [3, 0], "together they are both ways"
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 2**31), questions=st.integers(1, 4), candidates=st.integers(1, 7))
+def test_nearness_is_the_sum_of_a_loop(seed, questions, candidates):
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(0, NUM_ROWS, (2, NUM_ROWS, 3)).astype(np.int32)
+    neighbours = Neighbours(rows, rng.random(rows.shape, np.float32))
+    events, asked = rng.integers(0, NUM_ROWS, (questions, 4)), rng.integers(0, NUM_ROWS, (questions, candidates))
+    weight = rng.random((questions, 4, 2), np.float32)
+    expected = np.zeros((questions, candidates, 2, 2))
+    for e, k, t, event, n in np.ndindex(questions, candidates, 2, 4, 3):
+        if asked[e, k] and rows[t, events[e, event], n] == asked[e, k]:
+            expected[e, k, t] += neighbours.weights_TNn[t, events[e, event], n] * weight[e, event]
+    found = neighbours.near(events, weight, asked)
+    np.testing.assert_allclose(found, expected.reshape(questions, candidates, 4), atol=1e-5)
+
+
+def test_saved_and_opened_they_are_the_same(tmp_path):
+    made = find_neighbours(np.array([1, 1, 2, 2]), np.array([3, 4, 3, 5]), NUM_ROWS, 2)
+    made.save(tmp_path)
+    opened = Neighbours.open(tmp_path)
+    np.testing.assert_array_equal(opened.rows_TNn, made.rows_TNn)
+    np.testing.assert_array_equal(opened.weights_TNn, made.weights_TNn)
+    np.save(tmp_path / "neighbour_weights.npy", made.weights_TNn[:, :, :1])
+    with pytest.raises(ValueError, match="neighbour_rows"):
+        Neighbours.open(tmp_path)
+    (tmp_path / "neighbour_rows.npy").unlink()
+    with pytest.raises(ValueError, match="cannot be read"):
+        Neighbours.open(tmp_path)
