@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from shortlist.features import FeatureStore
 from shortlist.ranking.features import ItemTables, RankerConfig
@@ -86,7 +86,8 @@ class Ranker:
         """Write the files; the same ranker gives the same bytes."""
         folder.mkdir(parents=True, exist_ok=True)
         weights = {name: weight.cpu().contiguous() for name, weight in self.model.state_dict().items()}
-        save_file(weights, folder / "ranker.safetensors")
+        # Not by save_file, whose file nobody but its owner may read: in a container another user serves it.
+        (folder / "ranker.safetensors").write_bytes(save(weights))
         if self.model.neighbours is not None:
             self.model.neighbours.save(folder)
         file = RankerFile(network=self.model.config, calibration=self.calibration, metrics=metrics)

@@ -360,6 +360,7 @@ def test_saved_and_opened_it_scores_the_same(store, tmp_path):
     ranker, request = make_ranker(store), make_request()
     ranker.save(tmp_path / "one", {"ndcg": 0.5})
     ranker.save(tmp_path / "two", {"ndcg": 0.5})
+    assert all(file.stat().st_mode & 0o044 == 0o044 for file in (tmp_path / "one").iterdir()), "another user serves it"
     for name in ("ranker.safetensors", "ranking.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     opened = Ranker.open(tmp_path / "one", store.folder, store)
