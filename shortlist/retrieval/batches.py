@@ -13,7 +13,7 @@ Which samples a step holds follows from (seed, epoch, step) alone, so a run that
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -29,6 +29,16 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Together:
+    """What the batches of all processes hold together in one step."""
+
+    item_E: NDArray[np.int64]
+    """The items of all their examples."""
+    weight: float
+    """Of all their examples."""
+
+
+@dataclass(frozen=True)
 class Batch:
     """E examples: what is asked, which item was right and how much it counts."""
 
@@ -38,6 +48,8 @@ class Batch:
     weight_E: NDArray[np.float32]
     known_2X: NDArray[np.int64] | None = None
     """(example, item) of all that is known to be right, where that is more than the example's own item."""
+    together: Together | None = None
+    """With several processes, what all of them have; None where this is all there is."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,14 @@ class Windows:
         first = np.flatnonzero(inside % (width + 1) == 0)
         bounds = np.append(first, len(examples))
         return cls(start[first] + number[first] * stride, end[bounds[1:] - 1], bounds)
+
+    def answered(self, chosen: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """What the windows `chosen` answer for: which of these windows, and which example, each [E]."""
+        first_B = self.first[chosen]
+        length_B = self.first[chosen + 1] - first_B
+        window_E = np.repeat(np.arange(len(chosen)), length_B)
+        before_B = np.cumsum(length_B) - length_B
+        return window_E, np.arange(len(window_E)) + (first_B - before_B)[window_E]
 
     def __len__(self) -> int:
         return len(self.start)
@@ -113,10 +133,27 @@ class RetrievalBatches:
         count, total = self.num_samples, self.num_batches(epoch) * self.processes
         assert 0 <= step < self.num_batches(epoch), (step, epoch)
         at = step * self.processes + self.process
-        chosen = self._permutation(epoch)[count * at // total : count * (at + 1) // total]
+        order = self._permutation(epoch)
+        batch = self._batch(order[count * at // total : count * (at + 1) // total])
+        if self.processes == 1:
+            return batch
+        first, last = step * self.processes, (step + 1) * self.processes
+        item_E, weight_E = self._asked_for(order[count * first // total : count * last // total])
+        return replace(batch, together=Together(item_E, float(weight_E.sum(dtype=np.float64))))
+
+    def _batch(self, chosen: NDArray[np.int64]) -> Batch:
         if self.sets is not None:
             return self.others(self.sets, chosen)
         return self.positives(chosen) if self.windows is None else self.every(chosen)
+
+    def _asked_for(self, chosen: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The items and the weights [E] of the examples of these samples, without what is known of them."""
+        samples = self.prepared.samples
+        if self.sets is not None:
+            at = self.sets.take(chosen)[0]
+        else:
+            at = self.examples[chosen if self.windows is None else self.windows.answered(chosen)[1]]
+        return samples.item[at].astype(np.int64), samples.weight[at]
 
     def positives(self, chosen: NDArray[np.int64]) -> Batch:
         """Examples `chosen`, each with its own window."""
@@ -131,11 +168,9 @@ class RetrievalBatches:
         """The windows `chosen` with all examples that they answer for."""
         windows, samples, store = self.windows, self.prepared.samples, self.prepared.store
         assert windows is not None
-        start_B, first_B = windows.start[chosen], windows.first[chosen]
-        length_B = windows.first[chosen + 1] - first_B
-        window_E = np.repeat(np.arange(len(chosen)), length_B)
-        before_B = np.cumsum(length_B) - length_B
-        at = self.examples[np.arange(len(window_E)) + (first_B - before_B)[window_E]]
+        start_B = windows.start[chosen]
+        window_E, answered_E = windows.answered(chosen)
+        at = self.examples[answered_E]
         prefix_E = samples.end[at] - start_B[window_E]
         queries = store.packed(
             start_B, windows.end[chosen], window_E, prefix_E, samples.user[at], samples.context.take(at)

@@ -60,14 +60,15 @@ class Negatives:
         known_2X: Rows | None = None,
         hard_EM: Rows | None = None,
         chance: torch.Generator | None = None,
+        step_E: Rows | None = None,
     ) -> Drawn:
         """Candidates for examples whose own items are `item_E`.
 
         `known_2X` are (example, item row) of all items that are right for it, its own among them, in the order of the
         examples; by default its own alone. `hard_EM` are item rows, 0 is none. All chance is that of the generator, by
-        default torch's own.
+        default torch's own. `step_E` are the items of all processes' examples; by default these are all.
         """
-        shared, log_chance_S = self._shared(item_E, chance)
+        shared, log_chance_S = self._shared(item_E if step_E is None else step_E, chance)
         hard = np.zeros(0, np.int64) if hard_EM is None else hard_EM[hard_EM > 0]
         candidates = self._distinct.of(shared, hard) if len(hard) else shared
         rows = self._distinct.of(candidates, item_E)

@@ -43,6 +43,10 @@ class Step:
     """(example, candidate): own items and others known to be right; on the CPU, where the loss cuts it."""
     log_chance_N: Tensor | None
     hard_EM: Tensor | None
+    num_examples: int
+    """Of all processes."""
+    total_weight: float | None
+    """Of the examples of all processes, if there are several."""
 
 
 class Steps:
@@ -66,7 +70,11 @@ class Steps:
         chance = torch.Generator().manual_seed(
             int(np.random.SeedSequence([self._seed, epoch, step]).generate_state(1)[0])
         )
-        drawn = self._negatives.draw(batch.item_E, batch.known_2X, hard_EM, chance)
+        # With several processes each embeds the candidates of all, since what a step holds follows from its number:
+        # nothing but gradients is exchanged, and the loss is that of one process with all their examples.
+        together = batch.together
+        step_E = batch.item_E if together is None else together.item_E
+        drawn = self._negatives.draw(batch.item_E, batch.known_2X, hard_EM, chance, step_E)
         history = queries.history_T if isinstance(queries, PackedQueries) else queries.history_BL
         if self._full:
             rows_U, items = np.arange(self._num_rows), self._all_items(device)
@@ -84,6 +92,8 @@ class Steps:
             torch.from_numpy(drawn.no_negative_2X),
             None if drawn.log_chance_N is None else onto(device, drawn.log_chance_N),
             None if drawn.hard_EM is None else onto(device, drawn.hard_EM),
+            len(step_E),
+            None if together is None else together.weight,
         )
 
     def _all_items(self, device: torch.device) -> Items:

@@ -21,6 +21,7 @@ from shortlist.retrieval.refit import PARTS, trained_by_refit
 from shortlist.retrieval.steps import Steps
 from shortlist.retrieval.towers import Inputs, Items, QueryInputs, TwoTower
 from shortlist.retrieval.transfer import onto
+from shortlist.training.processes import ALONE, Processes
 
 _QUESTIONS = 5_000
 """At most so many validation questions are asked each epoch."""
@@ -33,7 +34,14 @@ _FLOATS = 16_000_000
 class RetrievalTask:
     """The towers as the training loop sees them (`train.Task`)."""
 
-    def __init__(self, recipe: Recipe, prepared: Prepared, *, refit_of: TwoTower | None = None) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        prepared: Prepared,
+        *,
+        refit_of: TwoTower | None = None,
+        processes: Processes = ALONE,
+    ) -> None:
         """With `refit_of`, goes on from these weights with all positives but the test's, and has none to judge it."""
         self.metric = "ndcg_at_10" if refit_of is None else None
         torch.manual_seed(recipe.seed)
@@ -41,7 +49,13 @@ class RetrievalTask:
         store = prepared.store
         self.model: TwoTower = TwoTower(store.schema, recipe.features, recipe.retrieval)
         self.inputs = Inputs(store)
-        self.batches = RetrievalBatches(prepared, recipe, parts=(TRAIN,) if refit_of is None else PARTS)
+        self.batches = RetrievalBatches(
+            prepared,
+            recipe,
+            parts=(TRAIN,) if refit_of is None else PARTS,
+            process=processes.process,
+            processes=processes.count,
+        )
         self.questions = prepared.valid.draw(_QUESTIONS, recipe.seed)
         self.mask_seen = recipe.evaluation.mask_seen
         self._num_rows, mined = store.schema.num_item_rows, None
@@ -85,8 +99,9 @@ class RetrievalTask:
             given.no_negative_2X,
             given.log_chance_N,
             given.hard_EM,
+            given.total_weight,
         )
-        return self._compare(compared), len(given.positive_E)
+        return self._compare(compared), given.num_examples
 
     def _compare(self, compared: Compared) -> Tensor:
         retrieval = self.retrieval

@@ -12,28 +12,38 @@ from shortlist.retrieval.refit import REFIT
 from shortlist.retrieval.task import METRICS, RetrievalTask
 from shortlist.retrieval.towers import TwoTower
 from shortlist.training.fit import FitResult, fit
+from shortlist.training.processes import ALONE, Processes
 
 
-def train_retrieval(recipe: Recipe, prepared_folder: Path, out: Path) -> StepFacts:
+def train_retrieval(recipe: Recipe, prepared_folder: Path, out: Path, processes: Processes = ALONE) -> StepFacts:
     """Train on the prepared folder; `out` holds the checkpoints. Goes on with those that are there already.
 
-    Raises TrainingError with what to change when the training cannot start or go on.
+    With several processes each calls this; only the first one reads and writes `out`. Raises TrainingError with what to
+    change when the training cannot start or go on.
     """
     prepared = Prepared.open(prepared_folder)
-    task = RetrievalTask(recipe, prepared)
-    training, out = recipe.retrieval.training, Path(out)
-    result = fit(task, training, out, seed=recipe.seed, label="train retrieval", identity=_identity(recipe, task))
+    task = RetrievalTask(recipe, prepared, processes=processes)
+    out = Path(out)
+    result = fit(
+        task,
+        recipe.retrieval.training,
+        out,
+        seed=recipe.seed,
+        label="train retrieval",
+        identity=_identity(recipe, task),
+        processes=processes,
+    )
     facts = _facts(result, task)
     if recipe.retrieval.refit.epochs:
-        refitted = _refit(recipe, prepared, task.model, out / REFIT)
+        refitted = _refit(recipe, prepared, task.model, out / REFIT, processes)
         facts.details["refit"] = {name: [row[name] for row in refitted.epochs] for name in refitted.epochs[0]}
     return facts
 
 
-def _refit(recipe: Recipe, prepared: Prepared, best: TwoTower, out: Path) -> FitResult:
+def _refit(recipe: Recipe, prepared: Prepared, best: TwoTower, out: Path, processes: Processes) -> FitResult:
     """Go on from the best weights with the validation positives as well: docs/decisions/refit.md."""
     settings, training = recipe.retrieval.refit, recipe.retrieval.training
-    task = RetrievalTask(recipe, prepared, refit_of=best)
+    task = RetrievalTask(recipe, prepared, refit_of=best, processes=processes)
     changes = {"epochs": settings.epochs, "learning_rate": settings.learning_rate * training.learning_rate}
     return fit(
         task,
@@ -42,6 +52,7 @@ def _refit(recipe: Recipe, prepared: Prepared, best: TwoTower, out: Path) -> Fit
         seed=recipe.seed,
         label="refit retrieval",
         identity=_identity(recipe, task),
+        processes=processes,
     )
 
 

@@ -26,6 +26,7 @@ from shortlist.recipe import Training
 from shortlist.training import checkpoints
 from shortlist.training.checkpoints import Checkpoint
 from shortlist.training.optimiser import Optimiser, learning_rate_at
+from shortlist.training.processes import ALONE, Processes
 
 _CHECK_EVERY = 20
 """Steps between looks at the loss; on a GPU each look waits for its queue."""
@@ -50,7 +51,8 @@ class Task(Protocol):
     def loss(self, epoch: int, step: int) -> tuple[Tensor, int]:
         """Mean loss of batch `step` and the number of its examples.
 
-        The batch is a function of (epoch, step); further chance is torch's own. Tensors go to the model's device.
+        With several processes this one's part of the loss, and the number in all of them. The batch is a
+        function of (epoch, step); further chance is torch's own. Tensors go to the model's device.
         """
 
     def validate(self) -> dict[str, float]:
@@ -109,22 +111,27 @@ def fit(
     label: str,
     identity: str = "",
     save_every_seconds: float = 120.0,
+    processes: Processes = ALONE,
 ) -> FitResult:
     """Train `task.model` and keep its last and best checkpoints in `folder`; go on with what is there.
 
     `identity` names what is trained on what (hashes of the recipe and of the data): checkpoints of another one are
     not gone on with, they are removed. Raises TrainingError when the dry run fails, the loss is no number or the
-    memory of the GPU is too small.
+    memory of the GPU is too small. With several `processes` each calls this with its part of the task: the first
+    keeps the checkpoints, and all end with the same weights.
     """
     if training.threads:
         torch.set_num_threads(training.threads)
     identity = f"{label} {seed} {training.model_dump_json()} {identity}"
-    run = _Run(task, training, folder, label, save_every_seconds)
+    if processes.count > 1:
+        identity += f" {processes.count} processes"
+    run = _Run(task, training, folder, label, save_every_seconds, processes)
     with _readable_errors(training):
-        found = checkpoints.read(folder, "last")
+        found = run.read("last")
         if found and found.progress["identity"] != identity:
             say(f"{label}: the checkpoints in {folder} are of other settings or data; starts from the beginning")
-            checkpoints.clear(folder)
+            if processes.first:
+                checkpoints.clear(folder)
             found = None
         torch.manual_seed(seed)
         run.progress = _Progress(identity)
@@ -135,7 +142,7 @@ def fit(
             run.restore(found)
             say(f"{label}: goes on after epoch {run.progress.epoch}, step {run.progress.step}")
         early = run.train()
-    best = checkpoints.read(folder, "best")
+    best = run.read("best")
     assert best is not None, "an epoch ended without a checkpoint"
     task.model.load_state_dict(best.weights)
     done = run.progress
@@ -154,8 +161,11 @@ class _Run:
 
     progress: _Progress
 
-    def __init__(self, task: Task, training: Training, folder: Path, label: str, save_every_seconds: float) -> None:
+    def __init__(
+        self, task: Task, training: Training, folder: Path, label: str, save_every_seconds: float, processes: Processes
+    ) -> None:
         self.task, self.training, self.folder, self.label = task, training, folder, label
+        self.processes = processes
         self.device = device_of(training)
         self.save_every_seconds = save_every_seconds
         task.model.to(self.device)
@@ -172,21 +182,37 @@ class _Run:
         with _stage("training step"):
             self.task.model.train()
             loss = self._micro_step(0, 0, 1)[0]
-            self._check(float(loss), 0, 0)
-            self.optimiser.step(self.training.learning_rate)
-        trial = self.folder / "dry-run"
+            self._check(float(self.processes.total(loss)), 0, 0)
+            self._move(self.training.learning_rate)
         with _stage("saving a checkpoint"):
-            checkpoints.save(trial, "step-0", self.capture(), best=True)
-            saved = checkpoints.read(trial, "last")
-            assert saved is not None
-            self.restore(saved)
-        checkpoints.clear(trial)
-        trial.rmdir()
+            if self.processes.first:
+                self._save_and_read_back()
         with _stage("validation"):
             values = self._validate()
             if self.task.metric is not None and self.task.metric not in values:
                 raise TrainingError(f"validation gives {sorted(values)} and no {self.task.metric!r}")
         self.restore(before)
+
+    def _save_and_read_back(self) -> None:
+        trial = self.folder / "dry-run"
+        checkpoints.save(trial, "step-0", self.capture(), best=True)
+        saved = checkpoints.read(trial, "last")
+        assert saved is not None
+        self.restore(saved)
+        checkpoints.clear(trial)
+        trial.rmdir()
+
+    def read(self, kind: checkpoints.Kind) -> Checkpoint | None:
+        """A checkpoint of the folder, which the first process need not share with the others."""
+        return self.processes.told(checkpoints.read(self.folder, kind) if self.processes.first else None)
+
+    def _save(self, name: str, *, best: bool) -> None:
+        if self.processes.first:
+            checkpoints.save(self.folder, name, self.capture(), best=best)
+
+    def _move(self, rate: float) -> None:
+        self.processes.add_gradients(self.optimiser.dense, self.optimiser.tables)
+        self.optimiser.step(rate)
 
     def train(self) -> bool:
         """All epochs that are left; whether it stopped before the last one."""
@@ -206,7 +232,9 @@ class _Run:
         self.task.model.train()
         bar = Progress(f"{self.label} epoch {epoch + 1} of {training.epochs}", count)
         bar.done = progress.step
-        loss_sum = torch.tensor(progress.loss_sum, dtype=torch.float64, device=self.device)
+        before = progress.loss_sum if self.processes.first else 0.0
+        loss_sum = torch.tensor(before, dtype=torch.float64, device=self.device)
+        whole = loss_sum
         rate = training.learning_rate
         saved = started = time.perf_counter()
         spent = progress.seconds
@@ -217,21 +245,22 @@ class _Run:
                 loss_sum += loss.double() * examples
                 progress.examples += examples
             rate = learning_rate_at(progress.moves, self.total_moves, training.learning_rate, training.warmup)
-            self.optimiser.step(rate)
+            self._move(rate)
             progress.moves += 1
             look = progress.moves % _CHECK_EVERY == 0 or group.stop == count
             progress.step = group.stop
             if look:
-                self._check(float(loss_sum), epoch, progress.step)
-            bar.advance(len(group), **({"loss": float(loss_sum) / max(progress.examples, 1)} if look else {}))
+                whole = self.processes.total(loss_sum)
+                self._check(float(whole), epoch, progress.step)
+            bar.advance(len(group), **({"loss": float(whole) / max(progress.examples, 1)} if look else {}))
             now = time.perf_counter()
             progress.seconds = spent + now - started
             if look and now - saved > self.save_every_seconds and progress.step < count:
-                progress.loss_sum = float(loss_sum)
-                checkpoints.save(self.folder, f"step-{progress.moves:08d}", self.capture(), best=False)
+                progress.loss_sum = float(whole)
+                self._save(f"step-{progress.moves:08d}", best=False)
                 saved = time.perf_counter()
         values = self._validate()
-        row = {"epoch": epoch + 1, "loss": float(loss_sum) / max(progress.examples, 1), "learning_rate": rate}
+        row = {"epoch": epoch + 1, "loss": float(whole) / max(progress.examples, 1), "learning_rate": rate}
         self._end_epoch(row | {"seconds": round(progress.seconds, 3)} | values)
 
     def _end_epoch(self, row: dict[str, float]) -> None:
@@ -245,7 +274,7 @@ class _Run:
         speed = progress.examples / max(progress.seconds, 1e-9)
         progress.epoch, progress.step = progress.epoch + 1, 0
         progress.loss_sum, progress.examples, progress.seconds = 0.0, 0, 0.0
-        checkpoints.save(self.folder, f"step-{progress.moves:08d}-epoch-end", self.capture(), best=best)
+        self._save(f"step-{progress.moves:08d}-epoch-end", best=best)
         shown = " ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "epoch")
         say(f"{self.label}: epoch {progress.epoch} {shown} examples/s {speed:.4g}{' (best)' if best else ''}")
 
@@ -259,6 +288,7 @@ class _Run:
         self.task.model.eval()
         with torch.no_grad():
             values = {name: float(value) for name, value in self.task.validate().items()}
+        values = self.processes.told(values)  # equal but for rounding, and all must stop in the same epoch
         self.task.model.train()
         metric = self.task.metric or ""
         if not math.isfinite(values.get(metric, 0.0)):

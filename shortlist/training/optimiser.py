@@ -94,6 +94,8 @@ class Optimiser:
             self._optimisers.append(torch.optim.AdamW(groups, lr=learning_rate, fused=True))
         if sparse:
             self._optimisers.append(RowAdam(list(sparse.values()), lr=learning_rate))
+        self.dense, self.tables = dense, list(sparse.values())
+        """Weights with ordinary gradients, and those of which a step moves a few rows."""
         self._weights, self._clip_norm = weights, clip_norm
 
     def step(self, learning_rate: float) -> None:

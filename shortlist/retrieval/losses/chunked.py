@@ -40,6 +40,8 @@ class Compared:
     one that is there for nobody but those whose hard negative it is."""
     hard_EM: Tensor | None = None
     """Candidates that are there for certain for this example, its hard negatives; -1 is none."""
+    total_weight: float | None = None
+    """Of the whole step, when these examples are a part of it; the losses of the parts add up to that of the whole."""
 
 
 def mean_loss(compared: Compared, chunk_loss: ChunkLoss) -> Tensor:
@@ -47,11 +49,12 @@ def mean_loss(compared: Compared, chunk_loss: ChunkLoss) -> Tensor:
     # Half precision would cost the scores their second digit: cosines are divided by a small temperature.
     with torch.autocast(compared.query_ED.device.type, enabled=False):
         weight_E = compared.weight_E.float()
+        total = weight_E.sum() if compared.total_weight is None else weight_E.new_tensor(compared.total_weight)
         loss: Tensor = _MeanLoss.apply(  # type: ignore[no-untyped-call]  # torch types no autograd function
             compared.query_ED.float(),
             compared.candidate_ND.float(),
             compared.positive_ED.float(),
-            weight_E / weight_E.sum().clamp_min(1e-12),
+            weight_E / total.clamp_min(1e-12),
             compared.no_negative_2X,
             chunk_loss,
         )
