@@ -25,11 +25,15 @@ def train_retrieval(
     """
     from pathlib import Path
 
-    from shortlist import facts
+    from shortlist import facts, train_job
     from shortlist.recipe import parse_recipe
-    from shortlist.retrieval import train_retrieval
+
+    def connect() -> train_job.Cluster:
+        from components.train_jobs import TrainJobs
+
+        return TrainJobs()
 
     def work() -> facts.StepFacts:
-        return train_retrieval.train_retrieval(parse_recipe(recipe), Path(prepared.path), Path(towers.path))
+        return train_job.train(parse_recipe(recipe), Path(prepared.path), Path(towers.path), connect)
 
     metrics.metadata.update(facts.record("train_retrieval", work, record.path).facts.metrics)

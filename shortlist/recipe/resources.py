@@ -89,6 +89,17 @@ class Volume(Section):
     """Where it is mounted; sources and `publish.to` may name paths below it."""
 
 
+class Distributed(Section):
+    """Training of the towers on several nodes, by Kubeflow Trainer."""
+
+    nodes: int = Field(ge=2)
+    """How many; each has the CPU, the memory and the GPUs that `train_retrieval` has."""
+    folder: Annotated[str, AfterValidator(_absolute)]
+    """Below one of `volumes`, on a claim that many nodes can write (ReadWriteMany)."""
+    runtime: str = "torch-distributed"
+    """The ClusterTrainingRuntime."""
+
+
 class StepResources(Section):
     """What one step gets; what is not given is as for all steps."""
 
@@ -155,6 +166,19 @@ class Resources(StepResources):
     """How often a step that failed is tried again."""
     steps: dict[Step, StepResources] = {}
     """What differs, by step: a field given there replaces the one for all."""
+
+    distributed: Distributed | None = None
+    """Several nodes for `train_retrieval`; without, the GPUs of one pod are used."""
+
+    @model_validator(mode="after")
+    def _nodes_share_a_folder(self) -> Self:
+        volumes = [volume.path for volume in self.of("train_retrieval").volumes]
+        if self.distributed and not any(f"{self.distributed.folder}/".startswith(f"{path}/") for path in volumes):
+            raise ValueError(
+                f"distributed.folder {self.distributed.folder!r} is below none of the volumes that train_retrieval "
+                f"mounts ({', '.join(volumes) or 'none'}); the nodes would not share it"
+            )
+        return self
 
     def of(self, step: Step) -> "Resources":
         """What this step gets."""

@@ -1,0 +1,158 @@
+"""The two towers trained by as many processes as the recipe gives GPUs and nodes.
+
+| `resources` | what trains |
+|---|---|
+| no GPU, or one | this process |
+| several GPUs in the step's pod | `torchrun` in this pod, a process a GPU |
+| `distributed` | a TrainJob of Kubeflow Trainer on several nodes, `torchrun` in each; without Trainer as above |
+
+The nodes share a folder on a mounted volume (ReadWriteMany): the step puts its input there, starts the job, waits, and
+takes the checkpoints back. They stay in the folder, so a step that is tried again goes on with them.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from shortlist.facts import StepFacts
+from shortlist.progress import say
+from shortlist.recipe import Recipe, dump_recipe
+from shortlist.retrieval.train_retrieval import train_retrieval
+
+_MODULE = "shortlist.retrieval.together"
+_EVERY_SECONDS = 5.0
+_OVER = ("Complete", "Failed")
+
+
+class Cluster(Protocol):
+    """What is asked of Kubernetes."""
+
+    image: str
+    """That this step runs in."""
+
+    def create(self, job: dict[str, Any]) -> bool:
+        """Whether the cluster knows TrainJobs."""
+
+    def conditions(self, name: str) -> list[dict[str, Any]]: ...
+
+    def delete(self, name: str) -> None: ...
+
+
+def train(recipe: Recipe, prepared: Path, out: Path, connect: Callable[[], Cluster]) -> StepFacts:
+    """Train on `prepared`; `out` holds the checkpoints. Raises ValueError when the job fails."""
+    if recipe.resources.distributed is not None:
+        cluster = connect()
+        facts = _by_job(recipe, prepared, out, cluster)
+        if facts is not None:
+            return facts
+        say("warning: this cluster has no Kubeflow Trainer; trains in this pod alone")
+    gpus = torch.cuda.device_count() if recipe.retrieval.training.device != "cpu" else 0
+    return _by_torchrun(recipe, prepared, out, gpus) if gpus > 1 else train_retrieval(recipe, prepared, out)
+
+
+def _by_torchrun(recipe: Recipe, prepared: Path, out: Path, processes: int) -> StepFacts:
+    work = out.with_name(f"{out.name}.work")
+    work.mkdir(parents=True, exist_ok=True)
+    (work / "recipe.yaml").write_text(dump_recipe(recipe))
+    paths = [str(path) for path in (work / "recipe.yaml", prepared, out, work / "facts.json")]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    done = subprocess.run([*torchrun, "-m", _MODULE, *paths], check=False)
+    if done.returncode != 0:
+        raise ValueError(f"one of {processes} training processes failed; the lines above say why")
+    facts = StepFacts.model_validate_json((work / "facts.json").read_text())
+    shutil.rmtree(work)
+    return facts
+
+
+def _by_job(recipe: Recipe, prepared: Path, out: Path, cluster: Cluster) -> StepFacts | None:
+    """None when the cluster knows no TrainJobs."""
+    assert recipe.resources.distributed is not None
+    shared = Path(recipe.resources.distributed.folder) / recipe.name
+    shared.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(shared / "prepared", ignore_errors=True)
+    shutil.copytree(prepared, shared / "prepared")
+    (shared / "recipe.yaml").write_text(dump_recipe(recipe))
+    name = f"{recipe.name[:40]}-{os.urandom(4).hex()}"
+    if not cluster.create(train_job(name, recipe, shared, cluster.image)):
+        return None
+    say(f"TrainJob {name}: started")
+    try:
+        failed = _wait(cluster, name)
+    finally:
+        cluster.delete(name)
+    if failed is not None:
+        raise ValueError(
+            f"TrainJob {name} failed: {failed}; kubectl describe trainjob {name} and the logs of its pods say more"
+        )
+    shutil.copytree(shared / "towers", out, dirs_exist_ok=True)
+    return StepFacts.model_validate_json((shared / "facts.json").read_text())
+
+
+def _wait(cluster: Cluster, name: str) -> str | None:
+    """Until the job is over; why it failed, if it did."""
+    while True:
+        for condition in cluster.conditions(name):
+            if condition["type"] in _OVER and condition["status"] == "True":
+                return str(condition.get("message", "")) if condition["type"] == "Failed" else None
+        time.sleep(_EVERY_SECONDS)
+
+
+def train_job(name: str, recipe: Recipe, shared: Path, image: str) -> dict[str, Any]:
+    """The TrainJob: the step's resources on each node, and the volumes that the nodes share.
+
+    The runtime's plug-in for Torch tells `torchrun` by its environment how many nodes there are and who is the first.
+    """
+    given, distributed = recipe.resources.of("train_retrieval"), recipe.resources.distributed
+    assert distributed is not None
+    resources: dict[str, Any] = {"requests": {"cpu": str(given.cpu), "memory": f"{round(given.memory_gb * 1024)}Mi"}}
+    limits = {given.gpu_resource: str(given.gpus)} if given.gpus else {}
+    if given.memory_limit_gb is not None:
+        limits["memory"] = f"{round(given.memory_limit_gb * 1024)}Mi"
+    env: list[dict[str, Any]] = [{"name": key, "value": value} for key, value in given.env.items()]
+    env += [
+        {"name": key, "valueFrom": {"secretKeyRef": {"name": secret.name, "key": inside}}}
+        for secret in given.secrets
+        for key, inside in secret.env.items()
+    ]
+    pod = {
+        "nodeSelector": given.node_selector,
+        "tolerations": [one.model_dump(exclude_none=True) for one in given.tolerations],
+        "volumes": [
+            {"name": f"volume-{i}", "persistentVolumeClaim": {"claimName": one.claim}}
+            for i, one in enumerate(given.volumes)
+        ],
+        "containers": [
+            {
+                "name": "node",
+                "volumeMounts": [{"name": f"volume-{i}", "mountPath": one.path} for i, one in enumerate(given.volumes)],
+            }
+        ],
+    }
+    nodes = {"name": "node", "template": {"spec": {"template": {"spec": pod}}}}
+    patch = {"template": {"spec": {"replicatedJobs": [nodes]}}}
+    files = [str(shared / file) for file in ("recipe.yaml", "prepared", "towers", "facts.json")]
+    return {
+        "apiVersion": "trainer.kubeflow.org/v1alpha1",
+        "kind": "TrainJob",
+        "metadata": {"name": name, "labels": {"app.kubernetes.io/part-of": "shortlist"}},
+        "spec": {
+            "runtimeRef": {"name": distributed.runtime},
+            "trainer": {
+                "image": image,
+                "command": ["torchrun", "-m", _MODULE],
+                "args": files,
+                "env": env,
+                "numNodes": distributed.nodes,
+                "numProcPerNode": max(given.gpus, 1),
+                "resourcesPerNode": resources | ({"limits": limits} if limits else {}),
+            },
+            "runtimePatches": [{"manager": "shortlist.dev/pipeline", "trainingRuntimeSpec": patch}],
+        },
+    }
