@@ -7,7 +7,7 @@ done here and not by `DistributedDataParallel`.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -46,7 +46,7 @@ class Processes:
         dist.all_reduce(value)
         return value
 
-    def add_gradients(self, dense: list[Tensor], tables: list[Tensor]) -> None:
+    def add_gradients(self, dense: Sequence[Tensor], tables: Sequence[Tensor]) -> None:
         """Replace each gradient by the sum over the processes; a weight without one in a process counts as zero there.
 
         Dense gradients go as one long vector. Of `tables` [num_rows, dim] the gradients are sparse, and only the rows
@@ -58,7 +58,7 @@ class Processes:
             parts = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in dense]
             whole = torch.cat([part.flatten() for part in parts])
             dist.all_reduce(whole)
-            for weight, part in zip(dense, whole.split([part.numel() for part in parts]), strict=True):
+            for weight, part in zip(dense, torch.split(whole, [part.numel() for part in parts]), strict=True):
                 weight.grad = part.view_as(weight)
         for table in tables:
             table.grad = self._add_rows(table)
