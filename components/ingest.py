@@ -1,5 +1,7 @@
 """Raw data -> canonical tables."""
 
+# ruff: noqa: ARG001 - `version` is for the cache
+
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Metrics, Output
 
@@ -9,6 +11,7 @@ from components.image import PIPELINE_IMAGE
 @dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
 def ingest(
     recipe: str,
+    version: str,
     tables: Output[Dataset],
     record: Output[Artifact],
     metrics: Output[Metrics],
@@ -17,6 +20,7 @@ def ingest(
 
     Args:
         recipe: The recipe's YAML.
+        version: Of the sources, as survey found them; another one is another input to Kubeflow's cache.
         tables: Folder of events.parquet, items.parquet and users.parquet.
         record: Time, memory, rows and metrics of the step, as JSON.
         metrics: The step's metrics.

@@ -50,7 +50,7 @@ class Follower:
 
     def until_the_end(self) -> dict[str, Seen]:
         """Follow the run; its steps when it has succeeded. Raises RunFailedError, BackEndError."""
-        answered = time.monotonic()
+        answered, over = time.monotonic(), False
         while True:
             try:
                 run = self.back_end.client.get_run(self.run)
@@ -65,8 +65,10 @@ class Follower:
                 for name, seen in steps.items():
                     self._tell(name, seen)
                 if run.state in _OVER:
-                    self._judge(run, steps)
-                    return steps
+                    if over:
+                        self._judge(run, steps)
+                        return steps
+                    over = True  # its tasks are told a moment later: look once more
             time.sleep(_EVERY_SECONDS)
 
     @property
@@ -147,7 +149,7 @@ class Outcome:
 def outcome_of(back_end: BackEnd, run: str, steps: dict[str, Seen]) -> Outcome:
     """Read from what publish and report have said, since the API of older back ends knows no artifacts."""
     said = [line.strip() for name in ("publish", "report") for line in log_of(back_end, run, steps[name])]
-    lines = [line for line in said if line.startswith(_TOLD)]
+    lines = [line for line in dict.fromkeys(said) if line.startswith(_TOLD)]
     roots = {line.split(run)[0].partition(": ")[2] for line in lines if line.startswith("report: ") and run in line}
     lines += [f"artifacts: {root}{run}/" for root in roots]
     return Outcome(any(line.startswith("published: ") for line in lines), lines)

@@ -26,7 +26,8 @@ def without_handler(pipeline: _Document) -> _Document:
     outer = {name: given["componentInputParameter"] for name, given in tasks[group]["inputs"]["parameters"].items()}
     for task in inner["dag"]["tasks"].values():
         for given in task["inputs"]["parameters"].values():
-            given["componentInputParameter"] = outer[given["componentInputParameter"]]
+            if "componentInputParameter" in given:
+                given["componentInputParameter"] = outer[given["componentInputParameter"]]
     concluding = pipeline["components"].pop(tasks[handler]["componentRef"]["name"])
     pipeline["deploymentSpec"]["executors"].pop(concluding["executorLabel"])
     pipeline["root"]["dag"] = inner["dag"]

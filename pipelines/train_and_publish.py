@@ -12,6 +12,7 @@ from components.ingest import ingest
 from components.prepare import prepare
 from components.publish import publish
 from components.report import report
+from components.survey import survey
 from components.train_ranking import train_ranking
 from components.train_retrieval import train_retrieval
 from components.validate import validate
@@ -32,7 +33,8 @@ def train_and_publish(resources: Resources, image: str = PIPELINE_IMAGE) -> Base
         """
         concluded = conclude(recipe=recipe)
         with dsl.ExitHandler(concluded, name="steps"):
-            ingested = ingest(recipe=recipe)
+            surveyed = survey(recipe=recipe)
+            ingested = ingest(recipe=recipe, version=surveyed.output)
             validated = validate(recipe=recipe, tables=ingested.outputs["tables"])
             prepared = prepare(recipe=recipe, clean=validated.outputs["clean"])
             data = prepared.outputs["prepared"]
@@ -58,10 +60,11 @@ def train_and_publish(resources: Resources, image: str = PIPELINE_IMAGE) -> Base
                 evaluate=evaluated.outputs["record"],
                 publish=published.outputs["record"],
             )
-        # What these read may change while their inputs do not: the source, and the live release.
-        for task in (ingested, evaluated, published, concluded):
+        # What these read may change while their inputs do not: the sources, and the live release.
+        for task in (surveyed, evaluated, published, concluded):
             task.set_caching_options(enable_caching=False)
         steps: dict[Step, dsl.PipelineTask] = {
+            "survey": surveyed,
             "ingest": ingested,
             "validate": validated,
             "prepare": prepared,

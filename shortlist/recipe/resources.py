@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 from shortlist.recipe.fields import Duration, Section
 
 Step = Literal[
+    "survey",
     "ingest",
     "validate",
     "prepare",

@@ -45,6 +45,12 @@ class Repository:
         with _explained(self.url):
             return _api().list_repo_files(self.name, repo_type=self.kind.removesuffix("s"), revision=self.revision)
 
+    def commit(self) -> str:
+        """Of the revision now."""
+        with _explained(self.url):
+            info = _api().repo_info(self.name, repo_type=self.kind.removesuffix("s"), revision=self.revision)
+            return str(info.sha)
+
     def download(self, path: str) -> Path:
         with _explained(f"{self.url}/{path}"):
             return Path(

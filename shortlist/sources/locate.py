@@ -44,6 +44,22 @@ def find(path: str, scratch: Path) -> list[Found]:
     raise SourceError(f"{path}: cannot read {scheme}://; use a path on disk, s3:// or hf://")
 
 
+def versions(path: str) -> list[str]:
+    """A line for each file that `path` means, which changes when the file does; nothing is copied. Raises as `find`."""
+    scheme, _, rest = path.partition("://")
+    if not rest or scheme == "file":
+        files = [(file, file.stat()) for file in _on_disk(rest or path)]
+        return [f"{file} {stat.st_size} {stat.st_mtime_ns}" for file, stat in files]
+    if scheme == "s3":
+        bucket, _, key = rest.partition("/")
+        tags = s3.Bucket(bucket).tags(literal_prefix(key))
+        return [f"s3://{bucket}/{name} {tags[name]}" for name in choose(key, tags, path)]
+    if scheme == "hf":
+        repository, _ = hub.split(path)
+        return [f"{path} {repository.commit()}"]
+    raise SourceError(f"{path}: cannot read {scheme}://; use a path on disk, s3:// or hf://")
+
+
 def literal_prefix(pattern: str) -> str:
     """The part of a pattern before its first wild character."""
     return _WILD.split(pattern, maxsplit=1)[0]

@@ -33,9 +33,14 @@ class Bucket:
 
     def keys(self, prefix: str) -> list[str]:
         """The keys that start with `prefix`, without folder markers."""
+        return list(self.tags(prefix))
+
+    def tags(self, prefix: str) -> dict[str, str]:
+        """These keys, each with the ETag of its object."""
         with _explained(f"s3://{self.name}/{prefix}"):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
-            return [thing["Key"] for page in pages for thing in page.get("Contents", []) if thing["Key"][-1] != "/"]
+            things = [thing for page in pages for thing in page.get("Contents", [])]
+            return {thing["Key"]: thing["ETag"] for thing in things if thing["Key"][-1] != "/"}
 
     def download(self, key: str, to: Path) -> Path:
         """Copy one object to a file, in parts."""

@@ -17,6 +17,7 @@ STEPS = [
     "prepare",
     "publish",
     "report",
+    "survey",
     "train-ranking",
     "train-retrieval",
     "validate",
