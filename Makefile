@@ -11,6 +11,9 @@ UV := .venv-uv/bin/uv
 UV_VERSION := 0.13.9
 CHECKOV_VERSION := 3.3.30
 READY := $(VENV)/.ready
+# The peers of the quality bench have an environment of their own: nothing of the product may depend on them.
+BENCH_VENV := .venv-bench
+BENCH_READY := $(BENCH_VENV)/.ready
 
 TOOLS := .work/tools
 KUBECONFORM := github.com/yannh/kubeconform/cmd/kubeconform@v0.7.0
@@ -19,7 +22,7 @@ KIND_CONFIG := .work/kind.kubeconfig
 BENCHMARKS := ingest prepare validate batches train index ranker serving
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test lint bench compile images images-test engine image-base terraform-check manifest-tools cluster-up cluster-run \
+.PHONY: help setup run serve test lint bench bench-quality compile images images-test engine image-base terraform-check manifest-tools cluster-up cluster-run \
   cluster-test kind-up kind-run kind-down lock clean
 
 help: ## name every verb
@@ -48,6 +51,9 @@ terraform-check: $(UV) ## checkov over terraform/; its exceptions are explained 
 
 bench: $(READY) ## measure what the README quotes; minutes, on an idle machine
 	@for bench in $(BENCHMARKS); do echo "== $$bench"; $(BIN)/python -m benchmarks.$$bench || exit 1; done
+
+bench-quality: $(BENCH_READY) ## every list beside its peers, from the raw files, hours; DATA=ml-100k for one set
+	@$(BENCH_VENV)/bin/python -m benchmarks.quality run $(DATA)
 
 compile: $(READY) ## compile the pipeline to its YAML, and the recipe to its JSON schema
 	@$(BIN)/python -m pipelines.compile
@@ -98,9 +104,11 @@ lock: $(UV) ## resolve pyproject.toml into requirements/*.txt: everything in dev
 	@$(UV) $(LOCK) pyproject.toml --extra pipeline --extra gpu --no-emit-package faiss-cpu $(OF_DEV)/pipeline-gpu.txt
 	@echo torch | $(UV) $(LOCK) - $(OF_DEV)/torch.txt
 	@$(UV) $(LOCK) --group pyproject.toml:build -o requirements/build.txt
+	@$(UV) $(LOCK) pyproject.toml requirements/bench.in --extra pipeline --extra dev \
+	  --override requirements/bench-overrides.in $(OF_DEV)/bench.txt
 
 clean: ## remove runs, releases and environments
-	rm -rf .work $(VENV) .venv-uv
+	rm -rf .work $(VENV) $(BENCH_VENV) .venv-uv
 
 $(UV):
 	@echo "setup: bootstrapping uv $(UV_VERSION)"
@@ -116,4 +124,10 @@ $(READY): requirements/dev.txt pyproject.toml | $(UV)
 	@$(UV) venv -q --allow-existing --python $(PYTHON) $(VENV)
 	@$(UV) pip sync -q -p $(VENV) requirements/dev.txt
 	@$(UV) pip install -q -p $(VENV) --no-deps -e .
+	@touch $@
+
+$(BENCH_READY): requirements/bench.txt | $(UV)
+	@echo "setup: installing the locked packages and the peers into $(BENCH_VENV)"
+	@$(UV) venv -q --allow-existing --python $(PYTHON) $(BENCH_VENV)
+	@$(UV) pip sync -q -p $(BENCH_VENV) requirements/bench.txt
 	@touch $@

@@ -1,0 +1,192 @@
+"""One training and its judgement: what it is named by, and its result on disk.
+
+    .work/quality/data/<data>-<hash>/      what prepare wrote, and data.json: the digest of it and the commit
+    .work/quality/results/<data>/<key>/    values.npz (`<system>/<metric>` float32 [Q]) and result.json
+    .work/quality/checkpoints/<key>/       of a training that is not done
+
+The key is the hash of the protocol, of the recipe or the peer's settings, of the data, the seed, the part, and of the
+code that takes part; comments and docstrings do not count.
+"""
+
+import ast
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import time
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.quality.judge import judge
+from benchmarks.quality.peers import DRAWS_NOTHING, PEERS, make_peer
+from benchmarks.quality.protocol import ROOT, Protocol, load_protocol, recipe_of
+from benchmarks.quality.rows import Part, read_rows
+from shortlist.recipe import Recipe, dump_recipe
+
+OURS = "shortlist"
+_SHARED_CODE = ("benchmarks/quality/rows.py", "benchmarks/quality/judge.py", "shortlist/evaluation/metrics.py")
+_OUR_CODE = ("shortlist/retrieval", "shortlist/ranking", "shortlist/training", "shortlist/features.py")
+
+
+def work_folder() -> Path:
+    return Path(os.environ.get("SHORTLIST_WORK", ROOT / ".work")) / "quality"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model with its settings on one part of one data set."""
+
+    data: str
+    model: str
+    """`shortlist`, or the name of a peer."""
+    seed: int
+    part: Part
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Of a peer's grid; of ours, changes to the recipe by dotted path."""
+
+    @property
+    def config(self) -> str:
+        """What is picked on validation: protocol, recipe and settings, whatever the seed, the part and the code."""
+        ours = self.model == OURS
+        recipe = _plain(dump_recipe(recipe_of(self.data, self.settings))) if ours else dump_data(self.data)
+        return _hash(rules(load_protocol(self.data)), recipe, self.model, json.dumps(self.settings, sort_keys=True))
+
+    @property
+    def key(self) -> str:
+        digest = json.loads((data_folder(self) / "data.json").read_text())["digest"]
+        return _hash(self.config, digest, str(self.seed), self.part, code_hash(self.model))
+
+    @property
+    def folder(self) -> Path:
+        return work_folder() / "results" / self.data / self.key
+
+    @property
+    def done(self) -> bool:
+        return (self.folder / "result.json").exists()
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{name}={value}" for name, value in self.settings.items())
+        return f"{self.data} {self.part} {self.model}{f'({told})' if told else ''} seed {self.seed}"
+
+
+def seeds_of(protocol: Protocol, model: str) -> list[int]:
+    return protocol.seeds[:1] if model in DRAWS_NOTHING else protocol.seeds
+
+
+def rules(protocol: Protocol) -> str:
+    """The protocol without what is only told: the published figures and the list of peers."""
+    told = {"title", "source", "published", "peers", "left_out", "must_exceed", "seeds"}
+    return protocol.model_dump_json(exclude=told)
+
+
+def dump_data(data: str, changes: dict[str, Any] | None = None) -> str:
+    """The part of our recipe that `prepare` follows."""
+    recipe = recipe_of(data, changes)
+    parts = {
+        name: getattr(recipe, name).model_dump(mode="json")
+        for name in ("source", "interactions", "contract", "split", "features", "evaluation")
+    }
+    drawn = recipe.ranking.max_queries if recipe.ranking.enabled else 0
+    return f"{_plain(json.dumps(parts, sort_keys=True))} {recipe.seed} {drawn}"
+
+
+def _plain(recipe: str) -> str:
+    """Without where the raw files lie: the same on every machine."""
+    return recipe.replace(os.environ["SHORTLIST_DATA"], "")
+
+
+def data_folder(job: Job) -> Path:
+    """The peers read what our recipe as it stands prepared; a change of ours to the features has its own."""
+    changes = job.settings if job.model == OURS else None
+    return work_folder() / "data" / f"{job.data}-{_hash(dump_data(job.data, changes))}"
+
+
+def run_job(job: Job) -> None:
+    """Train, judge and keep the values; nothing happens when the result is there."""
+    if job.done:
+        return
+    protocol, prepared, start = load_protocol(job.data), data_folder(job), time.perf_counter()
+    rows = read_rows(prepared, protocol, job.part)
+    details: Any = {}
+    if job.model == OURS:
+        # Imported here: peers run where FAISS and ONNX Runtime are not.
+        from benchmarks.quality.ours import trained  # noqa: PLC0415
+
+        checkpoints = work_folder() / "checkpoints" / job.key
+        recipe = with_seed(recipe_of(job.data, job.settings), job.seed)
+        with trained(recipe, prepared, job.part, checkpoints) as (rank, details):
+            judged = judge(rows, rank, protocol.metrics)
+        shutil.rmtree(checkpoints)
+    else:
+        peer = make_peer(job.model, job.settings, job.seed)
+        peer.fit(rows)
+        judged = judge(rows, lambda at, k: {job.model: peer.rank(at, k)}, protocol.metrics)
+    seconds = round(time.perf_counter() - start, 1)
+    means = {s: {m: float(v.mean()) for m, v in values.items()} for s, values in judged.items()}
+    _keep(job, judged, {"means": means, "seconds": seconds, "details": details})
+
+
+def with_seed(recipe: Recipe, seed: int) -> Recipe:
+    """The training's seed; the rows were drawn by the recipe's own, which stays the same for all seeds."""
+    return recipe.model_copy(update={"seed": seed})
+
+
+def _keep(job: Job, judged: dict[str, Any], told: dict[str, Any]) -> None:
+    """The folder appears complete or not at all."""
+    made = job.folder.with_name(f"{job.key}.{os.getpid()}")
+    made.mkdir(parents=True)
+    arrays = {f"{s}/{m}": v.astype(np.float32) for s, values in judged.items() for m, v in values.items()}
+    np.savez_compressed(made / "values.npz", **arrays)
+    result = {"job": asdict(job), "config": job.config, "commit": commit(job), **told}
+    (made / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+    made.rename(job.folder)
+
+
+def commit(job: Job) -> str:
+    """Of the code that ran; where there is no repository, of the code that prepared."""
+    return git_commit() or str(json.loads((data_folder(job) / "data.json").read_text())["commit"])
+
+
+def git_commit() -> str:
+    """Empty where this is no repository; `-changed` behind it where tracked files were."""
+    told = subprocess.run(
+        ["git", "describe", "--always", "--dirty=-changed", "--exclude=*"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return told.stdout.strip()
+
+
+@cache
+def code_hash(model: str) -> str:
+    """Of the modules that a model's figures depend on, by their syntax trees without docstrings."""
+    if model == OURS:
+        paths: list[str] = [*_SHARED_CODE, "benchmarks/quality/ours.py", *_OUR_CODE]
+    else:
+        module = PEERS[model].partition(":")[0].replace(".", "/") + ".py"
+        paths = [*_SHARED_CODE, "benchmarks/quality/peers.py", "shortlist/evaluation/baselines.py", module]
+    files = [file for path in paths for file in (sorted((ROOT / path).rglob("*.py")) or [ROOT / path])]
+    return _hash(*(_tree(file) for file in files))
+
+
+def _tree(file: Path) -> str:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            # Strings that stand alone are docstrings, of modules, functions and fields.
+            node.body = [  # type: ignore[attr-defined]
+                one for one in body if not (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))
+            ]
+    return ast.dump(tree)
+
+
+def _hash(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]

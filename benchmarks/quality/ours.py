@@ -1,0 +1,61 @@
+"""What we enter: the recipe, carried through the very functions that the pipeline's components call."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.quality.judge import Rank
+from benchmarks.quality.rows import Ints, Part
+from shortlist.evaluation.whole_path import WholePath
+from shortlist.prepare.prepared import Prepared
+from shortlist.ranking.train_ranking import train_ranking
+from shortlist.recipe import Recipe
+from shortlist.retrieval.build_index import build_index
+from shortlist.retrieval.export import export
+from shortlist.retrieval.train_retrieval import train_retrieval
+
+RETRIEVAL, PATH = "shortlist-retrieval", "shortlist-path"
+
+
+@contextmanager
+def trained(recipe: Recipe, prepared_folder: Path, part: Part, checkpoints: Path) -> Iterator[tuple[Rank, Any]]:
+    """Train all that the recipe asks for; what ranks the questions of `part`, and the facts of the steps.
+
+    `checkpoints` outlives an interruption: the training of the towers goes on from there. The whole path is judged
+    on the test part alone, because the ranker learns from the validation questions.
+    """
+    path_too = part == "test" and recipe.ranking.enabled
+    with TemporaryDirectory() as folder:
+        work = Path(folder)
+        facts = {"train_retrieval": train_retrieval(recipe, prepared_folder, checkpoints)}
+        facts["export"] = export(recipe, prepared_folder, checkpoints, work / "retrieval")
+        facts["build_index"] = build_index(recipe, prepared_folder, work / "retrieval", work / "index")
+        if recipe.ranking.enabled:
+            facts["train_ranking"] = train_ranking(
+                recipe, prepared_folder, work / "retrieval", work / "index", work / "ranking"
+            )
+        prepared = Prepared.open(prepared_folder)
+        path = WholePath.open(
+            recipe,
+            prepared.store,
+            work / "retrieval",
+            work / "index",
+            work / "ranking" if path_too else None,
+            threads=torch.get_num_threads(),
+        )
+        questions = prepared.valid if part == "valid" else prepared.test
+        history = np.asarray(prepared.store.history_items)
+
+        def rank(at: Ints, k: int) -> dict[str, Ints]:
+            asked = questions.take(at)
+            bounds = zip(asked.start.tolist(), asked.end.tolist(), strict=True)
+            seen = [history[start:end] if recipe.evaluation.mask_seen else history[:0] for start, end in bounds]
+            retrieved, ranked = path.answer(prepared.queries(asked), k, seen)
+            return {RETRIEVAL: retrieved, PATH: ranked} if path_too else {RETRIEVAL: retrieved}
+
+        yield rank, {step: one.model_dump(mode="json") for step, one in facts.items()}

@@ -1,0 +1,133 @@
+"""Peers from RecTools: SASRec (Kang and McAuley 2018, with full softmax) and DSSM (Huang et al. 2013).
+
+RecTools answers users, not questions; each question is asked as a user of its own whose interactions are its history.
+"""
+
+import logging
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytorch_lightning as pl
+import scipy.sparse as sp
+from rectools import Columns
+from rectools.dataset import Dataset, IdMap, Interactions, SparseFeatures
+from rectools.models import DSSMModel
+from rectools.models.nn.transformers.sasrec import SASRecModel
+
+from benchmarks.quality.rows import Ints, Rows
+from shortlist.evaluation.baselines import Popularity
+
+logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+
+
+class _Recommending:
+    """What both share: questions as users, popularity for whoever cannot be asked."""
+
+    rows: Rows
+    model: Any
+
+    def fit(self, rows: Rows) -> None:
+        self.rows, self._lists = rows, np.zeros((len(rows), 0), np.int64)
+        self._popularity = Popularity(rows.popularity)
+        self.learn(rows)
+
+    def learn(self, rows: Rows) -> None:
+        raise NotImplementedError
+
+    def asked(self) -> Dataset:
+        """The questions whose history is known, as users."""
+        raise NotImplementedError
+
+    def rank(self, at: Ints, k: int) -> Ints:
+        if self._lists.shape[1] != k:
+            self._lists = self._recommend(k)
+        return self._lists[at]
+
+    def _recommend(self, k: int) -> Ints:
+        dataset = self.asked()
+        users = dataset.user_id_map.external_ids
+        lists = self._popularity.rank(k, self.rows.exclude)
+        found = self.model.recommend(users, dataset, k, filter_viewed=self.rows.masked)
+        question, rank = found[Columns.User].to_numpy(), found[Columns.Rank].to_numpy()
+        lists[users] = 0
+        lists[question, rank - 1] = found[Columns.Item].to_numpy()
+        return lists
+
+
+class SasRec(_Recommending):
+    """The last 200 events of each user make one sequence; positions are counted from the end."""
+
+    def __init__(
+        self,
+        seed: int,
+        dim: int = 128,
+        epochs: int = 30,
+        loss: str = "softmax",
+        dropout: float = 0.2,
+        learning_rate: float = 0.001,
+        length: int = 200,
+    ) -> None:
+        pl.seed_everything(seed)
+        self.model = SASRecModel(
+            n_blocks=2,
+            n_heads=2,
+            n_factors=dim,
+            dropout_rate=dropout,
+            session_max_len=length,
+            loss=loss,
+            n_negatives=256,
+            lr=learning_rate,
+            batch_size=128,
+            epochs=epochs,
+        )
+
+    def learn(self, rows: Rows) -> None:
+        self.model.fit(Dataset.construct(_table(rows.user_I, rows.item_I)))
+
+    def asked(self) -> Dataset:
+        known = np.zeros(self.rows.num_items, bool)
+        known[self.rows.item_I] = True
+        kept = [q for q, history in enumerate(self.rows.histories) if known[history].any()]
+        lengths = [len(self.rows.histories[q]) for q in kept]
+        items = np.concatenate([self.rows.histories[q] for q in kept])
+        return Dataset.construct(_table(np.repeat(kept, lengths), items))
+
+
+class Dssm(_Recommending):
+    """Towers over the user's interactions and over the item; without other features, the item's is its id."""
+
+    def __init__(self, seed: int, dim: int = 128, epochs: int = 50, learning_rate: float = 0.01) -> None:
+        pl.seed_everything(seed)
+        self.dim, self.epochs, self.learning_rate = dim, epochs, learning_rate
+
+    def learn(self, rows: Rows) -> None:
+        from rectools.models.nn.dssm import DSSM  # noqa: PLC0415 -- the network; above is its wrapper
+
+        network = DSSM(self.dim, self.dim, rows.num_items, 1, rows.num_items, lr=self.learning_rate)
+        self.model = DSSMModel(model=network, max_epochs=self.epochs, batch_size=256, loggers=False)
+        users = np.unique(rows.user_I)
+        self.model.fit(self._dataset(users, rows.user_I, rows.item_I))
+
+    def asked(self) -> Dataset:
+        kept = np.array([q for q, history in enumerate(self.rows.histories) if len(history)])
+        histories = [self.rows.histories[q] for q in kept]
+        return self._dataset(kept, np.repeat(kept, [len(one) for one in histories]), np.concatenate(histories))
+
+    def _dataset(self, users: Ints, user: Ints, item: Ints) -> Dataset:
+        """Item rows keep their numbers, so that one network fits both datasets."""
+        items, all_users = IdMap(np.arange(self.rows.num_items)), IdMap(users)
+        names = tuple((name, None) for name in range(self.rows.num_items))
+        return Dataset(
+            all_users,
+            items,
+            Interactions.from_raw(_table(user, item), all_users, items),
+            user_features=SparseFeatures(sp.csr_matrix(np.ones((len(users), 1), np.float32)), (("user", None),)),
+            item_features=SparseFeatures(sp.eye_array(self.rows.num_items, dtype=np.float32, format="csr"), names),
+        )
+
+
+def _table(user: Ints, item: Ints) -> pd.DataFrame:
+    """Interactions in their order; RecTools wants a date of each."""
+    times = pd.to_datetime(np.arange(len(user)), unit="s")
+    return pd.DataFrame({Columns.User: user, Columns.Item: item, Columns.Weight: 1.0, Columns.Datetime: times})
