@@ -34,11 +34,11 @@ class TwoTower(Scored):
         optimiser = torch.optim.Adam([*users.parameters(), *items.parameters()], self.learning_rate)
         user_I, item_I = (torch.from_numpy(ids).to(self.device) for ids in (rows.user_I, rows.item_I))
         for _ in range(self.epochs):
-            for chosen in torch.randperm(len(user_I), device=self.device).split(self.batch_size):
+            for chosen in torch.split(torch.randperm(len(user_I), device=self.device), self.batch_size):
                 scores_BB: Tensor = users(user_I[chosen]) @ items(item_I[chosen]).T
                 loss = functional.cross_entropy(scores_BB, torch.arange(len(chosen), device=self.device))
                 optimiser.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]  # torch declares backward without types
                 optimiser.step()
         with torch.inference_mode():
             self._users_UD = users(torch.arange(rows.num_users, device=self.device)).cpu().numpy()
