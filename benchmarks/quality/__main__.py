@@ -3,6 +3,7 @@
     python -m benchmarks.quality run gowalla            # all of it for one data set
     python -m benchmarks.quality prepare                # raw files to .work/quality/data; needs no GPU
     python -m benchmarks.quality train --jobs 12        # validation runs; reads no raw file
+    python -m benchmarks.quality train ml-1m --set retrieval.dropout=0.5 --set retrieval.dim=128
     python -m benchmarks.quality pick                   # the best of each grid to recipes/bench/picked.json
     python -m benchmarks.quality train --part test      # what was picked, once a seed
     python -m benchmarks.quality report                 # docs/figures/quality.json, the table and the plot
@@ -15,8 +16,11 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-from benchmarks.quality.jobs import Job, seeds_of
+import yaml
+
+from benchmarks.quality.jobs import OURS, Job, seeds_of
 from benchmarks.quality.picks import NotPickedError, models_of, pick, picked_job, valid_jobs
 from benchmarks.quality.protocol import all_data, load_protocol
 from shortlist.progress import say
@@ -33,6 +37,7 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("data", nargs="*", help=f"of {', '.join(all_data())}; all where none is named")
     parser.add_argument("--part", choices=("valid", "test"), default="valid", help="of train; test needs a pick")
     parser.add_argument("--models", help="comma between them; all of the protocol where none is named")
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="try our recipe changed")
     parser.add_argument("--jobs", type=int, default=1, help="processes side by side")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each")
     options = parser.parse_args(given)
@@ -46,29 +51,41 @@ def main(given: Sequence[str] | None = None) -> int:
 def _carry_out(options: argparse.Namespace) -> int:
     data = options.data or all_data()
     models = options.models.split(",") if options.models else None
-    verb: str = options.verb
-    if verb in ("run", "prepare"):
-        from benchmarks.quality.prepared import prepare_data  # noqa: PLC0415 -- needs polars, which training does not
-
-        for name in data:
-            for job in valid_jobs(name, ["shortlist"]):
-                prepare_data(job)
+    verb, part = options.verb, options.part
+    if options.set and (verb not in ("prepare", "train") or part == "test"):
+        raise ValueError("--set is for `prepare` and the validation part of `train`: a test is of the recipe as it is")
     failed: list[Job] = []
-    if verb == "run" or (verb == "train" and options.part == "valid"):
-        failed += _train([job for name in data for job in valid_jobs(name, models)], options)
+    if verb in ("run", "prepare"):
+        _prepare(_valid_jobs(data, [OURS], options.set))
+    if verb == "run" or (verb == "train" and part == "valid"):
+        failed += _train(_valid_jobs(data, models, options.set), options)
     if verb in ("run", "pick"):
         _pick(data, models)
-    if verb == "run" or (verb == "train" and options.part == "test"):
+    if verb == "run" or (verb == "train" and part == "test"):
         failed += _train([job for name in data for job in _picked_jobs(name, models)], options)
-    if verb in ("run", "report"):
-        from benchmarks.quality.report import report  # noqa: PLC0415 -- matplotlib is slow to import
+    if verb in ("run", "report", "show"):
+        from benchmarks.quality.report import report, show  # noqa: PLC0415 -- the training half does without
 
-        report(data)
-    if verb == "show":
-        from benchmarks.quality.report import show  # noqa: PLC0415 -- as above
-
-        show(data)
+        (show if verb == "show" else report)(data)
     return 1 if failed else 0
+
+
+def _prepare(jobs: Sequence[Job]) -> None:
+    from benchmarks.quality.prepared import prepare_data  # noqa: PLC0415 -- needs Polars, which training does not
+
+    for job in jobs:
+        prepare_data(job)
+
+
+def _valid_jobs(data: Sequence[str], models: Sequence[str] | None, changed: Sequence[str]) -> list[Job]:
+    """The grids of the models; with `changed`, our recipe with these fields changed."""
+    if not changed:
+        return [job for name in data for job in valid_jobs(name, models)]
+    changes: dict[str, Any] = {}
+    for one in changed:
+        field, _, value = one.partition("=")
+        changes[field] = yaml.safe_load(value)
+    return [Job(name, OURS, load_protocol(name).seeds[0], "valid", changes) for name in data]
 
 
 def _train(jobs: list[Job], options: argparse.Namespace) -> list[Job]:

@@ -88,7 +88,7 @@ def dump_data(data: str, changes: dict[str, Any] | None = None) -> str:
     """The part of our recipe that `prepare` follows."""
     recipe = recipe_of(data, changes)
     parts = {
-        name: getattr(recipe, name).model_dump(mode="json")
+        name: getattr(recipe, name).model_dump(mode="json", exclude_defaults=True)
         for name in ("source", "interactions", "contract", "split", "features", "evaluation")
     }
     drawn = recipe.ranking.max_queries if recipe.ranking.enabled else 0
@@ -97,7 +97,9 @@ def dump_data(data: str, changes: dict[str, Any] | None = None) -> str:
 
 def _plain(recipe: str) -> str:
     """Without where the raw files lie: the same on every machine."""
-    return recipe.replace(os.environ["SHORTLIST_DATA"], "")
+    for name, default in (("SHORTLIST_DATA", ""), ("SHORTLIST_WORK", ".work")):
+        recipe = recipe.replace(f"{os.environ.get(name, default)}/", "")
+    return recipe
 
 
 def data_folder(job: Job) -> Path:

@@ -27,8 +27,12 @@ def trained(recipe: Recipe, prepared_folder: Path, part: Part, checkpoints: Path
     """Train all that the recipe asks for; what ranks the questions of `part`, and the facts of the steps.
 
     `checkpoints` outlives an interruption: the training of the towers goes on from there. The whole path is judged
-    on the test part alone, because the ranker learns from the validation questions.
+    on the test part alone, because the ranker learns from the validation questions; and so does a refit.
     """
+    if part == "valid":
+        retrieval = recipe.retrieval
+        no_refit = retrieval.refit.model_copy(update={"epochs": 0})
+        recipe = recipe.model_copy(update={"retrieval": retrieval.model_copy(update={"refit": no_refit})})
     path_too = part == "test" and recipe.ranking.enabled
     with TemporaryDirectory() as folder:
         work = Path(folder)

@@ -38,9 +38,12 @@ PEERS = {
     "two-tower": "benchmarks.quality.tutorial:TwoTower",
     "sasrec": "benchmarks.quality.rectools_peers:SasRec",
     "dssm": "benchmarks.quality.rectools_peers:Dssm",
+    "recent-popularity": "benchmarks.quality.notices:RecentPopularity",
+    "notice-knn": "benchmarks.quality.notices:NearestNotices",
+    "notice-gbdt": "benchmarks.quality.notices:BoostedTrees",
 }
 """Name -> module and class, imported when it is asked for: some need packages of the bench's own environment."""
-DRAWS_NOTHING = {"popularity", "item-knn", "user-knn", "ease", "gf-cf"}
+DRAWS_NOTHING = {"popularity", "item-knn", "user-knn", "ease", "gf-cf", "recent-popularity", "notice-knn"}
 """Peers that come out the same with every seed."""
 
 

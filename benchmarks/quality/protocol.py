@@ -100,6 +100,11 @@ def load_grids(folder: Path = RECIPES) -> dict[str, dict[str, list[Any]]]:
 def recipe_of(data: str, changes: dict[str, Any] | None = None, folder: Path = RECIPES) -> Recipe:
     """Our recipe of a data set, with `changes` by dotted path, like `retrieval.training.epochs`."""
     recipe = load_recipe(folder / f"{data}.yaml")
+    protocol = load_protocol(data, folder)
+    if recipe.evaluation.mask_seen != (protocol.mask == "history"):
+        raise ValueError(
+            f"{data}: the protocol masks {protocol.mask}, the recipe's evaluation.mask_seen says otherwise"
+        )
     if not changes:
         return recipe
     values = recipe.model_dump(mode="json")

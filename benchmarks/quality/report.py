@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.quality.jobs import OURS, Job, seeds_of
-from benchmarks.quality.picks import NotPickedError, models_of, picked_job, valid_jobs
+from benchmarks.quality.jobs import OURS, Job, seeds_of, work_folder
+from benchmarks.quality.picks import NotPickedError, models_of, picked_job
 from benchmarks.quality.protocol import ROOT, load_protocol
 from benchmarks.quality.table import render
 from shortlist.evaluation.bootstrap import intervals
@@ -143,11 +143,11 @@ def show(data: Sequence[str]) -> None:
     """All validation results that there are, best first, and the test results of what was picked."""
     for name in data:
         metric = load_protocol(name).pick_by
-        done = [job for job in valid_jobs(name) if job.done]
-        results = [(job, json.loads((job.folder / "result.json").read_text())) for job in done]
+        results = [json.loads(path.read_text()) for path in (work_folder() / "results" / name).glob("*/result.json")]
         lines = [
-            (figures[metric], f"{system:22} {job.settings or ''} {_told(figures)} in {result['seconds']:.0f} s")
-            for job, result in results
+            (figures[metric], f"{system:20} {_told(figures)} {result['job']['settings'] or ''}")
+            for result in results
+            if result["job"]["part"] == "valid"
             for system, figures in result["means"].items()
         ]
         say(f"\n{name}, validation")
@@ -155,7 +155,7 @@ def show(data: Sequence[str]) -> None:
             say(f"  {line}")
         say(f"{name}, test")
         for system in tested(name):
-            say(f"  {system.name:22} {_told({m: float(np.mean(v)) for m, v in system.means.items()})}")
+            say(f"  {system.name:20} {_told({m: float(np.mean(v)) for m, v in system.means.items()})}")
 
 
 def _told(means: dict[str, float]) -> str:

@@ -35,15 +35,21 @@ class Rows:
     """With `item_I`: the positives to train on, in the order of user and time. For the test part validation is among
     them: what was picked on it is fitted again on all that came before the test."""
     item_I: Ints
+    time_I: Ints
+    """Seconds, or the number of the row in data without times."""
     user_Q: Ints
+    asked_Q: Ints
+    """When, in the same unit."""
     histories: list[Ints]
     """The item rows that each question knows of its user, oldest first."""
     target_offsets: Ints
     target_items: Ints
     candidates_QC: Ints | None
     """The item rows to rank; None for all."""
-    item_attributes: dict[str, NDArray[Any]]
-    """Rows [N, W] of the items' words, 0 for none."""
+    user_dense_UF: NDArray[np.float32]
+    """What is known of every user: standardised numbers, then the vector of the text."""
+    user_words: dict[str, NDArray[Any]]
+    """The same of the users' categories: rows [U, W], 0 for none."""
     masked: bool
 
     def __len__(self) -> int:
@@ -77,14 +83,21 @@ def read_rows(folder: Path, protocol: Protocol, part: Part) -> Rows:
         num_items=store.schema.num_item_rows,
         user_I=samples.user[at].astype(np.int64),
         item_I=samples.item[at].astype(np.int64),
+        time_I=samples.time[at].astype(np.int64),
         user_Q=questions.user,
+        asked_Q=questions.time,
         histories=histories,
         target_offsets=questions.target_offsets,
         target_items=questions.target_items,
         candidates_QC=_candidates(protocol.candidates, prepared, questions, part),
-        item_attributes={name: np.asarray(rows) for name, rows in store.item_categorical.items()},
+        user_dense_UF=np.concatenate([np.load(path) for path in _user_tables(store.folder)], axis=1, dtype=np.float32),
+        user_words={one.name: np.load(store.folder / f"users/{one.name}.npy") for one in store.schema.user.categorical},
         masked=protocol.mask == "history",
     )
+
+
+def _user_tables(features: Path) -> list[Path]:
+    return [path for name in ("numeric", "text") if (path := features / f"users/{name}.npy").exists()]
 
 
 def count_rows(prepared: Prepared) -> dict[str, int]:
