@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.quality.protocol import Candidates, Protocol
+from shortlist.features import FeatureStore
 from shortlist.prepare.prepared import Prepared, Questions
 from shortlist.prepare.split import TEST, TRAIN, VALID
 
@@ -46,10 +47,12 @@ class Rows:
     target_items: Ints
     candidates_QC: Ints | None
     """The item rows to rank; None for all."""
-    user_dense_UF: NDArray[np.float32]
-    """What is known of every user: standardised numbers, then the vector of the text."""
+    user_numeric_UF: NDArray[np.float32]
+    """What is known of every user: each number standardised, and whether it is missing."""
+    user_text_UD: NDArray[np.float32]
+    """The vector of what the user's texts say."""
     user_words: dict[str, NDArray[Any]]
-    """The same of the users' categories: rows [U, W], 0 for none."""
+    """The users' categories: rows [U, W], 0 for none."""
     masked: bool
 
     def __len__(self) -> int:
@@ -90,14 +93,16 @@ def read_rows(folder: Path, protocol: Protocol, part: Part) -> Rows:
         target_offsets=questions.target_offsets,
         target_items=questions.target_items,
         candidates_QC=_candidates(protocol.candidates, prepared, questions, part),
-        user_dense_UF=np.concatenate([np.load(path) for path in _user_tables(store.folder)], axis=1, dtype=np.float32),
+        user_numeric_UF=np.load(store.folder / "users/numeric.npy"),
+        user_text_UD=_text(store),
         user_words={one.name: np.load(store.folder / f"users/{one.name}.npy") for one in store.schema.user.categorical},
         masked=protocol.mask == "history",
     )
 
 
-def _user_tables(features: Path) -> list[Path]:
-    return [path for name in ("numeric", "text") if (path := features / f"users/{name}.npy").exists()]
+def _text(store: FeatureStore) -> NDArray[np.float32]:
+    nothing = np.zeros((store.schema.num_user_rows, 0), np.float32)
+    return np.load(store.folder / "users/text.npy") if store.schema.user.text else nothing
 
 
 def count_rows(prepared: Prepared) -> dict[str, int]:
