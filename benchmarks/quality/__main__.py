@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.quality.jobs import OURS, Job, seeds_of
+from benchmarks.quality.jobs import OURS, Job, data_folder, seeds_of
 from benchmarks.quality.picks import NotPickedError, models_of, pick, picked_job, valid_jobs
 from benchmarks.quality.protocol import all_data, load_protocol
 from shortlist.progress import say
@@ -56,7 +56,14 @@ def _carry_out(options: argparse.Namespace) -> int:
         raise ValueError("--set is for `prepare` and the validation part of `train`: a test is of the recipe as it is")
     failed: list[Job] = []
     if verb in ("run", "prepare"):
-        _prepare(_valid_jobs(data, [OURS], options.set))
+        missing = _prepare(_valid_jobs(data, [OURS], options.set))
+        if missing and (options.data or verb == "prepare"):
+            return 1
+        data = [name for name in data if name not in missing]
+    elif not options.data:
+        data = [
+            name for name in data if all((data_folder(job) / "data.json").exists() for job in valid_jobs(name, [OURS]))
+        ]
     if verb == "run" or (verb == "train" and part == "valid"):
         failed += _train(_valid_jobs(data, models, options.set), options)
     if verb in ("run", "pick"):
@@ -70,11 +77,18 @@ def _carry_out(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _prepare(jobs: Sequence[Job]) -> None:
+def _prepare(jobs: Sequence[Job]) -> set[str]:
+    """The data sets that could not be prepared; the others are."""
     from benchmarks.quality.prepared import prepare_data  # noqa: PLC0415 -- needs Polars, which training does not
 
+    missing = set()
     for job in jobs:
-        prepare_data(job)
+        try:
+            prepare_data(job)
+        except (ValueError, OSError) as error:
+            say(f"error: {job.data}: {error}")
+            missing.add(job.data)
+    return missing
 
 
 def _valid_jobs(data: Sequence[str], models: Sequence[str] | None, changed: Sequence[str]) -> list[Job]:

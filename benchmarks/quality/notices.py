@@ -1,7 +1,7 @@
 """Peers for questions that have no history but say what they want: notices of tenders, and who bid for alike ones.
 
-Shapes: Q questions, P train positives, U user rows (a notice is a user), N item rows, T notices that train, D width of a
-text vector, F features of a (notice, bidder) pair.
+Shapes: Q questions, P train positives, U user rows (a notice is a user), N item rows, T notices that train, D width of
+a text vector, F features of a (notice, bidder) pair.
 """
 
 import numpy as np
@@ -17,6 +17,8 @@ _DAY = 86_400
 
 class RecentPopularity(Scored):
     """An item's score is its train positives, each counting half as much for every `half_life` days of its age."""
+
+    needs_history = False
 
     def __init__(self, seed: int, half_life: int = 365) -> None:
         self.seed, self.half_life = seed, half_life
@@ -43,7 +45,7 @@ class Notices:
         self.bids_TN[np.searchsorted(self.trained_T, rows.user_I), rows.item_I] = 1
 
     def alike(self, user_Q: Ints, before: int, number_weight: float, width: float) -> tuple[Floats, Floats, Floats]:
-        """Likeness of text and numbers, that of the text alone, and age in days of the notices before a time, [Q, T]."""
+        """Likeness of text and numbers, of the text alone, and age in days of the notices before a time, [Q, T]."""
         old = self.time_T < before
         text_QT = self.text_UD[user_Q] @ self.text_UD[self.trained_T[old]].T
         far_QTF = self.number_UF[user_Q][:, None] - self.number_UF[self.trained_T[old]]
@@ -55,6 +57,8 @@ class Notices:
 class NearestNotices(Scored):
     """kNN on what the notices say: a bidder's score is the sum of likeness ** `sharpness`, halved for every `half_life`
     days of age, of the `neighbours` nearest train notices for which they bid."""
+
+    needs_history = False
 
     def __init__(
         self,
@@ -85,6 +89,8 @@ class BoostedTrees(Scored):
     """Gradient-boosted trees over (notice, bidder) pairs: all that the notice says, and of the bidder how often, how
     lately and for how alike notices they bid before. Every train notice is seen as of its own day, with its bidders and
     `negatives` others; the first `warm_up` days are only looked back on."""
+
+    needs_history = False
 
     def __init__(
         self, seed: int, iterations: int = 150, leaves: int = 15, negatives: int = 60, warm_up: int = 300

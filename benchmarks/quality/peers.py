@@ -56,10 +56,11 @@ def make_peer(name: str, settings: Mapping[str, Any], seed: int) -> Peer:
 class Scored:
     """A peer that gives a number for every item: seen items are left out here, and ties go to the lower row.
 
-    A question whose history tells the model nothing gets what is popular.
+    A question without a history gets what is popular, unless the peer knows it by something else.
     """
 
     rows: Rows
+    needs_history = True
 
     def fit(self, rows: Rows) -> None:
         self.rows = rows
@@ -69,7 +70,7 @@ class Scored:
     def learn(self, rows: Rows) -> None:
         raise NotImplementedError
 
-    def scores(self, at: Ints) -> NDArray[np.float32]:
+    def scores(self, at: Ints) -> NDArray[np.floating[Any]]:
         """[Q, N]"""
         raise NotImplementedError
 
@@ -79,7 +80,7 @@ class Scored:
         for q, rows in enumerate(exclude):
             scores_QN[q, rows] = -np.inf
         lists = best(scores_QN, k)
-        empty = np.array([len(self.rows.histories[q]) == 0 for q in at.tolist()], bool)
+        empty = np.array([self.needs_history and not len(self.rows.histories[q]) for q in at.tolist()], bool)
         if empty.any():
             popular = self._popularity.rank(k, [exclude[q] for q in np.flatnonzero(empty)])
             lists[empty] = popular[:, : lists.shape[1]]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from bench_rows import rows_of
 
-from benchmarks.quality.peers import make_peer, matrix_of
+from benchmarks.quality.peers import Scored, make_peer, matrix_of
 from benchmarks.quality.rows import Rows
 
 PEERS = {
@@ -54,3 +54,23 @@ def test_ease_is_its_closed_form(rows: Rows) -> None:
     expected = history[1:2] @ (np.eye(7) - inverse / np.diag(inverse))
     scores = peer.scores(np.array([0]))  # type: ignore[attr-defined]  # of the peers that score everything
     assert scores[0, 3:] == pytest.approx(expected[0, 3:], abs=1e-5)
+
+
+class Last(Scored):
+    """Likes the last item best."""
+
+    needs_history = False
+
+    def learn(self, rows: Rows) -> None:
+        pass
+
+    def scores(self, at: np.ndarray) -> np.ndarray:
+        return np.tile(np.arange(7.0), (len(at), 1))
+
+
+def test_a_peer_that_knows_more_than_histories_answers_who_has_none(rows: Rows) -> None:
+    peer = Last()
+    peer.fit(rows)
+    assert peer.rank(np.array([5]), 2).tolist() == [[6, 5]]
+    peer.needs_history = True
+    assert peer.rank(np.array([5]), 2).tolist() == [[2, 1]]
