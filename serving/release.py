@@ -5,7 +5,7 @@ from pathlib import Path
 
 from shortlist.features import FeatureStore
 from shortlist.recipe import Recipe, load_recipe
-from shortlist.release.manifest import MANIFEST
+from shortlist.release.manifest import MANIFEST, is_name
 from shortlist.release.release import open_release, read_manifest, verify
 from shortlist.storage import open_storage
 from shortlist.storage.folder import Folder
@@ -42,6 +42,7 @@ def find_release(where: str, cache_dir: Path) -> Path:
         verify(storage.root)
         return storage.root
     root, found, name = where.rstrip("/").rpartition("/releases/")
-    if found and "/" not in name:
+    # A root may lie below a folder that is called releases too; a release is called by its hash.
+    if found and is_name(name):
         return open_release(root, name, cache_dir)
     return open_release(where, None, cache_dir)

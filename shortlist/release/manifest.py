@@ -85,6 +85,11 @@ class Manifest(_Frozen):
         return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
+def is_name(text: str) -> bool:
+    """Whether a release could be called so."""
+    return len(text) == _NAME_LENGTH and set(text) <= set("0123456789abcdef")
+
+
 def parse_manifest(data: bytes, place: str) -> Manifest:
     """Raises ReleaseError for broken JSON and for another schema, which is named; `place` is where it was read."""
     try:

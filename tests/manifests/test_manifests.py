@@ -21,7 +21,8 @@ kustomizes = pytest.mark.skipif(
     shutil.which("kubectl") is None, reason="kubectl is not there: https://kubectl.docs.kubernetes.io/installation"
 )
 conforms = pytest.mark.skipif(
-    KUBECONFORM is None or not (TOOLS / "schemas").is_dir(), reason="no kubeconform or no schemas: make manifest-tools"
+    KUBECONFORM is None or not (TOOLS / "schemas/.ready").exists(),
+    reason="no kubeconform or no schemas: make manifest-tools",
 )
 
 
@@ -87,7 +88,7 @@ def test_pods_are_nobody_and_are_given_time(tree: Path, overlay: str) -> None:
         assert spec["securityContext"]["runAsNonRoot"] is True
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert spec["automountServiceAccountToken"] is False
-        assert spec["serviceAccountName"] == name
+        assert spec["serviceAccountName"] == f"shortlist-{name}"
         assert spec["topologySpreadConstraints"]
         # The pod outlives its drain and the answers that are under way; deploy alone says which release.
         assert spec["terminationGracePeriodSeconds"] >= 30

@@ -181,10 +181,12 @@ def test_a_release_that_cannot_be_served(
 
 def test_a_release_is_found_by_its_root_or_its_name(unranked: Path, tmp_path: Path) -> None:
     name = read_manifest(unranked).name
-    placed = tmp_path / "root/releases" / name
+    # A bucket's folder may be called releases as well.
+    root = tmp_path / "releases/music"
+    placed = root / "releases" / name
     shutil.copytree(unranked, placed)
-    (tmp_path / "root/live.json").write_text(json.dumps({"release": name, "at": "2026-01-01T00:00:00Z"}))
-    for where in (placed, tmp_path / "root", f"file://{placed}/"):
+    (root / "live.json").write_text(json.dumps({"release": name, "at": "2026-01-01T00:00:00Z"}))
+    for where in (placed, root, f"{root}/", f"file://{placed}/"):
         assert find_release(str(where), tmp_path / "cache") == placed
 
 
