@@ -19,6 +19,8 @@ _OVER = {"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"}
 _TOLD = ("published: ", "refused: ", "releases: ", "report: ", "record: ", "warning: ")
 _NOISE = re.compile(r"[IWEF]\d{4} |time=\S+ level=|Error: exit status|\[KFP Executor|\s*[\"{}\[\]]")
 """Lines of Kubeflow's launcher and of Argo around those of a step, with the JSON that they print."""
+_NO_POD_SECONDS = 1.0
+"""No pod is that quick: 2.0 tells of a step whose pod was skipped that it succeeded at once."""
 _EVERY_SECONDS = 2.0
 _PROGRESS_SECONDS = 10.0
 _WAITING_SECONDS = 60.0
@@ -156,6 +158,8 @@ def outcome_of(back_end: BackEnd, run: str, steps: dict[str, Seen]) -> Outcome:
 
 
 def _line(name: str, seen: Seen) -> str:
+    if seen.state == "SUCCEEDED" and seen.seconds < _NO_POD_SECONDS:
+        return f"{name}: from the cache"
     if seen.state == "SUCCEEDED":
         return f"{name}: done in {seen.seconds:.0f} s"
     shown = {"RUNNING": "runs", "SKIPPED": "from the cache", "FAILED": "failed", "CANCELED": "canceled"}

@@ -111,13 +111,14 @@ def run(state: str, *tasks: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_run_is_followed_step_by_step_to_what_it_left(tmp_path: Path, serve: Any) -> None:
+    at_once = task("prepare", "SUCCEEDED") | {"end_time": TIMES["start_time"]}
     done = [task("publish", "SUCCEEDED", "wf-3"), task("report", "SUCCEEDED", "wf-4")]
     twin = serve(
         Twin(
             looks=[
                 run("RUNNING", task("ingest-driver", "SUCCEEDED", "wf-1"), task("ingest", "RUNNING", "wf-1")),
-                run("RUNNING", task("ingest", "SUCCEEDED", "wf-1"), task("validate", "SKIPPED"), task("prepare", None)),
-                run("SUCCEEDED", task("ingest", "SUCCEEDED", "wf-1"), task("validate", "SKIPPED"), *done),
+                run("RUNNING", task("ingest", "SUCCEEDED", "wf-1"), task("validate", "SKIPPED"), task("export", None)),
+                run("SUCCEEDED", task("ingest", "SUCCEEDED", "wf-1"), task("validate", "SKIPPED"), at_once, *done),
             ],
             logs={
                 "wf-system-container-impl-3": "I1124 12:00:00 noise\npublished: release ab12: better\n",
@@ -129,10 +130,11 @@ def test_a_run_is_followed_step_by_step_to_what_it_left(tmp_path: Path, serve: A
     assert ended.returncode == 0, ended.stderr
     lines = ended.stdout.splitlines()
     assert lines[0] == "warning: this Kubeflow Pipelines is too old for the exit handler; left out"
-    assert [line for line in lines if line.startswith(("ingest", "validate"))] == [
+    assert [line for line in lines if line.startswith(("ingest", "validate", "prepare"))] == [
         "ingest: runs",
         "ingest: done in 8 s",
         "validate: from the cache",
+        "prepare: from the cache",
     ]
     assert "published: release ab12: better" in lines
     assert "artifacts: minio://b/shortlist/r1/" in lines
