@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import scipy.sparse as sp
 from rectools import Columns
 from rectools.dataset import Dataset, IdMap, Interactions, SparseFeatures
+from rectools.dataset.torch_datasets import DSSMTrainDataset, DSSMUserDataset
 from rectools.models import DSSMModel
 from rectools.models.nn.transformers.sasrec import SASRecModel
 
@@ -94,6 +95,24 @@ class SasRec(_Recommending):
         return Dataset.construct(_table(np.repeat(kept, lengths), items))
 
 
+class _AllItems(DSSMTrainDataset):  # type: ignore[misc]  # RecTools is not where types are checked
+    """Its inputs are as wide as the catalogue, whichever items somebody had: one network reads train and questions."""
+
+    @classmethod
+    def from_dataset(cls, dataset: Any) -> Any:
+        matrix = dataset.get_user_item_matrix(include_warm_items=True)
+        return cls(dataset.item_features.get_sparse(), dataset.user_features.get_sparse(), matrix)
+
+
+class _AskedOfAllItems(DSSMUserDataset):  # type: ignore[misc]  # as above
+    """The same of those who ask."""
+
+    @classmethod
+    def from_dataset(cls, dataset: Any, keep_users: Any = None) -> Any:
+        matrix = dataset.get_user_item_matrix(include_warm_users=True, include_warm_items=True)
+        return cls(dataset.user_features.get_sparse(), matrix, keep_users)
+
+
 class Dssm(_Recommending):
     """Towers over the user's interactions and over the item; without other features, the item's is its id."""
 
@@ -104,8 +123,17 @@ class Dssm(_Recommending):
     def learn(self, rows: Rows) -> None:
         from rectools.models.nn.dssm import DSSM  # noqa: PLC0415 -- the network; above is its wrapper
 
-        network = DSSM(self.dim, self.dim, rows.num_items, 1, rows.num_items, lr=self.learning_rate)
-        self.model = DSSMModel(model=network, max_epochs=self.epochs, batch_size=256, loggers=False)
+        network = DSSM(
+            n_factors_user=self.dim,
+            n_factors_item=self.dim,
+            dim_input_item=rows.num_items,
+            dim_input_user=1,
+            dim_interactions=rows.num_items,
+            lr=self.learning_rate,
+        )
+        self.model = DSSMModel(
+            _AllItems, _AskedOfAllItems, model=network, max_epochs=self.epochs, batch_size=256, loggers=False
+        )
         users = np.unique(rows.user_I)
         self.model.fit(self._dataset(users, rows.user_I, rows.item_I))
 
