@@ -2,7 +2,9 @@
 
 import http.server
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -183,3 +185,17 @@ def test_a_refused_login_says_how_to_log_in(tmp_path: Path, serve: Any, monkeypa
     assert "access is refused (401); set KFP_TOKEN" in ended.stderr
     monkeypatch.setenv("KFP_TOKEN", "right")
     assert submit(tmp_path, twin.url, "--no-wait").returncode == 0
+
+
+def test_ctrl_c_ends_the_following_and_says_that_the_run_goes_on(tmp_path: Path, serve: Any) -> None:
+    twin = serve(Twin([run("RUNNING", task("ingest", "RUNNING", "wf-1"))], old=False))
+    (tmp_path / "shop.yaml").write_text(RECIPE)
+    command = [sys.executable, "-m", "shortlist.cli", "submit", "shop.yaml", "--host", twin.url]
+    unbuffered = os.environ | {"PYTHONUNBUFFERED": "1"}
+    followed = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=unbuffered)
+    assert followed.stdout is not None
+    assert any(line == "ingest: runs\n" for line in followed.stdout)
+    followed.send_signal(signal.SIGINT)
+    said, _ = followed.communicate(timeout=60)
+    assert followed.returncode == 130
+    assert f"the run goes on: {twin.url}/#/runs/details/r1" in said
