@@ -132,7 +132,14 @@ class Dssm(_Recommending):
             lr=self.learning_rate,
         )
         self.model = DSSMModel(
-            _AllItems, _AskedOfAllItems, model=network, max_epochs=self.epochs, batch_size=256, loggers=False
+            _AllItems,
+            _AskedOfAllItems,
+            model=network,
+            max_epochs=self.epochs,
+            batch_size=256,
+            loggers=False,
+            # Without one of ours, Lightning leaves the weights of every run in the folder that it was started in.
+            callbacks=[pl.callbacks.ModelCheckpoint(save_top_k=0)],
         )
         users = np.unique(rows.user_I)
         self.model.fit(self._dataset(users, rows.user_I, rows.item_I))
