@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -91,13 +92,17 @@ def test_a_step_in_a_container_says_why_it_failed(pipeline: str, tmp_path: Path)
 
 
 def test_an_interrupt_leaves_no_container(pipeline: str, tmp_path: Path) -> None:
-    (tmp_path / "tiny.yaml").write_text(RECIPE)
+    (tmp_path / "tiny.yaml").write_text(RECIPE.replace("events: 6000", "events: 3000000"))
     command = [sys.executable, "-m", "shortlist.cli", "run", "tiny.yaml", "--no-answer", "--runner", "docker"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     run = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
     assert run.stdout is not None
-    assert any(line.startswith("validate") for line in run.stdout)
+    assert any(line.startswith("ingest") for line in run.stdout)
     (folder,) = (tmp_path / ".work/runs/tiny").iterdir()
+    ours = ["ps", "-q", "--filter", f"label=shortlist.run={folder.name}"]
+    while not docker(*ours):
+        assert run.poll() is None
+        time.sleep(0.1)
     run.send_signal(signal.SIGINT)
     assert run.wait(60) == 130
-    assert docker("ps", "-q", "--filter", f"label=shortlist.run={folder.name}") == ""
+    assert docker(*ours) == ""
