@@ -3,19 +3,9 @@
 import json
 import subprocess
 import time
-from collections.abc import Iterator
 
-import pytest
 from app import NAMESPACE, App, Seen, eventually, kubectl
 from releases import Releases
-
-
-@pytest.fixture(scope="module")
-def pair(app: App) -> Iterator[App]:
-    """Two of each."""
-    app.scale(2)
-    yield app
-    app.scale(1)
 
 
 def kill(pod: str) -> None:
@@ -33,38 +23,42 @@ def report(what: str, seen: Seen, releases: Releases) -> None:
     assert len(seen.lines) > 50
 
 
-def test_a_predictor_of_two_is_killed(pair: App, releases: Releases) -> None:
-    with pair.load(clients=4, per_second=40, seconds=300) as seen:
-        kill(pair.pods("predictor")[0])
-        recovered(pair, 2)
+def test_a_predictor_of_two_is_killed(app: App, releases: Releases) -> None:
+    app.scale(2)
+    with app.load(clients=4, per_second=40, seconds=300) as seen:
+        kill(app.pods("predictor")[0])
+        recovered(app, 2)
     report("predictor killed, 1 of 2", seen, releases)
     assert seen.failed == []
 
 
-def test_a_transformer_of_two_is_killed(pair: App, releases: Releases) -> None:
-    with pair.load(clients=4, per_second=40, seconds=300) as seen:
-        kill(pair.pods("transformer")[0])
-        recovered(pair, 2)
+def test_a_transformer_of_two_is_killed(app: App, releases: Releases) -> None:
+    app.scale(2)
+    with app.load(clients=4, per_second=40, seconds=300) as seen:
+        kill(app.pods("transformer")[0])
+        recovered(app, 2)
     report("transformer killed, 1 of 2", seen, releases)
     # Each client may lose what it had just asked, and what it asks until the others have heard.
     broken = {"ConnectionResetError", "RemoteDisconnected", "TimeoutError", "ConnectionRefusedError", "BrokenPipeError"}
     assert {str(line["error"]).partition(":")[0] for line in seen.failed} <= broken
 
 
-def test_evictions_wait_for_the_budget_and_cost_nothing(pair: App, releases: Releases) -> None:
-    with pair.load(clients=4, per_second=40, seconds=600) as seen:
+def test_evictions_wait_for_the_budget_and_cost_nothing(app: App, releases: Releases) -> None:
+    app.scale(2)
+    with app.load(clients=4, per_second=40, seconds=600) as seen:
         for component in ("transformer", "predictor"):
-            first, second = pair.pods(component)
+            first, second = app.pods(component)
             assert evict(first)
             assert not evict(second), "the budget let both go"
-            recovered(pair, 2)
+            recovered(app, 2)
             assert evict(second)
-            recovered(pair, 2)
+            recovered(app, 2)
     report("all four evicted, one after the other", seen, releases)
     assert seen.failed == []
 
 
 def test_the_only_predictor_is_killed(app: App, releases: Releases) -> None:
+    app.scale(1)
     with app.load(clients=4, per_second=40, seconds=300) as seen:
         kill(app.pods("predictor")[0])
         time.sleep(2)
@@ -76,6 +70,7 @@ def test_the_only_predictor_is_killed(app: App, releases: Releases) -> None:
 
 
 def test_the_only_transformer_is_killed(app: App, releases: Releases) -> None:
+    app.scale(1)
     with app.load(clients=4, per_second=40, seconds=300) as seen:
         kill(app.pods("transformer")[0])
         time.sleep(2)
@@ -85,6 +80,7 @@ def test_the_only_transformer_is_killed(app: App, releases: Releases) -> None:
 
 
 def test_s3_is_gone(app: App, releases: Releases) -> None:
+    app.scale(1)
     with app.load(clients=4, per_second=40, seconds=300) as seen:
         kubectl("-n", NAMESPACE, "scale", "deployment/minio", "--replicas=0")
         time.sleep(10)
