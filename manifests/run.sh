@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The whole path on the cluster of KUBECONFIG: the recipe's pipeline by Kubeflow Pipelines, the overlay `kind`, the
-# service on the pipeline's release, one answer. `run.sh RECIPE`; SHORTLIST is the command line, OVERLAY another overlay.
+# service on the pipeline's release, one answer. `run.sh RECIPE`; OVERLAY is another overlay than kind, SHORTLIST the
+# command line, PIPELINE_IMAGE another image of the steps.
 set -euo pipefail
 recipe=$1 overlay=${OVERLAY:-$(dirname "$0")/overlays/kind} shortlist=${SHORTLIST:-shortlist}
 # What this machine asks, it asks through the API server.
@@ -22,7 +23,7 @@ AWS_SECRET_ACCESS_KEY=$(kubectl -n kubeflow get secret mlpipeline-minio-artifact
 export AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
 "${PYTHON:-python}" -c 'import boto3; s3 = boto3.client("s3"); s3.create_bucket(Bucket="shortlist")' 2>/dev/null || true
 
-$shortlist submit "$recipe" --host http://127.0.0.1:18888
+$shortlist submit "$recipe" --host http://127.0.0.1:18888 ${PIPELINE_IMAGE:+--image "$PIPELINE_IMAGE"}
 kubectl apply -k "$overlay"
 kubectl -n shortlist wait --for=condition=Ready inferenceservice/shortlist --timeout=600s
 $shortlist deploy "$recipe"

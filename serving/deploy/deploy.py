@@ -50,8 +50,8 @@ def deploy(cluster: Cluster, release: str, options: Options, say: Callable[[str]
         swap.expand()
         swap.rehearse()
         swap.switch()
-    except BaseException as error:
-        say(f"failed: {error or type(error).__name__}")
+    except BaseException:
+        say("failed; going back")
         swap.take_back()
         raise
     return Deployed(release, swap.live, swap.shadow, swap.seconds)
