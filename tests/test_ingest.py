@@ -343,8 +343,10 @@ def lists(folder: Path, **settings: object) -> Recipe:
     file = {"path": str(folder / "lists.csv"), "header": False, "separator": "\t", "columns": columns, **settings}
     source = {"kind": "files", "events": [file]}
     interactions = {"ordered": False, "time_unit": "row"}
-    split = {"kind": "given", "valid": 0.5}
-    return Recipe.model_validate({"name": "lists", "source": source, "interactions": interactions, "split": split})
+    split, retrieval = {"kind": "given", "valid": 0.5}, {"positions": "others", "encoder": "mean"}
+    return Recipe.model_validate(
+        {"name": "lists", "source": source, "interactions": interactions, "split": split, "retrieval": retrieval}
+    )
 
 
 def test_every_entry_of_a_list_becomes_an_event_with_its_part(tmp_path: Path) -> None:

@@ -72,6 +72,7 @@ def make_store(folder: Path, **changes) -> FeatureStore:
     (folder / "schema.json").write_text(schema.model_dump_json())
     Vocabulary(np.arange(schema.num_item_rows - 1)).save(folder / "vocabularies/item.npy")
     Vocabulary(np.arange(NUM_USERS - 1)).save(folder / "vocabularies/user.npy")
+    Vocabulary(np.arange(3)).save(folder / "vocabularies/user.town.npy")
     arrays = {
         "items/artist": rng.integers(0, 6, (NUM_ROWS, 1), np.int32),
         "items/genres": rng.integers(0, 5, (NUM_ROWS, 3), np.int32),

@@ -31,7 +31,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> RetrievalTask:
 def test_they_are_the_best_answers_that_are_not_right(task: RetrievalTask) -> None:
     task.loss(0, 0)
     task.model.eval()
-    mined, samples = task.hard_negatives, task.prepared.samples
+    mined, samples = task.steps.hard_negatives, task.prepared.samples
     assert mined is not None
     examples = task.batches.examples
     inputs, vectors = task.catalogue()
@@ -50,7 +50,7 @@ def test_they_are_the_best_answers_that_are_not_right(task: RetrievalTask) -> No
 
 
 def test_they_are_found_anew_each_epoch(task: RetrievalTask) -> None:
-    mined = task.hard_negatives
+    mined = task.steps.hard_negatives
     assert mined is not None
     users = np.unique(task.prepared.samples.user[task.batches.examples])
     task.loss(0, 0)
@@ -80,7 +80,7 @@ def test_a_user_who_has_nearly_all_has_few(tmp_path: Path) -> None:
     task = RetrievalTask(made, Prepared.open(tmp_path / "prepared"))
     task.model.train()
     assert torch.isfinite(task.loss(0, 0)[0])
-    mined, samples = task.hard_negatives, task.prepared.samples
+    mined, samples = task.steps.hard_negatives, task.prepared.samples
     assert mined is not None
     for user in np.unique(samples.user[task.batches.examples]):
         own = samples.item[task.batches.examples[samples.user[task.batches.examples] == user]]

@@ -3,12 +3,15 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
+import httpx
 import pytest
-from moto.server import ThreadedMotoServer
+
+from serving.ports import free_ports
 
 ROOT = Path(__file__).parents[2] / "terraform"
 # moto knows neither EKS add-ons nor pod identities, which are all that module.workloads has.
@@ -55,13 +58,22 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")  # AWS's own, which the roles of EKS take
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+def aws() -> Iterator[str]:
+    """A moto server of its own process, since in this one others may have made its accounts already."""
+    (port,) = free_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    # AWS's own policies, which the roles of EKS take.
+    environment = os.environ | {"MOTO_IAM_LOAD_MANAGED_POLICIES": "true"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as server:
+        retries = httpx.HTTPTransport(retries=20)  # by ever longer pauses
+        httpx.Client(transport=retries, trust_env=False).get(f"{url}/moto-api/").raise_for_status()
+        yield url
+        server.terminate()
 
 
 def test_it_is_formatted() -> None:
