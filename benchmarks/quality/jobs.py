@@ -5,10 +5,9 @@
     .work/quality/checkpoints/<key>/       of a training that is not done
 
 The key is the hash of the protocol, of the recipe or the peer's settings, of the data, the seed, the part, and of the
-code that takes part; comments and docstrings do not count.
+code that takes part.
 """
 
-import ast
 import hashlib
 import json
 import os
@@ -168,26 +167,14 @@ def git_commit() -> str:
 
 @cache
 def code_hash(model: str) -> str:
-    """Of the modules that a model's figures depend on, by their syntax trees without docstrings."""
+    """Of the modules that a model's figures depend on, as text: a syntax tree differs from one Python to the next."""
     if model == OURS:
         paths: list[str] = [*_SHARED_CODE, "benchmarks/quality/ours.py", *_OUR_CODE]
     else:
         module = PEERS[model].partition(":")[0].replace(".", "/") + ".py"
         paths = [*_SHARED_CODE, "benchmarks/quality/peers.py", "shortlist/evaluation/baselines.py", module]
     files = [file for path in paths for file in (sorted((ROOT / path).rglob("*.py")) or [ROOT / path])]
-    return _hash(*(_tree(file) for file in files))
-
-
-def _tree(file: Path) -> str:
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            # Strings that stand alone are docstrings, of modules, functions and fields.
-            node.body = [  # type: ignore[attr-defined]
-                one for one in body if not (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))
-            ]
-    return ast.dump(tree)
+    return _hash(*(file.read_text(encoding="utf-8") for file in files))
 
 
 def _hash(*texts: str) -> str:

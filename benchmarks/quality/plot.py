@@ -6,7 +6,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from benchmarks.quality.protocol import load_protocol
+from benchmarks.quality.protocol import all_data, load_protocol
 
 mpl.rcParams["svg.hashsalt"] = "quality"  # the same figures give the same bytes
 _OURS, _PEER, _PUBLISHED = "#c2410c", "#334155", "#94a3b8"
@@ -14,7 +14,7 @@ _OURS, _PEER, _PUBLISHED = "#c2410c", "#334155", "#94a3b8"
 
 def plot(rows: list[dict[str, Any]], to: Path) -> None:
     """Ours in colour, peers on the same rows dark, published figures as hollow marks."""
-    data = sorted({row["data"] for row in rows})
+    data = [name for name in all_data() if any(row["data"] == name for row in rows)]
     if not data:
         return
     heights = [_height(name, rows) for name in data]
