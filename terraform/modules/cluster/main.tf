@@ -18,36 +18,17 @@ resource "aws_eks_cluster" "this" {
     resources = ["secrets"]
 
     provider {
-      key_arn = aws_kms_key.secrets.arn
+      key_arn = module.key.arn
     }
   }
 
   depends_on = [aws_iam_role_policy_attachment.cluster]
 }
 
-resource "aws_kms_key" "secrets" {
-  description             = "${var.name}: Kubernetes secrets"
-  enable_key_rotation     = true
-  deletion_window_in_days = 30
-  policy                  = data.aws_iam_policy_document.key.json
-}
+module "key" {
+  source = "../key"
 
-data "aws_caller_identity" "me" {}
-
-data "aws_iam_policy_document" "key" {
-  #checkov:skip=CKV_AWS_111:A key's own policy names no resource but the key it is attached to.
-  #checkov:skip=CKV_AWS_356:A key's own policy names no resource but the key it is attached to.
-  #checkov:skip=CKV_AWS_109:Without its account's root, nobody could change the key again.
-  statement {
-    sid       = "Account"
-    actions   = ["kms:*"]
-    resources = ["*"]
-
-    principals {
-      type        = "AWS"
-      identifiers = ["arn:aws:iam::${data.aws_caller_identity.me.account_id}:root"]
-    }
-  }
+  description = "${var.name}: Kubernetes secrets"
 }
 
 resource "aws_iam_role" "cluster" {

@@ -9,33 +9,22 @@ resource "aws_flow_log" "this" {
 resource "aws_cloudwatch_log_group" "flow" {
   name              = "/shortlist/${var.name}/flow"
   retention_in_days = 365
-  kms_key_id        = aws_kms_key.logs.arn
+  kms_key_id        = module.key.arn
 }
 
-resource "aws_kms_key" "logs" {
-  description             = "${var.name}: flow logs"
-  enable_key_rotation     = true
-  deletion_window_in_days = 7
-  policy                  = data.aws_iam_policy_document.logs_key.json
+module "key" {
+  source = "../key"
+
+  description   = "${var.name}: flow logs"
+  deletion_days = 7
+  more          = [data.aws_iam_policy_document.logs.json]
 }
 
 data "aws_caller_identity" "me" {}
 
-data "aws_iam_policy_document" "logs_key" {
+data "aws_iam_policy_document" "logs" {
   #checkov:skip=CKV_AWS_111:A key's own policy names no resource but the key it is attached to.
   #checkov:skip=CKV_AWS_356:A key's own policy names no resource but the key it is attached to.
-  #checkov:skip=CKV_AWS_109:Without its account's root, nobody could change the key again.
-  statement {
-    sid       = "Account"
-    actions   = ["kms:*"]
-    resources = ["*"]
-
-    principals {
-      type        = "AWS"
-      identifiers = ["arn:aws:iam::${data.aws_caller_identity.me.account_id}:root"]
-    }
-  }
-
   statement {
     sid       = "Logs"
     actions   = ["kms:Encrypt*", "kms:Decrypt*", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"]

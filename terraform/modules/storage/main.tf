@@ -33,32 +33,15 @@ resource "aws_s3_bucket_versioning" "this" {
   }
 }
 
-resource "aws_kms_key" "this" {
-  description             = "${var.name}: releases and artifacts"
-  enable_key_rotation     = true
-  deletion_window_in_days = 30
-  policy                  = data.aws_iam_policy_document.key.json
+module "key" {
+  source = "../key"
+
+  description = "${var.name}: releases and artifacts"
 }
 
 resource "aws_kms_alias" "this" {
   name          = "alias/${var.name}"
-  target_key_id = aws_kms_key.this.key_id
-}
-
-data "aws_iam_policy_document" "key" {
-  #checkov:skip=CKV_AWS_111:A key's own policy names no resource but the key it is attached to.
-  #checkov:skip=CKV_AWS_356:A key's own policy names no resource but the key it is attached to.
-  #checkov:skip=CKV_AWS_109:Without its account's root, nobody could change the key again.
-  statement {
-    sid       = "Account"
-    actions   = ["kms:*"]
-    resources = ["*"]
-
-    principals {
-      type        = "AWS"
-      identifiers = ["arn:aws:iam::${data.aws_caller_identity.me.account_id}:root"]
-    }
-  }
+  target_key_id = module.key.id
 }
 
 resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
@@ -69,7 +52,7 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
 
     apply_server_side_encryption_by_default {
       sse_algorithm     = "aws:kms"
-      kms_master_key_id = aws_kms_key.this.arn
+      kms_master_key_id = module.key.arn
     }
   }
 }

@@ -7,7 +7,7 @@ output "bucket_arn" {
 }
 
 output "key_arn" {
-  value = aws_kms_key.this.arn
+  value = module.key.arn
 }
 
 output "rules" {
