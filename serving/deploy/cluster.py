@@ -48,6 +48,11 @@ class Cluster:
                 f"InferenceService {self.service} runs in {mode} mode, which has canaries of its own: "
                 "set the annotations there and let canaryTrafficPercent move the traffic (docs/cluster.md)"
             )
+        if "model" in found["spec"]["predictor"]:
+            raise ClusterError(
+                f"InferenceService {self.service} has its release by storageUri (the component serving-runtime): name "
+                "the other release there, and in the transformer's annotation, and apply it (docs/cluster.md)"
+            )
         return found
 
     def annotate(self, component: Component, found: Mapping[str, str], wanted: Mapping[str, str]) -> None:

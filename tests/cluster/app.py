@@ -50,7 +50,7 @@ class App:
             name, _, tag = MINIO.rpartition(":")
             images.append({"name": "quay.io/minio/minio", "newName": name, "newTag": tag})
         releases = {"name": "releases", "behavior": "merge", "literals": [f"RELEASES={ROOT}"]}
-        overlay = {
+        self._overlay: dict[str, Any] = {
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
             "namespace": NAMESPACE,
@@ -62,10 +62,25 @@ class App:
         }
         self.folder = folder
         self.transformer_image = f"{REGISTRY}shortlist/transformer:{TAG}"
-        (folder / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
+        self._write(self._overlay)
 
     def apply(self, *options: str) -> str:
         return kubectl("apply", "-k", str(self.folder), *options)
+
+    @contextmanager
+    def overlaid(self, component: str, patches: list[dict[str, Any]]) -> Iterator[None]:
+        """Applied with a component of manifests/ and patches, and as before afterwards."""
+        components = [*self._overlay["components"], f"manifests/components/{component}"]
+        self._write(self._overlay | {"components": components, "patches": patches})
+        try:
+            self.apply()
+            yield
+        finally:
+            self._write(self._overlay)
+            self.apply()
+
+    def _write(self, overlay: dict[str, Any]) -> None:
+        (self.folder / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
 
     def wait_until_ready(self, seconds: int = 300) -> None:
         for component in ("predictor", "transformer"):

@@ -6,16 +6,23 @@ Where its artifacts and our releases lie is an S3, which pods and this machine m
     SHORTLIST_S3               in pods, http://minio-service.kubeflow:9000 by default
     SHORTLIST_S3_SECRET        with the keys `accesskey` and `secretkey`; by default that of Kubeflow Pipelines itself
     SHORTLIST_BUCKET           one that is there; by default mlpipeline
+    SHORTLIST_CLAIM            a persistent volume claim for the test of volumes; by default one on a folder of the node
 """
 
+import json
 import os
+import random
 import re
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from app import kubectl
 
 from components.image import PIPELINE_IMAGE
 
@@ -26,6 +33,7 @@ pytestmark = [
     pytest.mark.timeout(3600),
     pytest.mark.skipif(not HOST, reason="KF_PIPELINES_ENDPOINT is not set; these tests need Kubeflow Pipelines"),
 ]
+NAMESPACE = "kubeflow"
 STEPS = ["validate", "prepare", "train-retrieval", "export", "build-index", "train-ranking"]
 
 
@@ -93,3 +101,88 @@ def test_more_memory_than_its_limit_ends_the_step(tmp_path: Path) -> None:
     killed = submit(tmp_path, text)
     assert killed.returncode == 1
     assert killed.stderr.startswith("train-retrieval failed: ")
+
+
+def test_events_and_releases_may_lie_on_a_volume(tmp_path: Path) -> None:
+    with claimed() as claim, writer(claim) as pod:
+        inside = ("-n", NAMESPACE, "exec", "-i", pod, "--")
+        kubectl(*inside, "sh", "-c", "mkdir /data/raw && cat > /data/raw/events.csv", given=events())
+        text = re.sub(r"to: \".*\"", "to: /data/releases", recipe(f"  volumes: [{{claim: {claim}, path: /data}}]"))
+        columns = "{user_id: listener, item_id: track, time: second}"
+        raw = f"source: {{kind: files, events: [{{path: /data/raw/events.csv, columns: {columns}}}]}}"
+        text = re.sub(r"source: .*", raw, text)
+        text = re.sub(r"interactions: .*|features: .*", "", text)
+        done = submit(tmp_path, text, "--force")
+        assert done.returncode == 0, done.stderr + done.stdout
+        release = re.search(r"^published: release ([0-9a-f]{16})", done.stdout, re.MULTILINE)
+        assert release is not None, done.stdout
+        live = json.loads(kubectl(*inside, "cat", "/data/releases/tiny/live.json"))
+        assert live["release"] == release[1]
+
+
+def events() -> str:
+    """2,400 events of 60 listeners, within 30 days."""
+    rng = random.Random(0)
+    rows = [
+        f"{listener},{rng.randrange(200)},{rng.randrange(30 * 86_400)}" for listener in range(60) for _ in range(40)
+    ]
+    return "\n".join(["listener,track,second", *rows, ""])
+
+
+@contextmanager
+def claimed() -> Iterator[str]:
+    """A claim in the namespace of the runs; the default one needs a single node and no provisioner."""
+    if claim := os.environ.get("SHORTLIST_CLAIM"):
+        yield claim
+        return
+    name = f"shortlist-test-{uuid.uuid4().hex[:8]}"
+    same: dict[str, Any] = {
+        "accessModes": ["ReadWriteMany"],
+        "storageClassName": "",
+        "volumeName": name,
+        "resources": {"requests": {"storage": "1Gi"}},
+    }
+    volume = {
+        "capacity": {"storage": "1Gi"},
+        "accessModes": same["accessModes"],
+        "hostPath": {"path": f"/var/tmp/{name}", "type": "DirectoryOrCreate"},
+    }
+    metadata = {"name": name}
+    of_claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata | {"namespace": NAMESPACE}}
+    of_volume = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": metadata, "spec": volume}
+    listed = {"apiVersion": "v1", "kind": "List", "items": [of_volume, of_claim | {"spec": same}]}
+    kubectl("create", "-f", "-", given=json.dumps(listed))
+    try:
+        yield name
+    finally:
+        kubectl("-n", NAMESPACE, "delete", "pvc", name, "--wait=false")
+        kubectl("delete", "pv", name, "--wait=false")
+
+
+@contextmanager
+def writer(claim: str) -> Iterator[str]:
+    """A pod that mounts the claim at /data, and has made it writable for the user of the steps."""
+    container = {
+        "name": "writer",
+        "image": IMAGE,
+        "command": ["sh", "-c", "chown 1000:1000 /data && sleep 3600"],
+        "securityContext": {"runAsUser": 0},
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+    }
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": claim, "namespace": NAMESPACE},
+        "spec": {
+            "containers": [container],
+            "terminationGracePeriodSeconds": 0,
+            "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": claim}}],
+        },
+    }
+    kubectl("create", "-f", "-", given=json.dumps(pod))
+    try:
+        kubectl("-n", NAMESPACE, "wait", "--for=condition=Ready", f"pod/{claim}", "--timeout=300s")
+        yield claim
+    finally:
+        kubectl("-n", NAMESPACE, "exec", claim, "--", "sh", "-c", "rm -rf /data/*", check=False)
+        kubectl("-n", NAMESPACE, "delete", "pod", claim, "--wait=false")

@@ -114,13 +114,57 @@ def test_manifests_of_others_are_named_at_a_version() -> None:
 
 
 @kustomizes
+def test_a_predictor_by_our_serving_runtime(tree: Path, by_runtime: Path) -> None:
+    found = {one["kind"]: one for one in documents(build(by_runtime))}
+    predictor, runtime = found["InferenceService"]["spec"]["predictor"], found["ServingRuntime"]["spec"]
+    assert "containers" not in predictor
+    assert predictor["model"]["modelFormat"]["name"] == runtime["supportedModelFormats"][0]["name"]
+    (ours,) = runtime["containers"]
+    (custom,) = next(
+        one["spec"]["predictor"]["containers"]
+        for one in documents(build(tree / "overlays/kind"))
+        if one["kind"] == "InferenceService"
+    )
+    for same in ("image", "ports", "startupProbe", "readinessProbe", "livenessProbe", "resources", "securityContext"):
+        assert ours[same] == custom[same], same
+
+
+@pytest.fixture
+def by_runtime(tree: Path) -> Path:
+    """An overlay as docs/cluster.md has it."""
+    folder = tree / "overlays/by-runtime"
+    folder.mkdir(exist_ok=True)
+    release = "releases/0123456789abcdef"
+    patch = [
+        {"op": "add", "path": "/spec/predictor/model/storageUri", "value": f"s3://shortlist/demo/{release}"},
+        {"op": "add", "path": "/spec/transformer/annotations", "value": {"shortlist/release": release}},
+    ]
+    overlay = {
+        "resources": ["../kind"],
+        "components": ["../../components/serving-runtime"],
+        "patches": [{"target": {"kind": "InferenceService"}, "patch": yaml.safe_dump(patch)}],
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
+    return folder
+
+
+@kustomizes
 @conforms
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_kubeconform(tree: Path, overlay: str) -> None:
+    conform(build(tree / "overlays" / overlay))
+
+
+@kustomizes
+@conforms
+def test_kubeconform_of_the_serving_runtime(by_runtime: Path) -> None:
+    conform(build(by_runtime))
+
+
+def conform(text: str) -> None:
     assert KUBECONFORM is not None
     schemas = f"{TOOLS}/schemas/{{{{.ResourceKind}}}}_{{{{.Group}}}}_{{{{.ResourceAPIVersion}}}}.json"
     command = [KUBECONFORM, "-strict", "-schema-location", schemas]
-    text = build(tree / "overlays" / overlay)
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     # It does look: the same with a field that KServe does not have.
