@@ -9,7 +9,8 @@ from components.image import PIPELINE_IMAGE
 @dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
 def build_index(
     recipe: str,
-    prepared: Input[Dataset],
+    features: Input[Dataset],
+    questions: Input[Dataset],
     retrieval: Input[Model],
     index: Output[Model],
     record: Output[Artifact],
@@ -19,7 +20,8 @@ def build_index(
 
     Args:
         recipe: The recipe's YAML.
-        prepared: What prepare wrote.
+        features: What prepare wrote.
+        questions: Likewise.
         retrieval: What export wrote.
         index: Folder of index.faiss and index.json.
         record: Time, memory, rows and metrics of the step, as JSON.
@@ -28,11 +30,12 @@ def build_index(
     from pathlib import Path
 
     from shortlist import facts
+    from shortlist.prepare.prepared import Prepared
     from shortlist.recipe import parse_recipe
     from shortlist.retrieval import build_index as faiss_index
 
     def work() -> facts.StepFacts:
-        folders = Path(prepared.path), Path(retrieval.path), Path(index.path)
-        return faiss_index.build_index(parse_recipe(recipe), *folders)
+        data = Prepared(features=Path(features.path), questions=Path(questions.path))
+        return faiss_index.build_index(parse_recipe(recipe), data, Path(retrieval.path), Path(index.path))
 
     metrics.metadata.update(facts.record("build_index", work, record.path).facts.metrics)

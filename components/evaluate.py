@@ -9,7 +9,9 @@ from components.image import PIPELINE_IMAGE
 @dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
 def evaluate(
     recipe: str,
-    prepared: Input[Dataset],
+    features: Input[Dataset],
+    samples: Input[Dataset],
+    questions: Input[Dataset],
     retrieval: Input[Model],
     index: Input[Model],
     ranking: Input[Model],
@@ -21,7 +23,9 @@ def evaluate(
 
     Args:
         recipe: The recipe's YAML.
-        prepared: What prepare wrote.
+        features: What prepare wrote.
+        samples: Likewise.
+        questions: Likewise.
         retrieval: What export wrote.
         index: What build_index wrote.
         ranking: What train_ranking wrote.
@@ -34,15 +38,16 @@ def evaluate(
 
     from shortlist import facts
     from shortlist.evaluation import evaluate
+    from shortlist.prepare.prepared import Prepared
     from shortlist.recipe import parse_recipe
     from shortlist.release import publish
 
     def work() -> facts.StepFacts:
         typed = parse_recipe(recipe)
-        data, towers = Path(prepared.path), Path(retrieval.path)
+        data = Prepared(features=Path(features.path), samples=Path(samples.path), questions=Path(questions.path))
         with tempfile.TemporaryDirectory() as cache:
             live = publish.fetch_live(typed, Path(cache))
-            found, ranked = Path(index.path), Path(ranking.path)
-            return evaluate.evaluate(typed, data, towers, found, ranked, live, Path(evaluation.path))
+            folders = Path(retrieval.path), Path(index.path), Path(ranking.path)
+            return evaluate.evaluate(typed, data, *folders, live, Path(evaluation.path))
 
     metrics.metadata.update(facts.record("evaluate", work, record.path).facts.metrics)

@@ -9,7 +9,8 @@ from components.image import PIPELINE_IMAGE
 @dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
 def export(
     recipe: str,
-    prepared: Input[Dataset],
+    features: Input[Dataset],
+    questions: Input[Dataset],
     towers: Input[Model],
     retrieval: Output[Model],
     record: Output[Artifact],
@@ -19,7 +20,8 @@ def export(
 
     Args:
         recipe: The recipe's YAML.
-        prepared: What prepare wrote.
+        features: What prepare wrote.
+        questions: Likewise.
         towers: What train_retrieval wrote.
         retrieval: Folder of vectors.npy, item_inputs.npy, query_tower.onnx and retrieval.json.
         record: Time, memory, rows and metrics of the step, as JSON.
@@ -28,10 +30,12 @@ def export(
     from pathlib import Path
 
     from shortlist import facts
+    from shortlist.prepare.prepared import Prepared
     from shortlist.recipe import parse_recipe
     from shortlist.retrieval import export
 
     def work() -> facts.StepFacts:
-        return export.export(parse_recipe(recipe), Path(prepared.path), Path(towers.path), Path(retrieval.path))
+        data = Prepared(features=Path(features.path), questions=Path(questions.path))
+        return export.export(parse_recipe(recipe), data, Path(towers.path), Path(retrieval.path))
 
     metrics.metadata.update(facts.record("export", work, record.path).facts.metrics)

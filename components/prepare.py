@@ -10,7 +10,9 @@ from components.image import PIPELINE_IMAGE
 def prepare(
     recipe: str,
     clean: Input[Dataset],
-    prepared: Output[Dataset],
+    features: Output[Dataset],
+    samples: Output[Dataset],
+    questions: Output[Dataset],
     record: Output[Artifact],
     metrics: Output[Metrics],
 ) -> None:
@@ -19,10 +21,13 @@ def prepare(
     Args:
         recipe: The recipe's YAML.
         clean: What validate let through.
-        prepared: Folder of features/ (goes into the release) and samples/.
+        features: Folder of vocabularies, statistics and histories; goes into the release.
+        samples: Folder of one entry an event.
+        questions: Folder of valid/ and test/.
         record: Time, memory, rows and metrics of the step, as JSON.
         metrics: The step's metrics.
     """
+    import shutil
     from pathlib import Path
 
     from shortlist import facts
@@ -30,6 +35,11 @@ def prepare(
     from shortlist.recipe import parse_recipe
 
     def work() -> facts.StepFacts:
-        return prepare.prepare(parse_recipe(recipe), Path(clean.path), Path(prepared.path))
+        whole = Path(samples.path).with_name("prepared")
+        done = prepare.prepare(parse_recipe(recipe), Path(clean.path), whole)
+        for part, to in (("features", features), ("samples", samples), ("questions", questions)):
+            shutil.move(whole / part, to.path)
+        whole.rmdir()
+        return done
 
     metrics.metadata.update(facts.record("prepare", work, record.path).facts.metrics)

@@ -9,7 +9,8 @@ from components.image import PIPELINE_IMAGE
 @dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
 def publish(
     recipe: str,
-    prepared: Input[Dataset],
+    features: Input[Dataset],
+    prepare: Input[Artifact],
     retrieval: Input[Model],
     index: Input[Model],
     ranking: Input[Model],
@@ -23,7 +24,8 @@ def publish(
 
     Args:
         recipe: The recipe's YAML.
-        prepared: What prepare wrote.
+        features: What prepare wrote.
+        prepare: The record of prepare.
         retrieval: What export wrote.
         index: What build_index wrote.
         ranking: What train_ranking wrote.
@@ -42,7 +44,8 @@ def publish(
     def work() -> facts.StepFacts:
         return publish.publish_step(
             parse_recipe(recipe),
-            Path(prepared.path),
+            Path(features.path),
+            Path(prepare.path),
             Path(retrieval.path),
             Path(index.path),
             Path(ranking.path),

@@ -9,7 +9,9 @@ from components.image import PIPELINE_IMAGE
 @dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
 def train_ranking(
     recipe: str,
-    prepared: Input[Dataset],
+    features: Input[Dataset],
+    samples: Input[Dataset],
+    questions: Input[Dataset],
     retrieval: Input[Model],
     index: Input[Model],
     ranking: Output[Model],
@@ -20,7 +22,9 @@ def train_ranking(
 
     Args:
         recipe: The recipe's YAML.
-        prepared: What prepare wrote.
+        features: What prepare wrote.
+        samples: Likewise.
+        questions: Likewise.
         retrieval: What export wrote.
         index: What build_index wrote.
         ranking: Folder of ranker.safetensors and ranking.json.
@@ -30,11 +34,13 @@ def train_ranking(
     from pathlib import Path
 
     from shortlist import facts
+    from shortlist.prepare.prepared import Prepared
     from shortlist.ranking import train_ranking
     from shortlist.recipe import parse_recipe
 
     def work() -> facts.StepFacts:
-        folders = Path(prepared.path), Path(retrieval.path), Path(index.path), Path(ranking.path)
-        return train_ranking.train_ranking(parse_recipe(recipe), *folders)
+        data = Prepared(features=Path(features.path), samples=Path(samples.path), questions=Path(questions.path))
+        folders = Path(retrieval.path), Path(index.path), Path(ranking.path)
+        return train_ranking.train_ranking(parse_recipe(recipe), data, *folders)
 
     metrics.metadata.update(facts.record("train_ranking", work, record.path).facts.metrics)

@@ -9,7 +9,9 @@ from components.image import PIPELINE_IMAGE
 @dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
 def train_retrieval(
     recipe: str,
-    prepared: Input[Dataset],
+    features: Input[Dataset],
+    samples: Input[Dataset],
+    questions: Input[Dataset],
     towers: Output[Model],
     record: Output[Artifact],
     metrics: Output[Metrics],
@@ -18,7 +20,9 @@ def train_retrieval(
 
     Args:
         recipe: The recipe's YAML.
-        prepared: What prepare wrote.
+        features: What prepare wrote.
+        samples: Likewise.
+        questions: Likewise.
         towers: Folder of checkpoints.
         record: Time, memory, rows and metrics of the step, as JSON.
         metrics: The step's metrics.
@@ -26,6 +30,7 @@ def train_retrieval(
     from pathlib import Path
 
     from shortlist import facts, train_job
+    from shortlist.prepare.prepared import Prepared
     from shortlist.recipe import parse_recipe
 
     def connect() -> train_job.Cluster:
@@ -34,6 +39,7 @@ def train_retrieval(
         return TrainJobs()
 
     def work() -> facts.StepFacts:
-        return train_job.train(parse_recipe(recipe), Path(prepared.path), Path(towers.path), connect)
+        data = Prepared(features=Path(features.path), samples=Path(samples.path), questions=Path(questions.path))
+        return train_job.train(parse_recipe(recipe), data, Path(towers.path), connect)
 
     metrics.metadata.update(facts.record("train_retrieval", work, record.path).facts.metrics)

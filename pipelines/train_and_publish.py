@@ -37,17 +37,24 @@ def train_and_publish(resources: Resources, image: str = PIPELINE_IMAGE) -> Base
             ingested = ingest(recipe=recipe, version=surveyed.output)
             validated = validate(recipe=recipe, tables=ingested.outputs["tables"])
             prepared = prepare(recipe=recipe, clean=validated.outputs["clean"])
-            data = prepared.outputs["prepared"]
-            trained = train_retrieval(recipe=recipe, prepared=data)
-            exported = export(recipe=recipe, prepared=data, towers=trained.outputs["towers"])
+            data = {part: prepared.outputs[part] for part in ("features", "questions")}
+            whole = data | {"samples": prepared.outputs["samples"]}  # large: fetched by those alone that read them
+            trained = train_retrieval(recipe=recipe, **whole)
+            exported = export(recipe=recipe, **data, towers=trained.outputs["towers"])
             retrieval = exported.outputs["retrieval"]
-            indexed = build_index(recipe=recipe, prepared=data, retrieval=retrieval)
+            indexed = build_index(recipe=recipe, **data, retrieval=retrieval)
             index = indexed.outputs["index"]
-            ranked = train_ranking(recipe=recipe, prepared=data, retrieval=retrieval, index=index)
-            parts = {"prepared": data, "retrieval": retrieval, "index": index, "ranking": ranked.outputs["ranking"]}
-            evaluated = evaluate(recipe=recipe, **parts)
-            judged = evaluated.outputs["evaluation"]
-            published = publish(recipe=recipe, **parts, evaluation=judged, forced_by=forced_by)
+            ranked = train_ranking(recipe=recipe, **whole, retrieval=retrieval, index=index)
+            parts = {"retrieval": retrieval, "index": index, "ranking": ranked.outputs["ranking"]}
+            evaluated = evaluate(recipe=recipe, **whole, **parts)
+            published = publish(
+                recipe=recipe,
+                features=data["features"],
+                prepare=prepared.outputs["record"],
+                **parts,
+                evaluation=evaluated.outputs["evaluation"],
+                forced_by=forced_by,
+            )
             reported = report(
                 recipe=recipe,
                 ingest=ingested.outputs["record"],

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 import torch
 
 from shortlist.facts import StepFacts
+from shortlist.prepare.prepared import PARTS, Prepared
 from shortlist.progress import say
 from shortlist.recipe import Recipe, dump_recipe
 from shortlist.retrieval.train_retrieval import train_retrieval
@@ -45,8 +46,8 @@ class Cluster(Protocol):
     def delete(self, name: str) -> None: ...
 
 
-def train(recipe: Recipe, prepared: Path, out: Path, connect: Callable[[], Cluster]) -> StepFacts:
-    """Train on `prepared`; `out` holds the checkpoints. Raises ValueError when the job fails."""
+def train(recipe: Recipe, prepared: Prepared, out: Path, connect: Callable[[], Cluster]) -> StepFacts:
+    """Train on all parts of `prepared`; `out` holds the checkpoints. Raises ValueError when the job fails."""
     if recipe.resources.distributed is not None:
         cluster = connect()
         facts = _by_job(recipe, prepared, out, cluster)
@@ -57,11 +58,11 @@ def train(recipe: Recipe, prepared: Path, out: Path, connect: Callable[[], Clust
     return _by_torchrun(recipe, prepared, out, gpus) if gpus > 1 else train_retrieval(recipe, prepared, out)
 
 
-def _by_torchrun(recipe: Recipe, prepared: Path, out: Path, processes: int) -> StepFacts:
+def _by_torchrun(recipe: Recipe, prepared: Prepared, out: Path, processes: int) -> StepFacts:
     work = out.with_name(f"{out.name}.work")
     work.mkdir(parents=True, exist_ok=True)
     (work / "recipe.yaml").write_text(dump_recipe(recipe))
-    paths = [str(path) for path in (work / "recipe.yaml", prepared, out, work / "facts.json")]
+    paths = [str(path) for path in (work / "recipe.yaml", *prepared.folders.values(), out, work / "facts.json")]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     done = subprocess.run([*torchrun, "-m", _MODULE, *paths], check=False)
     if done.returncode != 0:
@@ -71,13 +72,14 @@ def _by_torchrun(recipe: Recipe, prepared: Path, out: Path, processes: int) -> S
     return facts
 
 
-def _by_job(recipe: Recipe, prepared: Path, out: Path, cluster: Cluster) -> StepFacts | None:
+def _by_job(recipe: Recipe, prepared: Prepared, out: Path, cluster: Cluster) -> StepFacts | None:
     """None when the cluster knows no TrainJobs."""
     assert recipe.resources.distributed is not None
     shared = Path(recipe.resources.distributed.folder) / recipe.name
     shared.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(shared / "prepared", ignore_errors=True)
-    shutil.copytree(prepared, shared / "prepared")
+    for part, folder in prepared.folders.items():
+        shutil.copytree(folder, shared / "prepared" / part)
     (shared / "recipe.yaml").write_text(dump_recipe(recipe))
     name = f"{recipe.name[:40]}-{os.urandom(4).hex()}"
     if not cluster.create(train_job(name, recipe, shared, cluster.image)):
@@ -137,7 +139,8 @@ def train_job(name: str, recipe: Recipe, shared: Path, image: str) -> dict[str, 
     }
     nodes = {"name": "node", "template": {"spec": {"template": {"spec": pod}}}}
     patch = {"template": {"spec": {"replicatedJobs": [nodes]}}}
-    files = [str(shared / file) for file in ("recipe.yaml", "prepared", "towers", "facts.json")]
+    parts = [f"prepared/{part}" for part in PARTS]
+    files = [str(shared / file) for file in ("recipe.yaml", *parts, "towers", "facts.json")]
     return {
         "apiVersion": "trainer.kubeflow.org/v1alpha1",
         "kind": "TrainJob",

@@ -158,9 +158,9 @@ def write_prepared(
         "target_offsets": np.cumsum([0, *(len(one) for one in targets if len(one))]).astype(np.int64),
         "target_items": np.array([row for one in targets for row in one], np.int32),
     }
-    for place, columns in (("", samples), ("valid", questions), ("test", questions)):
+    for place, columns in (("samples", samples), ("questions/valid", questions), ("questions/test", questions)):
         size = len(columns["user"])
-        into = folder / "samples" / place
+        into = folder / place
         (into / "context").mkdir(parents=True)
         for name, column in columns.items():
             np.save(into / f"{name}.npy", column)

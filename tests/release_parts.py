@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from shortlist.facts import StepFacts, StepRecord
 from shortlist.recipe import Recipe, parse_recipe
 from shortlist.release.manifest import Manifest
 from shortlist.release.release import assemble, lineage_of
@@ -54,12 +55,15 @@ def compared(release: str, difference: float, half: float = 0.01) -> dict[str, A
     }
 
 
-def write_steps(folder: Path, content: str = "one", judged: dict[str, Any] | None = None) -> dict[str, Path]:
-    """prepared, retrieval, index, ranking and evaluation; another `content` makes another release."""
+def write_steps(
+    folder: Path, content: str = "one", judged: dict[str, Any] | None = None, split: str = "one"
+) -> dict[str, Path]:
+    """What publish is given, in its order; another `content`, or `split` of prepare, makes another release."""
+    told = StepFacts(details={"digest": f"features and {split}", "split_digest": split})
     files = {
-        "prepared/features/schema.json": "{}",
-        "prepared/features/items/popularity.npy": f"{content} " * 100,
-        "prepared/samples/user.npy": content,
+        "features/schema.json": "{}",
+        "features/items/popularity.npy": f"{content} " * 100,
+        "record": StepRecord(step="prepare", seconds=1, peak_memory_mb=1, facts=told).model_dump_json(),
         "retrieval/query_tower.onnx": f"{content} tower",
         "retrieval/vectors.npy": f"{content} vectors",
         "index/index.faiss": f"{content} index" * 1000,
@@ -69,19 +73,19 @@ def write_steps(folder: Path, content: str = "one", judged: dict[str, Any] | Non
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    return {name: folder / name for name in ("prepared", "retrieval", "index", "ranking", "evaluation")}
+    return {name: folder / name for name in ("features", "record", "retrieval", "index", "ranking", "evaluation")}
 
 
 def make_release(folder: Path, content: str = "one") -> tuple[Path, Manifest]:
     """An assembled release's folder and its manifest."""
     steps = write_steps(folder / "steps" / content[:8], content)
-    parts = {name: steps[name] for name in ("retrieval", "index", "ranking")}
+    parts = {name: steps[name] for name in ("features", "retrieval", "index", "ranking")}
     into = folder / "assembled" / content[:8]
     manifest = assemble(
-        {"features": steps["prepared"] / "features", **parts},
+        parts,
         recipe_to(".work"),
         steps["evaluation"] / "evaluation.json",
-        lineage_of(parse_recipe(RECIPE), steps["prepared"]),
+        lineage_of(parse_recipe(RECIPE), "data"),
         into,
     )
     return into, manifest

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from shortlist import train_job
 from shortlist.facts import StepFacts
+from shortlist.prepare.prepared import Prepared
 from shortlist.recipe import Recipe, RecipeError, parse_recipe
 
 RECIPE = """
@@ -37,6 +38,14 @@ def recipe(shared: Path) -> Recipe:
     return parse_recipe(RECIPE.replace("SHARED", str(shared)))
 
 
+def prepared(folder: Path) -> Prepared:
+    """Of files that are of prepare by name only; each part lies elsewhere."""
+    for name in ("a/features/schema.json", "b/samples/user.npy", "c/questions/test/user.npy"):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_text(name)
+    return Prepared(features=folder / "a/features", samples=folder / "b/samples", questions=folder / "c/questions")
+
+
 class Cluster:
     """Kubernetes with a Trainer that needs two looks: its job writes what the first process would."""
 
@@ -57,9 +66,10 @@ class Cluster:
         self.looks += 1
         if self.looks == 1:
             return [{"type": "Suspended", "status": "False"}]
-        _, prepared, out, facts = map(Path, self.jobs[name]["spec"]["trainer"]["args"])
+        _, features, samples, questions, out, facts = map(Path, self.jobs[name]["spec"]["trainer"]["args"])
+        Prepared(features=features, samples=samples, questions=questions)
         out.mkdir(exist_ok=True)
-        shutil.copy(prepared / "data", out / "checkpoint")
+        shutil.copy(samples / "user.npy", out / "checkpoint")
         facts.write_text(StepFacts(metrics={"epochs": 3}).model_dump_json())
         return [{"type": self.ending, "status": "True", "message": "the pods had no GPU"}]
 
@@ -97,11 +107,9 @@ def test_the_step_puts_its_input_into_the_shared_folder_and_takes_the_checkpoint
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(train_job, "_EVERY_SECONDS", 0.0)
-    (tmp_path / "prepared").mkdir()
-    (tmp_path / "prepared/data").write_text("samples")
     cluster = Cluster()
-    facts = train_job.train(recipe(tmp_path / "shared"), tmp_path / "prepared", tmp_path / "out", lambda: cluster)
-    assert (tmp_path / "out/checkpoint").read_text() == "samples"
+    facts = train_job.train(recipe(tmp_path / "shared"), prepared(tmp_path), tmp_path / "out", lambda: cluster)
+    assert (tmp_path / "out/checkpoint").read_text() == "b/samples/user.npy"
     assert facts.metrics == {"epochs": 3}
     assert cluster.looks == 2
     assert cluster.deleted == list(cluster.jobs), "the job is gone when the step ends"
@@ -109,28 +117,25 @@ def test_the_step_puts_its_input_into_the_shared_folder_and_takes_the_checkpoint
 
 def test_a_job_that_fails_says_why_and_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_job, "_EVERY_SECONDS", 0.0)
-    (tmp_path / "prepared").mkdir()
-    (tmp_path / "prepared/data").write_text("samples")
     cluster = Cluster("Failed")
     with pytest.raises(ValueError, match="failed: the pods had no GPU; kubectl describe trainjob"):
-        train_job.train(recipe(tmp_path / "shared"), tmp_path / "prepared", tmp_path / "out", lambda: cluster)
+        train_job.train(recipe(tmp_path / "shared"), prepared(tmp_path), tmp_path / "out", lambda: cluster)
     assert cluster.deleted == list(cluster.jobs)
 
 
 def test_without_trainer_the_step_trains_in_its_own_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trained: list[Path] = []
+    trained: list[Prepared] = []
 
-    def alone(recipe: Recipe, prepared: Path, out: Path) -> StepFacts:
+    def alone(recipe: Recipe, prepared: Prepared, out: Path) -> StepFacts:
         trained.append(prepared)
         return StepFacts()
 
     monkeypatch.setattr(train_job, "train_retrieval", alone)
-    (tmp_path / "prepared").mkdir()
-    cluster = Cluster(has_trainer=False)
-    train_job.train(recipe(tmp_path / "shared"), tmp_path / "prepared", tmp_path / "out", lambda: cluster)
-    assert trained == [tmp_path / "prepared"]
+    given, cluster = prepared(tmp_path), Cluster(has_trainer=False)
+    train_job.train(recipe(tmp_path / "shared"), given, tmp_path / "out", lambda: cluster)
+    assert trained == [given]
     assert "no Kubeflow Trainer; trains in this pod alone" in capsys.readouterr().out
     assert cluster.deleted == []
 

@@ -34,16 +34,16 @@ def trained(recipe: Recipe, prepared_folder: Path, part: Part, checkpoints: Path
         no_refit = retrieval.refit.model_copy(update={"epochs": 0})
         recipe = recipe.model_copy(update={"retrieval": retrieval.model_copy(update={"refit": no_refit})})
     path_too = part == "test" and recipe.ranking.enabled
+    prepared = Prepared.open(prepared_folder)
     with TemporaryDirectory() as folder:
         work = Path(folder)
-        facts = {"train_retrieval": train_retrieval(recipe, prepared_folder, checkpoints)}
-        facts["export"] = export(recipe, prepared_folder, checkpoints, work / "retrieval")
-        facts["build_index"] = build_index(recipe, prepared_folder, work / "retrieval", work / "index")
+        facts = {"train_retrieval": train_retrieval(recipe, prepared, checkpoints)}
+        facts["export"] = export(recipe, prepared, checkpoints, work / "retrieval")
+        facts["build_index"] = build_index(recipe, prepared, work / "retrieval", work / "index")
         if recipe.ranking.enabled:
             facts["train_ranking"] = train_ranking(
-                recipe, prepared_folder, work / "retrieval", work / "index", work / "ranking"
+                recipe, prepared, work / "retrieval", work / "index", work / "ranking"
             )
-        prepared = Prepared.open(prepared_folder)
         path = WholePath.open(
             recipe,
             prepared.store,

@@ -47,7 +47,7 @@ class Judged:
 
 def evaluate(
     recipe: Recipe,
-    prepared_folder: Path,
+    prepared: Prepared,
     retrieval_folder: Path,
     index_folder: Path,
     ranking_folder: Path | None,
@@ -59,7 +59,6 @@ def evaluate(
     `live_release_folder` is named after its release; one that cannot be asked is skipped, with the reason.
     Raises ValueError when there is no test question, or the parts are not of one another.
     """
-    prepared = Prepared.open(prepared_folder)
     store, depths = prepared.store, sorted(set(recipe.evaluation.k))
     questions = prepared.test.draw(recipe.evaluation.max_queries, recipe.seed)
     if not len(questions):

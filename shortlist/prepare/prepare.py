@@ -20,7 +20,7 @@ from shortlist.prepare.context import ContextColumns
 from shortlist.prepare.encode import rows_of
 from shortlist.prepare.given import MIN_TRAIN_POSITIVES
 from shortlist.prepare.leakage import prove
-from shortlist.prepare.prepared import QUESTION_COLUMNS, SAMPLE_COLUMNS
+from shortlist.prepare.prepared import PARTS, QUESTION_COLUMNS, SAMPLE_COLUMNS
 from shortlist.prepare.questions import Asked, draw
 from shortlist.prepare.samples import Block, Range, Sampler
 from shortlist.prepare.split import MIN_POSITIVES, TEST, VALID, moment
@@ -45,7 +45,7 @@ class _Preparation:
 
     def __init__(self, recipe: Recipe, events: CleanEvents, folder: Path) -> None:
         self.recipe, self.events, self.folder = recipe, events, folder
-        self.samples, self.features = folder / "samples", folder / "features"
+        self.features, self.samples, self.questions = (folder / part for part in PARTS)
         self.items, self.users = events.entities("item"), events.entities("user")
         self.context = ContextColumns.plan(recipe, events.table, self.samples)
         self.popularity = np.zeros(self.items.vocabulary.num_rows, np.int64)
@@ -64,6 +64,7 @@ class _Preparation:
         schema = self._write_features()
         say(f"prepare: proving that none of {self.events.count} samples sees its future")
         proof = prove(self.folder, self.recipe)
+        hashes = hash_files(self.folder)
         parts = dict(zip(("left_out", "train", "valid", "test"), self.part_counts.tolist(), strict=True))
         return StepFacts(
             rows_in={"events": self.events.count, "items": self.items.described, "users": self.users.described},
@@ -83,7 +84,8 @@ class _Preparation:
                 "split": self._split_facts(),
                 "leakage": proof.as_dict(),
                 "schema": schema.model_dump(mode="json"),
-                "digest": digest(self.folder),
+                "digest": digest(hashes),
+                "split_digest": digest({name: one for name, one in hashes.items() if not name.startswith("features/")}),
             },
         )
 
@@ -156,8 +158,8 @@ class _Preparation:
                 "ask; set evaluation.mask_seen to false if repeats count"
             )
         for column in QUESTION_COLUMNS:
-            save(self.samples / f"{name}/{column}.npy", getattr(asked, column))
-        self.context.write_questions(self.samples / name, asked)
+            save(self.questions / f"{name}/{column}.npy", getattr(asked, column))
+        self.context.write_questions(self.questions / name, asked)
         return len(asked.user)
 
     def _write_features(self) -> FeatureSchema:
@@ -192,13 +194,18 @@ class _Preparation:
         return {"kind": "temporal", **{name: moment(time) for name, time in asdict(windows).items()}}
 
 
-def digest(folder: Path) -> str:
-    """SHA-256 over the names and contents of all files."""
+def hash_files(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file below a folder, by its name there."""
 
-    def line(path: Path) -> str:
+    def of(path: Path) -> str:
         with path.open("rb") as file:
-            return f"{path.relative_to(folder).as_posix()} {hashlib.file_digest(file, 'sha256').hexdigest()}\n"
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
+    paths = [path for path in folder.rglob("*") if path.is_file()]
     with ThreadPoolExecutor() as pool:
-        lines = pool.map(line, (path for path in folder.rglob("*") if path.is_file()))
-        return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+        return dict(zip((path.relative_to(folder).as_posix() for path in paths), pool.map(of, paths), strict=True))
+
+
+def digest(hashes: dict[str, str]) -> str:
+    """SHA-256 over names and contents."""
+    return hashlib.sha256("".join(f"{name} {hashes[name]}\n" for name in sorted(hashes)).encode()).hexdigest()

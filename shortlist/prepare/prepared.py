@@ -4,13 +4,15 @@ features/                    a FeatureStore
 samples/history_times.npy    int64 [num_history_events], beside features/history/items.npy; not released
 samples/<column>.npy         one entry a sound event, in the order of user, time and row
 samples/context/<name>.npy   int32 [n, W] of every categorical; samples/context/numeric.npy float32 [n, F]
-samples/split.json           the windows of a temporal split
-samples/valid/, samples/test/   questions: user, start, end, time, context/, target_offsets, target_items
+questions/valid/, questions/test/   user, start, end, time, context/, target_offsets, target_items
+
+The samples are the large part. Each of the three is an artifact of its own, so that a step fetches what it reads.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +30,10 @@ SAMPLE_COLUMNS = {
     "end": np.int64,
     "part": np.int8,
 }
+Part = Literal["features", "samples", "questions"]
+PARTS: tuple[Part, ...] = get_args(Part)
+_MARKS: dict[Part, str] = {"features": "schema.json", "samples": "user.npy", "questions": "test/user.npy"}
+"""A file that each part has."""
 QUESTION_COLUMNS = ("user", "start", "end", "time", "target_offsets", "target_items")
 
 
@@ -91,38 +97,56 @@ class Questions:
         return self.take(np.sort(np.random.default_rng(seed).permutation(len(self))[:limit]))
 
 
-@dataclass(frozen=True)
 class Prepared:
-    """A prepared folder, opened without reading the samples."""
+    """What `prepare` left, or the parts of it that a step reads. A part is opened, not read, when it is asked for."""
 
-    store: FeatureStore
-    samples: Samples
-    valid: Questions
-    test: Questions
-    history_times: NDArray[np.int64]
+    def __init__(self, *, features: Path, samples: Path | None = None, questions: Path | None = None) -> None:
+        """Raises ValueError when a folder is not that part."""
+        given: dict[Part, Path | None] = {"features": features, "samples": samples, "questions": questions}
+        self.folders = {part: folder for part, folder in given.items() if folder is not None}
+        """In the order of `PARTS`."""
+        for part, folder in self.folders.items():
+            if not (folder / _MARKS[part]).exists():
+                raise ValueError(f"{folder}: this is no prepared folder; run the prepare step first")
 
     @classmethod
     def open(cls, folder: str | Path) -> "Prepared":
-        """Raises ValueError when there is no prepared folder, or one of another schema version."""
-        folder = Path(folder)
-        if not (folder / "features/schema.json").exists() or not (folder / "samples").is_dir():
-            raise ValueError(f"{folder}: this is no prepared folder; run the prepare step first")
-        store = FeatureStore.open(folder / "features")
-        samples = folder / "samples"
-        columns = {name: load(samples / f"{name}.npy") for name in SAMPLE_COLUMNS}
-        return cls(
-            store=store,
-            samples=Samples(**columns, context=_context(store, samples)),
-            valid=_questions(store, samples / "valid"),
-            test=_questions(store, samples / "test"),
-            history_times=load(samples / "history_times.npy"),
-        )
+        """All parts, below one folder. Raises ValueError when one is not there."""
+        return cls(**{part: Path(folder) / part for part in PARTS})
+
+    @cached_property
+    def store(self) -> FeatureStore:
+        """Raises ValueError when the features are of another schema version."""
+        return FeatureStore.open(self._folder("features"))
+
+    @cached_property
+    def samples(self) -> Samples:
+        folder = self._folder("samples")
+        columns = {name: load(folder / f"{name}.npy") for name in SAMPLE_COLUMNS}
+        return Samples(**columns, context=_context(self.store, folder))
+
+    @cached_property
+    def history_times(self) -> NDArray[np.int64]:
+        """[num_history_events]; of the samples."""
+        return load(self._folder("samples") / "history_times.npy")
+
+    @cached_property
+    def valid(self) -> Questions:
+        return _questions(self.store, self._folder("questions") / "valid")
+
+    @cached_property
+    def test(self) -> Questions:
+        return _questions(self.store, self._folder("questions") / "test")
 
     def queries(self, questions: Questions) -> Queries:
         """What the towers read for these questions."""
         return self.store.queries(
             questions.user, self.store.history_items, questions.start, questions.end, questions.context
         )
+
+    def _folder(self, part: Part) -> Path:
+        assert part in self.folders, f"a step that reads the {part} of prepare must be given them"
+        return self.folders[part]
 
 
 def _context(store: FeatureStore, folder: Path) -> Context:

@@ -26,7 +26,7 @@ from shortlist.training.fit import FitResult, fit
 
 
 def train_ranking(
-    recipe: Recipe, prepared_folder: Path, retrieval_folder: Path, index_folder: Path, out: Path
+    recipe: Recipe, prepared: Prepared, retrieval_folder: Path, index_folder: Path, out: Path
 ) -> StepFacts:
     """Write ranker.safetensors and ranking.json to `out`, or nothing where the recipe has ranking off.
 
@@ -38,7 +38,6 @@ def train_ranking(
     if not recipe.ranking.enabled:
         say("train ranking: the recipe has ranking off")
         return StepFacts(details={"enabled": False})
-    prepared = Prepared.open(prepared_folder)
     retrieval_folder, index_folder = unseen(retrieval_folder), unseen(index_folder)
     if recipe.ranking.learn_from == "labels":
         return _from_labels(recipe, prepared, retrieval_folder, out)

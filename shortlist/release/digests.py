@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from shortlist.release.manifest import Manifest, fingerprint
+from shortlist.release.manifest import Manifest
 
 _LENGTH = 16
 
@@ -36,8 +36,8 @@ class Digests(BaseModel):
         return [name for name, digest in self if digest != getattr(other, name)]
 
 
-def digests_of(prepared: Path, manifest: Manifest) -> Digests:
-    """The digests of a run from prepare's folder and the manifest of the release that was made of it."""
+def digests_of(split: str, manifest: Manifest) -> Digests:
+    """The digests of a run from that of prepare's split and the manifest of the release that was made of it."""
 
     def of(prefix: str) -> str:
         files = {name: entry.sha256 for name, entry in manifest.files.items() if name.startswith(prefix)}
@@ -45,7 +45,7 @@ def digests_of(prepared: Path, manifest: Manifest) -> Digests:
         return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:_LENGTH]
 
     return Digests(
-        split=fingerprint(prepared / "samples")[:_LENGTH],
+        split=split[:_LENGTH],
         features=of("features/"),
         vectors=of("retrieval/vectors.npy"),
         index=of("index/"),

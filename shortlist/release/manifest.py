@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
@@ -46,7 +45,7 @@ class Lineage(_Frozen):
     code: str
     """Version of shortlist and a fingerprint of its source files."""
     data: str
-    """Fingerprint of the prepared data."""
+    """Digest of the prepared data: features, samples and questions."""
 
 
 class Manifest(_Frozen):
@@ -128,9 +127,3 @@ def file_names(folder: Path) -> list[str]:
     """Relative paths of all files below a folder, sorted, hidden ones left out."""
     paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return sorted(path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts))
-
-
-def fingerprint(folder: Path) -> str:
-    """One hash of the names and contents of all files below a folder."""
-    entries: dict[str, Any] = {name: entry.sha256 for name, entry in hash_files(folder, file_names(folder)).items()}
-    return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from shortlist.facts import StepFacts
+from shortlist.facts import StepFacts, read_record
 from shortlist.progress import say
 from shortlist.recipe import Recipe
 from shortlist.release.digests import digests_of
@@ -68,7 +68,8 @@ def fetch_live(recipe: Recipe, into: Path) -> Path | None:
 
 def publish_step(
     recipe: Recipe,
-    prepared: Path,
+    features: Path,
+    prepare_record: Path,
     retrieval: Path,
     index: Path,
     ranking: Path,
@@ -78,17 +79,19 @@ def publish_step(
 ) -> StepFacts:
     """Make the release of these step folders live when the gate accepts it; leave `out`/decision.json.
 
+    Of the samples it needs no more than prepare's record tells.
     Raises StorageError when the storage fails; the old release is live then.
     """
     judged: dict[str, Any] = json.loads((evaluation / "evaluation.json").read_text())
-    parts = {"features": prepared / "features", "retrieval": retrieval, "index": index}
+    prepared = read_record(prepare_record).facts.details
+    parts = {"features": features, "retrieval": retrieval, "index": index}
     root = release_root(recipe)
     verdict = judge(judged, recipe.gate)
     if recipe.ranking.enabled and verdict.serves == "path":
         parts["ranking"] = ranking
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".release-") as folder:
-        lineage = lineage_of(recipe, prepared)
+        lineage = lineage_of(recipe, prepared["digest"])
         told = evaluation / "evaluation.json"
         manifest = assemble(parts, recipe, told, lineage, Path(folder), serves=verdict.serves)
         decision = _decide(root, Path(folder), manifest.name, verdict, forced_by)
@@ -103,7 +106,7 @@ def publish_step(
         details={
             "decision": decision.model_dump(mode="json"),
             "manifest": manifest.model_dump(mode="json"),
-            "digests": digests_of(prepared, manifest).model_dump(),
+            "digests": digests_of(prepared["split_digest"], manifest).model_dump(),
         },
     )
 

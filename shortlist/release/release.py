@@ -32,7 +32,6 @@ from shortlist.release.manifest import (
     Manifest,
     ReleaseError,
     file_names,
-    fingerprint,
     hash_files,
     parse_manifest,
 )
@@ -78,11 +77,11 @@ def release_key(name: str, file: str = "") -> str:
     return f"releases/{name}/{file}" if file else f"releases/{name}"
 
 
-def lineage_of(recipe: Recipe, prepared: Path) -> Lineage:
-    """What a release is made from: the recipe, this code and the prepared data."""
+def lineage_of(recipe: Recipe, data: str) -> Lineage:
+    """What a release is made from: the recipe, this code and the prepared data, by its digest."""
     code = f"{importlib.metadata.version('shortlist')}+{_code_fingerprint()}"
     text = _recipe_text(recipe)
-    return Lineage(recipe_sha256=hashlib.sha256(text.encode()).hexdigest(), code=code, data=fingerprint(prepared))
+    return Lineage(recipe_sha256=hashlib.sha256(text.encode()).hexdigest(), code=code, data=data)
 
 
 def assemble(

@@ -25,13 +25,13 @@ _QUESTIONS = 1_000  # that recall is measured with
 _BLOCK = 1 << 18  # vectors checked at a time
 
 
-def build_index(recipe: Recipe, prepared_folder: Path, retrieval_folder: Path, out: Path) -> StepFacts:
+def build_index(recipe: Recipe, prepared: Prepared, retrieval_folder: Path, out: Path) -> StepFacts:
     """Index `vectors.npy` of an export and measure it with the validation questions; and those of before a refit.
 
+    Reads no samples.
     Raises ValueError when the export is not of this recipe and data, its vectors are not finite, the factory is none,
     or the recall is below `index.min_recall`.
     """
-    prepared = Prepared.open(prepared_folder)
     if (retrieval_folder / UNSEEN).is_dir():
         _build(recipe, prepared, retrieval_folder / UNSEEN, out / UNSEEN)
     return _build(recipe, prepared, retrieval_folder, out)

@@ -35,8 +35,8 @@ from shortlist.features import FeatureSchema, Queries
 from shortlist.prepare.prepared import Prepared
 from shortlist.progress import Progress, say
 from shortlist.recipe import Recipe
-from shortlist.retrieval.refit import REFIT, UNSEEN, trained_by_refit
-from shortlist.retrieval.towers import Inputs, QueryInputs, QueryTower, TwoTower, slot
+from shortlist.retrieval.refit import REFIT, UNSEEN
+from shortlist.retrieval.towers import Inputs, QueryInputs, QueryTower, Trained, TwoTower, slot
 from shortlist.training import checkpoints
 
 _OPSET = 20
@@ -46,13 +46,12 @@ _ROWS = 16_384
 """Items embedded at a time."""
 
 
-def export(recipe: Recipe, prepared_folder: Path, checkpoint: Path, out: Path) -> StepFacts:
-    """Export the best weights of the checkpoint folder to `out`.
+def export(recipe: Recipe, prepared: Prepared, checkpoint: Path, out: Path) -> StepFacts:
+    """Export the best weights of the checkpoint folder to `out`; reads no samples.
 
     Raises ValueError when the weights are not of this recipe and data, or when the exported tower answers real queries
     otherwise than torch by more than 1e-4.
     """
-    prepared, checkpoint, out = Prepared.open(prepared_folder), Path(checkpoint), Path(out)
     draft = out.with_name(f"{out.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
@@ -60,8 +59,10 @@ def export(recipe: Recipe, prepared_folder: Path, checkpoint: Path, out: Path) -
     if recipe.retrieval.refit.epochs:
         (draft / UNSEEN).mkdir()
         _write(_trained(recipe, prepared, checkpoint), inputs, prepared, draft / UNSEEN)
-        inputs, checkpoint = Inputs(prepared.store, trained_by_refit(prepared)), checkpoint / REFIT
+        checkpoint = checkpoint / REFIT
     model = _trained(recipe, prepared, checkpoint)
+    if recipe.retrieval.refit.epochs:
+        inputs = Inputs(prepared.store, Trained.open(checkpoint))
     names, difference = _write(model, inputs, prepared, draft)
     shutil.rmtree(out, ignore_errors=True)
     draft.rename(out)

@@ -3,6 +3,7 @@
     checkpoints     <towers>/                 of the best epoch;         <towers>/refit/          of the refit
     export, index   <folder>/.unseen/         of the best epoch;         <folder>/                of the refit: served
 
+Beside the checkpoints of a refit lies which items and users it trained, `items/trained.npy` and `users/trained.npy`.
 The ranker learns from validation questions, so it needs towers that have not seen the answers: docs/decisions/refit.md.
 Without a refit there is one pair, in the folder itself.
 """

@@ -1,4 +1,6 @@
-"""Train the two towers in several processes: `torchrun ... -m shortlist.retrieval.together RECIPE PREPARED OUT FACTS`.
+"""Train the two towers in several processes.
+
+    torchrun ... -m shortlist.retrieval.together RECIPE FEATURES SAMPLES QUESTIONS OUT FACTS
 
 `torchrun` starts this once a GPU (or, to try it, several times on a CPU) and says who is who by the environment. The
 first process leaves the checkpoints in the folder OUT and what the training did in the JSON file FACTS; without
@@ -9,17 +11,19 @@ import os
 import sys
 from pathlib import Path
 
+from shortlist.prepare.prepared import Prepared
 from shortlist.recipe import load_recipe
 from shortlist.retrieval.train_retrieval import train_retrieval
 from shortlist.training.processes import joined
 
 
-def main(recipe: str, prepared: str, out: str, facts: str) -> None:
+def main(recipe: str, features: str, samples: str, questions: str, out: str, facts: str) -> None:
     """Raises TrainingError, in all processes alike."""
     with joined() as processes:
         if not processes.first:
             sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - progress is said once, until this process ends
-        done = train_retrieval(load_recipe(recipe), Path(prepared), Path(out), processes)
+        prepared = Prepared(features=Path(features), samples=Path(samples), questions=Path(questions))
+        done = train_retrieval(load_recipe(recipe), prepared, Path(out), processes)
         if processes.first:
             Path(facts).write_text(done.model_dump_json(indent=1))
 

@@ -14,6 +14,7 @@ lies. `unit` divides by the length where the metric is cosine.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -69,8 +70,14 @@ class Trained:
     users: NDArray[np.bool_]
 
     @classmethod
-    def in_train_window(cls, store: FeatureStore) -> "Trained":
-        return cls(np.load(store.folder / "items/trained.npy"), np.load(store.folder / "users/trained.npy"))
+    def open(cls, folder: Path) -> "Trained":
+        """Of the features' folder, the train window; of a refit's checkpoints, that and the validation window."""
+        return cls(np.load(folder / "items/trained.npy"), np.load(folder / "users/trained.npy"))
+
+    def save(self, folder: Path) -> None:
+        for table, rows in (("items", self.items), ("users", self.users)):
+            (folder / table).mkdir(parents=True, exist_ok=True)
+            np.save(folder / table / "trained.npy", rows)
 
 
 class Inputs:
@@ -79,7 +86,7 @@ class Inputs:
     def __init__(self, store: FeatureStore, trained: Trained | None = None) -> None:
         """`trained` is by default what the train window has."""
         self.store = store
-        trained = trained or Trained.in_train_window(store)
+        trained = trained or Trained.open(store.folder)
         self.item_row = np.where(trained.items, np.arange(len(trained.items)), 0)
         taken = np.asarray(store.popularity, np.float64)
         mean = taken[taken > 0].mean() if taken.any() else 1.0

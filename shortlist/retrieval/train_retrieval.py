@@ -8,20 +8,19 @@ import numpy as np
 from shortlist.facts import StepFacts
 from shortlist.prepare.prepared import Prepared
 from shortlist.recipe import Recipe
-from shortlist.retrieval.refit import REFIT
+from shortlist.retrieval.refit import REFIT, trained_by_refit
 from shortlist.retrieval.task import METRICS, RetrievalTask
 from shortlist.retrieval.towers import TwoTower
 from shortlist.training.fit import FitResult, fit
 from shortlist.training.processes import ALONE, Processes
 
 
-def train_retrieval(recipe: Recipe, prepared_folder: Path, out: Path, processes: Processes = ALONE) -> StepFacts:
-    """Train on the prepared folder; `out` holds the checkpoints. Goes on with those that are there already.
+def train_retrieval(recipe: Recipe, prepared: Prepared, out: Path, processes: Processes = ALONE) -> StepFacts:
+    """Train on all parts of `prepared`; `out` holds the checkpoints. Goes on with those that are there already.
 
     With several processes each calls this; only the first one reads and writes `out`. Raises TrainingError with what to
     change when the training cannot start or go on.
     """
-    prepared = Prepared.open(prepared_folder)
     task = RetrievalTask(recipe, prepared, processes=processes)
     out = Path(out)
     result = fit(
@@ -45,7 +44,7 @@ def _refit(recipe: Recipe, prepared: Prepared, best: TwoTower, out: Path, proces
     settings, training = recipe.retrieval.refit, recipe.retrieval.training
     task = RetrievalTask(recipe, prepared, refit_of=best, processes=processes)
     changes = {"epochs": settings.epochs, "learning_rate": settings.learning_rate * training.learning_rate}
-    return fit(
+    result = fit(
         task,
         training.model_copy(update=changes),
         out,
@@ -54,6 +53,9 @@ def _refit(recipe: Recipe, prepared: Prepared, best: TwoTower, out: Path, proces
         identity=_identity(recipe, task),
         processes=processes,
     )
+    if processes.first:  # for the export, which has no samples to tell it from
+        trained_by_refit(prepared).save(out)
+    return result
 
 
 def _facts(result: FitResult, task: RetrievalTask) -> StepFacts:

@@ -50,8 +50,8 @@ def parts(tmp_path: Path, **prepared: Any) -> Prepared:
 def run(
     tmp_path: Path, using: Recipe | None = None, ranking: Path | None = None, live: Path | None = None, out: str = "out"
 ) -> dict[str, Any]:
-    folders = [tmp_path / name for name in ("prepared", "retrieval", "index")]
-    evaluate(using or recipe(), *folders, ranking, live, tmp_path / out)
+    prepared = Prepared.open(tmp_path / "prepared")
+    evaluate(using or recipe(), prepared, tmp_path / "retrieval", tmp_path / "index", ranking, live, tmp_path / out)
     found: dict[str, Any] = json.loads((tmp_path / out / "evaluation.json").read_text())
     return found
 

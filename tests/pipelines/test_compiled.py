@@ -41,6 +41,26 @@ def test_every_step_is_in_it_and_installs_nothing_when_it_starts() -> None:
         assert not executor["container"]["image"].endswith(":latest"), name
 
 
+def test_only_what_reads_the_samples_fetches_them() -> None:
+    tasks = yaml.safe_load(COMPILED.read_text())["components"]["comp-exit-handler-1"]["dag"]["tasks"]
+    of_prepare: dict[str, set[str]] = {}
+    for name, task in tasks.items():
+        for given in task["inputs"].get("artifacts", {}).values():
+            source = given["taskOutputArtifact"]
+            if source["producerTask"] == "prepare":
+                of_prepare.setdefault(name, set()).add(source["outputArtifactKey"])
+    whole, without_samples = {"features", "samples", "questions"}, {"features", "questions"}
+    assert of_prepare == {
+        "train-retrieval": whole,
+        "export": without_samples,
+        "build-index": without_samples,
+        "train-ranking": whole,
+        "evaluate": whole,
+        "publish": {"features", "record"},
+        "report": {"record"},
+    }
+
+
 def test_only_the_recipe_must_be_given() -> None:
     spec = yaml.safe_load(COMPILED.read_text())
     parameters = spec["root"]["inputDefinitions"]["parameters"]

@@ -143,7 +143,7 @@ def test_a_question_that_sees_the_window(planted):
     times = Prepared.open(planted.folder)
     own_end = times.store.history_offsets[times.test.user + 1]
     at = int(np.flatnonzero(times.test.end < own_end)[0])
-    planted.change("samples/test/end", shifted(at, 1))
+    planted.change("questions/test/end", shifted(at, 1))
     planted.refused(f"test question {at} is at time")
 
 
@@ -176,7 +176,7 @@ def test_an_answer_that_is_a_train_positive(planted):
         for who, item, part, label in zip(samples.user, samples.item, samples.part, samples.label, strict=True)
         if who == user and part == 1 and label and (who, item) not in judged
     )
-    planted.change("samples/test/target_items", put(0, item))
+    planted.change("questions/test/target_items", put(0, item))
     planted.refused(f"test question 0: item row {item} is no test positive of its user")
 
 

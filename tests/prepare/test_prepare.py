@@ -9,9 +9,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from tiny_disk import tiny_disk
 
-from shortlist.features import FeatureStore
 from shortlist.prepare.cleaned import CleanEvents
-from shortlist.prepare.prepare import digest, prepare
+from shortlist.prepare.prepare import digest, hash_files, prepare
 from shortlist.prepare.prepared import SAMPLE_COLUMNS, Prepared
 
 CONTEXT = "{context: {categorical: [{name: device}, {name: words, max_values: 3}], numeric: [battery], clock: [hour]}}"
@@ -157,17 +156,17 @@ def test_no_more_events_are_held_at_once_than_the_memory_allows(tmp_path):
 
 def test_the_digest_is_of_names_and_contents(tmp_path):
     run(tmp_path, random_events(1))
-    before = digest(tmp_path / "prepared")
+    before = digest(hash_files(tmp_path / "prepared"))
     file = tmp_path / "prepared/samples/user.npy"
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    assert digest(tmp_path / "prepared") != before
+    assert digest(hash_files(tmp_path / "prepared")) != before
     content[-1] ^= 1
     file.write_bytes(content)
-    assert digest(tmp_path / "prepared") == before
+    assert digest(hash_files(tmp_path / "prepared")) == before
     file.rename(file.with_name("user2.npy"))
-    assert digest(tmp_path / "prepared") != before
+    assert digest(hash_files(tmp_path / "prepared")) != before
     assert len(before) == len(hashlib.sha256().hexdigest())
 
 
@@ -178,7 +177,7 @@ def test_the_columns_have_the_types_that_are_told(tmp_path):
     assert prepared.store.history_items.dtype == np.int32
     assert prepared.store.popularity.dtype == np.int64
     assert prepared.store.history_offsets.dtype == np.int64
-    assert np.load(tmp_path / "prepared/samples/test/target_items.npy").dtype == np.int32
+    assert np.load(tmp_path / "prepared/questions/test/target_items.npy").dtype == np.int32
 
 
 def test_popularity_counts_train_positives_only(tmp_path):
@@ -283,10 +282,11 @@ def test_leave_one_out_questions_have_the_context_of_their_event(tmp_path):
 def test_at_most_so_many_questions_drawn_by_the_seed(tmp_path):
     events = random_events(4, users=60, count=2000)
     full, _ = run(tmp_path, events)
-    drawn, _ = run(tmp_path, events, evaluation="{max_queries: 10}")
-    again, _ = run(tmp_path, events, evaluation="{max_queries: 10}")
-    other, _ = run(tmp_path, events, evaluation="{max_queries: 10}", seed="7")
-    ranked, _ = run(tmp_path, events, evaluation="{max_queries: 10}", ranking="{max_queries: 20}")
+    ten = {"evaluation": "{max_queries: 10}"}
+    drawn, _ = run(tmp_path, events, name="drawn", **ten)
+    again, _ = run(tmp_path, events, name="again", **ten)
+    other, _ = run(tmp_path, events, name="other", **ten, seed="7")
+    ranked, _ = run(tmp_path, events, name="ranked", **ten, ranking="{max_queries: 20}")
     assert len(full.test) > 20
     assert len(drawn.test) == len(drawn.valid) == len(ranked.test) == 10
     assert len(ranked.valid) == 20
@@ -376,15 +376,22 @@ def test_missing_columns_are_named(tmp_path):
         prepare(recipe(), tmp_path / "clean", tmp_path / "prepared")
 
 
+def test_the_split_has_a_digest_that_the_features_do_not_change(tmp_path):
+    split, other = (run(tmp_path, random_events(1), split=one)[1].details for one in (TEMPORAL, LEAVE_ONE_OUT))
+    shorter = run(tmp_path, random_events(1), features="{history_length: 3}")[1].details
+    assert split["split_digest"] == shorter["split_digest"] != other["split_digest"]
+    assert len({split["digest"], shorter["digest"], other["digest"]}) == 3
+
+
 def test_a_full_disk_leaves_the_old_folder(tmp_path):
     with tiny_disk(tmp_path / "disk") as disk:
         write_clean(tmp_path / "clean", random_events(1))
         prepare(recipe(), tmp_path / "clean", disk / "prepared")
-        before = digest(disk / "prepared")
+        before = digest(hash_files(disk / "prepared"))
         write_clean(tmp_path / "clean", random_events(2, count=30_000))
         with pytest.raises(ValueError, match="prepared: the disk is full; nothing was written"):
             prepare(recipe(), tmp_path / "clean", disk / "prepared")
-        assert digest(disk / "prepared") == before
+        assert digest(hash_files(disk / "prepared")) == before
         assert [path.name for path in disk.iterdir()] == ["prepared"]
 
 
@@ -392,10 +399,21 @@ def test_a_folder_that_is_not_prepared_is_told_so(tmp_path):
     with pytest.raises(ValueError, match="this is no prepared folder"):
         Prepared.open(tmp_path)
     run(tmp_path, random_events(1))
+    for part in ("samples", "questions"):
+        (tmp_path / "prepared" / part).rename(tmp_path / part)
+        with pytest.raises(ValueError, match=f"{part}: this is no prepared folder; run the prepare step first"):
+            Prepared.open(tmp_path / "prepared")
+        (tmp_path / part).rename(tmp_path / "prepared" / part)
+    Prepared.open(tmp_path / "prepared")
+
+
+def test_a_part_that_was_not_given_is_asked_for_in_vain(tmp_path):
+    whole, _ = run(tmp_path, random_events(1))
     shutil.rmtree(tmp_path / "prepared/samples")
-    assert FeatureStore.open(tmp_path / "prepared/features").schema.num_item_rows == 41
-    with pytest.raises(ValueError, match="this is no prepared folder"):
-        Prepared.open(tmp_path / "prepared")
+    some = Prepared(features=tmp_path / "prepared/features", questions=tmp_path / "prepared/questions")
+    assert len(some.valid) == len(whole.valid)
+    with pytest.raises(AssertionError, match="a step that reads the samples of prepare must be given them"):
+        _ = some.samples
 
 
 def test_text_is_fitted_on_the_train_window_and_every_row_has_a_vector(tmp_path):

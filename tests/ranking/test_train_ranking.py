@@ -67,7 +67,7 @@ def retrieved(folders):
 
 @pytest.mark.parametrize(("loss", "embeddings"), [("listwise", False), ("binary", False), ("listwise", True)])
 def test_a_pattern_that_retrieval_misses_is_learnt(folders, tmp_path, loss, embeddings):
-    facts = train_ranking(recipe(loss=loss, embeddings=embeddings), *folders, tmp_path)
+    facts = train_ranking(recipe(loss=loss, embeddings=embeddings), Prepared.open(folders[0]), *folders[1:], tmp_path)
     assert facts.metrics["kept"] == 1
     assert facts.metrics["heldout_ndcg_at_10_retrieved"] < 0.3
     assert facts.metrics["heldout_ndcg_at_10_ranked"] > facts.metrics["heldout_ndcg_at_10_retrieved"] + 0.3
@@ -77,8 +77,8 @@ def test_a_pattern_that_retrieval_misses_is_learnt(folders, tmp_path, loss, embe
 
 def test_only_readable_files_and_the_same_bytes_again(folders, tmp_path):
     few = recipe(training={"epochs": 2})
-    train_ranking(few, *folders, tmp_path / "one")
-    train_ranking(few, *folders, tmp_path / "two")
+    train_ranking(few, Prepared.open(folders[0]), *folders[1:], tmp_path / "one")
+    train_ranking(few, Prepared.open(folders[0]), *folders[1:], tmp_path / "two")
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert names == ["neighbour_rows.npy", "neighbour_weights.npy", "ranker.safetensors", "ranking.json"]
     for name in names:
@@ -86,7 +86,7 @@ def test_only_readable_files_and_the_same_bytes_again(folders, tmp_path):
 
 
 def test_what_is_saved_ranks_as_it_was_judged(folders, tmp_path, retrieved):
-    facts = train_ranking(recipe(), *folders, tmp_path)
+    facts = train_ranking(recipe(), Prepared.open(folders[0]), *folders[1:], tmp_path)
     store = FeatureStore.open(folders[0] / "features")
     ranker = Ranker.open(tmp_path, folders[1], store)
     at = np.flatnonzero(held_out(retrieved.questions.user, recipe().seed))
@@ -109,8 +109,8 @@ def test_a_ranker_that_is_worse_than_retrieval_is_not_kept(folders, tmp_path, mo
     retriever = Retriever.open(retrieval, index, opened.store)
     seen = [opened.store.history_items[s:e] for s, e in zip(opened.valid.start, opened.valid.end, strict=True)]
     first, _ = retriever.search(retriever.embed(opened.queries(opened.valid)), 3, [s.astype(np.int64) for s in seen])
-    np.save(prepared / "samples/valid/target_items.npy", first.ravel().astype(np.int32))
-    facts = train_ranking(ruinous, prepared, retrieval, index, tmp_path / "out")
+    np.save(prepared / "questions/valid/target_items.npy", first.ravel().astype(np.int32))
+    facts = train_ranking(ruinous, Prepared.open(prepared), retrieval, index, tmp_path / "out")
     assert facts.metrics["heldout_ndcg_at_10_retrieved"] == 1
     assert facts.metrics["heldout_ndcg_at_10_ranked"] < 1
     assert facts.metrics["kept"] == 0
@@ -122,16 +122,16 @@ def test_a_ranker_that_is_worse_than_retrieval_is_not_kept(folders, tmp_path, mo
 
 def test_without_a_retrieved_positive_the_order_of_retrieval_is_kept(tmp_path):
     prepared, retrieval, index = planted(tmp_path / "data")
-    count = len(np.load(prepared / "samples/valid/target_items.npy"))
-    np.save(prepared / "samples/valid/target_items.npy", np.zeros(count, np.int32))
-    facts = train_ranking(recipe(), prepared, retrieval, index, tmp_path / "out")
+    count = len(np.load(prepared / "questions/valid/target_items.npy"))
+    np.save(prepared / "questions/valid/target_items.npy", np.zeros(count, np.int32))
+    facts = train_ranking(recipe(), Prepared.open(prepared), retrieval, index, tmp_path / "out")
     assert facts.metrics["kept"] == 0
     assert facts.rows_out["examples"] == 0
     Ranker.open(tmp_path / "out", retrieval, FeatureStore.open(prepared / "features"))
 
 
 def test_ranking_that_is_off_leaves_an_empty_folder(folders, tmp_path):
-    facts = train_ranking(recipe(enabled=False), *folders, tmp_path / "out")
+    facts = train_ranking(recipe(enabled=False), Prepared.open(folders[0]), *folders[1:], tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
     assert facts.details == {"enabled": False}
 
@@ -187,5 +187,5 @@ def test_a_fifth_of_the_users_is_held_out_by_the_seed():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_it_learns_on_a_gpu(folders, tmp_path):
-    facts = train_ranking(recipe(training={"device": "cuda"}), *folders, tmp_path)
+    facts = train_ranking(recipe(training={"device": "cuda"}), Prepared.open(folders[0]), *folders[1:], tmp_path)
     assert facts.metrics["heldout_difference_low"] > 0

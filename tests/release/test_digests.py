@@ -13,9 +13,11 @@ from shortlist.release.digests import Digests, read_digests
 from shortlist.release.publish import publish_step
 
 
-def run(folder: Path, change: str | None = None, url: str = "", judged: dict[str, Any] | None = None) -> Digests:
+def run(
+    folder: Path, change: str | None = None, url: str = "", judged: dict[str, Any] | None = None, split: str = "one"
+) -> Digests:
     """The digests of a publish step, `change` being a file of its inputs that is another one."""
-    steps = write_steps(folder / "steps", judged=judged)
+    steps = write_steps(folder / "steps", judged=judged, split=split)
     if change is not None:
         assert (folder / "steps" / change).is_file()
         (folder / "steps" / change).write_text("changed")
@@ -30,8 +32,7 @@ def test_the_same_input_has_the_same_digests_elsewhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "differing"),
     [
-        ("prepared/samples/user.npy", ["split", "release"]),
-        ("prepared/features/schema.json", ["features", "release"]),
+        ("features/schema.json", ["features", "release"]),
         ("retrieval/vectors.npy", ["vectors", "release"]),
         ("retrieval/query_tower.onnx", ["release"]),
         ("index/index.faiss", ["index", "release"]),
@@ -39,6 +40,10 @@ def test_the_same_input_has_the_same_digests_elsewhere(tmp_path: Path) -> None:
 )
 def test_a_change_shows_where_it_is(tmp_path: Path, change: str, differing: list[str]) -> None:
     assert run(tmp_path / "a").differing(run(tmp_path / "b", change)) == differing
+
+
+def test_the_split_is_the_one_that_prepare_tells_of(tmp_path: Path) -> None:
+    assert run(tmp_path / "a").differing(run(tmp_path / "b", split="two")) == ["split", "release"]
 
 
 def test_another_result_is_another_release(tmp_path: Path) -> None:

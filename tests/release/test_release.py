@@ -10,7 +10,7 @@ from release_parts import RECIPE, compared, evaluation, make_release, recipe_to,
 from s3_server import moto_endpoint
 
 from shortlist.recipe import load_recipe, parse_recipe
-from shortlist.release.manifest import FileEntry, Interval, Lineage, Manifest, ReleaseError, fingerprint, parse_manifest
+from shortlist.release.manifest import FileEntry, Interval, Lineage, Manifest, ReleaseError, parse_manifest
 from shortlist.release.release import assemble, lineage_of, open_release, read_manifest, verify
 from shortlist.release.releases import publish
 from shortlist.storage import StorageError, open_storage
@@ -46,7 +46,7 @@ class TestAssemble:
             [("a", None), ("s3://b/c", compared("other", 0.1)), ("a", compared("x", -0.1))]
         ):
             steps = write_steps(tmp_path / str(i), judged=evaluation(live=live))
-            lineage = lineage_of(parse_recipe(RECIPE), steps["prepared"])
+            lineage = lineage_of(parse_recipe(RECIPE), "data")
             judged = steps["evaluation"] / "evaluation.json"
             names.add(assemble({"index": steps["index"]}, recipe_to(url), judged, lineage, tmp_path / f"r{i}").name)
         assert len(names) == 1
@@ -55,26 +55,12 @@ class TestAssemble:
         names = {make_release(tmp_path, content)[1].name for content in ("one", "two", "three")}
         assert len(names) == 3
 
-    def test_samples_are_not_released_but_leave_their_mark(self, tmp_path):
-        steps = write_steps(tmp_path)
-        before = lineage_of(parse_recipe(RECIPE), steps["prepared"])
-        (steps["prepared"] / "samples/user.npy").write_text("changed")
-        after = lineage_of(parse_recipe(RECIPE), steps["prepared"])
-        assert before.data != after.data
-        assert (before.code, before.recipe_sha256) == (after.code, after.recipe_sha256)
-
-    def test_the_lineage_of_a_recipe_is_what_decides_on_the_release(self, tmp_path):
-        prepared = write_steps(tmp_path)["prepared"]
-
+    def test_the_lineage_of_a_recipe_is_what_decides_on_the_release(self):
         def lineage(more: str) -> str:
-            return lineage_of(parse_recipe(f"{RECIPE}\n{more}\n"), prepared).recipe_sha256
+            return lineage_of(parse_recipe(f"{RECIPE}\n{more}\n"), "data").recipe_sha256
 
         assert lineage("# more") == lineage("publish: {to: 's3://elsewhere'}") == lineage("resources: {memory_gb: 1}")
         assert lineage("seed: 1") != lineage("")
-
-    def test_a_fingerprint_follows_the_contents(self, tmp_path):
-        assert fingerprint(write_steps(tmp_path / "a")["index"]) == fingerprint(write_steps(tmp_path / "b")["index"])
-        assert fingerprint(write_steps(tmp_path / "c", "x")["index"]) != fingerprint(tmp_path / "a" / "index")
 
     def test_a_step_that_left_nothing_is_named(self, tmp_path):
         steps = write_steps(tmp_path)
@@ -84,7 +70,7 @@ class TestAssemble:
                 {"index": steps["index"]},
                 recipe_to("x"),
                 steps["evaluation"] / "evaluation.json",
-                lineage_of(parse_recipe(RECIPE), steps["prepared"]),
+                lineage_of(parse_recipe(RECIPE), "data"),
                 tmp_path / "into",
             )
 

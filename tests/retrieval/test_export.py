@@ -55,13 +55,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     clean = write_clean(made / "clean", events, items=items)
     prepare(made_for("mean"), clean, made / "prepared")
     for encoder in ("mean", "attention", "transformer", "hstu"):
-        train_retrieval(made_for(encoder), made / "prepared", made / encoder)
+        train_retrieval(made_for(encoder), Prepared.open(made / "prepared"), made / encoder)
     return made
 
 
 @pytest.fixture(scope="module")
 def exported(folder: Path) -> Path:
-    export(made_for("attention"), folder / "prepared", folder / "attention", folder / "out")
+    export(made_for("attention"), Prepared.open(folder / "prepared"), folder / "attention", folder / "out")
     return folder / "out"
 
 
@@ -82,7 +82,7 @@ def answer(folder: Path, queries: object, prepared: Prepared) -> NDArray[np.floa
 @pytest.mark.parametrize("encoder", ["mean", "attention", "transformer", "hstu"])
 def test_it_answers_what_torch_answers(folder: Path, tmp_path: Path, encoder: str) -> None:
     made, prepared = made_for(encoder), Prepared.open(folder / "prepared")
-    facts = export(made, folder / "prepared", folder / encoder, tmp_path / "out")
+    facts = export(made, Prepared.open(folder / "prepared"), folder / encoder, tmp_path / "out")
     assert facts.metrics["largest_difference"] < 1e-4
     model = TwoTower(prepared.store.schema, made.features, made.retrieval).eval()
     model.load_state_dict(exporting.checkpoints.best_weights(folder / encoder))
@@ -143,8 +143,8 @@ def test_only_what_the_recipe_has_is_asked_for(folder: Path, tmp_path: Path) -> 
     features = "{history_length: 6, item: {id_dim: 12}}"
     clean, made = folder / "clean", made_for("mean", "dot", features)
     prepare(made, clean, tmp_path / "prepared")
-    train_retrieval(made, tmp_path / "prepared", tmp_path / "checkpoint")
-    export(made, tmp_path / "prepared", tmp_path / "checkpoint", tmp_path / "out")
+    train_retrieval(made, Prepared.open(tmp_path / "prepared"), tmp_path / "checkpoint")
+    export(made, Prepared.open(tmp_path / "prepared"), tmp_path / "checkpoint", tmp_path / "out")
     assert json.loads((tmp_path / "out/retrieval.json").read_text())["inputs"] == ["history", "length"]
     assert not (tmp_path / "out/user_inputs.npy").exists()
     norms = np.linalg.norm(np.load(tmp_path / "out/vectors.npy"), axis=1)
@@ -156,9 +156,10 @@ def test_equal_weights_give_equal_bytes_in_another_process(exported: Path, folde
 import sys; sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1])]!r}
 from pathlib import Path
 from test_export import made_for
+from shortlist.prepare.prepared import Prepared
 from shortlist.retrieval.export import export
-folder = Path({str(folder)!r})
-export(made_for("attention"), folder / "prepared", folder / "attention", Path({str(tmp_path / "again")!r}))
+folder, out = Path({str(folder)!r}), Path({str(tmp_path / "again")!r})
+export(made_for("attention"), Prepared.open(folder / "prepared"), folder / "attention", out)
 """
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "1"})
     for path in exported.iterdir():
@@ -189,15 +190,15 @@ def test_a_graph_that_answers_otherwise_is_refused(
 
     monkeypatch.setattr(exporting, "_strip", spoil)
     with pytest.raises(ValueError, match="differs from torch"):
-        export(made_for("attention"), folder / "prepared", folder / "attention", tmp_path / "out")
+        export(made_for("attention"), Prepared.open(folder / "prepared"), folder / "attention", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_weights_of_another_recipe_are_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not of this recipe"):
-        export(made_for("mean"), folder / "prepared", folder / "transformer", tmp_path / "out")
+        export(made_for("mean"), Prepared.open(folder / "prepared"), folder / "transformer", tmp_path / "out")
     with pytest.raises(ValueError, match="no finished checkpoint"):
-        export(made_for("mean"), folder / "prepared", tmp_path / "nothing", tmp_path / "out")
+        export(made_for("mean"), Prepared.open(folder / "prepared"), tmp_path / "nothing", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -211,4 +212,4 @@ def test_an_item_without_numbers_is_named(folder: Path, tmp_path: Path, monkeypa
 
     monkeypatch.setattr(Inputs, "items", items)
     with pytest.raises(ValueError, match="vector of item 7 is no number"):
-        export(made_for("attention"), folder / "prepared", folder / "attention", tmp_path / "out")
+        export(made_for("attention"), Prepared.open(folder / "prepared"), folder / "attention", tmp_path / "out")

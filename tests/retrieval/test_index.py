@@ -10,6 +10,7 @@ import pytest
 from hand_made import item_vectors, recipe_of, write_prepared, write_retrieval
 
 from shortlist.features import FeatureStore
+from shortlist.prepare.prepared import Prepared
 from shortlist.recipe import Index
 from shortlist.retrieval.build_index import build_index, choose_factory
 from shortlist.retrieval.index_quality import measure_index
@@ -25,7 +26,7 @@ def built(tmp_path: Path, num_items: int = NUM_ITEMS, out: str = "index", **inde
         histories = [rng.integers(1, num_items + 1, 8).tolist() for _ in range(60)]
         write_prepared(tmp_path / "prepared", histories, [[1]] * 60, num_items)
         write_retrieval(tmp_path / "retrieval", item_vectors(num_items, 16))
-    build_index(recipe_of(index=index), tmp_path / "prepared", tmp_path / "retrieval", tmp_path / out)
+    build_index(recipe_of(index=index), Prepared.open(tmp_path / "prepared"), tmp_path / "retrieval", tmp_path / out)
     facts: dict[str, Any] = json.loads((tmp_path / out / "index.json").read_text())
     return facts
 
@@ -115,7 +116,7 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path, factory: str) -> No
 def test_the_speed_is_told_but_not_released(tmp_path: Path) -> None:
     facts = built(tmp_path, exact_below=10, nprobe=32)
     recipe = recipe_of(index={"exact_below": 10, "nprobe": 32})
-    step = build_index(recipe, tmp_path / "prepared", tmp_path / "retrieval", tmp_path / "again")
+    step = build_index(recipe, Prepared.open(tmp_path / "prepared"), tmp_path / "retrieval", tmp_path / "again")
     assert step.metrics["index_questions_per_second"] > 0
     assert len(step.details["curve"]) > 3
     assert not any("second" in name for name in facts)
@@ -147,7 +148,7 @@ def test_another_metric_than_the_trainings_is_refused(tmp_path: Path) -> None:
     write_prepared(tmp_path / "prepared", [[1, 2]], [[3]], 5)
     write_retrieval(tmp_path / "retrieval", item_vectors(5), metric="dot")
     with pytest.raises(ValueError, match=r"exported for the metric dot, but retrieval.metric is cosine"):
-        build_index(recipe_of(), tmp_path / "prepared", tmp_path / "retrieval", tmp_path / "index")
+        build_index(recipe_of(), Prepared.open(tmp_path / "prepared"), tmp_path / "retrieval", tmp_path / "index")
 
 
 def test_vectors_that_are_not_finite_are_refused(tmp_path: Path) -> None:
@@ -156,7 +157,7 @@ def test_vectors_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     vectors[3, 1] = np.nan
     write_retrieval(tmp_path / "retrieval", vectors)
     with pytest.raises(ValueError, match="not finite: the training diverged"):
-        build_index(recipe_of(), tmp_path / "prepared", tmp_path / "retrieval", tmp_path / "index")
+        build_index(recipe_of(), Prepared.open(tmp_path / "prepared"), tmp_path / "retrieval", tmp_path / "index")
 
 
 def test_without_validation_questions_items_are_asked(tmp_path: Path) -> None:

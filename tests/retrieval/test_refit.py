@@ -53,11 +53,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     events["time"].append(99)
     made = tmp_path_factory.mktemp("refit")
     prepare(made_for(0), write_clean(made / "clean", events), made / "prepared")
+    prepared = Prepared.open(made / "prepared")
     for epochs in (0, 3):
         run = made / str(epochs)
-        train_retrieval(made_for(epochs), made / "prepared", run / "towers")
-        export(made_for(epochs), made / "prepared", run / "towers", run / "retrieval")
-        build_index(made_for(epochs), made / "prepared", run / "retrieval", run / "index")
+        train_retrieval(made_for(epochs), prepared, run / "towers")
+        export(made_for(epochs), prepared, run / "towers", run / "retrieval")
+        build_index(made_for(epochs), prepared, run / "retrieval", run / "index")
     return made
 
 
@@ -107,11 +108,9 @@ def test_the_answers_of_the_validation_are_nearer_after_it(folder: Path) -> None
 
 
 def test_the_ranker_learns_from_towers_that_did_not_see_its_answers(folder: Path, tmp_path: Path) -> None:
-    run = folder / "3"
-    facts = train_ranking(made_for(3), folder / "prepared", run / "retrieval", run / "index", tmp_path / "refit")
-    plain = train_ranking(
-        made_for(0), folder / "prepared", folder / "0/retrieval", folder / "0/index", tmp_path / "plain"
-    )
+    run, prepared = folder / "3", Prepared.open(folder / "prepared")
+    facts = train_ranking(made_for(3), prepared, run / "retrieval", run / "index", tmp_path / "refit")
+    plain = train_ranking(made_for(0), prepared, folder / "0/retrieval", folder / "0/index", tmp_path / "plain")
     assert facts.metrics["recall_at_10"] == plain.metrics["recall_at_10"]
 
 
@@ -121,5 +120,5 @@ def test_a_release_takes_the_served_ones_alone(folder: Path) -> None:
 
 
 def test_a_refit_that_was_done_is_not_done_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    train_retrieval(made_for(3), folder / "prepared", folder / "3/towers")
+    train_retrieval(made_for(3), Prepared.open(folder / "prepared"), folder / "3/towers")
     assert "dry run" not in capsys.readouterr().out

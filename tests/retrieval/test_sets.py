@@ -150,14 +150,14 @@ def test_what_few_have_begins_as_worth_more(folder: Path) -> None:
 
 @pytest.mark.parametrize("loss", ["full", "mixed, hard_negatives: 4", "in_batch", "gbce", "cosine_contrastive"])
 def test_it_learns_what_goes_together(folder: Path, tmp_path: Path, loss: str) -> None:
-    facts = train_retrieval(made_for(f", loss: {loss}, uniform_negatives: 30"), folder, tmp_path)
+    facts = train_retrieval(made_for(f", loss: {loss}, uniform_negatives: 30"), Prepared.open(folder), tmp_path)
     assert facts.metrics["valid_recall_at_10"] > 0.6  # 10 of 52 items unseen by chance are 0.2
 
 
 def test_what_is_served_is_what_was_trained(folder: Path, tmp_path: Path) -> None:
     made = made_for(", loss: full", ", threads: 1", features="item: {id_dim: 16}, user: {id_dim: 8}")
-    train_retrieval(made, folder, tmp_path / "trained")
-    facts = export(made, folder, tmp_path / "trained", tmp_path / "exported")
+    train_retrieval(made, Prepared.open(folder), tmp_path / "trained")
+    facts = export(made, Prepared.open(folder), tmp_path / "trained", tmp_path / "exported")
     assert facts.metrics["largest_difference"] < 1e-5
 
 

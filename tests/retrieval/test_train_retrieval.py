@@ -63,7 +63,7 @@ def test_it_learns_what_comes_next(folder: Path, tmp_path: Path, encoder: str, p
         f"batch_size: {batch}, epochs: 8, learning_rate: 0.02, device: cpu, patience: 8",
         evaluation="{mask_seen: false}",
     )
-    facts = train_retrieval(made, folder, tmp_path)
+    facts = train_retrieval(made, Prepared.open(folder), tmp_path)
     assert facts.metrics["valid_recall_at_10"] > 0.75  # 10 of 31 items by chance are 0.32
     assert facts.details["curves"]["loss"][-1] < facts.details["curves"]["loss"][0]
     assert len(facts.details["curves"]["learning_rate"]) == 8
@@ -79,7 +79,7 @@ def test_long_tables_learn_sparsely(folder: Path, tmp_path: Path, monkeypatch: p
     gradient = task.model.items.id.weight.grad
     assert gradient is not None
     assert gradient.is_sparse
-    assert train_retrieval(made, folder, tmp_path).metrics["valid_recall_at_10"] > 0.7
+    assert train_retrieval(made, Prepared.open(folder), tmp_path).metrics["valid_recall_at_10"] > 0.7
 
 
 def test_a_stopped_training_ends_with_the_same_bits(
@@ -89,7 +89,7 @@ def test_a_stopped_training_ends_with_the_same_bits(
     made = made_for(
         "encoder: transformer, positions: every, max_negatives: 7, id_dropout: 0.2", SMALL + ", accumulate: 2"
     )
-    train_retrieval(made, folder, tmp_path / "whole")
+    train_retrieval(made, Prepared.open(folder), tmp_path / "whole")
     original, steps = RetrievalTask.loss, []
 
     def loss(self: RetrievalTask, epoch: int, step: int) -> tuple[Tensor, int]:
@@ -101,9 +101,9 @@ def test_a_stopped_training_ends_with_the_same_bits(
     with monkeypatch.context() as patch:
         patch.setattr(RetrievalTask, "loss", loss)
         with pytest.raises(KeyboardInterrupt):
-            train_retrieval(made, folder, tmp_path / "stopped")
+            train_retrieval(made, Prepared.open(folder), tmp_path / "stopped")
     assert steps[-1][0] == 1, "the kill should come after a checkpoint"
-    train_retrieval(made, folder, tmp_path / "stopped")
+    train_retrieval(made, Prepared.open(folder), tmp_path / "stopped")
     whole, stopped = (checkpoints.read(tmp_path / name, "last") for name in ("whole", "stopped"))
     assert whole is not None
     assert stopped is not None
@@ -112,14 +112,14 @@ def test_a_stopped_training_ends_with_the_same_bits(
 
 def test_two_trainings_end_with_the_same_bits(folder: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
-        train_retrieval(made_for(), folder, tmp_path / name)
+        train_retrieval(made_for(), Prepared.open(folder), tmp_path / name)
     one, two = (checkpoints.best_weights(tmp_path / name) for name in ("one", "two"))
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
 def test_other_data_begin_anew(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    train_retrieval(made_for(), folder, tmp_path)
-    train_retrieval(made_for("temperature: 0.2"), folder, tmp_path)
+    train_retrieval(made_for(), Prepared.open(folder), tmp_path)
+    train_retrieval(made_for("temperature: 0.2"), Prepared.open(folder), tmp_path)
     assert "starts from the beginning" in capsys.readouterr().out
 
 
@@ -206,7 +206,7 @@ def test_the_unknown_row_learns(folder: Path) -> None:
 
 def test_a_recipe_the_towers_cannot_be_built_from(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"retrieval.heads 3"):
-        train_retrieval(made_for("encoder: transformer, heads: 3"), folder, tmp_path)
+        train_retrieval(made_for("encoder: transformer, heads: 3"), Prepared.open(folder), tmp_path)
 
 
 @settings(max_examples=100, deadline=None)
@@ -247,7 +247,7 @@ def test_items_that_nobody_had_are_found_by_their_attributes(tmp_path: Path) -> 
     prepare(made, write_clean(tmp_path / "clean", events, items=described), tmp_path / "prepared")
     task = task_of(tmp_path / "prepared", made)
     assert not np.load(task.prepared.store.folder / "items/trained.npy")[1:][cold].any()
-    facts = train_retrieval(made, tmp_path / "prepared", tmp_path / "trained")
+    facts = train_retrieval(made, Prepared.open(tmp_path / "prepared"), tmp_path / "trained")
     task.model.load_state_dict(checkpoints.best_weights(tmp_path / "trained"))
     task.model.eval()
     with torch.no_grad():

@@ -1,0 +1,50 @@
+"""The components, called as a pipeline calls them, each with nothing but the artifacts that it is given."""
+
+import json
+import shutil
+from pathlib import Path
+
+from clean_tables import random_events, recipe, write_clean
+from kfp.dsl import Artifact, Metrics
+from kfp.dsl.base_component import BaseComponent
+from release_parts import evaluation
+
+from components.build_index import build_index
+from components.export import export
+from components.prepare import prepare
+from components.publish import publish
+from components.train_retrieval import train_retrieval
+from shortlist.recipe import dump_recipe
+
+
+def test_without_the_samples_a_model_is_exported_indexed_and_published(tmp_path: Path) -> None:
+    def run(component: BaseComponent, *outputs: str, **inputs: Artifact) -> dict[str, Artifact]:
+        """What the step leaves, and its record."""
+        function = component.python_func
+        folder = tmp_path / function.__name__
+        folder.mkdir()
+        left = {name: Artifact(uri=str(folder / name)) for name in (*outputs, "record")}
+        function(recipe=text, **inputs, **left, metrics=Metrics())
+        assert {path.name for path in folder.iterdir()} == left.keys(), "and nothing beside"
+        return left
+
+    text = dump_recipe(
+        recipe(
+            retrieval="{dim: 8, hidden: [], training: {epochs: 1, batch_size: 32, device: cpu}, refit: {epochs: 1}}",
+            ranking="{enabled: false}",
+            publish=f"{{to: {tmp_path}/releases}}",
+        )
+    )
+    clean = Artifact(uri=str(write_clean(tmp_path / "clean", random_events(1))))
+    data = run(prepare, "features", "samples", "questions", clean=clean)
+    told = data.pop("record")
+    towers = run(train_retrieval, "towers", **data)["towers"]
+
+    shutil.rmtree(data.pop("samples").path)
+    made = {"retrieval": run(export, "retrieval", **data, towers=towers)["retrieval"]}
+    made["index"] = run(build_index, "index", **data, **made)["index"]
+    (tmp_path / "evaluation").mkdir()
+    (tmp_path / "evaluation/evaluation.json").write_text(json.dumps(evaluation()))
+    made |= {name: Artifact(uri=str(tmp_path / name)) for name in ("evaluation", "ranking")}
+    decision = run(publish, "decision", features=data["features"], prepare=told, **made)["decision"]
+    assert json.loads((Path(decision.path) / "decision.json").read_text())["published"]
