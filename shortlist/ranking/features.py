@@ -23,7 +23,7 @@ from shortlist.ranking.request import RankingRequest
 _HALF_LIFE = 3.0
 """Events after which a past event counts half in the recent share."""
 NUM_NEAR = 3 * len(TABLES)
-"""Nearness to the last event, to the recent ones and to all of the last `NUM_EVENTS`, by each table."""
+"""Nearness to the last event, to the recent ones and to all of the last `num_events`, by each table."""
 
 
 class RankerConfig(BaseModel):
@@ -48,6 +48,8 @@ class RankerConfig(BaseModel):
     """Whether candidates attend to the history."""
     neighbours: int = 0
     """How many neighbours of each item are kept; 0 for a network that reads no nearness."""
+    num_events: int = NUM_EVENTS
+    """How many of the last events a candidate is compared with."""
     near_scale: list[float] = []
     """Divides each nearness, `NUM_NEAR` of them: its mean over the candidates that have any."""
     cross_layers: int
@@ -155,13 +157,14 @@ class InputReader:
         weights_EL2 = event_weights(request.length_E, request.history_EL.shape[1])
         share_EKM2 = key_shares(self._keys(request.history_EL), weights_EL2, keys_EKM, self._num_keys)
         share_EKF = _mean_by_field(share_EKM2, config.item_widths, num_values_EKA).reshape(*rows_EK.shape, -1)
-        events_EL, num_events_E = last_events(request.history_EL, request.length_E)
+        events_EL, num_events_E = last_events(request.history_EL, request.length_E, config.num_events)
         own_EKF, usual_EF = self._numbers(rows_EK), self._usual(events_EL, num_events_E)
         distance_EKF = np.abs(own_EKF - usual_EF[:, None]) * (num_events_E > 0)[:, None, None]
         numeric = [own_EKF, share_EKF, distance_EKF]
         if config.neighbours:
             assert tables.neighbours is not None
-            numeric.append(np.log1p(nearness(request, tables.neighbours) / np.array(config.near_scale, np.float32)))
+            near_EKF = nearness(request, tables.neighbours, config.num_events)
+            numeric.append(np.log1p(near_EKF / np.array(config.near_scale, np.float32)))
         keys_EKM[..., 0] *= tables.popularity.take(rows_EK) > 0
         lengths_E2 = np.stack([np.log1p(request.length_E), usual_EF[:, -1]], axis=1)
         reads_vectors = config.retrieval and (config.embeddings or config.attention)
@@ -173,8 +176,8 @@ class InputReader:
             user_E=request.user_E.copy(),  # torch takes no array that is read-only
             score_EK=self._scores(request),
             vectors_EKD=self._vectors(rows_EK) if reads_vectors else None,
-            event_vectors_ELD=self._vectors(events_EL) if config.attention else None,
-            num_events_E=num_events_E,
+            event_vectors_ELD=self._vectors(events_EL[:, :NUM_EVENTS]) if config.attention else None,
+            num_events_E=np.minimum(num_events_E, NUM_EVENTS),
             keys_EKM=keys_EKM,
             num_values_EKA=num_values_EKA,
             numeric_EKF=np.concatenate(numeric, axis=2, dtype=np.float32),
@@ -214,18 +217,18 @@ class InputReader:
 
 
 def last_events(
-    history_EL: NDArray[np.int64], length_E: NDArray[np.int64]
+    history_EL: NDArray[np.int64], length_E: NDArray[np.int64], most: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The last `NUM_EVENTS` item rows of each history, the last one first and 0 after them, and their number [E]."""
-    back_L = np.arange(min(NUM_EVENTS, history_EL.shape[1]))
+    """At most `most` last item rows of each history, the last one first and 0 after them, and their number [E]."""
+    back_L = np.arange(min(most, history_EL.shape[1]))
     at_EL = length_E[:, None] - 1 - back_L
     rows_EL = np.take_along_axis(history_EL, np.maximum(at_EL, 0), axis=1) * (at_EL >= 0)
     return rows_EL, np.minimum(length_E, len(back_L))
 
 
-def nearness(request: RankingRequest, neighbours: Neighbours) -> NDArray[np.float32]:
+def nearness(request: RankingRequest, neighbours: Neighbours, num_events: int) -> NDArray[np.float32]:
     """How near each candidate is to the last event, to the recent ones and to all of the last: [E, K, NUM_NEAR]."""
-    events_EL, num_events_E = last_events(request.history_EL, request.length_E)
+    events_EL, num_events_E = last_events(request.history_EL, request.length_E, num_events)
     back_L = np.arange(events_EL.shape[1])
     inside_EL = back_L < num_events_E[:, None]
     recent_EL = inside_EL * np.exp2(back_L * (-1 / _HALF_LIFE))

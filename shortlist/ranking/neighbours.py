@@ -3,7 +3,8 @@
     ranking/neighbour_rows.npy      int32 [T, N, n], nearest first; row 0 fills up
     ranking/neighbour_weights.npy   float32 [T, N, n]
 
-Shapes: T tables, N item rows, n neighbours of each, E questions, L events, K candidates, C ways to weigh events.
+Shapes: T tables, N item rows, n neighbours of each, E questions, L events, X of them that weigh anything, K candidates,
+C ways to weigh events.
 Nothing here needs scipy: it is searched by `find_neighbours` and only read when an answer is ranked.
 """
 
@@ -54,14 +55,15 @@ class Neighbours:
         space_E = np.arange(num_questions) * num_rows
         wanted, place_EK = np.unique(candidates_EK + space_E[:, None], return_inverse=True)
         sums = np.zeros((len(wanted), num_tables, columns))
+        event_X = np.nonzero(weight_ELC.any(axis=2))
+        item_X, space_X1, weight_XC = events_EL[event_X], space_E[event_X[0]][:, None], weight_ELC[event_X]
         for table in range(num_tables):
-            rows_ELn = self.rows_TNn[table].take(events_EL, axis=0)
-            nearness_ELn = self.weights_TNn[table].take(events_EL, axis=0)
-            key_ELn = rows_ELn + space_E[:, None, None]
-            at_ELn = np.minimum(np.searchsorted(wanted, key_ELn), len(wanted) - 1)
-            e, event, n = np.nonzero((wanted[at_ELn] == key_ELn) & (rows_ELn > 0))
-            at, nearness = at_ELn[e, event, n], nearness_ELn[e, event, n]
+            rows_Xn = self.rows_TNn[table].take(item_X, axis=0)
+            key_Xn = rows_Xn + space_X1
+            at_Xn = np.minimum(np.searchsorted(wanted, key_Xn), len(wanted) - 1)
+            x, n = np.nonzero((wanted[at_Xn] == key_Xn) & (rows_Xn > 0))
+            at, nearness = at_Xn[x, n], self.weights_TNn[table].take(item_X, axis=0)[x, n]
             for column in range(columns):
-                sums[:, table, column] = np.bincount(at, nearness * weight_ELC[e, event, column], len(wanted))
+                sums[:, table, column] = np.bincount(at, nearness * weight_XC[x, column], len(wanted))
         near = sums.reshape(len(wanted), -1).astype(np.float32)
         return near[place_EK.reshape(num_questions, num_candidates)]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from shortlist.prepare.prepared import Prepared
 from shortlist.prepare.split import TRAIN
+from shortlist.ranking.attention import NUM_EVENTS
 from shortlist.ranking.batches import Retrieved
 from shortlist.ranking.features import NUM_NEAR, ItemTables, RankerConfig, nearness
 from shortlist.ranking.find_neighbours import find_neighbours
@@ -25,13 +26,16 @@ def network_of(recipe: Recipe, prepared: Prepared, tables: ItemTables, retrieved
     """The network that learns from `retrieved`, or from labels, where it reads nothing of retrieval."""
     ranking = recipe.ranking
     popularity = np.log1p(tables.popularity[1:].astype(np.float64))
-    found = {} if retrieved is None else _units(retrieved, tables)
+    # Without an order no event says more than another, and none is the last.
+    num_events = NUM_EVENTS if recipe.interactions.ordered else recipe.features.history_length
+    found = {} if retrieved is None else _units(retrieved, tables, num_events)
     return RankerConfig(
         **shapes_of(prepared.store, tables, users=recipe.features.user.id_dim > 0),
         retrieval=retrieved is not None,
         embeddings=ranking.embeddings,
         attention=ranking.attention and retrieved is not None,
         neighbours=ranking.neighbours if tables.neighbours is not None else 0,
+        num_events=num_events,
         cross_layers=ranking.cross_layers,
         low_rank=ranking.low_rank,
         num_experts=ranking.experts,
@@ -43,7 +47,7 @@ def network_of(recipe: Recipe, prepared: Prepared, tables: ItemTables, retrieved
     )
 
 
-def _units(retrieved: Retrieved, tables: ItemTables) -> dict[str, Any]:
+def _units(retrieved: Retrieved, tables: ItemTables, num_events: int) -> dict[str, Any]:
     """Of scores, vectors and nearness."""
     scores = retrieved.scores_QK[retrieved.rows_QK > 0].astype(np.float64)
     sample = tables.vectors[:: max(1, len(tables.vectors) // _SAMPLED_VECTORS)]
@@ -52,7 +56,7 @@ def _units(retrieved: Retrieved, tables: ItemTables) -> dict[str, Any]:
         "score_std": float(scores.std()) or 1.0 if len(scores) else 1.0,
         "vector_scale": _unit_scale(sample),
         "query_scale": _unit_scale(retrieved.vectors_QD),
-        "near_scale": [] if tables.neighbours is None else _near_scale(retrieved, tables.neighbours),
+        "near_scale": [] if tables.neighbours is None else _near_scale(retrieved, tables.neighbours, num_events),
     }
 
 
@@ -66,10 +70,10 @@ def neighbours_of(recipe: Recipe, prepared: Prepared) -> Neighbours | None:
     return find_neighbours(samples.user[train], samples.item[train], num_rows, recipe.ranking.neighbours)
 
 
-def _near_scale(retrieved: Retrieved, neighbours: Neighbours) -> list[float]:
+def _near_scale(retrieved: Retrieved, neighbours: Neighbours, num_events: int) -> list[float]:
     """The mean of each nearness over the candidates that have any, of some of the questions."""
     at = np.arange(0, len(retrieved.questions), max(1, len(retrieved.questions) // _SAMPLED_QUESTIONS))
-    near = nearness(retrieved.request(at), neighbours).reshape(-1, NUM_NEAR).astype(np.float64)
+    near = nearness(retrieved.request(at), neighbours, num_events).reshape(-1, NUM_NEAR).astype(np.float64)
     means = near.sum(axis=0) / np.maximum((near > 0).sum(axis=0), 1)
     return [float(mean) or 1.0 for mean in means]
 

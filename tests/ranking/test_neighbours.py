@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shortlist.ranking import find_neighbours as search
+from shortlist.ranking.features import nearness
 from shortlist.ranking.find_neighbours import find_neighbours
 from shortlist.ranking.neighbours import Neighbours
+from shortlist.ranking.request import RankingRequest
 
 NUM_ROWS = 9
 
@@ -74,6 +76,17 @@ def test_nearness_is_the_sum_of_a_loop(seed, questions, candidates):
             expected[e, k, t] += neighbours.weights_TNn[t, events[e, event], n] * weight[e, event]
     found = neighbours.near(events, weight, asked)
     np.testing.assert_allclose(found, expected.reshape(questions, candidates, 4), atol=1e-5)
+
+
+def test_as_many_events_count_as_the_ranker_reads():
+    rows = np.zeros((2, NUM_ROWS, 1), np.int32)
+    rows[0, 3] = 4
+    neighbours = Neighbours(rows, np.ones(rows.shape, np.float32))
+    numbers = np.zeros((1, 1), np.float32)
+    history, length, user, candidates = np.array([[3, 5, 5, 5]]), np.array([4]), np.array([0]), np.array([[4]])
+    request = RankingRequest(history, length, user, {}, numbers, numbers, candidates, numbers)
+    assert nearness(request, neighbours, 3).sum() == 0, "the first event is not among the last three"
+    np.testing.assert_allclose(nearness(request, neighbours, 4)[0, 0, 2], 1 / 4, rtol=1e-6)
 
 
 def test_saved_and_opened_they_are_the_same(tmp_path):

@@ -85,6 +85,16 @@ def test_only_readable_files_and_the_same_bytes_again(folders, tmp_path):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
+@pytest.mark.parametrize(("ordered", "num_events"), [(True, 50), (False, 300)])
+def test_without_an_order_all_events_are_compared(folders, tmp_path, ordered, num_events):
+    made = recipe(training={"epochs": 1})
+    features = made.features.model_copy(update={"history_length": 300})
+    interactions = made.interactions.model_copy(update={"ordered": ordered})
+    made = made.model_copy(update={"features": features, "interactions": interactions})
+    train_ranking(made, Prepared.open(folders[0]), *folders[1:], tmp_path)
+    assert json.loads((tmp_path / "ranking.json").read_text())["network"]["num_events"] == num_events
+
+
 def test_what_is_saved_ranks_as_it_was_judged(folders, tmp_path, retrieved):
     facts = train_ranking(recipe(), Prepared.open(folders[0]), *folders[1:], tmp_path)
     store = FeatureStore.open(folders[0] / "features")
