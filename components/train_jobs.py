@@ -5,10 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from kubernetes import client, config
+from urllib3.exceptions import HTTPError
+
+from shortlist.progress import say
 
 _KIND = {"group": "trainer.kubeflow.org", "version": "v1alpha1", "plural": "trainjobs"}
 _NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-_NO_SUCH_KIND = 404
+_NOT_FOUND = 404
+_SERVER_ERROR = 500
 
 
 class TrainJobs:
@@ -29,15 +33,35 @@ class TrainJobs:
         try:
             self._jobs.create_namespaced_custom_object(namespace=self._namespace, body=job, **_KIND)
         except client.ApiException as error:
-            if error.status == _NO_SUCH_KIND:
+            if error.status == _NOT_FOUND:
                 return False
             raise ValueError(f"the TrainJob is refused ({error.status} {error.reason}): {error.body}") from error
         return True
 
     def conditions(self, name: str) -> list[dict[str, Any]]:
-        job = self._jobs.get_namespaced_custom_object(namespace=self._namespace, name=name, **_KIND)
+        """What is known of the job by now; nothing while the API is away, as it is for minutes in an upgrade.
+
+        Raises ValueError when somebody has deleted the job.
+        """
+        try:
+            job = self._jobs.get_namespaced_custom_object(namespace=self._namespace, name=name, **_KIND)
+        except client.ApiException as error:
+            if error.status == _NOT_FOUND:
+                raise ValueError(f"TrainJob {name} was deleted while it ran") from error
+            if error.status < _SERVER_ERROR:
+                raise
+            say(f"warning: Kubernetes does not tell about TrainJob {name}: {error.status} {error.reason}")
+            return []
+        except HTTPError as error:
+            say(f"warning: Kubernetes does not answer: {error}")
+            return []
         found: list[dict[str, Any]] = job.get("status", {}).get("conditions", [])
         return found
 
     def delete(self, name: str) -> None:
-        self._jobs.delete_namespaced_custom_object(namespace=self._namespace, name=name, **_KIND)
+        """Nothing, when it is gone already."""
+        try:
+            self._jobs.delete_namespaced_custom_object(namespace=self._namespace, name=name, **_KIND)
+        except client.ApiException as error:
+            if error.status != _NOT_FOUND:
+                raise

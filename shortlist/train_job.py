@@ -7,15 +7,18 @@
 | `distributed` | a TrainJob of Kubeflow Trainer on several nodes, `torchrun` in each; without Trainer as above |
 
 The nodes share a folder on a mounted volume (ReadWriteMany): the step puts its input there, starts the job, waits, and
-takes the checkpoints back. They stay in the folder, so a step that is tried again goes on with them.
+takes the checkpoints back. They stay in the folder, so a step that is tried again goes on with them; and so does what
+the processes said, since Kubernetes removes the pods of a job that fails.
 """
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,6 +33,7 @@ from shortlist.retrieval.train_retrieval import train_retrieval
 _MODULE = "shortlist.retrieval.together"
 _EVERY_SECONDS = 5.0
 _OVER = ("Complete", "Failed")
+_STDOUT_AND_STDERR = "3"
 
 
 class Cluster(Protocol):
@@ -41,9 +45,11 @@ class Cluster(Protocol):
     def create(self, job: dict[str, Any]) -> bool:
         """Whether the cluster knows TrainJobs."""
 
-    def conditions(self, name: str) -> list[dict[str, Any]]: ...
+    def conditions(self, name: str) -> list[dict[str, Any]]:
+        """What is known of the job by now. Raises ValueError when it is gone."""
 
-    def delete(self, name: str) -> None: ...
+    def delete(self, name: str) -> None:
+        """Nothing, when it is gone already."""
 
 
 def train(recipe: Recipe, prepared: Prepared, out: Path, connect: Callable[[], Cluster]) -> StepFacts:
@@ -77,24 +83,57 @@ def _by_job(recipe: Recipe, prepared: Prepared, out: Path, cluster: Cluster) -> 
     assert recipe.resources.distributed is not None
     shared = Path(recipe.resources.distributed.folder) / recipe.name
     shared.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(shared / "prepared", ignore_errors=True)
+    current = shared / "job"
+    if current.exists():
+        # Left by a step that was killed, or of a run that goes on beside this one: two would write the same files.
+        cluster.delete(current.read_text())
+    for old in ("prepared", "logs"):
+        shutil.rmtree(shared / old, ignore_errors=True)
     for part, folder in prepared.folders.items():
         shutil.copytree(folder, shared / "prepared" / part)
     (shared / "recipe.yaml").write_text(dump_recipe(recipe))
-    name = f"{recipe.name[:40]}-{os.urandom(4).hex()}"
-    if not cluster.create(train_job(name, recipe, shared, cluster.image)):
-        return None
-    say(f"TrainJob {name}: started")
-    try:
-        failed = _wait(cluster, name)
-    finally:
-        cluster.delete(name)
+    name = _job_name(recipe)
+    current.write_text(name)
+    with _ended_by_sigterm():
+        if not cluster.create(train_job(name, recipe, shared, cluster.image)):
+            return None
+        say(f"TrainJob {name}: started")
+        try:
+            failed = _wait(cluster, name)
+        finally:
+            cluster.delete(name)
     if failed is not None:
-        raise ValueError(
-            f"TrainJob {name} failed: {failed}; kubectl describe trainjob {name} and the logs of its pods say more"
-        )
+        last = "".join(f"\n{line}" for line in _last_words(shared / "logs"))
+        raise ValueError(f"TrainJob {name} failed: {failed}; {shared / 'logs'} has what its processes said{last}")
     shutil.copytree(shared / "towers", out, dirs_exist_ok=True)
     return StepFacts.model_validate_json((shared / "facts.json").read_text())
+
+
+def _job_name(recipe: Recipe) -> str:
+    """It begins with a letter, and what JobSet appends for a thousand pods still fits into 63 characters."""
+    return f"towers-{recipe.name[:30]}-{os.urandom(4).hex()}"
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM, which a run that is terminated sends, becomes an exception: by itself no `finally` would see it."""
+
+    def end(*_: object) -> None:
+        # Argo sends it again at once, which must not break off what the first one began.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        sys.exit(1)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _last_words(logs: Path) -> list[str]:
+    """What each process said last, each once: the errors that ended them."""
+    said = [path.read_text(errors="replace").rstrip() for path in logs.rglob("stderr.log")]
+    return sorted({text.rpartition("\n")[2] for text in said if text})
 
 
 def _wait(cluster: Cluster, name: str) -> str | None:
@@ -141,15 +180,17 @@ def train_job(name: str, recipe: Recipe, shared: Path, image: str) -> dict[str, 
     patch = {"template": {"spec": {"replicatedJobs": [nodes]}}}
     parts = [f"prepared/{part}" for part in PARTS]
     files = [str(shared / file) for file in ("recipe.yaml", *parts, "towers", "facts.json")]
+    kept = ["--log-dir", str(shared / "logs"), "--tee", _STDOUT_AND_STDERR]
     return {
         "apiVersion": "trainer.kubeflow.org/v1alpha1",
         "kind": "TrainJob",
         "metadata": {"name": name, "labels": {"app.kubernetes.io/part-of": "shortlist"}},
         "spec": {
+            **({} if given.timeout is None else {"activeDeadlineSeconds": given.timeout}),
             "runtimeRef": {"name": distributed.runtime},
             "trainer": {
                 "image": image,
-                "command": ["torchrun", "-m", _MODULE],
+                "command": ["torchrun", *kept, "-m", _MODULE],
                 "args": files,
                 "env": env,
                 "numNodes": distributed.nodes,

@@ -1,7 +1,10 @@
 """Which processes train the towers, and the TrainJob of several nodes."""
 
 import json
+import os
+import re
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,7 @@ resources:
       memory_gb: 32
       memory_limit_gb: 64
       gpus: 4
+      timeout: 6h
       node_selector: {pool: gpu}
       tolerations: [{key: gpu, operator: Exists}]
 """
@@ -68,6 +72,10 @@ class Cluster:
             return [{"type": "Suspended", "status": "False"}]
         _, features, samples, questions, out, facts = map(Path, self.jobs[name]["spec"]["trainer"]["args"])
         Prepared(features=features, samples=samples, questions=questions)
+        for process, last in enumerate(("no CUDA device", "no CUDA device", "")):
+            log = out.parent / f"logs/none_{process}/attempt_0/0/stderr.log"
+            log.parent.mkdir(parents=True)
+            log.write_text(f"Traceback\nTrainingError: {last}\n\n" if last else "")
         out.mkdir(exist_ok=True)
         shutil.copy(samples / "user.npy", out / "checkpoint")
         facts.write_text(StepFacts(metrics={"epochs": 3}).model_dump_json())
@@ -101,6 +109,7 @@ def test_the_manifest_is_one_that_the_api_of_trainer_knows(tmp_path: Path) -> No
     pod = job["spec"]["runtimePatches"][0]["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"][0]
     assert pod["template"]["spec"]["template"]["spec"]["nodeSelector"] == {"pool": "gpu"}
     assert "key" in json.dumps(trainer["env"]), "a secret is named"
+    assert job["spec"]["activeDeadlineSeconds"] == 6 * 3600, "nobody waits any longer"
 
 
 def test_the_step_puts_its_input_into_the_shared_folder_and_takes_the_checkpoints_back(
@@ -118,9 +127,52 @@ def test_the_step_puts_its_input_into_the_shared_folder_and_takes_the_checkpoint
 def test_a_job_that_fails_says_why_and_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_job, "_EVERY_SECONDS", 0.0)
     cluster = Cluster("Failed")
-    with pytest.raises(ValueError, match="failed: the pods had no GPU; kubectl describe trainjob"):
+    old = tmp_path / "shared/training/shop/logs/none_9/attempt_0/0/stderr.log"
+    old.parent.mkdir(parents=True)
+    old.write_text("said in an earlier run")
+    with pytest.raises(ValueError, match=r"failed: the pods had no GPU; .*/training/shop/logs has") as raised:
         train_job.train(recipe(tmp_path / "shared"), prepared(tmp_path), tmp_path / "out", lambda: cluster)
+    assert str(raised.value).splitlines()[1:] == ["TrainingError: no CUDA device"]
     assert cluster.deleted == list(cluster.jobs)
+
+
+def test_a_step_that_is_told_to_end_takes_its_job_along(tmp_path: Path) -> None:
+    class Terminated(Cluster):
+        def conditions(self, name: str) -> list[dict[str, Any]]:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return super().conditions(name)
+
+        def delete(self, name: str) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            super().delete(name)
+
+    before, cluster = signal.getsignal(signal.SIGTERM), Terminated()
+    with pytest.raises(SystemExit):
+        train_job.train(recipe(tmp_path / "shared"), prepared(tmp_path), tmp_path / "out", lambda: cluster)
+    assert cluster.deleted == list(cluster.jobs) != []
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_the_job_of_a_step_that_was_killed_ends_before_the_next_begins(tmp_path: Path) -> None:
+    shared = tmp_path / "shared/training/shop"
+    shared.mkdir(parents=True)
+    (shared / "job").write_text("towers-shop-1")
+    cluster = Cluster()
+    cluster.looks = 1
+    train_job.train(recipe(tmp_path / "shared"), prepared(tmp_path), tmp_path / "out", lambda: cluster)
+    assert cluster.deleted == ["towers-shop-1", *cluster.jobs]
+    assert [(shared / "job").read_text()] == [*cluster.jobs]
+
+
+@pytest.mark.parametrize("name", ["shop", "2-shops", "s" * 63])
+def test_kubernetes_takes_the_name_of_the_job_and_those_made_of_it(tmp_path: Path, name: str) -> None:
+    cluster = Cluster(has_trainer=True)
+    named = recipe(tmp_path / "shared").model_copy(update={"name": name})
+    cluster.looks = 1
+    train_job.train(named, prepared(tmp_path), tmp_path / "out", lambda: cluster)
+    (job,) = cluster.jobs
+    assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", job)
+    assert len(f"{job}-node-0-999-abcde") <= 63
 
 
 def test_without_trainer_the_step_trains_in_its_own_process(
