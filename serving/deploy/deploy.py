@@ -119,8 +119,10 @@ class _Swap:
             self._cluster.annotate("predictor", self._expanded, self._predictor)
             if self.live:
                 wait_for_rollout(self._cluster, "predictor", self._predictor, self._options.timeout)
-        if self._written:
-            self._say(f"taken back: {self.live or 'nothing'} answers again")
+        answers = self.live or "nothing"
+        self._say(
+            f"taken back: {answers} answers again" if self._written else f"nothing was changed: {answers} answers"
+        )
 
     def _find_live(self) -> str | None:
         """What the transformers answer with; None when none does."""

@@ -52,10 +52,10 @@ class Deployer:
 
 @pytest.fixture
 def deploy(app: App, deployer: Path, releases: Releases) -> Iterator[Deployer]:
-    """Before and after each test the first release answers."""
+    """Before and after each test the first release answers; before, the predictor knows no other."""
+    app.pin(releases.first.name)
+    app.wait_until_ready()
     run = Deployer(deployer)
-    code, said = run(releases.first.name, "--min-overlap", "0")
-    assert code == 0, said
     yield run
     code, said = run(releases.first.name, "--min-overlap", "0")
     assert code == 0, said
@@ -78,6 +78,19 @@ def test_a_swap_and_the_way_back_cost_no_request_and_mix_nothing(
     answered = [line["release"] for line in seen.lines]
     assert {*answered} == {releases.first.name, releases.second.name}
     assert answered[-1] == releases.first.name
+
+
+def test_what_was_there_already_is_not_taken_back(app: App, deploy: Deployer, releases: Releases) -> None:
+    for target in (releases.second, releases.first):
+        code, said = deploy(target.name, "--min-overlap", "0")
+        assert code == 0, said
+    # The predictor serves both now, so that nothing is written before the second is refused.
+    with app.load(clients=4, per_second=20, seconds=600) as seen:
+        code, said = deploy(releases.second.name, "--min-overlap", "0.9")
+    assert code == 1, said
+    assert f"nothing was changed: {releases.first.name} answers" in said
+    unharmed(seen, releases)
+    assert {line["release"] for line in seen.lines} == {releases.first.name}
 
 
 @pytest.mark.parametrize("which", ["broken", "unranked", "too different", "not there"])
