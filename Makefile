@@ -80,7 +80,7 @@ cluster-up: ## cert-manager, KServe and Kubeflow Pipelines on the bare cluster o
 cluster-run: $(READY) ## on KUBECONFIG: the pipeline, the service on its release, one answer
 	@PATH=$(BIN):$$PATH manifests/run.sh $(CLUSTER_RECIPE)
 
-cluster-test: $(READY) ## the tests that need a cluster with KServe, on KUBECONFIG; 20 minutes
+cluster-test: $(READY) ## the tests that need a cluster with KServe, on KUBECONFIG; 15 minutes, 40 with Kubeflow Pipelines
 	@$(BIN)/pytest -s -m cluster tests/cluster
 
 kind-up: images ## a node in Docker, and on it what cluster-up brings and our images (needs kind)
