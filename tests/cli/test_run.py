@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
 from serving.ports import free_ports
 
@@ -54,6 +55,7 @@ def test_a_step_that_fails_says_why_once_and_ends_the_run(tmp_path: Path) -> Non
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.timeout(900)  # two whole pipelines and a service; minutes on a busy machine
 def test_raw_events_become_a_served_answer_and_the_same_input_the_same_release(tmp_path: Path) -> None:
     (tmp_path / "shop.yaml").write_text(SMALL)
     # So little data that popularity is better: the gate must be overruled, and that is recorded.
