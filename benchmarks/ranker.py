@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from shortlist.features import CategoricalField, FeatureSchema, FeatureStore, NumericField, TableSchema
-from shortlist.ranking.features import NUM_NEAR, ItemTables, RankerConfig
+from shortlist.ranking.features import ItemTables, RankerConfig
 from shortlist.ranking.model import RankingModel
 from shortlist.ranking.neighbours import TABLES, Neighbours
 from shortlist.ranking.ranker import Calibration, Ranker, shapes_of
@@ -110,13 +110,13 @@ def main() -> None:
             embeddings=given.embeddings,
             attention=given.attention,
             neighbours=given.neighbours,
-            near_scale=[1.0] * NUM_NEAR if given.neighbours else [],
             num_experts=given.experts,
             cross_layers=ranking.cross_layers,
             low_rank=ranking.low_rank,
             hidden=ranking.hidden,
             dropout=ranking.dropout,
         )
+        config = config.model_copy(update={"near_scale": [1.0] * config.num_near})
         ranker = Ranker(RankingModel(config, tables), Calibration())
         shape = (given.questions, given.candidates, given.history, given.dim)
         requests = [request(given.items, *shape, seed) for seed in range(50)]

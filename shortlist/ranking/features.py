@@ -22,8 +22,6 @@ from shortlist.ranking.request import RankingRequest
 
 _HALF_LIFE = 3.0
 """Events after which a past event counts half in the recent share."""
-NUM_NEAR = 3 * len(TABLES)
-"""Nearness to the last event, to the recent ones and to all of the last `num_events`, by each table."""
 
 
 class RankerConfig(BaseModel):
@@ -50,8 +48,10 @@ class RankerConfig(BaseModel):
     """How many neighbours of each item are kept; 0 for a network that reads no nearness."""
     num_events: int = NUM_EVENTS
     """How many of the last events a candidate is compared with."""
+    ordered: bool = True
+    """Whether events have an order; without, none is the last and nothing follows."""
     near_scale: list[float] = []
-    """Divides each nearness, `NUM_NEAR` of them: its mean over the candidates that have any."""
+    """Divides each nearness, `num_near` of them: its mean over the candidates that have any."""
     cross_layers: int
     low_rank: int
     num_experts: int = 1
@@ -73,10 +73,20 @@ class RankerConfig(BaseModel):
         return [1, *(field.max_values for field in self.item_fields)]
 
     @property
+    def num_tables(self) -> int:
+        """Tables of neighbours that it reads."""
+        return (len(TABLES) if self.ordered else 1) if self.neighbours else 0
+
+    @property
+    def num_near(self) -> int:
+        """Nearness to the last event, to the recent ones and to all, by each table; without order to all alone."""
+        return self.num_tables * (3 if self.ordered else 1)
+
+    @property
     def pair_dim(self) -> int:
         """Numbers of a candidate: its own, its popularity, two shares a field, distances of numbers, nearness."""
         own = self.item_numeric_dim + 1
-        return 2 * own + 2 * len(self.item_widths) + (NUM_NEAR if self.neighbours else 0)
+        return 2 * own + 2 * len(self.item_widths) + self.num_near
 
     @property
     def item_sizes(self) -> list[int]:
@@ -163,7 +173,7 @@ class InputReader:
         numeric = [own_EKF, share_EKF, distance_EKF]
         if config.neighbours:
             assert tables.neighbours is not None
-            near_EKF = nearness(request, tables.neighbours, config.num_events)
+            near_EKF = nearness(request, tables.neighbours, config.num_events, ordered=config.ordered)
             numeric.append(np.log1p(near_EKF / np.array(config.near_scale, np.float32)))
         keys_EKM[..., 0] *= tables.popularity.take(rows_EK) > 0
         lengths_E2 = np.stack([np.log1p(request.length_E), usual_EF[:, -1]], axis=1)
@@ -226,14 +236,15 @@ def last_events(
     return rows_EL, np.minimum(length_E, len(back_L))
 
 
-def nearness(request: RankingRequest, neighbours: Neighbours, num_events: int) -> NDArray[np.float32]:
-    """How near each candidate is to the last event, to the recent ones and to all of the last: [E, K, NUM_NEAR]."""
+def nearness(request: RankingRequest, neighbours: Neighbours, num_events: int, *, ordered: bool) -> NDArray[np.float32]:
+    """How near each candidate is to the last event, to the recent ones and to all of the last: [E, K, num_near]."""
     events_EL, num_events_E = last_events(request.history_EL, request.length_E, num_events)
     back_L = np.arange(events_EL.shape[1])
     inside_EL = back_L < num_events_E[:, None]
-    recent_EL = inside_EL * np.exp2(back_L * (-1 / _HALF_LIFE))
-    all_EL = inside_EL / np.maximum(num_events_E, 1)[:, None]
-    weight_ELC = np.stack([inside_EL & (back_L == 0), recent_EL, all_EL], axis=2, dtype=np.float32)
+    columns = [inside_EL / np.maximum(num_events_E, 1)[:, None]]
+    if ordered:
+        columns = [inside_EL & (back_L == 0), inside_EL * np.exp2(back_L * (-1 / _HALF_LIFE)), *columns]
+    weight_ELC = np.stack(columns, axis=2, dtype=np.float32)
     return neighbours.near(events_EL, weight_ELC, request.candidates_EK)
 
 

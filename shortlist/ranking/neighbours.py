@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 TABLES = ("together", "follows")
-"""Whether two items are of the same users, and whether one comes soon after the other."""
+"""Whether two items are of the same users, and whether one comes soon after the other; in data without order, where
+nothing follows, the first alone."""
 
 
 @dataclass(frozen=True)
@@ -26,15 +27,18 @@ class Neighbours:
     weights_TNn: NDArray[np.float32]
 
     @classmethod
-    def open(cls, folder: Path) -> "Neighbours":
-        """Raises ValueError when the files are missing or do not fit together."""
+    def open(cls, folder: Path, num_tables: int) -> "Neighbours":
+        """Raises ValueError when the files are missing or do not fit together, or hold other than `num_tables`."""
         try:
             rows = np.asarray(np.load(folder / "neighbour_rows.npy", mmap_mode="r", allow_pickle=False))
             weights = np.asarray(np.load(folder / "neighbour_weights.npy", mmap_mode="r", allow_pickle=False))
         except (OSError, ValueError, EOFError) as error:
             raise ValueError(f"{folder}: the neighbours of the items cannot be read: {error}") from error
-        if rows.shape != weights.shape or rows.ndim != 3 or len(rows) != len(TABLES):
-            raise ValueError(f"{folder}: neighbour_rows.npy is {rows.shape}, neighbour_weights.npy {weights.shape}")
+        if rows.shape != weights.shape or rows.ndim != 3 or len(rows) != num_tables:
+            raise ValueError(
+                f"{folder}: neighbour_rows.npy is {rows.shape}, neighbour_weights.npy {weights.shape}, "
+                f"and the ranker reads {num_tables} tables; take them from the same run"
+            )
         return cls(rows, weights)
 
     def save(self, folder: Path) -> None:

@@ -12,11 +12,12 @@ from shortlist.prepare.prepared import Prepared
 from shortlist.prepare.split import TRAIN
 from shortlist.ranking.attention import NUM_EVENTS
 from shortlist.ranking.batches import Retrieved
-from shortlist.ranking.features import NUM_NEAR, ItemTables, RankerConfig, nearness
+from shortlist.ranking.features import ItemTables, RankerConfig, nearness
 from shortlist.ranking.find_neighbours import find_neighbours
 from shortlist.ranking.neighbours import Neighbours
 from shortlist.ranking.ranker import shapes_of
 from shortlist.recipe import Recipe
+from shortlist.retrieval.refit import PARTS
 
 _SAMPLED_VECTORS = 100_000
 _SAMPLED_QUESTIONS = 1_000
@@ -26,16 +27,16 @@ def network_of(recipe: Recipe, prepared: Prepared, tables: ItemTables, retrieved
     """The network that learns from `retrieved`, or from labels, where it reads nothing of retrieval."""
     ranking = recipe.ranking
     popularity = np.log1p(tables.popularity[1:].astype(np.float64))
-    # Without an order no event says more than another, and none is the last.
-    num_events = NUM_EVENTS if recipe.interactions.ordered else recipe.features.history_length
-    found = {} if retrieved is None else _units(retrieved, tables, num_events)
-    return RankerConfig(
+    ordered = recipe.interactions.ordered
+    config = RankerConfig(
         **shapes_of(prepared.store, tables, users=recipe.features.user.id_dim > 0),
         retrieval=retrieved is not None,
         embeddings=ranking.embeddings,
         attention=ranking.attention and retrieved is not None,
         neighbours=ranking.neighbours if tables.neighbours is not None else 0,
-        num_events=num_events,
+        # Without an order no event says more than another.
+        num_events=NUM_EVENTS if ordered else recipe.features.history_length,
+        ordered=ordered,
         cross_layers=ranking.cross_layers,
         low_rank=ranking.low_rank,
         num_experts=ranking.experts,
@@ -43,11 +44,11 @@ def network_of(recipe: Recipe, prepared: Prepared, tables: ItemTables, retrieved
         dropout=ranking.dropout,
         popularity_mean=float(popularity.mean()),
         popularity_std=float(popularity.std()) or 1.0,
-        **found,
     )
+    return config if retrieved is None else config.model_copy(update=_units(retrieved, tables, config))
 
 
-def _units(retrieved: Retrieved, tables: ItemTables, num_events: int) -> dict[str, Any]:
+def _units(retrieved: Retrieved, tables: ItemTables, config: RankerConfig) -> dict[str, Any]:
     """Of scores, vectors and nearness."""
     scores = retrieved.scores_QK[retrieved.rows_QK > 0].astype(np.float64)
     sample = tables.vectors[:: max(1, len(tables.vectors) // _SAMPLED_VECTORS)]
@@ -56,24 +57,31 @@ def _units(retrieved: Retrieved, tables: ItemTables, num_events: int) -> dict[st
         "score_std": float(scores.std()) or 1.0 if len(scores) else 1.0,
         "vector_scale": _unit_scale(sample),
         "query_scale": _unit_scale(retrieved.vectors_QD),
-        "near_scale": [] if tables.neighbours is None else _near_scale(retrieved, tables.neighbours, num_events),
+        "near_scale": [] if tables.neighbours is None else _near_scale(retrieved, tables.neighbours, config),
     }
 
 
-def neighbours_of(recipe: Recipe, prepared: Prepared) -> Neighbours | None:
-    """Of the train window, so that a validation question meets them as a served one does."""
+def neighbours_of(recipe: Recipe, prepared: Prepared, *, refit: bool = False) -> Neighbours | None:
+    """Of the train window, so that a validation question meets them as a served one does; of a refit, which serves
+    those who come after the validation window, of both."""
     if not recipe.ranking.neighbours:
         return None
-    samples = prepared.samples
-    train = np.flatnonzero((samples.part == TRAIN) & samples.label)
-    num_rows = prepared.store.schema.num_item_rows
-    return find_neighbours(samples.user[train], samples.item[train], num_rows, recipe.ranking.neighbours)
+    samples, parts = prepared.samples, PARTS if refit else (TRAIN,)
+    at = np.flatnonzero(np.isin(samples.part, parts) & samples.label)
+    return find_neighbours(
+        samples.user[at],
+        samples.item[at],
+        prepared.store.schema.num_item_rows,
+        recipe.ranking.neighbours,
+        ordered=recipe.interactions.ordered,
+    )
 
 
-def _near_scale(retrieved: Retrieved, neighbours: Neighbours, num_events: int) -> list[float]:
+def _near_scale(retrieved: Retrieved, neighbours: Neighbours, config: RankerConfig) -> list[float]:
     """The mean of each nearness over the candidates that have any, of some of the questions."""
     at = np.arange(0, len(retrieved.questions), max(1, len(retrieved.questions) // _SAMPLED_QUESTIONS))
-    near = nearness(retrieved.request(at), neighbours, num_events).reshape(-1, NUM_NEAR).astype(np.float64)
+    near = nearness(retrieved.request(at), neighbours, config.num_events, ordered=config.ordered)
+    near = near.reshape(-1, config.num_near).astype(np.float64)
     means = near.sum(axis=0) / np.maximum((near > 0).sum(axis=0), 1)
     return [float(mean) or 1.0 for mean in means]
 

@@ -65,7 +65,8 @@ class Ranker:
                 raise ValueError(f"schema {version}, this version of shortlist reads {SCHEMA_VERSION}")
             file = RankerFile.model_validate(found)
             weights = load_file(ranking / "ranker.safetensors")
-            neighbours = Neighbours.open(ranking) if file.network.neighbours else None
+            network = file.network
+            neighbours = Neighbours.open(ranking, network.num_tables) if network.neighbours else None
         except (OSError, ValueError, SafetensorError) as error:
             raise ValueError(f"{ranking}: the ranker cannot be read: {error}") from error
         tables = ItemTables(retrieval, store, neighbours)

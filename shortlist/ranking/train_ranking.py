@@ -77,6 +77,8 @@ def _from_candidates(recipe: Recipe, prepared: Prepared, retrieval: Path, index:
         "kept": float(kept),
         **calibrated.errors,
     }
+    if recipe.retrieval.refit.epochs:
+        tables.neighbours = neighbours_of(recipe, prepared, refit=True)
     Ranker(task.model, Calibration(slope=calibrated.slope, intercept=calibrated.intercept)).save(out, metrics)
     num_targets = int(retrieved.num_targets.sum())
     metrics[f"recall_at_{retrieved.rows_QK.shape[1]}"] = float(retrieved.hits_QK.sum() / max(num_targets, 1))

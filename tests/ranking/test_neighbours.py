@@ -17,10 +17,11 @@ NUM_ROWS = 9
 def brute_force(users, items, keep):
     """Both tables by the definitions, dense."""
     of_item = [set(users[items == i].tolist()) for i in range(NUM_ROWS)]
+    says = {user: len(set(items[users == user].tolist())) ** -0.5 for user in set(users.tolist())}
     together, follows = np.zeros((NUM_ROWS, NUM_ROWS)), np.zeros((NUM_ROWS, NUM_ROWS))
     for i in range(1, NUM_ROWS):
         for j in range(1, NUM_ROWS):
-            together[i, j] = len(of_item[i] & of_item[j])
+            together[i, j] = sum(says[user] for user in of_item[i] & of_item[j])
     for a in range(len(users)):
         for b in range(a + 1, min(a + 6, len(users))):
             if users[a] == users[b]:
@@ -43,6 +44,19 @@ def test_they_are_what_the_formulas_say(seed, count, keep):
     np.testing.assert_allclose(found.weights_TNn, brute_force(users, items, keep), atol=1e-6)
     assert ((found.rows_TNn > 0) == (found.weights_TNn > 0)).all()
     assert (found.rows_TNn[:, 1:] != np.arange(1, NUM_ROWS)[:, None]).all(), "nothing is its own neighbour"
+
+
+def test_who_has_much_says_less_of_each_pair():
+    found = find_neighbours(np.array([1, 1, 2, 2, 2, 2]), np.array([3, 4, 5, 6, 7, 8]), NUM_ROWS, 1)
+    np.testing.assert_allclose(found.weights_TNn[0, [3, 5], 0], [2**-0.5, 4**-0.5], rtol=1e-6)
+
+
+def test_without_order_nothing_follows():
+    users, items = np.array([1, 1, 2, 2]), np.array([3, 4, 3, 5])
+    ordered = find_neighbours(users, items, NUM_ROWS, 2)
+    found = find_neighbours(users, items, NUM_ROWS, 2, ordered=False)
+    np.testing.assert_array_equal(found.rows_TNn, ordered.rows_TNn[:1])
+    np.testing.assert_array_equal(found.weights_TNn, ordered.weights_TNn[:1])
 
 
 def test_blocks_change_nothing(monkeypatch):
@@ -85,19 +99,24 @@ def test_as_many_events_count_as_the_ranker_reads():
     numbers = np.zeros((1, 1), np.float32)
     history, length, user, candidates = np.array([[3, 5, 5, 5]]), np.array([4]), np.array([0]), np.array([[4]])
     request = RankingRequest(history, length, user, {}, numbers, numbers, candidates, numbers)
-    assert nearness(request, neighbours, 3).sum() == 0, "the first event is not among the last three"
-    np.testing.assert_allclose(nearness(request, neighbours, 4)[0, 0, 2], 1 / 4, rtol=1e-6)
+    last_three = nearness(request, neighbours, 3, ordered=True)
+    assert last_three.sum() == 0, "the first event is not among the last three"
+    np.testing.assert_allclose(nearness(request, neighbours, 4, ordered=True)[0, 0, 2], 1 / 4, rtol=1e-6)
+    unordered = nearness(request, Neighbours(rows[:1], neighbours.weights_TNn[:1]), 4, ordered=False)
+    assert unordered.tolist() == [[[1 / 4]]], "to all events alike"
 
 
 def test_saved_and_opened_they_are_the_same(tmp_path):
     made = find_neighbours(np.array([1, 1, 2, 2]), np.array([3, 4, 3, 5]), NUM_ROWS, 2)
     made.save(tmp_path)
-    opened = Neighbours.open(tmp_path)
+    opened = Neighbours.open(tmp_path, 2)
     np.testing.assert_array_equal(opened.rows_TNn, made.rows_TNn)
     np.testing.assert_array_equal(opened.weights_TNn, made.weights_TNn)
+    with pytest.raises(ValueError, match="reads 1 tables"):
+        Neighbours.open(tmp_path, 1)
     np.save(tmp_path / "neighbour_weights.npy", made.weights_TNn[:, :, :1])
     with pytest.raises(ValueError, match="neighbour_rows"):
-        Neighbours.open(tmp_path)
+        Neighbours.open(tmp_path, 2)
     (tmp_path / "neighbour_rows.npy").unlink()
     with pytest.raises(ValueError, match="cannot be read"):
-        Neighbours.open(tmp_path)
+        Neighbours.open(tmp_path, 2)

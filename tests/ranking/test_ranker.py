@@ -96,14 +96,14 @@ def store(tmp_path_factory):
     return make_store(tmp_path_factory.mktemp("store") / "features")
 
 
-def neighbours_of(store: FeatureStore) -> Neighbours:
+def neighbours_of(store: FeatureStore, tables: int = 2) -> Neighbours:
     rng = np.random.default_rng(1)
-    rows = rng.integers(0, NUM_ROWS, (2, NUM_ROWS, 4)).astype(np.int32)
+    rows = rng.integers(0, NUM_ROWS, (tables, NUM_ROWS, 4)).astype(np.int32)
     return Neighbours(rows, rng.random(rows.shape, np.float32) * (rows > 0))
 
 
-def tables_of(store: FeatureStore, neighbours: int = 0) -> ItemTables:
-    return ItemTables(store.folder, store, neighbours_of(store) if neighbours else None)
+def tables_of(store: FeatureStore, tables: int = 0) -> ItemTables:
+    return ItemTables(store.folder, store, neighbours_of(store, tables) if tables else None)
 
 
 VARIANTS = {
@@ -113,6 +113,7 @@ VARIANTS = {
     "attention": {"attention": True},
     "attention, no embeddings": {"attention": True, "embeddings": False},
     "neighbours": {"neighbours": 4, "near_scale": [0.5] * 6},
+    "neighbours, no order": {"neighbours": 4, "near_scale": [0.5], "ordered": False},
     "all": {"attention": True, "num_experts": 2, "neighbours": 4, "near_scale": [0.5] * 6},
     "without retrieval": {"retrieval": False},
 }
@@ -128,7 +129,8 @@ def config_of(store: FeatureStore, **changes) -> RankerConfig:
 def make_ranker(store: FeatureStore, *, trained: bool = True, **changes) -> Ranker:
     """`trained` gives every weight a value; otherwise the network is as it starts."""
     torch.manual_seed(0)
-    model = RankingModel(config_of(store, **changes), tables_of(store, changes.get("neighbours", 0)))
+    config = config_of(store, **changes)
+    model = RankingModel(config, tables_of(store, config.num_tables))
     if trained:
         for weight in model.parameters():
             torch.nn.init.normal_(weight, std=0.3)

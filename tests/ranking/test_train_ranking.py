@@ -92,7 +92,10 @@ def test_without_an_order_all_events_are_compared(folders, tmp_path, ordered, nu
     interactions = made.interactions.model_copy(update={"ordered": ordered})
     made = made.model_copy(update={"features": features, "interactions": interactions})
     train_ranking(made, Prepared.open(folders[0]), *folders[1:], tmp_path)
-    assert json.loads((tmp_path / "ranking.json").read_text())["network"]["num_events"] == num_events
+    network = json.loads((tmp_path / "ranking.json").read_text())["network"]
+    assert (network["num_events"], network["ordered"]) == (num_events, ordered)
+    assert len(np.load(tmp_path / "neighbour_rows.npy")) == (2 if ordered else 1)
+    Ranker.open(tmp_path, folders[1], FeatureStore.open(folders[0] / "features"))
 
 
 def test_what_is_saved_ranks_as_it_was_judged(folders, tmp_path, retrieved):

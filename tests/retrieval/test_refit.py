@@ -11,6 +11,7 @@ from clean_tables import recipe, write_clean
 from shortlist.prepare.prepare import prepare
 from shortlist.prepare.prepared import Prepared
 from shortlist.prepare.split import TEST, VALID
+from shortlist.ranking.neighbours import Neighbours
 from shortlist.ranking.train_ranking import train_ranking
 from shortlist.recipe import Recipe
 from shortlist.release.manifest import file_names
@@ -111,7 +112,21 @@ def test_the_ranker_learns_from_towers_that_did_not_see_its_answers(folder: Path
     run, prepared = folder / "3", Prepared.open(folder / "prepared")
     facts = train_ranking(made_for(3), prepared, run / "retrieval", run / "index", tmp_path / "refit")
     plain = train_ranking(made_for(0), prepared, folder / "0/retrieval", folder / "0/index", tmp_path / "plain")
-    assert facts.metrics["recall_at_10"] == plain.metrics["recall_at_10"]
+    for name in ("recall_at_10", "heldout_ndcg_at_10_ranked"):
+        assert facts.metrics[name] == plain.metrics[name]
+
+
+def test_the_neighbours_that_are_served_count_the_validation_window_too(folder: Path, tmp_path: Path) -> None:
+    prepared = Prepared.open(folder / "prepared")
+    nearest = {}
+    for epochs in (0, 3):
+        run, out = folder / str(epochs), tmp_path / str(epochs)
+        train_ranking(made_for(epochs), prepared, run / "retrieval", run / "index", out)
+        nearest[epochs] = Neighbours.open(out, 2).rows_TNn
+    late = int(np.flatnonzero(np.load(folder / "prepared/features/items/popularity.npy")[1:] == 0)[0]) + 1
+    assert not (nearest[0] == late).any(), "no train event has it"
+    assert nearest[3][:, late].any()
+    assert (nearest[3] == late).any()
 
 
 def test_a_release_takes_the_served_ones_alone(folder: Path) -> None:
