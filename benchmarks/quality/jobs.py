@@ -2,7 +2,7 @@
 
     .work/quality/data/<data>-<hash>/      what prepare wrote, and data.json: the digest of it and the commit
     .work/quality/results/<data>/<key>/    values.npz (`<system>/<metric>` float32 [Q]) and result.json
-    .work/quality/checkpoints/<key>/       of a training that is not done
+    .work/quality/checkpoints/<key>/       of a training that is not done, or that the test goes on from
 
 The key is the hash of the protocol, of the recipe or the peer's settings, of the data, the seed, the part, and of the
 code that takes part.
@@ -57,8 +57,16 @@ class Job:
 
     @property
     def key(self) -> str:
+        return self._key(self.part)
+
+    @property
+    def checkpoints(self) -> Path:
+        """Of both parts: the test goes on from the training that validation judged, with a refit."""
+        return work_folder() / "checkpoints" / self._key("")
+
+    def _key(self, part: str) -> str:
         digest = json.loads((data_folder(self) / "data.json").read_text())["digest"]
-        return _hash(self.config, digest, str(self.seed), self.part, code_hash(self.model))
+        return _hash(self.config, digest, str(self.seed), part, code_hash(self.model))
 
     @property
     def folder(self) -> Path:
@@ -118,11 +126,11 @@ def run_job(job: Job) -> None:
         # Imported here: peers run where FAISS and ONNX Runtime are not.
         from benchmarks.quality.ours import trained  # noqa: PLC0415
 
-        checkpoints = work_folder() / "checkpoints" / job.key
         recipe = with_seed(recipe_of(job.data, job.settings), job.seed)
-        with trained(recipe, prepared, job.part, checkpoints) as (rank, details):
+        with trained(recipe, prepared, job.part, job.checkpoints) as (rank, details):
             judged = judge(rows, rank, protocol.metrics)
-        shutil.rmtree(checkpoints)
+        if job.part == "test":
+            shutil.rmtree(job.checkpoints)
     else:
         peer = make_peer(job.model, job.settings, job.seed)
         peer.fit(rows)

@@ -47,7 +47,10 @@ def report(data: Sequence[str], figures: Path = FIGURES) -> None:
         told = {system.name for system in systems}
         rows = [row for row in rows if row["data"] != name or row["model"] not in told]
         rows += [row for system in systems for row in _rows(name, system)]
-        compared = [row for row in compared if row["data"] != name] + compare(name, systems)
+        # Where only peers were tested, ours keep the intervals that they have.
+        anew = compare(name, systems)
+        told = {row["model"] for row in anew}
+        compared = [row for row in compared if row["data"] != name or row["model"] not in told] + anew
     figures.mkdir(parents=True, exist_ok=True)
     for file, content in (("quality.json", rows), ("intervals.json", compared)):
         ordered = sorted(content, key=lambda row: (row["data"], row["metric"], row["model"]))

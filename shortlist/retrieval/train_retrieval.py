@@ -78,10 +78,14 @@ def _facts(result: FitResult, task: RetrievalTask) -> StepFacts:
 
 
 def _identity(recipe: Recipe, task: RetrievalTask) -> str:
-    """Of the settings and the data: another one begins a training anew."""
+    """Of the settings and the data: another one begins a training anew.
+
+    A refit comes after the training, and its own settings are those of its `fit`.
+    """
     digest = hashlib.sha256()
-    for text in (recipe.features, recipe.retrieval, task.prepared.store.schema):
-        digest.update(text.model_dump_json().encode())
+    retrieval = recipe.retrieval.model_dump_json(exclude={"refit"})
+    for text in (recipe.features.model_dump_json(), retrieval, task.prepared.store.schema.model_dump_json()):
+        digest.update(text.encode())
     samples, at = task.prepared.samples, task.batches.examples
     for column in (samples.user, samples.item, samples.time):
         digest.update(np.ascontiguousarray(column[at]).tobytes())

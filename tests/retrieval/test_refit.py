@@ -1,5 +1,6 @@
 """After a refit: what is served knows the validation window, what the ranker learns from does not."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +138,18 @@ def test_a_release_takes_the_served_ones_alone(folder: Path) -> None:
 def test_a_refit_that_was_done_is_not_done_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train_retrieval(made_for(3), Prepared.open(folder / "prepared"), folder / "3/towers")
     assert "dry run" not in capsys.readouterr().out
+
+
+def test_a_refit_of_a_training_that_had_none_goes_on_from_it(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(folder / "0/towers", tmp_path / "towers")
+    train_retrieval(made_for(3), Prepared.open(folder / "prepared"), tmp_path / "towers")
+    said = capsys.readouterr().out
+    assert "refit retrieval: dry run" in said
+    assert "train retrieval: dry run" not in said
+    for name in ("towers", "towers/refit"):
+        made, same = (checkpoints.read(run / name, "last") for run in (tmp_path, folder / "3"))
+        assert made is not None
+        assert same is not None
+        assert all(torch.equal(made.weights[key], weight) for key, weight in same.weights.items())
