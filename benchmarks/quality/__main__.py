@@ -6,6 +6,7 @@
     python -m benchmarks.quality train ml-1m --set retrieval.dropout=0.5 --set retrieval.dim=128
     python -m benchmarks.quality pick                   # the best of each grid to recipes/bench/picked.json
     python -m benchmarks.quality train --part test      # what was picked, once a seed
+    python -m benchmarks.quality ablate ml-100k         # each part of our recipe left out or exchanged, on validation
     python -m benchmarks.quality report                 # docs/figures/quality.json, the table and the plot
     python -m benchmarks.quality show                   # the results so far, validation and test
 
@@ -20,12 +21,13 @@ from typing import Any
 
 import yaml
 
+from benchmarks.quality.ablation import ablation_jobs
 from benchmarks.quality.jobs import OURS, Job, data_folder, seeds_of
 from benchmarks.quality.picks import NotPickedError, models_of, pick, picked_job, valid_jobs
 from benchmarks.quality.protocol import all_data, load_protocol
 from shortlist.progress import say
 
-VERBS = ("run", "prepare", "train", "pick", "report", "show")
+VERBS = ("run", "prepare", "train", "pick", "ablate", "report", "show")
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -52,6 +54,9 @@ def _carry_out(options: argparse.Namespace) -> int:
     data = options.data or all_data()
     models = options.models.split(",") if options.models else None
     verb, part = options.verb, options.part
+    if verb == "ablate":
+        jobs = [job for name in data for job in ablation_jobs(name)]
+        return 1 if _prepare(jobs) or _train(jobs, options) else 0
     if options.set and (verb not in ("prepare", "train") or part == "test"):
         raise ValueError("--set is for `prepare` and the validation part of `train`: a test is of the recipe as it is")
     failed: list[Job] = []

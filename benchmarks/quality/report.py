@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.quality.ablation import ablation_rows
 from benchmarks.quality.jobs import OURS, Job, seeds_of, work_folder
 from benchmarks.quality.picks import NotPickedError, models_of, picked_job
 from benchmarks.quality.protocol import ROOT, load_protocol
@@ -35,11 +36,16 @@ class System:
 
 
 def report(data: Sequence[str], figures: Path = FIGURES) -> None:
-    """Write quality.json and intervals.json anew for `data`; the rows of other sets stay. Then table and plot."""
+    """Write quality, intervals and ablation anew for `data`; the rows of other sets stay. Then table and plot."""
     from benchmarks.quality.plot import plot  # noqa: PLC0415 -- matplotlib is slow to import
 
     rows, compared = read(figures / "quality.json"), read(figures / "intervals.json")
+    changed = read(figures / "ablation.json")
     for name in data:
+        try:
+            changed = [row for row in changed if row["data"] != name] + ablation_rows(name)
+        except ValueError as error:
+            say(f"{name}: the ablation stays as it is: {error}")
         systems = tested(name)
         if not systems:
             say(f"{name}: no test result of a picked configuration; its rows stay as they are")
@@ -56,6 +62,8 @@ def report(data: Sequence[str], figures: Path = FIGURES) -> None:
         ordered = sorted(content, key=lambda row: (row["data"], row["metric"], row["model"]))
         lines = ",\n".join(json.dumps(row) for row in ordered)
         (figures / file).write_text(f"[\n{lines}\n]\n")
+    lines = ",\n".join(json.dumps(row) for row in changed)
+    (figures / "ablation.json").write_text(f"[\n{lines}\n]\n")
     render(figures)
     plot(rows, figures / "quality.svg")
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.quality.ablation import ablation_table
 from benchmarks.quality.protocol import ROOT, Protocol, all_data, load_protocol
 
 DOCUMENT = ROOT / "docs/quality.md"
@@ -22,14 +23,16 @@ def render(figures: Path, document: Path = DOCUMENT) -> None:
 
 def tables(figures: Path) -> str:
     """One section a data set that has rows."""
-    rows = json.loads((figures / "quality.json").read_text())
-    compared = json.loads((figures / "intervals.json").read_text())
+    rows, compared, changed = (
+        json.loads((figures / f"{name}.json").read_text()) for name in ("quality", "intervals", "ablation")
+    )
     names = {row["data"] for row in rows}
     sections = [
         _section(
             load_protocol(data),
             [row for row in rows if row["data"] == data],
             [row for row in compared if row["data"] == data],
+            [row for row in changed if row["data"] == data],
         )
         for data in all_data()
         if data in names
@@ -37,7 +40,7 @@ def tables(figures: Path) -> str:
     return "\n".join(sections)
 
 
-def _section(protocol: Protocol, rows: list[Row], compared: list[Row]) -> str:
+def _section(protocol: Protocol, rows: list[Row], compared: list[Row], changed: list[Row]) -> str:
     metrics = protocol.metrics
     models = {row["model"] for row in rows}
     first = metrics[0]
@@ -53,6 +56,8 @@ def _section(protocol: Protocol, rows: list[Row], compared: list[Row]) -> str:
         other = "" if one.same_rows else ", other rows"
         lines.append(_line([f"*{one.model}* ({one.reference}, published{other})", *quoted, ""]))
     lines += ["", *(_compared(row) for row in compared)]
+    if changed:
+        lines += ["", *ablation_table(changed)]
     return "\n".join([*lines, ""])
 
 

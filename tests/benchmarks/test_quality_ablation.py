@@ -1,0 +1,53 @@
+"""What a change does is told against the recipe as it stands, question by question."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.quality.ablation import CHANGES, ablation_jobs, ablation_rows, ablation_table, changes_of
+from benchmarks.quality.jobs import data_folder
+from benchmarks.quality.protocol import load_protocol, recipe_of
+
+DATA = "ml-100k"
+
+
+@pytest.fixture(autouse=True)
+def _somewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SHORTLIST_DATA", "/nowhere")
+    monkeypatch.setenv("SHORTLIST_WORK", str(tmp_path))
+
+
+@pytest.mark.parametrize("data", ["ml-100k", "lastfm-2k"])
+def test_every_change_is_one_that_the_recipe_knows_and_does_not_have(data: str) -> None:
+    stands = recipe_of(data)
+    for change in changes_of(data):
+        assert recipe_of(data, change.settings) != stands, change.told
+
+
+def test_a_data_set_that_the_file_does_not_name_is_told() -> None:
+    with pytest.raises(ValueError, match=r"ablation\.yaml: says nothing of gowalla; it has ml-100k"):
+        changes_of("gowalla", CHANGES)
+
+
+def test_rows_tell_the_difference_and_what_the_ranker_adds() -> None:
+    metric = load_protocol(DATA).pick_by
+    values = np.random.default_rng(0).random(200)
+    for number, job in enumerate(ablation_jobs(DATA)):
+        data_folder(job).mkdir(parents=True, exist_ok=True)
+        (data_folder(job) / "data.json").write_text('{"digest": "d", "commit": "c"}')
+        with pytest.raises(ValueError, match=r"the first: .*ml-100k valid shortlist"):
+            ablation_rows(DATA)
+        job.folder.mkdir(parents=True)
+        np.savez(job.folder / "values.npz", **{f"shortlist-retrieval/{metric}": values - 0.01 * number})
+        metrics = {"heldout_difference": 0.02, "heldout_difference_low": 0.01, "heldout_difference_high": 0.03}
+        facts = {"details": {"train_ranking": {"metrics": metrics}} if number else {}}
+        (job.folder / "result.json").write_text(json.dumps(facts))
+    rows = ablation_rows(DATA)
+    assert [row["difference"] for row in rows] == pytest.approx([-0.01 * n for n in range(len(rows))], abs=1e-6)
+    assert rows[2]["low"] == pytest.approx(rows[2]["high"]), "the same for every question, so without doubt"
+    lines = ablation_table(rows)
+    assert lines[4].startswith("| as it stands |")
+    assert lines[4].endswith("|  | no ranker |")
+    assert lines[6].endswith("| -0.0200 (-0.0200 to -0.0200) | +0.0200 (+0.0100 to +0.0300) |")
