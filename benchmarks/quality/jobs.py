@@ -129,7 +129,7 @@ def run_job(job: Job) -> None:
         recipe = with_seed(recipe_of(job.data, job.settings), job.seed)
         with trained(recipe, prepared, job.part, job.checkpoints) as (rank, details):
             judged = judge(rows, rank, protocol.metrics)
-        if job.part == "test":
+        if job.part == "test" or job.settings:  # a changed recipe is never tested
             shutil.rmtree(job.checkpoints)
     else:
         peer = make_peer(job.model, job.settings, job.seed)

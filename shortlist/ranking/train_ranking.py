@@ -77,7 +77,7 @@ def _from_candidates(recipe: Recipe, prepared: Prepared, retrieval: Path, index:
         "kept": float(kept),
         **calibrated.errors,
     }
-    if recipe.retrieval.refit.epochs:
+    if recipe.retrieval.refit.epochs:  # what is served knows the validation window, as the towers do
         tables.neighbours = neighbours_of(recipe, prepared, refit=True)
     Ranker(task.model, Calibration(slope=calibrated.slope, intercept=calibrated.intercept)).save(out, metrics)
     num_targets = int(retrieved.num_targets.sum())
