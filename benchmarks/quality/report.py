@@ -54,9 +54,8 @@ def report(data: Sequence[str], figures: Path = FIGURES) -> None:
         rows = [row for row in rows if row["data"] != name or row["model"] not in told]
         rows += [row for system in systems for row in _rows(name, system)]
         # Where only peers were tested, ours keep the intervals that they have.
-        anew = compare(name, systems)
-        told = {row["model"] for row in anew}
-        compared = [row for row in compared if row["data"] != name or row["model"] not in told] + anew
+        compared = [row for row in compared if row["data"] != name or row["model"] not in told]
+        compared += compare(name, systems)
     figures.mkdir(parents=True, exist_ok=True)
     for file, content in (("quality.json", rows), ("intervals.json", compared)):
         ordered = sorted(content, key=lambda row: (row["data"], row["metric"], row["model"]))
