@@ -79,14 +79,15 @@ def ablation_table(rows: Sequence[dict[str, Any]]) -> list[str]:
         "| --- | --- | --- | --- |",
     ]
     for row in rows:
-        against = "" if not row["settings"] else _told(row, "difference", "low", "high")
-        gain = _told(row, "gain", "gain_low", "gain_high") if "gain" in row else "no ranker"
+        against = interval(row["difference"], row["low"], row["high"]) if row["settings"] else ""
+        gain = interval(row["gain"], row["gain_low"], row["gain_high"]) if "gain" in row else "no ranker"
         lines.append(f"| {row['change']} | {row['value']:.4f} | {against} | {gain} |")
     return lines
 
 
-def _told(row: dict[str, Any], mean: str, low: str, high: str) -> str:
-    return f"{row[mean]:+.4f} ({row[low]:+.4f} to {row[high]:+.4f})"
+def interval(mean: float, low: float, high: float) -> str:
+    """A difference as the document tells it."""
+    return f"{mean:+.4f} ({low:+.4f} to {high:+.4f})"
 
 
 def _values(job: Job, metric: str) -> Any:

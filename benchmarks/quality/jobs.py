@@ -74,7 +74,8 @@ class Job:
 
     @property
     def done(self) -> bool:
-        return (self.folder / "result.json").exists()
+        """Never where the data were not even prepared."""
+        return (data_folder(self) / "data.json").exists() and (self.folder / "result.json").exists()
 
     def __str__(self) -> str:
         told = ", ".join(f"{name}={value}" for name, value in self.settings.items())

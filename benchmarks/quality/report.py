@@ -58,11 +58,8 @@ def report(data: Sequence[str], figures: Path = FIGURES) -> None:
         compared += compare(name, systems)
     figures.mkdir(parents=True, exist_ok=True)
     for file, content in (("quality.json", rows), ("intervals.json", compared)):
-        ordered = sorted(content, key=lambda row: (row["data"], row["metric"], row["model"]))
-        lines = ",\n".join(json.dumps(row) for row in ordered)
-        (figures / file).write_text(f"[\n{lines}\n]\n")
-    lines = ",\n".join(json.dumps(row) for row in changed)
-    (figures / "ablation.json").write_text(f"[\n{lines}\n]\n")
+        _write(figures / file, sorted(content, key=lambda row: (row["data"], row["metric"], row["model"])))
+    _write(figures / "ablation.json", changed)
     render(figures)
     plot(rows, figures / "quality.svg")
 
@@ -147,6 +144,11 @@ def compare(data: str, systems: Sequence[System]) -> list[dict[str, Any]]:
 def read(path: Path) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
     return rows
+
+
+def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    lines = ",\n".join(json.dumps(row) for row in rows)
+    path.write_text(f"[\n{lines}\n]\n")
 
 
 def show(data: Sequence[str]) -> None:

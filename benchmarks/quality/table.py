@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.quality.ablation import ablation_table
+from benchmarks.quality.ablation import ablation_table, interval
 from benchmarks.quality.protocol import ROOT, Protocol, all_data, load_protocol
 
 DOCUMENT = ROOT / "docs/quality.md"
@@ -62,10 +62,8 @@ def _section(protocol: Protocol, rows: list[Row], compared: list[Row], changed: 
 
 
 def _compared(row: Row) -> str:
-    return (
-        f"- {row['model']} minus {row['against']}, {row['metric']}: {row['difference']:+.4f} "
-        f"({row['low']:+.4f} to {row['high']:+.4f})"
-    )
+    difference = interval(row["difference"], row["low"], row["high"])
+    return f"- {row['model']} minus {row['against']}, {row['metric']}: {difference}"
 
 
 def _figure(row: Row) -> str:

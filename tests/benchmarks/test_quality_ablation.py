@@ -31,6 +31,11 @@ def test_a_data_set_that_the_file_does_not_name_is_told() -> None:
         changes_of("gowalla", CHANGES)
 
 
+def test_what_was_never_prepared_is_a_run_that_is_missing() -> None:
+    with pytest.raises(ValueError, match="7 of 7 runs are missing"):
+        ablation_rows("lastfm-2k")
+
+
 def test_rows_tell_the_difference_and_what_the_ranker_adds() -> None:
     metric = load_protocol(DATA).pick_by
     values = np.random.default_rng(0).random(200)
