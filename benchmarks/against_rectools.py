@@ -64,7 +64,8 @@ def ours(recipe: Recipe, prepared: Prepared, users: int, epochs: int) -> int:
     """The same with our windows."""
     part = np.where(prepared.samples.user <= users, prepared.samples.part, 0)
     object.__setattr__(prepared.samples, "part", part)
-    task, training = RetrievalTask(recipe, prepared), recipe.retrieval.training
+    retrieval = recipe.retrieval.model_copy(update={"loss": "full"})
+    task, training = RetrievalTask(recipe.model_copy(update={"retrieval": retrieval}), prepared), retrieval.training
     optimiser = Optimiser(task.model, training.learning_rate, training.weight_decay, training.clip_norm)
     task.model.train()
     for epoch in range(epochs):

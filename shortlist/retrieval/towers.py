@@ -24,6 +24,7 @@ from torch.nn import functional
 
 from shortlist.features import CategoricalField, FeatureSchema, FeatureStore, PackedQueries, Queries
 from shortlist.recipe import Features, Retrieval
+from shortlist.retrieval.dropout import Dropout
 from shortlist.retrieval.encoders import Packed, encoder_of
 from shortlist.retrieval.transfer import onto
 
@@ -206,7 +207,7 @@ class Head(nn.Module):
         widths = [dim + more_dim, *hidden]
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
-            layers += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout)]
+            layers += [nn.Linear(before, after), nn.ReLU(), Dropout(dropout)]
         self.mlp = None
         if hidden or more_dim:
             final = nn.Linear(widths[-1], dim)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from shortlist.retrieval.dropout import Dropout
 from shortlist.retrieval.encoders.distance import by_distance, later, to_last
 from shortlist.retrieval.encoders.encoder import Encoder, head_width, last_event
 from shortlist.retrieval.encoders.packed import Packed
@@ -23,7 +24,7 @@ class HstuEncoder(Encoder):
     def __init__(self, dim: int, history_length: int, layers: int, heads: int, dropout: float) -> None:
         super().__init__()
         head_dim = head_width(dim, heads, multiple=1)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.layers = nn.ModuleList([Layer(dim, head_dim, history_length, dropout) for _ in range(layers)])
         self.norm = nn.LayerNorm(dim)
 
@@ -58,7 +59,7 @@ class Layer(nn.Module):
         self.read = nn.Linear(dim, 4 * dim)
         self.bias_HL = nn.Parameter(torch.zeros(dim // head_dim, history_length))
         self.out = nn.Linear(dim, dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x_TD: Tensor, packed: Packed) -> Tensor:
         qkv_TC, u_TD = self._read(x_TD)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from shortlist.retrieval.dropout import Dropout
 from shortlist.retrieval.encoders.encoder import Encoder, head_width, last_event
 from shortlist.retrieval.encoders.packed import Packed
 from shortlist.retrieval.encoders.rotary import rotate, turns
@@ -24,7 +25,7 @@ class TransformerEncoder(Encoder):
     def __init__(self, dim: int, layers: int, heads: int, dropout: float, *, gated: bool) -> None:
         super().__init__()
         self.head_dim = head_width(dim, heads, multiple=2)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.blocks = nn.ModuleList([Block(dim, self.head_dim, dropout, gated) for _ in range(layers)])
         self.norm = nn.LayerNorm(dim)
 
@@ -64,7 +65,7 @@ class Block(nn.Module):
         self.attended = nn.Linear(dim, dim)
         self.widen = nn.Linear(dim, 2 * self.inner + dim if gated else self.inner)
         self.narrow = nn.Linear(self.inner, dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x_TD: Tensor, packed: Packed, turned: tuple[Tensor, Tensor]) -> Tensor:
         qkv_TC, gate_TD = self._read(x_TD, turned)
