@@ -79,8 +79,9 @@ class RankerConfig(BaseModel):
 
     @property
     def num_near(self) -> int:
-        """Nearness to the last event, to the recent ones and to all, by each table; without order to all alone."""
-        return self.num_tables * (3 if self.ordered else 1)
+        """Nearness to the last event, to the recent ones and to all, by each table; without order to all, and to all
+        by way of the other candidates."""
+        return self.num_tables * (3 if self.ordered else 2)
 
     @property
     def pair_dim(self) -> int:
@@ -237,15 +238,21 @@ def last_events(
 
 
 def nearness(request: RankingRequest, neighbours: Neighbours, num_events: int, *, ordered: bool) -> NDArray[np.float32]:
-    """How near each candidate is to the last event, to the recent ones and to all of the last: [E, K, num_near]."""
+    """How near each candidate is to the last event, to the recent ones and to all of the last: [E, K, num_near].
+
+    Without order to all alone, and to all by way of the other candidates: a candidate is as near to those that are near
+    to the history as they are near to it, two steps away. There the history says less of where it goes on.
+    """
     events_EL, num_events_E = last_events(request.history_EL, request.length_E, num_events)
     back_L = np.arange(events_EL.shape[1])
     inside_EL = back_L < num_events_E[:, None]
-    columns = [inside_EL / np.maximum(num_events_E, 1)[:, None]]
+    share_EL = inside_EL / np.maximum(num_events_E, 1)[:, None]
+    candidates_EK = request.candidates_EK
     if ordered:
-        columns = [inside_EL & (back_L == 0), inside_EL * np.exp2(back_L * (-1 / _HALF_LIFE)), *columns]
-    weight_ELC = np.stack(columns, axis=2, dtype=np.float32)
-    return neighbours.near(events_EL, weight_ELC, request.candidates_EK)
+        columns = [inside_EL & (back_L == 0), inside_EL * np.exp2(back_L * (-1 / _HALF_LIFE)), share_EL]
+        return neighbours.near(events_EL, np.stack(columns, axis=2, dtype=np.float32), candidates_EK)
+    near_EK1 = neighbours.near(events_EL, share_EL[..., None].astype(np.float32), candidates_EK)
+    return np.concatenate([near_EK1, neighbours.near(candidates_EK, near_EK1, candidates_EK)], axis=2)
 
 
 def event_weights(length_E: NDArray[np.int64], width: int) -> NDArray[np.float32]:

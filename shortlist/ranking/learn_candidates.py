@@ -63,7 +63,8 @@ class CandidateTask:
         self.batches = RankingBatches(
             retrieved,
             np.flatnonzero(~held_out),
-            negatives=ranking.negatives,
+            # Nearness by way of the other candidates wants all of them, as serving has them.
+            negatives=ranking.negatives if network.ordered else retrieved.rows_QK.shape[1],
             batch_size=ranking.training.batch_size,
             seed=recipe.seed,
         )
@@ -79,16 +80,16 @@ class CandidateTask:
         return self.batches.num_batches()
 
     def loss(self, epoch: int, step: int) -> tuple[Tensor, int]:
-        request = self.batches.batch(epoch, step)
+        request, positive_EK = self.batches.batch(epoch, step)
         logits_EK = self.model(request)
         inside_EK = torch.from_numpy(request.candidates_EK > 0).to(logits_EK.device)
-        positive_E = torch.zeros(len(logits_EK), dtype=torch.int64, device=logits_EK.device)
+        target_EK = torch.from_numpy(positive_EK).to(logits_EK.device)
         if self.listwise:
-            # Softmax over the list, the positive being the right class (ListNet's top one, Cao et al. 2007).
-            masked_EK = logits_EK.masked_fill(~inside_EK, -torch.inf)
-            return functional.cross_entropy(masked_EK, positive_E), len(logits_EK)
-        target_EK = functional.one_hot(positive_E, logits_EK.shape[1]).float()
-        each_EK = functional.binary_cross_entropy_with_logits(logits_EK, target_EK, reduction="none")
+            # Softmax over the list; the positives share what is right (ListNet's top one, Cao et al. 2007). A question
+            # counts as much as it has positives, as it does in recall.
+            log_share_EK = logits_EK.masked_fill(~inside_EK, -torch.inf).log_softmax(dim=1)
+            return -log_share_EK[target_EK].mean(), len(logits_EK)
+        each_EK = functional.binary_cross_entropy_with_logits(logits_EK, target_EK.float(), reduction="none")
         return (each_EK * inside_EK).sum() / inside_EK.sum(), len(logits_EK)
 
     def validate(self) -> dict[str, float]:

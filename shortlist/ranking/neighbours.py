@@ -3,8 +3,8 @@
     ranking/neighbour_rows.npy      int32 [T, N, n], nearest first; row 0 fills up
     ranking/neighbour_weights.npy   float32 [T, N, n]
 
-Shapes: T tables, N item rows, n neighbours of each, E questions, L events, X of them that weigh anything, K candidates,
-C ways to weigh events.
+Shapes: T tables, N item rows, n neighbours of each, E questions, L events, X of them that weigh anything, M neighbours
+of these, K candidates, P = K + 1 places, C ways to weigh events.
 Nothing here needs scipy: it is searched by `find_neighbours` and only read when an answer is ranked.
 """
 
@@ -52,22 +52,30 @@ class Neighbours:
 
         An item of row 0 is nobody's neighbour.
         """
-        num_questions, num_candidates = candidates_EK.shape
         num_tables, num_rows, _ = self.rows_TNn.shape
-        columns = weight_ELC.shape[2]
-        # One sorted list of the candidates of all questions, each question in a space of its own.
-        space_E = np.arange(num_questions) * num_rows
-        wanted, place_EK = np.unique(candidates_EK + space_E[:, None], return_inverse=True)
-        sums = np.zeros((len(wanted), num_tables, columns))
-        event_X = np.nonzero(weight_ELC.any(axis=2))
-        item_X, space_X1, weight_XC = events_EL[event_X], space_E[event_X[0]][:, None], weight_ELC[event_X]
-        for table in range(num_tables):
-            rows_Xn = self.rows_TNn[table].take(item_X, axis=0)
-            key_Xn = rows_Xn + space_X1
-            at_Xn = np.minimum(np.searchsorted(wanted, key_Xn), len(wanted) - 1)
-            x, n = np.nonzero((wanted[at_Xn] == key_Xn) & (rows_Xn > 0))
-            at, nearness = at_Xn[x, n], self.weights_TNn[table].take(item_X, axis=0)[x, n]
-            for column in range(columns):
-                sums[:, table, column] = np.bincount(at, nearness * weight_XC[x, column], len(wanted))
-        near = sums.reshape(len(wanted), -1).astype(np.float32)
-        return near[place_EK.reshape(num_questions, num_candidates)]
+        near = np.empty((*candidates_EK.shape, num_tables, weight_ELC.shape[2]), np.float32)
+        # One place a row of the catalogue, cleared after each question: finding it takes one look, and no search.
+        place_N = np.zeros(num_rows, np.int32)
+        for events_L, weight_LC, rows_K, near_KTC in zip(events_EL, weight_ELC, candidates_EK, near, strict=True):
+            place_N[rows_K], place_N[0] = np.arange(1, len(rows_K) + 1), 0
+            place_K, weighs = place_N.take(rows_K), weight_LC.any(axis=1)
+            for table in range(num_tables):
+                sums_PC = self._sums(table, events_L[weighs], weight_LC[weighs], place_N, len(rows_K) + 1)
+                near_KTC[:, table] = sums_PC[place_K]
+            place_N[rows_K] = 0
+        return near.reshape(*candidates_EK.shape, -1)
+
+    def _sums(
+        self,
+        table: int,
+        item_X: NDArray[np.int64],
+        weight_XC: NDArray[np.float32],
+        place_N: NDArray[np.int32],
+        num_places: int,
+    ) -> NDArray[np.float64]:
+        """Weight times nearness of all neighbours of the events, summed by their place, [P, C]; place 0 has none."""
+        place_M = place_N.take(self.rows_TNn[table].take(item_X, axis=0)).ravel()
+        found = np.flatnonzero(place_M)
+        nearness = self.weights_TNn[table].take(item_X, axis=0).ravel()[found]
+        weight_CM = weight_XC.T[:, found // self.rows_TNn.shape[2]] * nearness
+        return np.stack([np.bincount(place_M[found], weight_M, num_places) for weight_M in weight_CM], axis=1)

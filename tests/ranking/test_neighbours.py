@@ -102,8 +102,31 @@ def test_as_many_events_count_as_the_ranker_reads():
     last_three = nearness(request, neighbours, 3, ordered=True)
     assert last_three.sum() == 0, "the first event is not among the last three"
     np.testing.assert_allclose(nearness(request, neighbours, 4, ordered=True)[0, 0, 2], 1 / 4, rtol=1e-6)
-    unordered = nearness(request, Neighbours(rows[:1], neighbours.weights_TNn[:1]), 4, ordered=False)
-    assert unordered.tolist() == [[[1 / 4]]], "to all events alike"
+
+
+def test_without_an_order_candidates_are_near_by_way_of_each_other():
+    rows = np.zeros((1, NUM_ROWS, 1), np.int32)
+    rows[0, [3, 4, 6], 0] = 4, 5, 7
+    neighbours = Neighbours(rows, np.full(rows.shape, 0.5, np.float32))
+    numbers = np.zeros((1, 1), np.float32)
+
+    def near(*candidates: int) -> list[list[float]]:
+        asked = np.array([candidates])
+        request = RankingRequest(
+            np.array([[3, 8, 8, 8]]),
+            np.array([4]),
+            np.array([0]),
+            {},
+            numbers,
+            numbers,
+            asked,
+            np.zeros(asked.shape, np.float32),
+        )
+        return nearness(request, neighbours, 4, ordered=False)[0].tolist()
+
+    # Of four events one has 4 for a neighbour, by a half, and 4 has 5.
+    assert near(4, 5, 6, 7, 0) == [[1 / 8, 0], [0, 1 / 16], [0, 0], [0, 0], [0, 0]]
+    assert near(5) == [[0, 0]], "4 is not there to lead to it"
 
 
 def test_saved_and_opened_they_are_the_same(tmp_path):

@@ -113,7 +113,7 @@ VARIANTS = {
     "attention": {"attention": True},
     "attention, no embeddings": {"attention": True, "embeddings": False},
     "neighbours": {"neighbours": 4, "near_scale": [0.5] * 6},
-    "neighbours, no order": {"neighbours": 4, "near_scale": [0.5], "ordered": False},
+    "neighbours, no order": {"neighbours": 4, "near_scale": [0.5, 0.5], "ordered": False},
     "all": {"attention": True, "num_experts": 2, "neighbours": 4, "near_scale": [0.5] * 6},
     "without retrieval": {"retrieval": False},
 }
