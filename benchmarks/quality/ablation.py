@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from benchmarks.quality.jobs import OURS, Job
+from benchmarks.quality.jobs import OURS, Job, check_done
 from benchmarks.quality.protocol import RECIPES, load_protocol
 from shortlist.evaluation.bootstrap import intervals
 
@@ -34,10 +34,15 @@ class Change(BaseModel):
 
 def changes_of(data: str, path: Path = CHANGES) -> list[Change]:
     """Raises ValueError when the file is not what it should be or says nothing of this data set."""
-    found = TypeAdapter(dict[str, list[Change]]).validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
+    found = all_changes(path)
     if data not in found:
         raise ValueError(f"{path}: says nothing of {data}; it has {', '.join(found)}")
     return found[data]
+
+
+def all_changes(path: Path = CHANGES) -> dict[str, list[Change]]:
+    """Of every data set that the file names. Raises ValueError when the file is not what it should be."""
+    return TypeAdapter(dict[str, list[Change]]).validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
 def ablation_jobs(data: str) -> list[Job]:
@@ -50,9 +55,7 @@ def ablation_jobs(data: str) -> list[Job]:
 def ablation_rows(data: str) -> list[dict[str, Any]]:
     """A row a job. Raises ValueError while one of them is missing."""
     jobs, metric = ablation_jobs(data), load_protocol(data).pick_by
-    missing = [str(job) for job in jobs if not job.done]
-    if missing:
-        raise ValueError(f"{len(missing)} of {len(jobs)} runs are missing, the first: {missing[0]}")
+    check_done(jobs)
     told = ["as it stands", *(change.told for change in changes_of(data))]
     stands_Q = _values(jobs[0], metric)
     return [

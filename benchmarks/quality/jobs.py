@@ -14,6 +14,7 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -80,6 +81,13 @@ class Job:
     def __str__(self) -> str:
         told = ", ".join(f"{name}={value}" for name, value in self.settings.items())
         return f"{self.data} {self.part} {self.model}{f'({told})' if told else ''} seed {self.seed}"
+
+
+def check_done(jobs: Sequence[Job]) -> None:
+    """Raises ValueError while one of them has no result, naming the first."""
+    missing = [str(job) for job in jobs if not job.done]
+    if missing:
+        raise ValueError(f"{len(missing)} of {len(jobs)} runs are missing, the first: {missing[0]}")
 
 
 def seeds_of(protocol: Protocol, model: str) -> list[int]:

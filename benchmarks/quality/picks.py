@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.quality.jobs import OURS, Job
+from benchmarks.quality.jobs import OURS, Job, check_done
 from benchmarks.quality.protocol import RECIPES, load_grids, load_protocol
 
 PICKED = RECIPES / "picked.json"
@@ -38,9 +38,7 @@ def valid_jobs(data: str, models: Iterable[str] | None = None) -> list[Job]:
 def pick(data: str, model: str, path: Path = PICKED) -> dict[str, Any]:
     """Write down the best of the grid's validation results. Raises ValueError while one of them is missing."""
     protocol, jobs = load_protocol(data), valid_jobs(data, [model])
-    missing = [str(job) for job in jobs if not job.done]
-    if missing:
-        raise ValueError(f"{len(missing)} of {len(jobs)} validation runs are missing, the first: {missing[0]}")
+    check_done(jobs)
     found = []
     for job in jobs:
         means = json.loads((job.folder / "result.json").read_text())["means"]

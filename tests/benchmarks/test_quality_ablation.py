@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.quality.ablation import CHANGES, ablation_jobs, ablation_rows, ablation_table, changes_of
+from benchmarks.quality.ablation import CHANGES, ablation_jobs, ablation_rows, ablation_table, all_changes, changes_of
 from benchmarks.quality.jobs import data_folder
 from benchmarks.quality.protocol import load_protocol, recipe_of
 
@@ -19,7 +19,7 @@ def _somewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SHORTLIST_WORK", str(tmp_path))
 
 
-@pytest.mark.parametrize("data", ["ml-100k", "lastfm-2k"])
+@pytest.mark.parametrize("data", list(all_changes()))
 def test_every_change_is_one_that_the_recipe_knows_and_does_not_have(data: str) -> None:
     stands = recipe_of(data)
     for change in changes_of(data):
