@@ -1,6 +1,6 @@
 """What the ranker learns from: the candidates that the served index returns, and which of them are positives.
 
-Shapes: Q questions, K candidates each, E examples of a batch.
+Shapes: Q questions, K candidates each, E examples of a batch, n negatives beside each positive.
 """
 
 from dataclasses import dataclass
@@ -67,19 +67,25 @@ def retrieve(
 
 
 class RankingBatches:
-    """Examples of a question: all its retrieved positives and `negatives` other candidates, or a few more where others
-    of the batch have more positives.
+    """Examples of one retrieved positive and `negatives` other candidates of the same question; or whole lists.
 
-    A positive that the index missed is none: it would stand below all negatives in retrieval score, which no served
-    candidate does, and teach the ranker to turn the order around.
+    A positive that the index missed makes no example: it would stand below all its negatives in retrieval score,
+    which no served candidate does, and teach the ranker to turn the order around.
     """
 
     def __init__(
-        self, retrieved: Retrieved, at_Q: NDArray[np.int64], *, negatives: int, batch_size: int, seed: int
+        self, retrieved: Retrieved, at_Q: NDArray[np.int64], *, negatives: int | None, batch_size: int, seed: int
     ) -> None:
-        """Of the questions `at_Q` that have a retrieved positive."""
-        self._retrieved, self._negatives, self._batch_size, self._seed = retrieved, negatives, batch_size, seed
-        self._question = at_Q[retrieved.hits_QK[at_Q].any(axis=1)]
+        """Of the questions `at_Q`. Without `negatives` an example is a question with all its candidates."""
+        self._retrieved, self._batch_size, self._seed = retrieved, batch_size, seed
+        hits_QK = retrieved.hits_QK[at_Q]
+        if negatives is None:
+            self._question = at_Q[hits_QK.any(axis=1)]
+        else:
+            self._negatives = min(negatives, hits_QK.shape[1] - 1)
+            question, self._column = np.nonzero(hits_QK)
+            self._question = at_Q[question]
+        self._whole = negatives is None
         self._order: tuple[int, NDArray[np.int64]] | None = None
 
     def __len__(self) -> int:
@@ -92,20 +98,26 @@ class RankingBatches:
     def batch(self, epoch: int, step: int) -> tuple[RankingRequest, NDArray[np.bool_]]:
         """Batch `step` of `epoch`, always the same, and which of its candidates are positives, [E, K].
 
-        The positives are the first candidates, padding the last ones.
+        With negatives the positive is the first candidate and padding the last ones.
         """
         if self._order is None or self._order[0] != epoch:
             self._order = epoch, np.random.default_rng([self._seed, epoch]).permutation(len(self))
-        question_E = self._question[self._order[1][step * self._batch_size : (step + 1) * self._batch_size]]
-        column_EK = self._draw(question_E, np.random.default_rng([self._seed, epoch, step]))
-        positive_EK = self._retrieved.hits_QK[question_E[:, None], column_EK] & (column_EK >= 0)
-        return self._retrieved.request(question_E, column_EK), positive_EK
+        at_E = self._order[1][step * self._batch_size : (step + 1) * self._batch_size]
+        question_E = self._question[at_E]
+        if self._whole:
+            return self._retrieved.request(question_E), self._retrieved.hits_QK[question_E]
+        negative_En = self._draw(question_E, np.random.default_rng([self._seed, epoch, step]))
+        column_EK = np.concatenate([self._column[at_E, None], negative_En], axis=1)
+        first_EK = np.broadcast_to(np.arange(column_EK.shape[1]) == 0, column_EK.shape)
+        return self._retrieved.request(question_E, column_EK), first_EK.copy()
 
     def _draw(self, question_E: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-        """Columns of the positives and of negatives, each at most once, -1 where there are no more."""
+        """Columns [E, n] of negatives, each at most once, -1 where there are no more."""
         rows_EK, hits_EK = self._retrieved.rows_QK[question_E], self._retrieved.hits_QK[question_E]
         lot_EK = rng.random(rows_EK.shape, np.float32)
-        lot_EK[hits_EK], lot_EK[rows_EK == 0] = -1, 2
-        width = min(int(hits_EK.sum(axis=1).max()) + self._negatives, rows_EK.shape[1])
-        drawn_EK = np.argsort(lot_EK, axis=1, kind="stable")[:, :width]
-        return np.where(np.take_along_axis(lot_EK, drawn_EK, axis=1) < 2, drawn_EK, -1)
+        lot_EK[hits_EK | (rows_EK == 0)] = 2
+        drawn_En = np.argpartition(lot_EK, self._negatives - 1, axis=1)[:, : self._negatives]
+        lot_En = np.take_along_axis(lot_EK, drawn_En, axis=1)
+        order_En = np.argsort(lot_En, axis=1, kind="stable")
+        drawn_En = np.where(lot_En < 2, drawn_En, -1)
+        return np.take_along_axis(drawn_En, order_En, axis=1)

@@ -64,7 +64,7 @@ class CandidateTask:
             retrieved,
             np.flatnonzero(~held_out),
             # Nearness by way of the other candidates wants all of them, as serving has them.
-            negatives=ranking.negatives if network.ordered else retrieved.rows_QK.shape[1],
+            negatives=ranking.negatives if network.ordered else None,
             batch_size=ranking.training.batch_size,
             seed=recipe.seed,
         )
@@ -85,7 +85,7 @@ class CandidateTask:
         inside_EK = torch.from_numpy(request.candidates_EK > 0).to(logits_EK.device)
         target_EK = torch.from_numpy(positive_EK).to(logits_EK.device)
         if self.listwise:
-            # Softmax over the list; the positives share what is right (ListNet's top one, Cao et al. 2007). A question
+            # Softmax over the list; the positives share what is right (ListNet's top one, Cao et al. 2007). A list
             # counts as much as it has positives, as it does in recall.
             log_share_EK = logits_EK.masked_fill(~inside_EK, -torch.inf).log_softmax(dim=1)
             return -log_share_EK[target_EK].mean(), len(logits_EK)

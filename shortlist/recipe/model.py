@@ -196,8 +196,8 @@ class Ranking(Section):
     candidates: int = Field(500, ge=2, le=10_000)
     """How many retrieved candidates it scores."""
     negatives: int = Field(50, ge=1)
-    """How many of them train it beside the positives of a question. Where events have no order all of them do, since
-    there a candidate is compared with the others."""
+    """How many of them train it beside each positive. Where events have no order whole lists do, since there a
+    candidate is compared with the others."""
     max_queries: int = Field(200_000, ge=10)
     """At most so many validation queries are trained on."""
     embeddings: bool = False

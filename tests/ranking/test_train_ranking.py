@@ -149,34 +149,33 @@ def test_ranking_that_is_off_leaves_an_empty_folder(folders, tmp_path):
     assert facts.details == {"enabled": False}
 
 
-def test_batches_hold_the_retrieved_positives_and_negatives_of_a_question(retrieved):
+def test_batches_hold_a_retrieved_positive_and_negatives_of_its_question(retrieved):
     at = np.arange(0, NUM_USERS, 2)
     batches = RankingBatches(retrieved, at, negatives=20, batch_size=16, seed=1)
     shown = []
     for step in range(batches.num_batches()):
         request, positive_EK = batches.batch(0, step)
         again, _ = batches.batch(0, step)
+        assert positive_EK[:, 0].all()
+        assert positive_EK.sum() == len(positive_EK)
         np.testing.assert_array_equal(request.candidates_EK, again.candidates_EK)
-        assert request.candidates_EK.shape[1] == 20 + positive_EK.sum(axis=1).max()
         for e, user in enumerate(request.user_E):
             question = int(np.flatnonzero(retrieved.questions.user == user)[0])
             assert question % 2 == 0
             mine = retrieved.questions.take(np.array([question]))
             candidates = request.candidates_EK[e]
-            found = np.isin(candidates, mine.target_items)
-            np.testing.assert_array_equal(found, positive_EK[e])
-            assert found.sum() == retrieved.hits_QK[question].sum() > 0, "all that were retrieved"
-            assert found[: found.sum()].all(), "first"
-            assert len(set(candidates.tolist())) == len(candidates), "every candidate once"
+            assert candidates[0] in mine.target_items
+            assert not np.isin(candidates[1:], mine.target_items).any()
+            assert len(set(candidates.tolist())) == 21, "every negative once"
             seen = retrieved.prepared.store.history_items[mine.start[0] : mine.end[0]]
             assert not np.isin(candidates, seen).any()
             at_K = {row: i for i, row in enumerate(retrieved.rows_QK[question].tolist())}
             expected = [retrieved.scores_QK[question, at_K[row]] for row in candidates.tolist()]
             np.testing.assert_array_equal(request.retrieval_scores_EK[e], expected)
-            shown.append(question)
-    assert len(shown) == len(set(shown)) == len(batches) == retrieved.hits_QK[at].any(axis=1).sum()
-    first, _ = batches.batch(0, 0)
-    assert not np.array_equal(first.candidates_EK, batches.batch(1, 0)[0].candidates_EK), "another epoch, another order"
+            shown.append((question, int(candidates[0])))
+    assert len(shown) == len(set(shown)) == len(batches) == retrieved.hits_QK[at].sum()
+    first = batches.batch(0, 0)[0].candidates_EK
+    assert not np.array_equal(first, batches.batch(1, 0)[0].candidates_EK), "another epoch, another order"
 
 
 def test_too_few_negatives_are_padded(retrieved):
@@ -185,19 +184,23 @@ def test_too_few_negatives_are_padded(retrieved):
         rows_QK=np.where(np.arange(60) < 10, retrieved.rows_QK, 0),
         hits_QK=retrieved.hits_QK & (np.arange(60) < 10),
     )
-    request, positive_EK = RankingBatches(short, np.arange(NUM_USERS), negatives=20, batch_size=8, seed=1).batch(0, 0)
-    assert request.candidates_EK.shape == positive_EK.shape
+    request, _ = RankingBatches(short, np.arange(NUM_USERS), negatives=20, batch_size=8, seed=1).batch(0, 0)
+    assert request.candidates_EK.shape == (8, 21)
+    assert (request.candidates_EK[:, 0] > 0).all()
     number = (request.candidates_EK > 0).sum(axis=1)
     assert (number <= 10).all()
     assert all((row[:n] > 0).all() for row, n in zip(request.candidates_EK, number, strict=True))
-    assert not positive_EK[request.candidates_EK == 0].any()
 
 
-def test_a_list_has_no_more_than_was_retrieved(retrieved):
-    batches = RankingBatches(retrieved, np.arange(NUM_USERS), negatives=1000, batch_size=8, seed=1)
+def test_whole_lists_are_all_candidates_of_questions_with_a_positive(retrieved):
+    batches = RankingBatches(retrieved, np.arange(NUM_USERS), negatives=None, batch_size=8, seed=1)
+    assert len(batches) == retrieved.hits_QK.any(axis=1).sum()
     request, positive_EK = batches.batch(0, 0)
-    assert request.candidates_EK.shape == (8, 60)
     assert positive_EK.any(axis=1).all()
+    for e, user in enumerate(request.user_E):
+        question = int(np.flatnonzero(retrieved.questions.user == user)[0])
+        np.testing.assert_array_equal(request.candidates_EK[e], retrieved.rows_QK[question])
+        np.testing.assert_array_equal(positive_EK[e], retrieved.hits_QK[question])
 
 
 def test_a_fifth_of_the_users_is_held_out_by_the_seed():
