@@ -78,14 +78,9 @@ class RankingBatches:
     ) -> None:
         """Of the questions `at_Q`. Without `negatives` an example is a question with all its candidates."""
         self._retrieved, self._batch_size, self._seed = retrieved, batch_size, seed
-        hits_QK = retrieved.hits_QK[at_Q]
-        if negatives is None:
-            self._question = at_Q[hits_QK.any(axis=1)]
-        else:
-            self._negatives = min(negatives, hits_QK.shape[1] - 1)
-            question, self._column = np.nonzero(hits_QK)
-            self._question = at_Q[question]
-        self._whole = negatives is None
+        self._negatives = None if negatives is None else min(negatives, retrieved.rows_QK.shape[1] - 1)
+        question, self._column = np.nonzero(retrieved.hits_QK[at_Q])
+        self._question = at_Q[np.unique(question) if negatives is None else question]
         self._order: tuple[int, NDArray[np.int64]] | None = None
 
     def __len__(self) -> int:
@@ -104,19 +99,19 @@ class RankingBatches:
             self._order = epoch, np.random.default_rng([self._seed, epoch]).permutation(len(self))
         at_E = self._order[1][step * self._batch_size : (step + 1) * self._batch_size]
         question_E = self._question[at_E]
-        if self._whole:
+        if self._negatives is None:
             return self._retrieved.request(question_E), self._retrieved.hits_QK[question_E]
-        negative_En = self._draw(question_E, np.random.default_rng([self._seed, epoch, step]))
+        negative_En = self._draw(question_E, self._negatives, np.random.default_rng([self._seed, epoch, step]))
         column_EK = np.concatenate([self._column[at_E, None], negative_En], axis=1)
         first_EK = np.broadcast_to(np.arange(column_EK.shape[1]) == 0, column_EK.shape)
         return self._retrieved.request(question_E, column_EK), first_EK.copy()
 
-    def _draw(self, question_E: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    def _draw(self, question_E: NDArray[np.int64], number: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Columns [E, n] of negatives, each at most once, -1 where there are no more."""
         rows_EK, hits_EK = self._retrieved.rows_QK[question_E], self._retrieved.hits_QK[question_E]
         lot_EK = rng.random(rows_EK.shape, np.float32)
         lot_EK[hits_EK | (rows_EK == 0)] = 2
-        drawn_En = np.argpartition(lot_EK, self._negatives - 1, axis=1)[:, : self._negatives]
+        drawn_En = np.argpartition(lot_EK, number - 1, axis=1)[:, :number]
         lot_En = np.take_along_axis(lot_EK, drawn_En, axis=1)
         order_En = np.argsort(lot_En, axis=1, kind="stable")
         drawn_En = np.where(lot_En < 2, drawn_En, -1)
