@@ -1,7 +1,7 @@
 """What the ranker's network reads, gathered from a RankingRequest and the memory-mapped tables of the items.
 
 Shapes: E questions, K candidates each, L history length, D vector dim, W values of a categorical field, F numbers,
-A fields of an item (its own row is the first), M values of all of them, H values of a whole history.
+A fields of an item (its own row is the first), M values of all of them, H values of a whole history, R half-lives.
 
 Gathers of a few hundred rows are several times faster in NumPy than in torch, and they are most of what one request
 costs; torch sees what has weights. Training and serving both come through here.
@@ -66,6 +66,9 @@ class RankerConfig(BaseModel):
     popularity_mean: float = 0.0
     """Of log(1 + positives) over the catalogue."""
     popularity_std: float = 1.0
+    recent_mean: list[float] = []
+    """Of log(1 + recent popularity) over the catalogue, [R]; empty for a network that does not read it."""
+    recent_std: list[float] = []
 
     @property
     def item_widths(self) -> list[int]:
@@ -85,8 +88,9 @@ class RankerConfig(BaseModel):
 
     @property
     def pair_dim(self) -> int:
-        """Numbers of a candidate: its own, its popularity, two shares a field, distances of numbers, nearness."""
-        own = self.item_numeric_dim + 1
+        """Numbers of a candidate: its own, its popularity (of late, of all time), two shares a field, distances of
+        numbers, nearness."""
+        own = self.item_numeric_dim + len(self.recent_mean) + 1
         return 2 * own + 2 * len(self.item_widths) + self.num_near
 
     @property
@@ -117,17 +121,23 @@ class Inputs:
     num_values_EKA: NDArray[np.float32]
     """Values of each field, at least 1: what a sum over them is divided by."""
     numeric_EKF: NDArray[np.float32]
-    """The item's numbers, log popularity, two shares of each field (see `key_shares`), how far its numbers and
-    popularity are from the mean of the last events, and its nearness to them (see `Neighbours`)."""
+    """The item's numbers, log popularity of late and of all time, two shares of each field (see `key_shares`), how far
+    its numbers and popularity are from the mean of the last events, and its nearness to them (see `Neighbours`)."""
 
 
 class ItemTables:
     """What is known of every item, fetched from the files as it is asked for.
 
-    Raises ValueError when vectors.npy, the neighbours and the store are not of the same run.
+    Raises ValueError when vectors.npy, what was counted and the store are not of the same run.
     """
 
-    def __init__(self, retrieval: Path | None, store: FeatureStore, neighbours: Neighbours | None = None) -> None:
+    def __init__(
+        self,
+        retrieval: Path | None,
+        store: FeatureStore,
+        neighbours: Neighbours | None = None,
+        recent_NR: NDArray[np.float32] | None = None,
+    ) -> None:
         """Without `retrieval` items have no vectors, for a ranker that reads none."""
         nothing = np.zeros((store.schema.num_item_rows - 1, 0), np.float32)
         # As plain arrays: the class that NumPy maps files with is slow to index.
@@ -137,11 +147,15 @@ class ItemTables:
         self.numeric = np.asarray(store.item_numeric)
         self.popularity = np.asarray(store.popularity)
         self.neighbours = neighbours
-        if neighbours is not None and neighbours.rows_TNn.shape[1] != store.schema.num_item_rows:
-            raise ValueError(
-                f"{store.folder}: the features know {store.schema.num_item_rows} item rows, the neighbours are of "
-                f"{neighbours.rows_TNn.shape[1]}; take both from the same run"
-            )
+        self.recent_NR = recent_NR
+        """Recent popularity."""
+        counted = {"neighbours": None if neighbours is None else neighbours.rows_TNn[0], "recent popularity": recent_NR}
+        for name, table in counted.items():
+            if table is not None and len(table) != store.schema.num_item_rows:
+                raise ValueError(
+                    f"{store.folder}: the features know {store.schema.num_item_rows} item rows, the {name} "
+                    f"{len(table)}; take both from the same run"
+                )
         if len(self.vectors) != store.schema.num_item_rows - 1:
             raise ValueError(
                 f"{retrieval}: vectors.npy holds {len(self.vectors)} items, the features in {store.folder} know "
@@ -201,13 +215,22 @@ class InputReader:
         return standard_EK
 
     def _numbers(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The numbers of item rows [...] and their log popularity, standardised: [..., F + 1]."""
-        count = np.log1p(self.tables.popularity.take(rows), dtype=np.float32)
-        popularity = (count - self.config.popularity_mean) / self.config.popularity_std
-        return np.concatenate([self.tables.numeric.take(rows, axis=0), popularity[..., None]], axis=-1)
+        """The numbers of item rows [...] and their log popularity of late and of all time, standardised:
+        [..., F + R + 1]."""
+        config, tables = self.config, self.tables
+        count = np.log1p(tables.popularity.take(rows), dtype=np.float32)
+        numbers = [
+            tables.numeric.take(rows, axis=0),
+            ((count - config.popularity_mean) / config.popularity_std)[..., None],
+        ]
+        if config.recent_mean:
+            assert tables.recent_NR is not None
+            recent = np.log1p(tables.recent_NR.take(rows, axis=0)) - np.array(config.recent_mean, np.float32)
+            numbers.insert(1, recent / np.array(config.recent_std, np.float32))
+        return np.concatenate(numbers, axis=-1)
 
     def _usual(self, events_EL: NDArray[np.int64], num_events_E: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The mean of the numbers of the events, [E, F + 1]; 0 without events."""
+        """The mean of the numbers of the events, [E, F + R + 1]; 0 without events."""
         sums_EF = (self._numbers(events_EL) * (events_EL > 0)[..., None]).sum(axis=1, dtype=np.float32)
         mean_EF: NDArray[np.float32] = sums_EF / np.maximum(num_events_E, 1)[:, None].astype(np.float32)
         return mean_EF

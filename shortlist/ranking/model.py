@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from shortlist.ranking.attention import HistoryAttention
 from shortlist.ranking.crossnet import CrossNetwork
 from shortlist.ranking.features import InputReader, Inputs, ItemTables, RankerConfig
-from shortlist.ranking.neighbours import Neighbours
 from shortlist.ranking.request import RankingRequest
 
 _WIDTH = 8
@@ -61,9 +60,9 @@ class RankingModel(nn.Module):
             nn.init.zeros_(weight)
 
     @property
-    def neighbours(self) -> Neighbours | None:
-        """What nearness is read from; saved beside the weights."""
-        return self._reader.tables.neighbours if self.config.neighbours else None
+    def tables(self) -> ItemTables:
+        """What is read of the items; what was counted for the ranker is saved beside the weights."""
+        return self._reader.tables
 
     def _width(self) -> int:
         """Of x0."""

@@ -16,7 +16,8 @@ from shortlist.ranking.features import ItemTables, RankerConfig, nearness
 from shortlist.ranking.find_neighbours import find_neighbours
 from shortlist.ranking.neighbours import Neighbours
 from shortlist.ranking.ranker import shapes_of
-from shortlist.recipe import Recipe
+from shortlist.ranking.recent import HALF_LIVES, recent_popularity
+from shortlist.recipe import Recipe, TemporalSplit
 from shortlist.retrieval.refit import PARTS
 
 _SAMPLED_VECTORS = 100_000
@@ -27,6 +28,7 @@ def network_of(recipe: Recipe, prepared: Prepared, tables: ItemTables, retrieved
     """The network that learns from `retrieved`, or from labels, where it reads nothing of retrieval."""
     ranking = recipe.ranking
     popularity = np.log1p(tables.popularity[1:].astype(np.float64))
+    recent_R, spread_R = _log_units(tables.recent_NR)
     ordered = recipe.interactions.ordered
     config = RankerConfig(
         **shapes_of(prepared.store, tables, users=recipe.features.user.id_dim > 0),
@@ -44,6 +46,8 @@ def network_of(recipe: Recipe, prepared: Prepared, tables: ItemTables, retrieved
         dropout=ranking.dropout,
         popularity_mean=float(popularity.mean()),
         popularity_std=float(popularity.std()) or 1.0,
+        recent_mean=recent_R,
+        recent_std=spread_R,
     )
     return config if retrieved is None else config.model_copy(update=_units(retrieved, tables, config))
 
@@ -66,8 +70,7 @@ def neighbours_of(recipe: Recipe, prepared: Prepared, *, refit: bool = False) ->
     those who come after the validation window, of both."""
     if not recipe.ranking.neighbours:
         return None
-    samples, parts = prepared.samples, PARTS if refit else (TRAIN,)
-    at = np.flatnonzero(np.isin(samples.part, parts) & samples.label)
+    samples, at = prepared.samples, _counted(prepared, refit=refit)
     return find_neighbours(
         samples.user[at],
         samples.item[at],
@@ -75,6 +78,30 @@ def neighbours_of(recipe: Recipe, prepared: Prepared, *, refit: bool = False) ->
         recipe.ranking.neighbours,
         ordered=recipe.interactions.ordered,
     )
+
+
+def recent_of(recipe: Recipe, prepared: Prepared, *, refit: bool = False) -> NDArray[np.float32] | None:
+    """Recent popularity at the end of the train window, or with `refit` of the validation window, of data that is cut
+    by time."""
+    if not isinstance(recipe.split, TemporalSplit):
+        return None
+    samples, at = prepared.samples, _counted(prepared, refit=refit)
+    half_lives = [share * recipe.split.valid for share in HALF_LIVES]
+    return recent_popularity(samples.item[at], samples.time[at], prepared.store.schema.num_item_rows, half_lives)
+
+
+def _counted(prepared: Prepared, *, refit: bool) -> NDArray[np.int64]:
+    """The samples that tables of the ranker count."""
+    samples, parts = prepared.samples, PARTS if refit else (TRAIN,)
+    return np.flatnonzero(np.isin(samples.part, parts) & samples.label)
+
+
+def _log_units(counts_NR: NDArray[np.float32] | None) -> tuple[list[float], list[float]]:
+    """Mean and deviation over the catalogue of log(1 + count), one a column."""
+    if counts_NR is None:
+        return [], []
+    log_NR = np.log1p(counts_NR[1:].astype(np.float64))
+    return log_NR.mean(axis=0).tolist(), [deviation or 1.0 for deviation in log_NR.std(axis=0).tolist()]
 
 
 def _near_scale(retrieved: Retrieved, neighbours: Neighbours, config: RankerConfig) -> list[float]:

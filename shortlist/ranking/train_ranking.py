@@ -17,7 +17,7 @@ from shortlist.ranking.features import ItemTables
 from shortlist.ranking.judge import calibrate_candidates, calibrate_labels, judge
 from shortlist.ranking.learn_candidates import DEPTH, CandidateTask, answerable, held_out
 from shortlist.ranking.learn_labels import LabelTask
-from shortlist.ranking.network import neighbours_of, network_of
+from shortlist.ranking.network import neighbours_of, network_of, recent_of
 from shortlist.ranking.ranker import Calibration, Ranker
 from shortlist.recipe import Recipe
 from shortlist.retrieval.refit import unseen
@@ -54,7 +54,8 @@ def _from_candidates(recipe: Recipe, prepared: Prepared, retrieval: Path, index:
         mask_seen=recipe.evaluation.mask_seen,
         label="train ranking: retrieve",
     )
-    tables = ItemTables(retrieval, prepared.store, neighbours_of(recipe, prepared))
+    counted = neighbours_of(recipe, prepared), recent_of(recipe, prepared)
+    tables = ItemTables(retrieval, prepared.store, *counted)
     network = network_of(recipe, prepared, tables, retrieved)
     task = CandidateTask(recipe, retrieved, tables, network, held_out(retrieved.questions.user, recipe.seed))
     result = None
@@ -79,6 +80,7 @@ def _from_candidates(recipe: Recipe, prepared: Prepared, retrieval: Path, index:
     }
     if recipe.retrieval.refit.epochs:  # what is served knows the validation window, as the towers do
         tables.neighbours = neighbours_of(recipe, prepared, refit=True)
+        tables.recent_NR = recent_of(recipe, prepared, refit=True)
     Ranker(task.model, Calibration(slope=calibrated.slope, intercept=calibrated.intercept)).save(out, metrics)
     num_targets = int(retrieved.num_targets.sum())
     metrics[f"recall_at_{retrieved.rows_QK.shape[1]}"] = float(retrieved.hits_QK.sum() / max(num_targets, 1))

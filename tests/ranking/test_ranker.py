@@ -103,7 +103,8 @@ def neighbours_of(store: FeatureStore, tables: int = 2) -> Neighbours:
 
 
 def tables_of(store: FeatureStore, tables: int = 0) -> ItemTables:
-    return ItemTables(store.folder, store, neighbours_of(store, tables) if tables else None)
+    recent_NR = np.random.default_rng(2).gamma(1.0, 5.0, (NUM_ROWS, 2)).astype(np.float32)
+    return ItemTables(store.folder, store, neighbours_of(store, tables) if tables else None, recent_NR)
 
 
 VARIANTS = {
@@ -114,7 +115,15 @@ VARIANTS = {
     "attention, no embeddings": {"attention": True, "embeddings": False},
     "neighbours": {"neighbours": 4, "near_scale": [0.5] * 6},
     "neighbours, no order": {"neighbours": 4, "near_scale": [0.5, 0.5], "ordered": False},
-    "all": {"attention": True, "num_experts": 2, "neighbours": 4, "near_scale": [0.5] * 6},
+    "recent": {"recent_mean": [1.0, 2.0], "recent_std": [0.5, 1.0]},
+    "all": {
+        "attention": True,
+        "num_experts": 2,
+        "neighbours": 4,
+        "near_scale": [0.5] * 6,
+        "recent_mean": [1.0, 2.0],
+        "recent_std": [0.5, 1.0],
+    },
     "without retrieval": {"retrieval": False},
 }
 """Every contract test passes over them."""

@@ -13,6 +13,7 @@ from shortlist.prepare.prepare import prepare
 from shortlist.prepare.prepared import Prepared
 from shortlist.prepare.split import TEST, VALID
 from shortlist.ranking.neighbours import Neighbours
+from shortlist.ranking.recent import open_recent
 from shortlist.ranking.train_ranking import train_ranking
 from shortlist.recipe import Recipe
 from shortlist.release.manifest import file_names
@@ -117,17 +118,19 @@ def test_the_ranker_learns_from_towers_that_did_not_see_its_answers(folder: Path
         assert facts.metrics[name] == plain.metrics[name]
 
 
-def test_the_neighbours_that_are_served_count_the_validation_window_too(folder: Path, tmp_path: Path) -> None:
+def test_what_is_counted_for_serving_counts_the_validation_window_too(folder: Path, tmp_path: Path) -> None:
     prepared = Prepared.open(folder / "prepared")
-    nearest = {}
+    nearest, recent = {}, {}
     for epochs in (0, 3):
         run, out = folder / str(epochs), tmp_path / str(epochs)
         train_ranking(made_for(epochs), prepared, run / "retrieval", run / "index", out)
-        nearest[epochs] = Neighbours.open(out, 2).rows_TNn
+        nearest[epochs], recent[epochs] = Neighbours.open(out, 2).rows_TNn, open_recent(out, 2)
     late = int(np.flatnonzero(np.load(folder / "prepared/features/items/popularity.npy")[1:] == 0)[0]) + 1
     assert not (nearest[0] == late).any(), "no train event has it"
     assert nearest[3][:, late].any()
     assert (nearest[3] == late).any()
+    assert (recent[0][late] == 0).all()
+    assert (recent[3][late] == recent[3].max(axis=0)).all(), "nothing was taken as much in the last days"
 
 
 def test_a_release_takes_the_served_ones_alone(folder: Path) -> None:

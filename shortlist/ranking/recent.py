@@ -1,0 +1,43 @@
+"""How often every item was taken of late: what is asked for drifts, and counts over all time and towers lag behind.
+
+    ranking/recent_popularity.npy   float32 [N, R]
+
+Only of data that is cut by time, where all questions of a window come after all that was counted, as in serving.
+Elsewhere the questions are of any time, and what was popular last would tell them their future.
+
+Shapes: N item rows, R half-lives, P positives.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+HALF_LIVES = (0.25, 1.0)
+"""In lengths of the validation window: a release is judged, and lives, about that long."""
+FILE = "recent_popularity.npy"
+
+
+def recent_popularity(
+    item_P: NDArray[Any], time_P: NDArray[Any], num_rows: int, half_lives: Sequence[float]
+) -> NDArray[np.float32]:
+    """Positives of each item [N, R], one at the last of all times counting 1, and half for each half-life before it."""
+    age_P = (np.max(time_P, initial=np.iinfo(np.int64).min) - time_P).astype(np.float64)
+    counts = [np.bincount(item_P, np.exp2(-age_P / half_life), num_rows) for half_life in half_lives]
+    return np.stack(counts, axis=1, dtype=np.float32)
+
+
+def open_recent(folder: Path, half_lives: int) -> NDArray[np.float32]:
+    """Raises ValueError when the file is missing or broken, or holds another number of half-lives."""
+    try:
+        recent_NR = np.asarray(np.load(folder / FILE, mmap_mode="r", allow_pickle=False))
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{folder}: {FILE} cannot be read: {error}") from error
+    if recent_NR.ndim != 2 or recent_NR.shape[1] != half_lives:
+        raise ValueError(
+            f"{folder}: {FILE} is {recent_NR.shape}, and the ranker reads {half_lives} half-lives; "
+            "take them from the same run"
+        )
+    return recent_NR
