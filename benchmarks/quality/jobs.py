@@ -26,7 +26,7 @@ from benchmarks.quality.judge import judge
 from benchmarks.quality.peers import DRAWS_NOTHING, PEERS, make_peer
 from benchmarks.quality.protocol import ROOT, Protocol, load_protocol, recipe_of
 from benchmarks.quality.rows import Part, read_rows
-from shortlist.recipe import Recipe, dump_recipe
+from shortlist.recipe import Recipe
 
 OURS = "shortlist"
 _SHARED_CODE = ("benchmarks/quality/rows.py", "benchmarks/quality/judge.py", "shortlist/evaluation/metrics.py")
@@ -51,9 +51,10 @@ class Job:
 
     @property
     def config(self) -> str:
-        """What is picked on validation: protocol, recipe and settings, whatever the seed, the part and the code."""
+        """What is picked on validation: protocol, recipe and settings, whatever the seed, the part and the code. The
+        recipe with its defaults: one that changes makes another configuration."""
         ours = self.model == OURS
-        recipe = _plain(dump_recipe(recipe_of(self.data, self.settings))) if ours else dump_data(self.data)
+        recipe = _plain(recipe_of(self.data, self.settings).model_dump_json()) if ours else dump_data(self.data)
         return _hash(rules(load_protocol(self.data)), recipe, self.model, json.dumps(self.settings, sort_keys=True))
 
     @property
