@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.quality.ablation import ablation_jobs, all_changes
+from benchmarks.quality.ablation import ablation_jobs, all_ablations
 from benchmarks.quality.jobs import OURS, Job, data_folder, seeds_of
 from benchmarks.quality.picks import NotPickedError, models_of, pick, picked_job, valid_jobs
 from benchmarks.quality.protocol import all_data, load_protocol
@@ -57,7 +57,7 @@ def _carry_out(options: argparse.Namespace) -> int:
     models = options.models.split(",") if options.models else None
     verb, part = options.verb, options.part
     if verb == "ablate":
-        jobs = [job for name in options.data or all_changes() for job in ablation_jobs(name)]
+        jobs = [job for name in options.data or all_ablations() for job in ablation_jobs(name)]
         return 1 if _prepare(jobs) or _train(jobs, options) else 0
     if options.set and (verb not in ("prepare", "train") or part == "test"):
         raise ValueError("--set is for `prepare` and the validation part of `train`: a test is of the recipe as it is")

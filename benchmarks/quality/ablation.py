@@ -1,8 +1,9 @@
 """What each part of our recipe brings: it is left out or exchanged, one at a time, and judged on validation.
 
-recipes/bench/ablation.yaml says what is changed; docs/figures/ablation.json holds a row a change, the recipe as it
-stands first. Retrieval is compared question by question with the recipe as it stands; what the ranker adds is the
-difference on the validation questions that it holds out, as its facts tell it.
+recipes/bench/ablation.yaml says what is changed and by which seeds; docs/figures/ablation.json has a row a change, the
+recipe as it stands first. Retrieval is compared question by question with the recipe as it stands, each question by its
+mean over the seeds; what the ranker adds is the difference on the validation questions that it holds out, as its facts
+tell it. Each seed holds out others, so where there are few questions several seeds say more.
 """
 
 import json
@@ -32,51 +33,63 @@ class Change(BaseModel):
     settings: dict[str, Any] = Field(alias="set")
 
 
-def changes_of(data: str, path: Path = CHANGES) -> list[Change]:
+class Ablation(BaseModel):
+    """Of one data set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seeds: list[int]
+    changes: list[Change]
+
+
+def ablation_of(data: str, path: Path = CHANGES) -> Ablation:
     """Raises ValueError when the file is not what it should be or says nothing of this data set."""
-    found = all_changes(path)
+    found = all_ablations(path)
     if data not in found:
         raise ValueError(f"{path}: says nothing of {data}; it has {', '.join(found)}")
     return found[data]
 
 
-def all_changes(path: Path = CHANGES) -> dict[str, list[Change]]:
+def all_ablations(path: Path = CHANGES) -> dict[str, Ablation]:
     """Of every data set that the file names. Raises ValueError when the file is not what it should be."""
-    return TypeAdapter(dict[str, list[Change]]).validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
+    return TypeAdapter(dict[str, Ablation]).validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
 def ablation_jobs(data: str) -> list[Job]:
-    """The recipe as it stands, and with each change, by the first seed."""
-    seed = load_protocol(data).seeds[0]
-    settings: list[dict[str, Any]] = [{}, *(change.settings for change in changes_of(data))]
-    return [Job(data, OURS, seed, "valid", one) for one in settings]
+    """The recipe as it stands, and with each change, by all seeds one after the other."""
+    ablation = ablation_of(data)
+    settings: list[dict[str, Any]] = [{}, *(change.settings for change in ablation.changes)]
+    return [Job(data, OURS, seed, "valid", one) for one in settings for seed in ablation.seeds]
 
 
 def ablation_rows(data: str) -> list[dict[str, Any]]:
-    """A row a job. Raises ValueError while one of them is missing."""
-    jobs, metric = ablation_jobs(data), load_protocol(data).pick_by
+    """A row a change. Raises ValueError while a run is missing."""
+    ablation, jobs, metric = ablation_of(data), ablation_jobs(data), load_protocol(data).pick_by
     check_done(jobs)
-    told = ["as it stands", *(change.told for change in changes_of(data))]
-    stands_Q = _values(jobs[0], metric)
+    told = ["as it stands", *(change.told for change in ablation.changes)]
+    runs = [jobs[first : first + len(ablation.seeds)] for first in range(0, len(jobs), len(ablation.seeds))]
+    stands_Q = _values(runs[0], metric)
     return [
         {
             "data": data,
             "change": name,
-            "settings": job.settings,
+            "settings": run[0].settings,
             "metric": metric,
-            "seed": job.seed,
+            "seeds": ablation.seeds,
             "command": f"python -m benchmarks.quality ablate {data}",
-            **_against(_values(job, metric), stands_Q),
-            **_gain(job),
+            **_against(_values(run, metric), stands_Q),
+            **_gain(run),
         }
-        for name, job in zip(told, jobs, strict=True)
+        for name, run in zip(told, runs, strict=True)
     ]
 
 
 def ablation_table(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Markdown lines of the rows of one data set."""
+    seeds = rows[0]["seeds"]
+    told = f"mean of {len(seeds)} seeds" if len(seeds) > 1 else f"seed {seeds[0]}"
     lines = [
-        f"What each part brings, {rows[0]['metric']} on validation, seed {rows[0]['seed']}:",
+        f"What each part brings, {rows[0]['metric']} on validation, {told}:",
         "",
         "| change | retrieval | against the recipe as it stands | what the ranker adds, NDCG@10 |",
         "| --- | --- | --- | --- |",
@@ -93,9 +106,11 @@ def interval(mean: float, low: float, high: float) -> str:
     return f"{mean:+.4f} ({low:+.4f} to {high:+.4f})"
 
 
-def _values(job: Job, metric: str) -> Any:
-    arrays = np.load(job.folder / "values.npz")
-    return arrays[next(name for name in arrays.files if name.endswith(f"/{metric}"))].astype(np.float64)
+def _values(run: Sequence[Job], metric: str) -> Any:
+    """Of each question, the mean over the seeds."""
+    arrays = [np.load(job.folder / "values.npz") for job in run]
+    name = next(name for name in arrays[0].files if name.endswith(f"/{metric}"))
+    return np.mean([one[name] for one in arrays], axis=0, dtype=np.float64)
 
 
 def _against(values_Q: Any, stands_Q: Any) -> dict[str, float]:
@@ -105,11 +120,14 @@ def _against(values_Q: Any, stands_Q: Any) -> dict[str, float]:
     return {name: round(float(value), 6) for name, value in figures.items()}
 
 
-def _gain(job: Job) -> dict[str, float]:
-    """Nothing where the recipe has no ranker."""
-    facts = json.loads((job.folder / "result.json").read_text())["details"].get("train_ranking", {})
-    metrics = facts.get("metrics", {})
-    if _GAIN not in metrics:
+def _gain(run: Sequence[Job]) -> dict[str, float]:
+    """The mean over the seeds, whose questions are others: their errors add up as those of independent means do.
+    Nothing where the recipe has no ranker."""
+    facts = [json.loads((job.folder / "result.json").read_text())["details"].get("train_ranking", {}) for job in run]
+    metrics = [one.get("metrics", {}) for one in facts]
+    if _GAIN not in metrics[0]:
         return {}
-    names = {"gain": _GAIN, "gain_low": f"{_GAIN}_low", "gain_high": f"{_GAIN}_high"}
-    return {name: round(float(metrics[fact]), 6) for name, fact in names.items()}
+    gain, low, high = (np.array([one[name] for one in metrics]) for name in (_GAIN, f"{_GAIN}_low", f"{_GAIN}_high"))
+    below, above = (float(np.sqrt(np.square(gain - end).sum()) / len(run)) for end in (low, high))
+    mean = float(gain.mean())
+    return {"gain": round(mean, 6), "gain_low": round(mean - below, 6), "gain_high": round(mean + above, 6)}

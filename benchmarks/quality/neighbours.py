@@ -1,4 +1,4 @@
-"""Peers that count: popularity, item-kNN and user-kNN."""
+"""Peers that count: popularity, popularity of late, item-kNN and user-kNN."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,6 +6,8 @@ from numpy.typing import NDArray
 from benchmarks.quality.peers import Scored, histories_of, matrix_of
 from benchmarks.quality.rows import Ints, Rows
 from shortlist.evaluation.baselines import ItemKNN, Popularity
+
+_DAY = 86_400
 
 
 class MostPopular:
@@ -20,6 +22,22 @@ class MostPopular:
     def rank(self, at: Ints, k: int) -> Ints:
         exclude = self.rows.exclude
         return self._popularity.rank(k, [exclude[q] for q in at.tolist()])
+
+
+class RecentPopularity(Scored):
+    """An item's score is its train positives, each counting half as much for every `half_life` days of its age."""
+
+    needs_history = False
+
+    def __init__(self, seed: int, half_life: int = 365) -> None:
+        self.seed, self.half_life = seed, half_life
+
+    def learn(self, rows: Rows) -> None:
+        age_P = (rows.asked_Q.min() - rows.time_I) / _DAY
+        self._score_N = np.bincount(rows.item_I, 0.5 ** (age_P / self.half_life), rows.num_items)
+
+    def scores(self, at: Ints) -> NDArray[np.float64]:
+        return np.tile(self._score_N, (len(at), 1))
 
 
 class NearestItems:

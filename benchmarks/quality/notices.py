@@ -15,22 +15,6 @@ Floats = NDArray[np.float64]
 _DAY = 86_400
 
 
-class RecentPopularity(Scored):
-    """An item's score is its train positives, each counting half as much for every `half_life` days of its age."""
-
-    needs_history = False
-
-    def __init__(self, seed: int, half_life: int = 365) -> None:
-        self.seed, self.half_life = seed, half_life
-
-    def learn(self, rows: Rows) -> None:
-        age_P = (rows.asked_Q.min() - rows.time_I) / _DAY
-        self._score_N = np.bincount(rows.item_I, 0.5 ** (age_P / self.half_life), rows.num_items)
-
-    def scores(self, at: Ints) -> Floats:
-        return np.tile(self._score_N, (len(at), 1))
-
-
 class Notices:
     """What the notices say and who bid for those that train."""
 

@@ -29,6 +29,7 @@ class Peer(Protocol):
 
 PEERS = {
     "popularity": "benchmarks.quality.neighbours:MostPopular",
+    "recent-popularity": "benchmarks.quality.neighbours:RecentPopularity",
     "item-knn": "benchmarks.quality.neighbours:NearestItems",
     "user-knn": "benchmarks.quality.neighbours:NearestUsers",
     "ease": "benchmarks.quality.closed_form:Ease",
@@ -38,7 +39,6 @@ PEERS = {
     "two-tower": "benchmarks.quality.tutorial:TwoTower",
     "sasrec": "benchmarks.quality.rectools_peers:SasRec",
     "dssm": "benchmarks.quality.rectools_peers:Dssm",
-    "recent-popularity": "benchmarks.quality.notices:RecentPopularity",
     "notice-knn": "benchmarks.quality.notices:NearestNotices",
     "notice-gbdt": "benchmarks.quality.notices:BoostedTrees",
 }

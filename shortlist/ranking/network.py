@@ -16,7 +16,7 @@ from shortlist.ranking.features import ItemTables, RankerConfig, nearness
 from shortlist.ranking.find_neighbours import find_neighbours
 from shortlist.ranking.neighbours import Neighbours
 from shortlist.ranking.ranker import shapes_of
-from shortlist.ranking.recent import HALF_LIVES, recent_popularity
+from shortlist.ranking.recent import recent_popularity
 from shortlist.recipe import Recipe, TemporalSplit
 from shortlist.retrieval.refit import PARTS
 
@@ -83,10 +83,10 @@ def neighbours_of(recipe: Recipe, prepared: Prepared, *, refit: bool = False) ->
 def recent_of(recipe: Recipe, prepared: Prepared, *, refit: bool = False) -> NDArray[np.float32] | None:
     """Recent popularity at the end of the train window, or with `refit` of the validation window, of data that is cut
     by time."""
-    if not isinstance(recipe.split, TemporalSplit):
+    if not isinstance(recipe.split, TemporalSplit) or not recipe.ranking.recent:
         return None
     samples, at = prepared.samples, _counted(prepared, refit=refit)
-    half_lives = [share * recipe.split.valid for share in HALF_LIVES]
+    half_lives = [share * recipe.split.valid for share in recipe.ranking.recent]
     return recent_popularity(samples.item[at], samples.time[at], prepared.store.schema.num_item_rows, half_lives)
 
 

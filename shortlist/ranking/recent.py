@@ -15,8 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-HALF_LIVES = (0.25, 1.0)
-"""In lengths of the validation window: a release is judged, and lives, about that long."""
 FILE = "recent_popularity.npy"
 
 

@@ -2,7 +2,7 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from shortlist.recipe.fields import Section, Share
 
@@ -207,6 +207,9 @@ class Ranking(Section):
     """Whether it attends from the candidate to the last events of the history (DIN)."""
     neighbours: int = Field(50, ge=0, le=1000)
     """How many nearest items of each item it keeps, to tell how near a candidate is to the history; 0 for none."""
+    recent: list[PositiveFloat] = [0.25, 1.0]
+    """Of which half-lives it reads how often each item was taken of late, in lengths of the validation window; none
+    where the split is not by time."""
     cross_layers: int = Field(2, ge=1)
     """Cross layers of DCN-v2."""
     low_rank: int = Field(32, ge=0)

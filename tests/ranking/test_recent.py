@@ -16,9 +16,9 @@ BY_TIME = {"kind": "temporal", "test": "400s", "valid": "400s"}
 TRAINING = {"batch_size": 32, "epochs": 4, "learning_rate": 0.01, "threads": 1}
 
 
-def recipe(split):
-    ranking = {"candidates": 40, "negatives": 20, "neighbours": 0, "training": TRAINING}
-    return recipe_of(ranking=ranking, split=split)
+def recipe(split, **ranking):
+    settings = {"candidates": 40, "negatives": 20, "neighbours": 0, "training": TRAINING}
+    return recipe_of(ranking=settings | ranking, split=split)
 
 
 @settings(deadline=None, max_examples=40)
@@ -73,6 +73,8 @@ def test_half_lives_are_parts_of_the_validation_window(folders):
     samples = prepared.samples
     expected = recent_popularity(samples.item[:], samples.time[:], NUM_ITEMS + 1, [100, 400])
     np.testing.assert_array_equal(recent_of(recipe(BY_TIME), prepared), expected)
+    np.testing.assert_array_equal(recent_of(recipe(BY_TIME, recent=[1.0]), prepared), expected[:, 1:])
+    assert recent_of(recipe(BY_TIME, recent=[]), prepared) is None
 
 
 def test_a_file_of_another_run_is_refused(tmp_path):
