@@ -1,10 +1,10 @@
 """What the models see and how they learn."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, model_validator
 
-from shortlist.recipe.fields import Section, Share
+from shortlist.recipe.fields import Duration, Section, Share
 
 
 class Categorical(Section):
@@ -163,6 +163,9 @@ class Retrieval(Section):
     """Of `cosine_contrastive`: negatives whose cosine is below it cost nothing."""
     negative_weight: float = Field(300.0, gt=0)
     """Of `cosine_contrastive`: how much the mean over the negatives counts beside the positive."""
+    half_life: Annotated[Duration, Field(gt=0)] | None = None
+    """Age at which a positive counts half in training, seen from the last one: for fields that drift. Null counts all
+    alike."""
     id_dropout: Share = 0.02
     """How often an item id is hidden in training, so that the unknown row learns to stand in."""
     training: Training = Training()
@@ -222,7 +225,7 @@ class Ranking(Section):
     """Share of the deep layers' activations that are dropped in training."""
     loss: Literal["listwise", "binary"] = "listwise"
     """Softmax over a question's candidates, or cross-entropy of each; labels are always learnt by the latter."""
-    training: Training = Training(batch_size=64, epochs=5)
+    training: Training = Training(batch_size=64, epochs=10, learning_rate=3e-4)
     """How it is trained."""
 
     @model_validator(mode="after")

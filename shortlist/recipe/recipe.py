@@ -54,6 +54,8 @@ class Recipe(Section):
             raise ValueError("split.kind 'temporal' needs times; interactions.time_unit is 'row': use 'leave_one_out'")
         if rows and self.features.context.clock:
             raise ValueError("features.context.clock needs times; interactions.time_unit is 'row': remove the clock")
+        if rows and self.retrieval.half_life:
+            raise ValueError("retrieval.half_life needs times; interactions.time_unit is 'row': remove it")
         self._check_order()
         if self.retrieval.positions == "every" and self.retrieval.encoder == "transformer" and self.retrieval.dim % 2:
             raise ValueError("retrieval.dim must be even for the transformer encoder")

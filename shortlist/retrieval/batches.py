@@ -113,6 +113,7 @@ class RetrievalBatches:
         self.process, self.processes = process, processes
         samples = prepared.samples
         self.examples = np.flatnonzero(np.isin(samples.part, parts) & samples.label)
+        self._half_life, self._now = recipe.retrieval.half_life, np.max(samples.time[self.examples], initial=0)
         width = prepared.store.schema.history_length
         positions = recipe.retrieval.positions
         self.windows = Windows.of(samples, self.examples, width) if positions == "every" else None
@@ -153,7 +154,7 @@ class RetrievalBatches:
             at = self.sets.take(chosen)[0]
         else:
             at = self.examples[chosen if self.windows is None else self.windows.answered(chosen)[1]]
-        return samples.item[at].astype(np.int64), samples.weight[at]
+        return samples.item[at].astype(np.int64), self._weights(at)
 
     def positives(self, chosen: NDArray[np.int64]) -> Batch:
         """Examples `chosen`, each with its own window."""
@@ -162,7 +163,7 @@ class RetrievalBatches:
         queries = store.queries(
             samples.user[at], store.history_items, samples.start[at], samples.end[at], samples.context.take(at)
         )
-        return Batch(queries, samples.item[at].astype(np.int64), samples.weight[at])
+        return Batch(queries, samples.item[at].astype(np.int64), self._weights(at))
 
     def every(self, chosen: NDArray[np.int64]) -> Batch:
         """The windows `chosen` with all examples that they answer for."""
@@ -175,7 +176,7 @@ class RetrievalBatches:
         queries = store.packed(
             start_B, windows.end[chosen], window_E, prefix_E, samples.user[at], samples.context.take(at)
         )
-        return Batch(queries, samples.item[at].astype(np.int64), samples.weight[at])
+        return Batch(queries, samples.item[at].astype(np.int64), self._weights(at))
 
     def others(self, sets: UserSets, chosen: NDArray[np.int64]) -> Batch:
         """The sets `chosen`, with all of their items as examples."""
@@ -186,7 +187,15 @@ class RetrievalBatches:
         queries = store.asked(
             item_E, length_B, np.where(alone_E, -1, np.arange(len(at))), samples.user[at], samples.context.take(at)
         )
-        return Batch(queries, item_E, samples.weight[at], pairs_within(item_E, length_B))
+        return Batch(queries, item_E, self._weights(at), pairs_within(item_E, length_B))
+
+    def _weights(self, at_E: NDArray[np.int64]) -> NDArray[np.float32]:
+        """What samples count [E]: their weight, halved for every half-life before the last of all that trains."""
+        samples = self.prepared.samples
+        weight_E: NDArray[np.float32] = samples.weight[at_E]
+        if self._half_life is not None:
+            weight_E = weight_E * np.exp2((samples.time[at_E] - self._now) / self._half_life, dtype=np.float32)
+        return weight_E
 
     def _permutation(self, epoch: int) -> NDArray[np.int64]:
         if self._order[0] != epoch:

@@ -121,6 +121,7 @@ def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     ("more", "said"),
     [
         ("interactions: {time_unit: row}\nfeatures: {context: {clock: [hour]}}\n", "remove the clock"),
+        ("interactions: {time_unit: row}\nretrieval: {half_life: 7d}\n", "half_life needs times"),
         ("gate: {metric: ndcg_at_7}\n", "gate.metric 'ndcg_at_7' is none of"),
     ],
 )

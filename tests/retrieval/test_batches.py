@@ -145,6 +145,20 @@ def test_batches_differ_by_one_sample_at_most(tmp_path):
 
 
 @pytest.mark.parametrize("positions", ["last", "every"])
+def test_a_positive_counts_half_for_every_half_life_before_the_last(tmp_path, positions):
+    prepared, chosen = prepared_from(tmp_path, random_events(1), positions=positions)
+    drifts = chosen.model_copy(update={"retrieval": chosen.retrieval.model_copy(update={"half_life": 40})})
+    plain, decayed = RetrievalBatches(prepared, chosen), RetrievalBatches(prepared, drifts)
+    samples, device = prepared.samples, prepared.samples.context.categorical["context.device"][:, 0]
+    time = dict(zip(device.tolist(), samples.time.tolist(), strict=True))
+    last = samples.time[plain.examples].max()
+    for before, after in zip(epoch_of(plain), epoch_of(decayed), strict=True):
+        for one, other in zip(examples(before), examples(after), strict=True):
+            assert one[:2] + one[3:] == other[:2] + other[3:]
+            assert other[2] == pytest.approx(one[2] * 0.5 ** ((last - time[one[0]]) / 40), rel=1e-5)
+
+
+@pytest.mark.parametrize("positions", ["last", "every"])
 def test_processes_share_an_epoch(tmp_path, positions):
     prepared, chosen = prepared_from(tmp_path, random_events(1), positions=positions)
     parts = [RetrievalBatches(prepared, chosen, process=i, processes=3) for i in range(3)]
