@@ -172,14 +172,15 @@ def commit(job: Job) -> str:
 
 
 def git_commit() -> str:
-    """Empty where this is no repository; `-changed` behind it where tracked files were."""
-    told = subprocess.run(
-        ["git", "describe", "--always", "--dirty=-changed", "--exclude=*"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """Empty where this is no repository; `-changed` behind it where tracked files were, but for the picks, which the
+    bench itself writes on its way from validation to test."""
+    commit = _git("rev-parse", "--short", "HEAD")
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!recipes/bench/picked.json")
+    return f"{commit}-changed" if changed else commit
+
+
+def _git(*arguments: str) -> str:
+    told = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
     return told.stdout.strip()
 
 

@@ -65,12 +65,12 @@ def _units(retrieved: Retrieved, tables: ItemTables, config: RankerConfig) -> di
     }
 
 
-def neighbours_of(recipe: Recipe, prepared: Prepared, *, refit: bool = False) -> Neighbours | None:
-    """Of the train window, so that a validation question meets them as a served one does; of a refit, which serves
-    those who come after the validation window, of both."""
+def neighbours_of(recipe: Recipe, prepared: Prepared, *, served: bool = False) -> Neighbours | None:
+    """Of the train window, for the validation questions that teach; where `served`, to those who come after the
+    validation window, of both: each question meets what was counted until just before it."""
     if not recipe.ranking.neighbours:
         return None
-    samples, at = prepared.samples, _counted(prepared, refit=refit)
+    samples, at = prepared.samples, _counted(prepared, served=served)
     return find_neighbours(
         samples.user[at],
         samples.item[at],
@@ -80,19 +80,19 @@ def neighbours_of(recipe: Recipe, prepared: Prepared, *, refit: bool = False) ->
     )
 
 
-def recent_of(recipe: Recipe, prepared: Prepared, *, refit: bool = False) -> NDArray[np.float32] | None:
-    """Recent popularity at the end of the train window, or with `refit` of the validation window, of data that is cut
+def recent_of(recipe: Recipe, prepared: Prepared, *, served: bool = False) -> NDArray[np.float32] | None:
+    """Recent popularity at the end of the train window, or where `served` of the validation window, of data that is cut
     by time."""
     if not isinstance(recipe.split, TemporalSplit) or not recipe.ranking.recent:
         return None
-    samples, at = prepared.samples, _counted(prepared, refit=refit)
+    samples, at = prepared.samples, _counted(prepared, served=served)
     half_lives = [share * recipe.split.valid for share in recipe.ranking.recent]
     return recent_popularity(samples.item[at], samples.time[at], prepared.store.schema.num_item_rows, half_lives)
 
 
-def _counted(prepared: Prepared, *, refit: bool) -> NDArray[np.int64]:
+def _counted(prepared: Prepared, *, served: bool) -> NDArray[np.int64]:
     """The samples that tables of the ranker count."""
-    samples, parts = prepared.samples, PARTS if refit else (TRAIN,)
+    samples, parts = prepared.samples, PARTS if served else (TRAIN,)
     return np.flatnonzero(np.isin(samples.part, parts) & samples.label)
 
 

@@ -78,9 +78,8 @@ def _from_candidates(recipe: Recipe, prepared: Prepared, retrieval: Path, index:
         "kept": float(kept),
         **calibrated.errors,
     }
-    if recipe.retrieval.refit.epochs:  # what is served knows the validation window, as the towers do
-        tables.neighbours = neighbours_of(recipe, prepared, refit=True)
-        tables.recent_NR = recent_of(recipe, prepared, refit=True)
+    tables.neighbours = neighbours_of(recipe, prepared, served=True)
+    tables.recent_NR = recent_of(recipe, prepared, served=True)
     Ranker(task.model, Calibration(slope=calibrated.slope, intercept=calibrated.intercept)).save(out, metrics)
     num_targets = int(retrieved.num_targets.sum())
     metrics[f"recall_at_{retrieved.rows_QK.shape[1]}"] = float(retrieved.hits_QK.sum() / max(num_targets, 1))

@@ -13,6 +13,7 @@ from shortlist.prepare.prepare import prepare
 from shortlist.prepare.prepared import Prepared
 from shortlist.prepare.split import TEST, VALID
 from shortlist.ranking.neighbours import Neighbours
+from shortlist.ranking.network import neighbours_of, recent_of
 from shortlist.ranking.recent import open_recent
 from shortlist.ranking.train_ranking import train_ranking
 from shortlist.recipe import Recipe
@@ -118,19 +119,20 @@ def test_the_ranker_learns_from_towers_that_did_not_see_its_answers(folder: Path
         assert facts.metrics[name] == plain.metrics[name]
 
 
-def test_what_is_counted_for_serving_counts_the_validation_window_too(folder: Path, tmp_path: Path) -> None:
-    prepared = Prepared.open(folder / "prepared")
-    nearest, recent = {}, {}
-    for epochs in (0, 3):
-        run, out = folder / str(epochs), tmp_path / str(epochs)
-        train_ranking(made_for(epochs), prepared, run / "retrieval", run / "index", out)
-        nearest[epochs], recent[epochs] = Neighbours.open(out, 2).rows_TNn, open_recent(out, 2)
-    late = int(np.flatnonzero(np.load(folder / "prepared/features/items/popularity.npy")[1:] == 0)[0]) + 1
-    assert not (nearest[0] == late).any(), "no train event has it"
-    assert nearest[3][:, late].any()
-    assert (nearest[3] == late).any()
-    assert (recent[0][late] == 0).all()
-    assert (recent[3][late] == recent[3].max(axis=0)).all(), "nothing was taken as much in the last days"
+@pytest.mark.parametrize("epochs", [0, 3])
+def test_what_is_counted_for_serving_knows_the_validation_window(folder: Path, tmp_path: Path, epochs: int) -> None:
+    prepared, run = Prepared.open(folder / "prepared"), folder / str(epochs)
+    late = int(np.flatnonzero(np.asarray(prepared.store.popularity)[1:] == 0)[0]) + 1
+    learnt, recent_NR = neighbours_of(made_for(epochs), prepared), recent_of(made_for(epochs), prepared)
+    assert learnt is not None
+    assert recent_NR is not None
+    assert not (learnt.rows_TNn == late).any(), "no train event has it"
+    assert (recent_NR[late] == 0).all()
+    train_ranking(made_for(epochs), prepared, run / "retrieval", run / "index", tmp_path)
+    served, recent_NR = Neighbours.open(tmp_path, 2), open_recent(tmp_path, 2)
+    assert served.rows_TNn[:, late].any()
+    assert (served.rows_TNn == late).any()
+    assert (recent_NR[late] == recent_NR.max(axis=0)).all(), "nothing was taken as much in the last days"
 
 
 def test_a_release_takes_the_served_ones_alone(folder: Path) -> None:
