@@ -97,19 +97,23 @@ def main() -> None:
     parser.add_argument("--embeddings", action="store_true", help="as `ranking.embeddings` of a recipe")
     parser.add_argument("--attention", action="store_true", help="as `ranking.attention` of a recipe")
     parser.add_argument("--neighbours", type=int, default=Ranking().neighbours, help="as `ranking.neighbours`")
+    parser.add_argument("--recent", type=int, default=len(Ranking().recent), help="half-lives of `ranking.recent`")
     parser.add_argument("--experts", type=int, default=1, help="as `ranking.experts`")
     parser.add_argument("--calls", type=int, default=2_000)
     given = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         store = catalogue(Path(folder) / "features", given.items, given.history, given.dim, given.genres)
-        tables = ItemTables(store.folder, store, made_neighbours(given.items, given.neighbours))
+        recent_NR = np.random.default_rng(2).gamma(1.0, 5.0, (given.items + 1, given.recent)).astype(np.float32)
+        tables = ItemTables(store.folder, store, made_neighbours(given.items, given.neighbours), recent_NR)
         ranking = Ranking()
         config = RankerConfig(
             **shapes_of(store, tables, users=False),
             embeddings=given.embeddings,
             attention=given.attention,
             neighbours=given.neighbours,
+            recent_mean=[1.0] * given.recent,
+            recent_std=[1.0] * given.recent,
             num_experts=given.experts,
             cross_layers=ranking.cross_layers,
             low_rank=ranking.low_rank,

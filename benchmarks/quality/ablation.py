@@ -95,7 +95,7 @@ def ablation_table(rows: Sequence[dict[str, Any]]) -> list[str]:
         "| --- | --- | --- | --- |",
     ]
     for row in rows:
-        against = interval(row["difference"], row["low"], row["high"]) if row["settings"] else ""
+        against = interval(row["difference"], row["low"], row["high"]) if any((row["difference"], row["low"], row["high"])) else ""
         gain = interval(row["gain"], row["gain_low"], row["gain_high"]) if "gain" in row else "no ranker"
         lines.append(f"| {row['change']} | {row['value']:.4f} | {against} | {gain} |")
     return lines
