@@ -87,15 +87,16 @@ def ablation_rows(data: str) -> list[dict[str, Any]]:
 def ablation_table(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Markdown lines of the rows of one data set."""
     seeds = rows[0]["seeds"]
-    told = f"mean of {len(seeds)} seeds" if len(seeds) > 1 else f"seed {seeds[0]}"
+    by = f"mean of {len(seeds)} seeds" if len(seeds) > 1 else f"seed {seeds[0]}"
     lines = [
-        f"What each part brings, {rows[0]['metric']} on validation, {told}:",
+        f"What each part brings, {rows[0]['metric']} on validation, {by}:",
         "",
         "| change | retrieval | against the recipe as it stands | what the ranker adds, NDCG@10 |",
         "| --- | --- | --- | --- |",
     ]
     for row in rows:
-        against = interval(row["difference"], row["low"], row["high"]) if any((row["difference"], row["low"], row["high"])) else ""
+        told = row["difference"], row["low"], row["high"]
+        against = interval(*told) if any(told) else ""  # a change of the ranker leaves retrieval as it stands
         gain = interval(row["gain"], row["gain_low"], row["gain_high"]) if "gain" in row else "no ranker"
         lines.append(f"| {row['change']} | {row['value']:.4f} | {against} | {gain} |")
     return lines
