@@ -88,9 +88,8 @@ class RankerConfig(BaseModel):
 
     @property
     def pair_dim(self) -> int:
-        """Numbers of a candidate: its own, its popularity (of late, of all time), two shares a field, distances of
-        numbers, nearness."""
-        own = self.item_numeric_dim + len(self.recent_mean) + 1
+        """Numbers of a candidate: its own, its popularity, two shares a field, distances of numbers, nearness."""
+        own = self.item_numeric_dim + 1
         return 2 * own + 2 * len(self.item_widths) + self.num_near
 
     @property
@@ -121,8 +120,10 @@ class Inputs:
     num_values_EKA: NDArray[np.float32]
     """Values of each field, at least 1: what a sum over them is divided by."""
     numeric_EKF: NDArray[np.float32]
-    """The item's numbers, log popularity of late and of all time, two shares of each field (see `key_shares`), how far
-    its numbers and popularity are from the mean of the last events, and its nearness to them (see `Neighbours`)."""
+    """The item's numbers, log popularity, two shares of each field (see `key_shares`), how far its numbers and
+    popularity are from the mean of the last events, and its nearness to them (see `Neighbours`)."""
+    recent_EKR: NDArray[np.float32] | None
+    """Log recent popularity, standardised; None where the network does not read it."""
 
 
 class ItemTables:
@@ -206,6 +207,7 @@ class InputReader:
             keys_EKM=keys_EKM,
             num_values_EKA=num_values_EKA,
             numeric_EKF=np.concatenate(numeric, axis=2, dtype=np.float32),
+            recent_EKR=self._recent(rows_EK),
         )
 
     def _scores(self, request: RankingRequest) -> NDArray[np.float32]:
@@ -215,22 +217,22 @@ class InputReader:
         return standard_EK
 
     def _numbers(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The numbers of item rows [...] and their log popularity of late and of all time, standardised:
-        [..., F + R + 1]."""
-        config, tables = self.config, self.tables
-        count = np.log1p(tables.popularity.take(rows), dtype=np.float32)
-        numbers = [
-            tables.numeric.take(rows, axis=0),
-            ((count - config.popularity_mean) / config.popularity_std)[..., None],
-        ]
-        if config.recent_mean:
-            assert tables.recent_NR is not None
-            recent = np.log1p(tables.recent_NR.take(rows, axis=0)) - np.array(config.recent_mean, np.float32)
-            numbers.insert(1, recent / np.array(config.recent_std, np.float32))
-        return np.concatenate(numbers, axis=-1)
+        """The numbers of item rows [...] and their log popularity, standardised: [..., F + 1]."""
+        count = np.log1p(self.tables.popularity.take(rows), dtype=np.float32)
+        popularity = (count - self.config.popularity_mean) / self.config.popularity_std
+        return np.concatenate([self.tables.numeric.take(rows, axis=0), popularity[..., None]], axis=-1)
+
+    def _recent(self, rows_EK: NDArray[np.int64]) -> NDArray[np.float32] | None:
+        config = self.config
+        if not config.recent_mean:
+            return None
+        assert self.tables.recent_NR is not None
+        log_EKR = np.log1p(self.tables.recent_NR.take(rows_EK, axis=0))
+        mean_R, std_R = np.array(config.recent_mean, np.float32), np.array(config.recent_std, np.float32)
+        return (log_EKR - mean_R) / std_R
 
     def _usual(self, events_EL: NDArray[np.int64], num_events_E: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The mean of the numbers of the events, [E, F + R + 1]; 0 without events."""
+        """The mean of the numbers of the events, [E, F + 1]; 0 without events."""
         sums_EF = (self._numbers(events_EL) * (events_EL > 0)[..., None]).sum(axis=1, dtype=np.float32)
         mean_EF: NDArray[np.float32] = sums_EF / np.maximum(num_events_E, 1)[:, None].astype(np.float32)
         return mean_EF

@@ -22,9 +22,12 @@ _PROJECTION = 16
 
 
 class RankingModel(nn.Module):
-    """`logit = s * z(retrieval score) + w . [cross(x0); deep(x0)]`, with x0 all features of a candidate.
+    """`logit = s * z(retrieval score) + (V q) . r + w . [cross(x0); deep(x0)]`, with x0 all features but r.
 
-    `w` starts at 0 and `s` at 1: untrained, it orders as retrieval does.
+    `w` and `V` start at 0 and `s` at 1: untrained, it orders as retrieval does.
+    r holds how popular the item was of late. The question's features q say what that is worth, and the logit is linear
+    in it: two such numbers tell nearly every item from every other, so that a network which bends them learns which
+    items the validation window liked, and no later one (docs/decisions/drift.md).
     x0 holds of the query its projected vector, numbers and categories; of the item its numbers and popularity; of both
     the retrieval score, how much of the history has the item's values, how near the item is to the last events, and
     with `config.attention` its interest. With `config.embeddings` also the item's projected vector, its product with
@@ -47,6 +50,7 @@ class RankingModel(nn.Module):
         self.attention = HistoryAttention(_PROJECTION) if reads_vectors and config.attention else None
         self.score_weight = nn.Parameter(torch.ones(())) if config.retrieval else None
 
+        self.recent = nn.Linear(self._query_width(), len(config.recent_mean)) if config.recent_mean else None
         dim = self._width()
         low_rank = config.low_rank if config.low_rank < dim or config.num_experts > 1 else 0
         self.cross = CrossNetwork(dim, config.cross_layers, low_rank, config.num_experts)
@@ -56,7 +60,8 @@ class RankingModel(nn.Module):
         self.deep = nn.Sequential(*layers)
         self.cross_logit = nn.Linear(dim, 1)
         self.deep_logit = nn.Linear((config.hidden or [dim])[-1], 1, bias=False)
-        for weight in (self.cross_logit.weight, self.cross_logit.bias, self.deep_logit.weight):
+        start_at_0 = [self.cross_logit.weight, self.cross_logit.bias, self.deep_logit.weight]
+        for weight in [*start_at_0, *(self.recent.parameters() if self.recent is not None else [])]:
             nn.init.zeros_(weight)
 
     @property
@@ -64,15 +69,18 @@ class RankingModel(nn.Module):
         """What is read of the items; what was counted for the ranker is saved beside the weights."""
         return self._reader.tables
 
+    def _query_width(self) -> int:
+        """Of the question's features."""
+        embedded = len(self._query_widths) + (self.users is not None)
+        projected = self.project_query is not None
+        return _WIDTH * embedded + _PROJECTION * projected + self.config.query_numeric_dim + 2
+
     def _width(self) -> int:
         """Of x0."""
         config = self.config
-        embedded = len(self._query_widths) + (self.users is not None)
-        embedded += len(config.item_widths) if config.embeddings else 0
-        projected = (self.project_query is not None) + (self.attention is not None)
-        projected += 2 if config.embeddings and self.project_item is not None else 0
-        numbers = config.query_numeric_dim + 2 + config.pair_dim + config.retrieval
-        return _WIDTH * embedded + _PROJECTION * projected + numbers
+        embedded = len(config.item_widths) if config.embeddings else 0
+        projected = (self.attention is not None) + (2 if config.embeddings and self.project_item is not None else 0)
+        return self._query_width() + _WIDTH * embedded + _PROJECTION * projected + config.pair_dim + config.retrieval
 
     def forward(self, request: RankingRequest) -> Tensor:
         """Logits [E, K], higher is better; what a padded candidate gets means nothing."""
@@ -84,9 +92,9 @@ class RankingModel(nn.Module):
             query_EQ += _by_field(values_EMC, self._query_widths, self._tensor(inputs.query_num_values_EA))
         if self.users is not None:
             query_EQ.append(self.users(self._tensor(inputs.user_E)))
-        numeric_EKF = self._tensor(inputs.numeric_EKF)
+        numeric_EKF, asked_EQ = self._tensor(inputs.numeric_EKF), torch.cat(query_EQ, dim=-1)
         parts = [
-            torch.cat(query_EQ, dim=-1)[:, None].expand(-1, numeric_EKF.shape[1], -1),
+            asked_EQ[:, None].expand(-1, numeric_EKF.shape[1], -1),
             *self._of_vectors(inputs, query_EP),
             *self._of_values(inputs),
             numeric_EKF,
@@ -95,6 +103,8 @@ class RankingModel(nn.Module):
         x0 = torch.cat([*parts, score_EK[..., None]] if self.score_weight is not None else parts, dim=-1)
         learnt_EK1 = self.cross_logit(self.cross(x0)) + self.deep_logit(self.deep(x0))
         logits_EK: Tensor = learnt_EK1.squeeze(-1).float()
+        if self.recent is not None:
+            logits_EK = logits_EK + (self._tensor(inputs.recent_EKR) * self.recent(asked_EQ)[:, None]).sum(dim=-1)
         return logits_EK if self.score_weight is None else logits_EK + self.score_weight * score_EK
 
     def _of_vectors(self, inputs: Inputs, query_EP: Tensor | None) -> list[Tensor]:

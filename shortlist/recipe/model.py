@@ -210,9 +210,9 @@ class Ranking(Section):
     """Whether it attends from the candidate to the last events of the history (DIN)."""
     neighbours: int = Field(50, ge=0, le=1000)
     """How many nearest items of each item it keeps, to tell how near a candidate is to the history; 0 for none."""
-    recent: list[PositiveFloat] = [0.25, 1.0]
+    recent: list[PositiveFloat] = [1.0]
     """Of which half-lives it reads how often each item was taken of late, in lengths of the validation window; none
-    where the split is not by time."""
+    where the split is not by time. Short ones are for what moves fast and has many takers."""
     cross_layers: int = Field(2, ge=1)
     """Cross layers of DCN-v2."""
     low_rank: int = Field(32, ge=0)

@@ -224,6 +224,17 @@ def test_the_history_and_its_order_matter(store, variant):
     assert np.abs(ranker.logits(request) - ranker.logits(turned)).max() > 1e-3
 
 
+def test_what_was_popular_of_late_counts_in_a_straight_line(store):
+    """Bent, two such numbers would name nearly every item, and the window that teaches would be learnt by heart."""
+    ranker, request = make_ranker(store, **VARIANTS["recent"]), make_request(questions=3)
+    logits = []
+    for log_count in (0.0, 1.0, 2.0):
+        ranker.model.tables.recent_NR = np.full((NUM_ROWS, 2), np.expm1(log_count), np.float32)
+        logits.append(ranker.logits(request))
+    assert np.abs(logits[1] - logits[0]).max() > 1e-2
+    np.testing.assert_allclose(logits[2] - logits[1], logits[1] - logits[0], atol=1e-4)
+
+
 def test_without_retrieval_scores_and_vectors_are_not_read(store):
     ranker, request = make_ranker(store, retrieval=False), make_request()
     other = replace(

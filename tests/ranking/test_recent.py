@@ -59,7 +59,7 @@ def test_what_was_taken_of_late_is_learnt(folders, tmp_path):
     metrics = trained(folders, BY_TIME, tmp_path)
     assert metrics["kept"] == 1
     assert metrics["heldout_ndcg_at_10_ranked"] > metrics["heldout_ndcg_at_10_retrieved"] + 0.35
-    assert np.load(tmp_path / FILE).shape == (NUM_ITEMS + 1, 2)
+    assert np.load(tmp_path / FILE).shape == (NUM_ITEMS + 1, 1)
 
 
 def test_where_each_user_has_an_end_of_their_own_there_is_none(folders, tmp_path):
@@ -72,8 +72,8 @@ def test_half_lives_are_parts_of_the_validation_window(folders):
     prepared = Prepared.open(folders / "prepared")
     samples = prepared.samples
     expected = recent_popularity(samples.item[:], samples.time[:], NUM_ITEMS + 1, [100, 400])
-    np.testing.assert_array_equal(recent_of(recipe(BY_TIME), prepared), expected)
-    np.testing.assert_array_equal(recent_of(recipe(BY_TIME, recent=[1.0]), prepared), expected[:, 1:])
+    np.testing.assert_array_equal(recent_of(recipe(BY_TIME, recent=[0.25, 1.0]), prepared), expected)
+    np.testing.assert_array_equal(recent_of(recipe(BY_TIME), prepared), expected[:, 1:])
     assert recent_of(recipe(BY_TIME, recent=[]), prepared) is None
 
 
