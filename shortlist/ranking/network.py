@@ -83,7 +83,7 @@ def neighbours_of(recipe: Recipe, prepared: Prepared, *, served: bool = False) -
 def recent_of(recipe: Recipe, prepared: Prepared, *, served: bool = False) -> NDArray[np.float32] | None:
     """Recent popularity at the end of the train window, or where `served` of the validation window, of data that is cut
     by time."""
-    if not isinstance(recipe.split, TemporalSplit) or not recipe.ranking.recent:
+    if not isinstance(recipe.split, TemporalSplit) or not recipe.split.valid or not recipe.ranking.recent:
         return None
     samples, at = prepared.samples, _counted(prepared, served=served)
     half_lives = [share * recipe.split.valid for share in recipe.ranking.recent]

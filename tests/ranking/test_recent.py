@@ -75,6 +75,7 @@ def test_half_lives_are_parts_of_the_validation_window(folders):
     np.testing.assert_array_equal(recent_of(recipe(BY_TIME, recent=[0.25, 1.0]), prepared), expected)
     np.testing.assert_array_equal(recent_of(recipe(BY_TIME), prepared), expected[:, 1:])
     assert recent_of(recipe(BY_TIME, recent=[]), prepared) is None
+    assert recent_of(recipe(BY_TIME | {"valid": 0}), prepared) is None, "there is no window to measure by"
 
 
 def test_a_file_of_another_run_is_refused(tmp_path):
