@@ -75,7 +75,7 @@ def read_rows(folder: Path, protocol: Protocol, part: Part) -> Rows:
     _check(prepared, protocol, folder)
     samples, store = prepared.samples, prepared.store
     trains = (TRAIN,) if part == "valid" else (TRAIN, VALID)
-    at = np.flatnonzero(np.isin(samples.part, trains) & samples.label)
+    at = samples.positives(trains)
     questions = prepared.valid if part == "valid" else prepared.test
     history = np.asarray(store.history_items).astype(np.int64)
     bounds = zip(questions.start.tolist(), questions.end.tolist(), strict=True)

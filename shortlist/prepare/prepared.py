@@ -9,6 +9,7 @@ questions/valid/, questions/test/   user, start, end, time, context/, target_off
 The samples are the large part. Each of the three is an artifact of its own, so that a step fetches what it reads.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -55,6 +56,10 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.user)
+
+    def positives(self, parts: Sequence[int]) -> NDArray[np.int64]:
+        """Where the positives of these parts of the split stand."""
+        return np.flatnonzero(np.isin(self.part, parts) & self.label)
 
 
 @dataclass(frozen=True)

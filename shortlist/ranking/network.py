@@ -27,8 +27,8 @@ _SAMPLED_QUESTIONS = 1_000
 def network_of(recipe: Recipe, prepared: Prepared, tables: ItemTables, retrieved: Retrieved | None) -> RankerConfig:
     """The network that learns from `retrieved`, or from labels, where it reads nothing of retrieval."""
     ranking = recipe.ranking
-    popularity = np.log1p(tables.popularity[1:].astype(np.float64))
-    recent_R, spread_R = _log_units(tables.recent_NR)
+    popularity_mean, popularity_std = _log_unit(tables.popularity)
+    recent = [] if tables.recent_NR is None else [_log_unit(counts_N) for counts_N in tables.recent_NR.T]
     ordered = recipe.interactions.ordered
     config = RankerConfig(
         **shapes_of(prepared.store, tables, users=recipe.features.user.id_dim > 0),
@@ -44,10 +44,10 @@ def network_of(recipe: Recipe, prepared: Prepared, tables: ItemTables, retrieved
         num_experts=ranking.experts,
         hidden=ranking.hidden,
         dropout=ranking.dropout,
-        popularity_mean=float(popularity.mean()),
-        popularity_std=float(popularity.std()) or 1.0,
-        recent_mean=recent_R,
-        recent_std=spread_R,
+        popularity_mean=popularity_mean,
+        popularity_std=popularity_std,
+        recent_mean=[mean for mean, _ in recent],
+        recent_std=[std for _, std in recent],
     )
     return config if retrieved is None else config.model_copy(update=_units(retrieved, tables, config))
 
@@ -92,16 +92,13 @@ def recent_of(recipe: Recipe, prepared: Prepared, *, served: bool = False) -> ND
 
 def _counted(prepared: Prepared, *, served: bool) -> NDArray[np.int64]:
     """The samples that tables of the ranker count."""
-    samples, parts = prepared.samples, PARTS if served else (TRAIN,)
-    return np.flatnonzero(np.isin(samples.part, parts) & samples.label)
+    return prepared.samples.positives(PARTS if served else (TRAIN,))
 
 
-def _log_units(counts_NR: NDArray[np.float32] | None) -> tuple[list[float], list[float]]:
-    """Mean and deviation over the catalogue of log(1 + count), one a column."""
-    if counts_NR is None:
-        return [], []
-    log_NR = np.log1p(counts_NR[1:].astype(np.float64))
-    return log_NR.mean(axis=0).tolist(), [deviation or 1.0 for deviation in log_NR.std(axis=0).tolist()]
+def _log_unit(counts_N: NDArray[Any]) -> tuple[float, float]:
+    """Mean and deviation over the catalogue of log(1 + count); a deviation of 0 is told as 1."""
+    log_N = np.log1p(counts_N[1:].astype(np.float64))
+    return float(log_N.mean()), float(log_N.std()) or 1.0
 
 
 def _near_scale(retrieved: Retrieved, neighbours: Neighbours, config: RankerConfig) -> list[float]:

@@ -112,8 +112,9 @@ class RetrievalBatches:
         self.seed, self.batch_size = recipe.seed, recipe.retrieval.training.batch_size
         self.process, self.processes = process, processes
         samples = prepared.samples
-        self.examples = np.flatnonzero(np.isin(samples.part, parts) & samples.label)
-        self._half_life, self._now = recipe.retrieval.half_life, np.max(samples.time[self.examples], initial=0)
+        self.examples = samples.positives(parts)
+        half_life = recipe.retrieval.half_life
+        self._decay = None if half_life is None else (np.max(samples.time[self.examples], initial=0), half_life)
         width = prepared.store.schema.history_length
         positions = recipe.retrieval.positions
         self.windows = Windows.of(samples, self.examples, width) if positions == "every" else None
@@ -193,8 +194,9 @@ class RetrievalBatches:
         """What samples count [E]: their weight, halved for every half-life before the last of all that trains."""
         samples = self.prepared.samples
         weight_E: NDArray[np.float32] = samples.weight[at_E]
-        if self._half_life is not None:
-            weight_E = weight_E * np.exp2((samples.time[at_E] - self._now) / self._half_life, dtype=np.float32)
+        if self._decay is not None:
+            now, half_life = self._decay
+            weight_E = weight_E * np.exp2((samples.time[at_E] - now) / half_life, dtype=np.float32)
         return weight_E
 
     def _permutation(self, epoch: int) -> NDArray[np.int64]:

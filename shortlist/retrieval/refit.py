@@ -32,7 +32,7 @@ def unseen(folder: Path) -> Path:
 def trained_by_refit(prepared: Prepared) -> Trained:
     """The items and users that have an id of their own after a refit."""
     samples, schema = prepared.samples, prepared.store.schema
-    at = np.flatnonzero(np.isin(samples.part, PARTS) & samples.label)
+    at = samples.positives(PARTS)
     items, users = np.zeros(schema.num_item_rows, bool), np.zeros(schema.num_user_rows, bool)
     items[samples.item[at]], users[samples.user[at]] = True, True
     return Trained(items, users)
