@@ -57,7 +57,10 @@ class _Recommending:
 
 
 class SasRec(_Recommending):
-    """The last 200 events of each user make one sequence; positions are counted from the end."""
+    """The last 200 events of each user make one sequence; positions are counted from the end.
+
+    RecTools pads all sequences to one length and scores the padding too: it is no longer than the longest one here.
+    """
 
     def __init__(
         self,
@@ -70,20 +73,22 @@ class SasRec(_Recommending):
         length: int = 200,
     ) -> None:
         pl.seed_everything(seed)
-        self.model = SASRecModel(
-            n_blocks=2,
-            n_heads=2,
-            n_factors=dim,
-            dropout_rate=dropout,
-            session_max_len=length,
-            loss=loss,
-            n_negatives=256,
-            lr=learning_rate,
-            batch_size=128,
-            epochs=epochs,
-        )
+        self.length = length
+        self.settings = {
+            "n_blocks": 2,
+            "n_heads": 2,
+            "n_factors": dim,
+            "dropout_rate": dropout,
+            "loss": loss,
+            "n_negatives": 256,
+            "lr": learning_rate,
+            "batch_size": 128,
+            "epochs": epochs,
+        }
 
     def learn(self, rows: Rows) -> None:
+        longest = max(int(np.bincount(rows.user_I).max()), max(len(history) for history in rows.histories))
+        self.model = SASRecModel(session_max_len=min(self.length, longest), **self.settings)
         self.model.fit(Dataset.construct(_table(rows.user_I, rows.item_I)))
 
     def asked(self) -> Dataset:
