@@ -90,8 +90,9 @@ class RankingBatches:
     def num_batches(self) -> int:
         return -(-len(self) // self._batch_size)
 
-    def batch(self, epoch: int, step: int) -> tuple[RankingRequest, NDArray[np.bool_]]:
-        """Batch `step` of `epoch`, always the same, and which of its candidates are positives, [E, K].
+    def batch(self, epoch: int, step: int) -> tuple[RankingRequest, NDArray[np.float32]]:
+        """Batch `step` of `epoch`, always the same, and what each of its candidates has of all that is right of its
+        question, [E, K]: in an epoch the positives of a question have 1 together, and negatives none.
 
         With negatives the positive is the first candidate and padding the last ones.
         """
@@ -99,12 +100,14 @@ class RankingBatches:
             self._order = epoch, np.random.default_rng([self._seed, epoch]).permutation(len(self))
         at_E = self._order[1][step * self._batch_size : (step + 1) * self._batch_size]
         question_E = self._question[at_E]
+        hits_EK = self._retrieved.hits_QK[question_E]
+        share_E1 = 1 / hits_EK.sum(axis=1, keepdims=True, dtype=np.float32)
         if self._negatives is None:
-            return self._retrieved.request(question_E), self._retrieved.hits_QK[question_E]
+            return self._retrieved.request(question_E), hits_EK * share_E1
         negative_En = self._draw(question_E, self._negatives, np.random.default_rng([self._seed, epoch, step]))
         column_EK = np.concatenate([self._column[at_E, None], negative_En], axis=1)
-        first_EK = np.broadcast_to(np.arange(column_EK.shape[1]) == 0, column_EK.shape)
-        return self._retrieved.request(question_E, column_EK), first_EK.copy()
+        first_K = np.arange(column_EK.shape[1]) == 0
+        return self._retrieved.request(question_E, column_EK), first_K * share_E1
 
     def _draw(self, question_E: NDArray[np.int64], number: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Columns [E, n] of negatives, each at most once, -1 where there are no more."""

@@ -1,6 +1,6 @@
 """How the trained ranker does on the held-out questions, and what its logits mean there.
 
-Shapes: Q held-out questions, K candidates each.
+Shapes: H held-out questions, K candidates each.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from shortlist.evaluation.bootstrap import intervals
 from shortlist.progress import say
 from shortlist.ranking.calibration import calibrated, calibration_error, fit_platt, reliability
-from shortlist.ranking.learn_candidates import DEPTH, CandidateTask
+from shortlist.ranking.held_out import DEPTH, HeldOut
 from shortlist.ranking.learn_labels import LabelTask
 
 
@@ -26,13 +26,12 @@ class Judged:
     high: float
 
 
-def judge(task: CandidateTask, seed: int) -> Judged:
-    ranked_Q = task.ndcg(task.held_out_logits())
-    retrieved_Q = task.ndcg(np.zeros((len(task.held_out_Q), task.retrieved.rows_QK.shape[1]), np.float32))
-    values_Q3 = np.stack([ranked_Q, retrieved_Q, ranked_Q - retrieved_Q], axis=1)
-    means, low, high = intervals(values_Q3, resamples=1_000, confidence=0.95, seed=seed)
+def judge(held_out: HeldOut, seed: int) -> Judged:
+    ranked_H, retrieved_H = held_out.ndcg(), held_out.ndcg_retrieved()
+    values_H3 = np.stack([ranked_H, retrieved_H, ranked_H - retrieved_H], axis=1)
+    means, low, high = intervals(values_H3, resamples=1_000, confidence=0.95, seed=seed)
     say(
-        f"train ranking: ndcg@{DEPTH} of {len(ranked_Q)} held-out questions {means[0]:.4f}, "
+        f"train ranking: ndcg@{DEPTH} of {len(ranked_H)} held-out questions {means[0]:.4f}, "
         f"of retrieval {means[1]:.4f}, difference {means[2]:+.4f} ({low[2]:+.4f} to {high[2]:+.4f})"
     )
     return Judged(float(means[0]), float(means[1]), float(means[2]), float(low[2]), float(high[2]))
@@ -48,12 +47,12 @@ class Calibrated:
     curve: list[list[float]]
 
 
-def calibrate_candidates(task: CandidateTask) -> Calibrated:
+def calibrate_candidates(held_out: HeldOut) -> Calibrated:
     """By all candidates of the held-out questions; halves are of whole questions."""
-    logits_QK, hits_QK = task.held_out_logits(), task.retrieved.hits_QK[task.held_out_Q]
-    inside_QK = np.isfinite(logits_QK)
-    half_QK = np.broadcast_to(np.arange(len(logits_QK))[:, None] % 2, logits_QK.shape)
-    return _calibrate(logits_QK[inside_QK], hits_QK[inside_QK], half_QK[inside_QK])
+    logits_HK = held_out.logits_HK
+    inside_HK = np.isfinite(logits_HK)
+    half_HK = np.broadcast_to(np.arange(len(logits_HK))[:, None] % 2, logits_HK.shape)
+    return _calibrate(logits_HK[inside_HK], held_out.hits[inside_HK], half_HK[inside_HK])
 
 
 def calibrate_labels(task: LabelTask) -> Calibrated:

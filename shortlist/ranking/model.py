@@ -24,7 +24,8 @@ _PROJECTION = 16
 class RankingModel(nn.Module):
     """`logit = s * z(retrieval score) + (V q) . r + w . [cross(x0); deep(x0)]`, with x0 all features but r.
 
-    `w` and `V` start at 0 and `s` at 1: untrained, it orders as retrieval does.
+    `w` and `V` start at 0 and `s` at 1: untrained, it orders as retrieval does. Training begins with the best straight
+    line of the score and r (`straight_line`).
     r holds how popular the item was of late. The question's features q say what that is worth, and the logit is linear
     in it: two such numbers tell nearly every item from every other, so that a network which bends them learns which
     items the validation window liked, and no later one (docs/decisions/drift.md).
@@ -69,6 +70,10 @@ class RankingModel(nn.Module):
         """What is read of the items; what was counted for the ranker is saved beside the weights."""
         return self._reader.tables
 
+    def read(self, request: RankingRequest) -> Inputs:
+        """What it reads of a request."""
+        return self._reader.read(request)
+
     def _query_width(self) -> int:
         """Of the question's features."""
         embedded = len(self._query_widths) + (self.users is not None)
@@ -84,7 +89,7 @@ class RankingModel(nn.Module):
 
     def forward(self, request: RankingRequest) -> Tensor:
         """Logits [E, K], higher is better; what a padded candidate gets means nothing."""
-        inputs = self._reader.read(request)
+        inputs = self.read(request)
         query_EP = None if self.project_query is None else self.project_query(self._tensor(inputs.query_vector_ED))
         query_EQ = [self._tensor(inputs.query_numeric_EF), *([] if query_EP is None else [query_EP])]
         if self.query_values is not None:

@@ -3,6 +3,7 @@
 Shapes: Q questions, K candidates each.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -82,11 +83,12 @@ def neighbours_of(recipe: Recipe, prepared: Prepared, *, served: bool = False) -
 
 def recent_of(recipe: Recipe, prepared: Prepared, *, served: bool = False) -> NDArray[np.float32] | None:
     """Recent popularity at the end of the train window, or where `served` of the validation window, of data that is cut
-    by time."""
+    by time. What was taken of all time comes last, counted to the same end: only beside it does a count of late say
+    whether an item rises."""
     if not isinstance(recipe.split, TemporalSplit) or not recipe.split.valid or not recipe.ranking.recent:
         return None
     samples, at = prepared.samples, _counted(prepared, served=served)
-    half_lives = [share * recipe.split.valid for share in recipe.ranking.recent]
+    half_lives = [*(share * recipe.split.valid for share in recipe.ranking.recent), math.inf]
     return recent_popularity(samples.item[at], samples.time[at], prepared.store.schema.num_item_rows, half_lives)
 
 

@@ -1,6 +1,6 @@
 """How often every item was taken of late: what is asked for drifts, and counts over all time and towers lag behind.
 
-    ranking/recent_popularity.npy   float32 [N, R]
+    ranking/recent_popularity.npy   float32 [N, R], the last column over all time
 
 Only of data that is cut by time, where all questions of a window come after all that was counted, as in serving.
 Elsewhere the questions are of any time, and what was popular last would tell them their future.
@@ -21,7 +21,8 @@ FILE = "recent_popularity.npy"
 def recent_popularity(
     item_P: NDArray[Any], time_P: NDArray[Any], num_rows: int, half_lives: Sequence[float]
 ) -> NDArray[np.float32]:
-    """Positives of each item [N, R], one at the last of all times counting 1, and half for each half-life before it."""
+    """Positives of each item [N, R], one at the last of all times counting 1, and half for each half-life before it; by
+    an infinite one all alike."""
     age_P = (np.max(time_P, initial=np.iinfo(np.int64).min) - time_P).astype(np.float64)
     counts = [np.bincount(item_P, np.exp2(-age_P / half_life), num_rows) for half_life in half_lives]
     return np.stack(counts, axis=1, dtype=np.float32)

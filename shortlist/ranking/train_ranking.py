@@ -3,7 +3,6 @@
 It learns from what the index returns for validation questions (`learn_candidates`), or from labels (`learn_labels`).
 """
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,18 @@ from shortlist.facts import StepFacts
 from shortlist.prepare.prepared import Prepared
 from shortlist.progress import say
 from shortlist.ranking.batches import retrieve
+from shortlist.ranking.cross_fit import fit_ranker, learn
 from shortlist.ranking.features import ItemTables
+from shortlist.ranking.held_out import METRIC
 from shortlist.ranking.judge import calibrate_candidates, calibrate_labels, judge
-from shortlist.ranking.learn_candidates import DEPTH, CandidateTask, answerable, held_out
+from shortlist.ranking.learn_candidates import answerable
 from shortlist.ranking.learn_labels import LabelTask
 from shortlist.ranking.network import neighbours_of, network_of, recent_of
 from shortlist.ranking.ranker import Calibration, Ranker
 from shortlist.recipe import Recipe
 from shortlist.retrieval.refit import unseen
 from shortlist.retrieval.retrieve import Retriever
-from shortlist.training.fit import FitResult, fit
+from shortlist.training.fit import FitResult
 
 
 def train_ranking(
@@ -56,22 +57,16 @@ def _from_candidates(recipe: Recipe, prepared: Prepared, retrieval: Path, index:
     )
     counted = neighbours_of(recipe, prepared), recent_of(recipe, prepared)
     tables = ItemTables(retrieval, prepared.store, *counted)
-    network = network_of(recipe, prepared, tables, retrieved)
-    task = CandidateTask(recipe, retrieved, tables, network, held_out(retrieved.questions.user, recipe.seed))
-    result = None
-    if len(task.batches) and len(task.held_out_Q):
-        result = _fit(recipe, task)
-    else:
-        say("train ranking: no validation question has a retrieved positive; the order of retrieval is kept")
-    judged = judge(task, recipe.seed)
-    kept = result is not None and judged.difference >= 0
-    if result is not None and not kept:
+    learnt = learn(recipe, retrieved, tables, network_of(recipe, prepared, tables, retrieved))
+    judged = judge(learnt.held_out, recipe.seed)
+    kept = learnt.result is not None and judged.difference >= 0
+    if learnt.result is not None and not kept:
         say("train ranking: on the held-out questions retrieval alone is better; its order is kept")
-        task.restart()
-    calibrated = calibrate_candidates(task)
+        learnt = learnt.start_again()
+    calibrated = calibrate_candidates(learnt.held_out)
     metrics = {
-        f"heldout_ndcg_at_{DEPTH}_ranked": judged.ranked,
-        f"heldout_ndcg_at_{DEPTH}_retrieved": judged.retrieved,
+        f"heldout_{METRIC}_ranked": judged.ranked,
+        f"heldout_{METRIC}_retrieved": judged.retrieved,
         "heldout_difference": judged.difference,
         "heldout_difference_low": judged.low,
         "heldout_difference_high": judged.high,
@@ -80,14 +75,15 @@ def _from_candidates(recipe: Recipe, prepared: Prepared, retrieval: Path, index:
     }
     tables.neighbours = neighbours_of(recipe, prepared, served=True)
     tables.recent_NR = recent_of(recipe, prepared, served=True)
-    Ranker(task.model, Calibration(slope=calibrated.slope, intercept=calibrated.intercept)).save(out, metrics)
+    model, result = learnt.task.model, learnt.result
+    Ranker(model, Calibration(slope=calibrated.slope, intercept=calibrated.intercept)).save(out, metrics)
     num_targets = int(retrieved.num_targets.sum())
     metrics[f"recall_at_{retrieved.rows_QK.shape[1]}"] = float(retrieved.hits_QK.sum() / max(num_targets, 1))
     return StepFacts(
         rows_in={"questions": len(retrieved.questions), "targets": num_targets},
-        rows_out={"examples": len(task.batches), "heldout_questions": len(task.held_out_Q)},
+        rows_out={"examples": len(learnt.task.batches), "heldout_questions": len(learnt.held_out.at_H)},
         metrics=metrics | _pace(result),
-        details=_details(task.model, result, calibrated.curve, kept=kept),
+        details=_details(model, result, calibrated.curve, kept=kept),
     )
 
 
@@ -96,7 +92,7 @@ def _from_labels(recipe: Recipe, prepared: Prepared, retrieval: Path, out: Path)
     task = LabelTask(recipe, prepared, tables, network_of(recipe, prepared, tables, None))
     result = None
     if len(task.train.at_n) and len(task.valid.at_n):
-        result = _fit(recipe, task)
+        result = fit_ranker(recipe, task)
     else:
         say("train ranking: no labelled event is in the train or the validation part; the order of retrieval is kept")
     found = task.validate()
@@ -117,11 +113,6 @@ def _from_labels(recipe: Recipe, prepared: Prepared, retrieval: Path, out: Path)
 
 _CHANCE = 0.5
 """The area under the curve of a guess."""
-
-
-def _fit(recipe: Recipe, task: CandidateTask | LabelTask) -> FitResult:
-    with tempfile.TemporaryDirectory() as folder:
-        return fit(task, recipe.ranking.training, Path(folder), seed=recipe.seed, label="train ranking")
 
 
 def _pace(result: FitResult | None) -> dict[str, float]:

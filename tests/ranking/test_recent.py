@@ -7,9 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shortlist.prepare.prepared import Prepared
-from shortlist.ranking.network import recent_of
+from shortlist.ranking.batches import retrieve
+from shortlist.ranking.features import ItemTables
+from shortlist.ranking.learn_candidates import CandidateTask
+from shortlist.ranking.network import network_of, recent_of
 from shortlist.ranking.recent import FILE, open_recent, recent_popularity
 from shortlist.ranking.train_ranking import train_ranking
+from shortlist.retrieval.retrieve import Retriever
 
 NUM_ITEMS, NUM_USERS = 60, 150
 BY_TIME = {"kind": "temporal", "test": "400s", "valid": "400s"}
@@ -59,7 +63,20 @@ def test_what_was_taken_of_late_is_learnt(folders, tmp_path):
     metrics = trained(folders, BY_TIME, tmp_path)
     assert metrics["kept"] == 1
     assert metrics["heldout_ndcg_at_10_ranked"] > metrics["heldout_ndcg_at_10_retrieved"] + 0.35
-    assert np.load(tmp_path / FILE).shape == (NUM_ITEMS + 1, 1)
+    assert np.load(tmp_path / FILE).shape == (NUM_ITEMS + 1, 2), "of late, and of all time"
+
+
+def test_the_training_begins_with_the_best_straight_line_and_restarts_without(folders):
+    prepared, made = Prepared.open(folders / "prepared"), recipe(BY_TIME)
+    retriever = Retriever.open(folders / "retrieval", folders / "index", prepared.store)
+    retrieved = retrieve(prepared, retriever, prepared.valid, 60, mask_seen=True, label="retrieve")
+    tables = ItemTables(folders / "retrieval", prepared.store, None, recent_of(made, prepared))
+    network = network_of(made, prepared, tables, retrieved)
+    task = CandidateTask(made, retrieved, tables, network, np.arange(0, len(retrieved.questions), 5))
+    judged = task.judged()
+    assert judged.ndcg().mean() > judged.ndcg_retrieved().mean() + 0.3
+    task.restart()
+    np.testing.assert_array_equal(task.judged().ndcg(), judged.ndcg_retrieved())
 
 
 def test_where_each_user_has_an_end_of_their_own_there_is_none(folders, tmp_path):
@@ -71,7 +88,8 @@ def test_where_each_user_has_an_end_of_their_own_there_is_none(folders, tmp_path
 def test_half_lives_are_parts_of_the_validation_window(folders):
     prepared = Prepared.open(folders / "prepared")
     samples = prepared.samples
-    expected = recent_popularity(samples.item[:], samples.time[:], NUM_ITEMS + 1, [100, 400])
+    expected = recent_popularity(samples.item[:], samples.time[:], NUM_ITEMS + 1, [100, 400, np.inf])
+    np.testing.assert_array_equal(expected[:, -1], np.bincount(samples.item[:], minlength=NUM_ITEMS + 1))
     np.testing.assert_array_equal(recent_of(recipe(BY_TIME, recent=[0.25, 1.0]), prepared), expected)
     np.testing.assert_array_equal(recent_of(recipe(BY_TIME), prepared), expected[:, 1:])
     assert recent_of(recipe(BY_TIME, recent=[]), prepared) is None

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 from hand_made import item_vectors, recipe_of, write_index, write_prepared, write_retrieval
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shortlist.features import CategoricalField, FeatureSchema, FeatureStore
 from shortlist.prepare.prepared import Prepared
+from shortlist.ranking import held_out as held_out_module
 from shortlist.ranking.batches import RankingBatches, retrieve
-from shortlist.ranking.learn_candidates import held_out
+from shortlist.ranking.held_out import held_out
 from shortlist.ranking.ranker import Ranker
 from shortlist.ranking.train_ranking import train_ranking
 from shortlist.retrieval.retrieve import Retriever
@@ -98,18 +101,48 @@ def test_without_an_order_all_events_are_compared(folders, tmp_path, ordered, nu
     Ranker.open(tmp_path, folders[1], FeatureStore.open(folders[0] / "features"))
 
 
-def test_what_is_saved_ranks_as_it_was_judged(folders, tmp_path, retrieved):
+def test_what_is_saved_ranks_as_it_was_judged(folders, tmp_path, retrieved, monkeypatch):
+    monkeypatch.setattr(held_out_module, "_FEW", NUM_USERS)
     facts = train_ranking(recipe(), Prepared.open(folders[0]), *folders[1:], tmp_path)
     store = FeatureStore.open(folders[0] / "features")
     ranker = Ranker.open(tmp_path, folders[1], store)
-    at = np.flatnonzero(held_out(retrieved.questions.user, recipe().seed))
+    (at,) = held_out(retrieved.questions.user, recipe().seed)
+    assert facts.rows_out["heldout_questions"] == len(at) < NUM_USERS / 3
     scores = ranker.score(retrieved.request(at))
-    hits = np.take_along_axis(retrieved.hits_QK[at], np.argsort(-scores, axis=1, kind="stable"), axis=1)[:, :10]
-    gain = (hits / np.log2(np.arange(2, 12))).sum(axis=1)
-    ideal = (1 / np.log2(np.arange(2, 5))).sum()
-    assert (gain / ideal).mean() == pytest.approx(facts.metrics["heldout_ndcg_at_10_ranked"], abs=1e-6)
+    assert ndcg_of(scores, retrieved.hits_QK[at]) == pytest.approx(facts.metrics["heldout_ndcg_at_10_ranked"], abs=1e-6)
     assert scores.mean() == pytest.approx(retrieved.hits_QK[at].mean(), rel=0.1), "probabilities have the right mean"
     assert json.loads((tmp_path / "ranking.json").read_text())["metrics"]["kept"] == 1
+
+
+def ndcg_of(scores, hits):
+    """At 10, of three targets."""
+    hits = np.take_along_axis(hits, np.argsort(-scores, axis=1, kind="stable"), axis=1)[:, :10]
+    return ((hits / np.log2(np.arange(2, 12))).sum(axis=1) / (1 / np.log2(np.arange(2, 5))).sum()).mean()
+
+
+def test_of_few_questions_all_judge_and_all_teach(folders, tmp_path, retrieved):
+    facts = train_ranking(recipe(), Prepared.open(folders[0]), *folders[1:], tmp_path)
+    assert facts.rows_out["heldout_questions"] == NUM_USERS
+    assert facts.rows_out["examples"] == retrieved.hits_QK.sum()
+    told = facts.details["curves"]["ndcg_at_10"]
+    assert facts.metrics["best_epoch"] == 1 + np.argmax(told)
+    assert max(told) == pytest.approx(facts.metrics["heldout_ndcg_at_10_ranked"])
+    ranker = Ranker.open(tmp_path, folders[1], FeatureStore.open(folders[0] / "features"))
+    everything = np.arange(NUM_USERS)
+    assert ndcg_of(ranker.score(retrieved.request(everything)), retrieved.hits_QK) > max(told), "it learnt from them"
+
+
+def test_nobody_judges_what_it_learnt_from(folders, tmp_path, retrieved):
+    """Targets drawn at random, which embeddings of many numbers can learn by heart, and nothing else can."""
+    prepared, retrieval, index = (tmp_path / "data" / name for name in ("prepared", "retrieval", "index"))
+    planted(tmp_path / "data")
+    lots = np.random.default_rng(5).permuted(np.tile(np.arange(1, NUM_ITEMS + 1), (NUM_USERS, 1)), axis=1)
+    np.save(prepared / "questions/valid/target_items.npy", lots[:, :3].ravel().astype(np.int32))
+    by_heart = recipe(embeddings=True, training={"epochs": 30, "patience": 30})
+    facts = train_ranking(by_heart, Prepared.open(prepared), retrieval, index, tmp_path / "out")
+    loss = facts.details["curves"]["loss"]
+    assert loss[-1] < loss[0] - 0.5, "it learnt them"
+    assert facts.metrics["heldout_ndcg_at_10_ranked"] < facts.metrics["heldout_ndcg_at_10_retrieved"] + 0.03
 
 
 def test_a_ranker_that_is_worse_than_retrieval_is_not_kept(folders, tmp_path, monkeypatch):
@@ -153,16 +186,18 @@ def test_batches_hold_a_retrieved_positive_and_negatives_of_its_question(retriev
     at = np.arange(0, NUM_USERS, 2)
     batches = RankingBatches(retrieved, at, negatives=20, batch_size=16, seed=1)
     shown = []
+    share_Q = np.zeros(NUM_USERS)
     for step in range(batches.num_batches()):
-        request, positive_EK = batches.batch(0, step)
+        request, share_EK = batches.batch(0, step)
         again, _ = batches.batch(0, step)
-        assert positive_EK[:, 0].all()
-        assert positive_EK.sum() == len(positive_EK)
+        assert (share_EK[:, 0] > 0).all()
+        assert not share_EK[:, 1:].any()
         np.testing.assert_array_equal(request.candidates_EK, again.candidates_EK)
         for e, user in enumerate(request.user_E):
             question = int(np.flatnonzero(retrieved.questions.user == user)[0])
             assert question % 2 == 0
             mine = retrieved.questions.take(np.array([question]))
+            share_Q[question] += share_EK[e].sum()
             candidates = request.candidates_EK[e]
             assert candidates[0] in mine.target_items
             assert not np.isin(candidates[1:], mine.target_items).any()
@@ -174,6 +209,8 @@ def test_batches_hold_a_retrieved_positive_and_negatives_of_its_question(retriev
             np.testing.assert_array_equal(request.retrieval_scores_EK[e], expected)
             shown.append((question, int(candidates[0])))
     assert len(shown) == len(set(shown)) == len(batches) == retrieved.hits_QK[at].sum()
+    answered = np.isin(np.arange(NUM_USERS), at) & retrieved.hits_QK.any(axis=1)
+    np.testing.assert_allclose(share_Q, answered, rtol=1e-6, err_msg="every question counts alike")
     first = batches.batch(0, 0)[0].candidates_EK
     assert not np.array_equal(first, batches.batch(1, 0)[0].candidates_EK), "another epoch, another order"
 
@@ -195,20 +232,31 @@ def test_too_few_negatives_are_padded(retrieved):
 def test_whole_lists_are_all_candidates_of_questions_with_a_positive(retrieved):
     batches = RankingBatches(retrieved, np.arange(NUM_USERS), negatives=None, batch_size=8, seed=1)
     assert len(batches) == retrieved.hits_QK.any(axis=1).sum()
-    request, positive_EK = batches.batch(0, 0)
-    assert positive_EK.any(axis=1).all()
+    request, share_EK = batches.batch(0, 0)
+    np.testing.assert_allclose(share_EK.sum(axis=1), 1, rtol=1e-6)
     for e, user in enumerate(request.user_E):
         question = int(np.flatnonzero(retrieved.questions.user == user)[0])
         np.testing.assert_array_equal(request.candidates_EK[e], retrieved.rows_QK[question])
-        np.testing.assert_array_equal(positive_EK[e], retrieved.hits_QK[question])
+        np.testing.assert_array_equal(share_EK[e] > 0, retrieved.hits_QK[question])
 
 
-def test_a_fifth_of_the_users_is_held_out_by_the_seed():
+@given(st.lists(st.integers(1, 50), max_size=40), st.integers(0, 2**40))
+def test_every_question_is_held_out_once_and_users_stay_together(users, seed):
+    users = np.array(users, np.int64)
+    folds = held_out(users, seed)
+    assert sorted(np.concatenate(folds).tolist()) == list(range(len(users)))
+    of_fold = [set(users[fold].tolist()) for fold in folds]
+    assert sum(map(len, of_fold)) == len(set(users.tolist()))
+
+
+def test_of_many_questions_a_fifth_is_held_out_by_the_seed():
     users = np.arange(1, 10_001)
-    found = held_out(users, 1)
-    assert found.mean() == pytest.approx(0.2, abs=0.02)
-    np.testing.assert_array_equal(found[::3], held_out(users[::3], 1))
-    assert (found != held_out(users, 2)).any()
+    (found,) = held_out(users, 1)
+    assert len(found) == pytest.approx(2_000, abs=200)
+    (part,) = held_out(users[::3], 1)
+    np.testing.assert_array_equal(users[::3][part], np.intersect1d(users[found], users[::3]))
+    assert not np.array_equal(found, held_out(users, 2)[0])
+    assert len(held_out(np.arange(1, 100_001), 1)[0]) == 4_000
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

@@ -1,0 +1,90 @@
+"""The questions that judge a ranker: asked of candidates as it learns from, and never learnt from by the one judged.
+
+Shapes: Q questions, H of them held out, K candidates each.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from shortlist.evaluation.metrics import measure
+from shortlist.ranking.batches import Retrieved
+from shortlist.ranking.model import RankingModel
+
+DEPTH = 10
+METRIC = f"ndcg_at_{DEPTH}"
+NUM_FOLDS = 5
+_FEW = 1_000
+"""Questions: a fifth of fewer cannot tell a good ranker from a bad one, nor one epoch from the next."""
+_MOST = 4_000
+_CANDIDATES_AT_A_TIME = 32_768
+
+
+def folds_of(user_Q: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """The fold of each user's questions, by a hash (splitmix64, Steele et al. 2014) of the user's row and the seed."""
+    with np.errstate(over="ignore"):
+        x = user_Q.astype(np.uint64) + np.uint64(seed % 2**63) * np.uint64(0x9E3779B97F4A7C15)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return ((x ^ (x >> np.uint64(31))) % np.uint64(NUM_FOLDS)).astype(np.int64)
+
+
+def held_out(user_Q: NDArray[np.int64], seed: int) -> list[NDArray[np.int64]]:
+    """Positions of the questions to hold out, of one training after the other: a fifth of the users where that is
+    enough to judge by, otherwise every fifth in turn."""
+    fold_Q = folds_of(user_Q, seed)
+    folds = [np.flatnonzero(fold_Q == fold) for fold in range(NUM_FOLDS)]
+    if len(user_Q) >= _FEW:
+        return [folds[0][:_MOST]]
+    return [fold for fold in folds if len(fold)] or folds[:1]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What a ranker, or one for each fold, says of questions that it did not learn from."""
+
+    retrieved: Retrieved
+    at_H: NDArray[np.int64]
+    logits_HK: NDArray[np.float32]
+    """-inf for padding."""
+
+    @classmethod
+    def of(cls, model: RankingModel, retrieved: Retrieved, at_H: NDArray[np.int64]) -> "HeldOut":
+        width = retrieved.rows_QK.shape[1]
+        size = max(1, _CANDIDATES_AT_A_TIME // width)
+        logits_HK = np.empty((len(at_H), width), np.float32)
+        training = model.training
+        model.eval()
+        with torch.inference_mode():
+            for first in range(0, len(logits_HK), size):
+                request = retrieved.request(at_H[first : first + size])
+                logits = model(request).float().cpu().numpy()
+                logits_HK[first : first + size] = np.where(request.candidates_EK > 0, logits, -np.inf)
+        model.train(training)
+        return cls(retrieved, at_H, logits_HK)
+
+    @classmethod
+    def join(cls, parts: "Sequence[HeldOut]") -> "HeldOut":
+        """Of one retrieval, one after the other."""
+        at_H = np.concatenate([part.at_H for part in parts])
+        return cls(parts[0].retrieved, at_H, np.concatenate([part.logits_HK for part in parts]))
+
+    @property
+    def hits(self) -> NDArray[np.bool_]:
+        """Which candidates are targets, [H, K]."""
+        return self.retrieved.hits_QK[self.at_H]
+
+    def ndcg(self) -> NDArray[np.float64]:
+        """NDCG at 10 of each question in the order of the logits, [H]; targets that the index missed are missed."""
+        order_HK = np.argsort(-self.logits_HK, axis=1, kind="stable")
+        return self._measure(np.take_along_axis(self.hits, order_HK, axis=1))
+
+    def ndcg_retrieved(self) -> NDArray[np.float64]:
+        """The same in the order of retrieval."""
+        return self._measure(self.hits)
+
+    def _measure(self, hits_HK: NDArray[np.bool_]) -> NDArray[np.float64]:
+        return measure(hits_HK, self.retrieved.num_targets[self.at_H], [DEPTH])[METRIC]

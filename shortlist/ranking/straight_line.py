@@ -1,0 +1,64 @@
+"""The straight line that a ranker's training begins with: a conditional logit of the score and of recent popularity.
+
+A few hundred questions make a few hundred steps, and a step of Adam moves a weight by no more than the learning rate:
+what these few numbers are worth would hardly be learnt on the way. It has a best fit, found at once, and the network
+learns what is left: see docs/decisions/drift.md.
+
+Shapes: Q questions, K candidates each, N numbers of a candidate.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from shortlist.ranking.batches import Retrieved
+from shortlist.ranking.model import RankingModel
+
+_MOST = 1_000
+"""Questions: for so few weights more of them say nothing new."""
+_RIDGE = 1e-4
+_STEPS = 50
+
+
+def begin_with_line(model: RankingModel, retrieved: Retrieved, at_Q: NDArray[np.int64]) -> None:
+    """Set what the retrieval score and recent popularity weigh to the best fit on the questions `at_Q`; nothing changes
+    where the network reads no such popularity, or none of them has a retrieved positive."""
+    at_Q = at_Q[retrieved.hits_QK[at_Q].any(axis=1)]
+    if model.recent is None or model.score_weight is None or not len(at_Q):
+        return
+    at_Q = at_Q[:: -(-len(at_Q) // _MOST)]
+    inputs = model.read(retrieved.request(at_Q))
+    assert inputs.recent_EKR is not None
+    numbers_QKN = np.concatenate([inputs.score_EK[..., None], inputs.recent_EKR], axis=2, dtype=np.float64)
+    weights_N = conditional_logit(numbers_QKN, retrieved.rows_QK[at_Q] > 0, retrieved.hits_QK[at_Q])
+    with torch.no_grad():
+        model.score_weight.fill_(weights_N[0])
+        model.recent.bias.copy_(torch.from_numpy(weights_N[1:]))
+
+
+def conditional_logit(
+    numbers_QKN: NDArray[np.float64], inside_QK: NDArray[np.bool_], chosen_QK: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """The weights w [N] that maximise the mean over questions of `mean over the chosen c of log softmax(w . x)_c`, less
+    a ridge of 0.0001 |w|^2 (McFadden 1974, "Conditional logit analysis of qualitative choice behavior").
+
+    The softmax is over the candidates inside; each question has one that is chosen at least. Concave, by L-BFGS.
+    """
+    numbers = torch.from_numpy(numbers_QKN)
+    outside = torch.from_numpy(~inside_QK)
+    share_QK = torch.from_numpy(chosen_QK / chosen_QK.sum(axis=1, keepdims=True))
+    weights_N = torch.zeros(numbers.shape[2], dtype=torch.float64, requires_grad=True)
+    optimiser = torch.optim.LBFGS([weights_N], max_iter=_STEPS, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimiser.zero_grad()
+        # No -inf: times a share of 0 it would be no number.
+        log_QK = (numbers @ weights_N).masked_fill(outside, -1e9).log_softmax(dim=1)
+        value: Tensor = _RIDGE * weights_N.square().sum() - (log_QK * share_QK).sum() / len(numbers)
+        value.backward()  # type: ignore[no-untyped-call]  # torch declares backward without types
+        return value
+
+    optimiser.step(loss)  # type: ignore[no-untyped-call]
+    found: NDArray[np.float64] = weights_N.detach().numpy()
+    return found
