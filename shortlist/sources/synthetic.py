@@ -6,7 +6,7 @@ The same settings and seed give the same files. What there is to learn:
   on the ring, one for the morning and one for the evening.
 - *Momentum.* With each listen the place moves on, always in the same direction, so what comes next lies just ahead of
   the last listens: the order of a history says more than its set, and a session hangs together.
-- *Popularity.* A chart that changes weekly takes a share of the listens of everybody, who care less for it.
+- *Popularity.* A chart takes a share of the listens of everybody, who care less for it. Its items rise and fall.
 - *Drift.* Three tenths of the items come out while the log runs; a listener prefers an artist's newest.
 - *Feedback.* What is far from the place, or from the chart, is more often skipped. Likes follow full plays.
 

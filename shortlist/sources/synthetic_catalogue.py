@@ -80,9 +80,11 @@ def released(catalogue: Catalogue, artist_N: Ints, time_N: Ints, rng: np.random.
 
 
 def chart(catalogue: Catalogue, time_N: Ints, rng: np.random.Generator) -> Ints:
-    """The week's chart: a window over a fixed order of the items that moves by a tenth each week."""
-    size = max(len(catalogue.chart_I) // 100, 1)
-    place_N = np.floor(size * rng.random(len(time_N)) ** 3).astype(np.int64) + time_N // (7 * DAY) * max(size // 10, 1)
+    """The chart: of a fixed order of the items, what is near the first place of the day. It goes to the next item every
+    second day, so that items rise and fall, and none is gone overnight."""
+    width = max(len(catalogue.chart_I) // 50, 1)
+    side_N = rng.choice([-1, 1], len(time_N))
+    place_N = time_N // (2 * DAY) + side_N * np.floor(width * rng.random(len(time_N)) ** 2).astype(np.int64)
     item_N = catalogue.chart_I[place_N % len(catalogue.chart_I)]
     out_N = catalogue.release_I[item_N] <= time_N
     shown_N: Ints = np.where(out_N, item_N, catalogue.first_A[catalogue.artist_I[item_N]])
