@@ -87,7 +87,7 @@ class SasRec(_Recommending):
         }
 
     def learn(self, rows: Rows) -> None:
-        longest = max(int(np.bincount(rows.user_I).max()), max(len(history) for history in rows.histories))
+        longest = max(int(np.bincount(rows.user_I).max()), *(len(history) for history in rows.histories))
         self.model = SASRecModel(session_max_len=min(self.length, longest), **self.settings)
         self.model.fit(Dataset.construct(_table(rows.user_I, rows.item_I)))
 
