@@ -2,11 +2,12 @@
 
 import os
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 from benchmarks.quality.jobs import Job, run_job, work_folder
@@ -23,7 +24,7 @@ def run_jobs(jobs: Sequence[Job], *, processes: int = 1, threads: int = 1) -> li
     failed: list[Job] = []
     start = time.monotonic()
     context = get_context("spawn")  # a fork would carry thread pools and CUDA contexts along
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_limit, initargs=(threads,)) as pool:
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=begin_worker, initargs=(threads,)) as pool:
         running = {pool.submit(_logged, job): job for job in waiting}
         for count, future in enumerate(as_completed(running), 1):
             job, error = running[future], future.exception()
@@ -34,10 +35,19 @@ def run_jobs(jobs: Sequence[Job], *, processes: int = 1, threads: int = 1) -> li
     return failed
 
 
-def _limit(threads: int) -> None:
-    """Before numpy, torch and FAISS start their thread pools in this process."""
+def begin_worker(threads: int) -> None:
+    """Before numpy, torch and FAISS start their thread pools in this process, which ends with its starter."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(threads)
+    threading.Thread(target=_end_with_parent, name="end with parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A killed starter tells its workers nothing: a training would go on for hours, for nobody."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _logged(job: Job) -> None:
