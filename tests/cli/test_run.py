@@ -22,7 +22,7 @@ SMALL = f"""{RECIPE}
 interactions: {{positive: played_ratio_pct >= 50}}
 features: {{item: {{id_dim: 16, title: title}}}}
 retrieval: {{dim: 16, hidden: [], training: {{epochs: 1}}}}
-ranking: {{training: {{epochs: 1}}}}
+ranking: {{recent: [], training: {{epochs: 1}}}}
 """
 STEPS = [
     *("ingest", "validate", "prepare", "train_retrieval", "export"),
