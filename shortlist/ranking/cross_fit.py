@@ -9,10 +9,10 @@ questions, as long as they say (cross-fitting, as in stacking: Wolpert 1992). Se
 import dataclasses
 import tempfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from shortlist.progress import say
 from shortlist.ranking.batches import Retrieved
@@ -65,16 +65,10 @@ class _Part(CandidateTask):
 
     metric = None
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        retrieved: Retrieved,
-        tables: ItemTables,
-        network: RankerConfig,
-        held_out_H: NDArray[np.int64],
-    ) -> None:
-        super().__init__(recipe, retrieved, tables, network, held_out_H)
-        self.judged_after: list[HeldOut] = []
+    @cached_property
+    def judged_after(self) -> list[HeldOut]:
+        """What it said of them after each epoch."""
+        return []
 
     def validate(self) -> dict[str, float]:
         judged = self.judged()

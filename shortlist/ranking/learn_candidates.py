@@ -16,12 +16,10 @@ from shortlist.prepare.prepared import Prepared, Questions
 from shortlist.ranking.batches import RankingBatches, Retrieved
 from shortlist.ranking.features import ItemTables, RankerConfig
 from shortlist.ranking.held_out import METRIC, HeldOut
+from shortlist.ranking.listwise import listwise_loss
 from shortlist.ranking.model import RankingModel
 from shortlist.ranking.straight_line import begin_with_line
 from shortlist.recipe import Recipe
-
-_NEVER = -1e9
-"""The logit of padding: of -inf the share 0 would make no number."""
 
 
 def answerable(recipe: Recipe, prepared: Prepared) -> Questions:
@@ -79,10 +77,7 @@ class CandidateTask:
         inside_EK = torch.from_numpy(request.candidates_EK > 0).to(logits_EK.device)
         right_EK = torch.from_numpy(share_EK).to(logits_EK.device)
         if self.listwise:
-            # Softmax over the list; the positives share what is right (ListNet's top one, Cao et al. 2007), and every
-            # question counts alike, as in NDCG.
-            log_share_EK = logits_EK.masked_fill(~inside_EK, _NEVER).log_softmax(dim=1)
-            return -(log_share_EK * right_EK).sum() / right_EK.sum(), len(logits_EK)
+            return listwise_loss(logits_EK, inside_EK, right_EK), len(logits_EK)
         target_EK = (right_EK > 0).float()
         each_EK = functional.binary_cross_entropy_with_logits(logits_EK, target_EK, reduction="none")
         return (each_EK * inside_EK).sum() / inside_EK.sum(), len(logits_EK)

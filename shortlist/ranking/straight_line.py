@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shortlist.ranking.batches import Retrieved
+from shortlist.ranking.listwise import listwise_loss
 from shortlist.ranking.model import RankingModel
 
 _MOST = 1_000
@@ -45,17 +46,14 @@ def conditional_logit(
 
     The softmax is over the candidates inside; each question has one that is chosen at least. Concave, by L-BFGS.
     """
-    numbers = torch.from_numpy(numbers_QKN)
-    outside = torch.from_numpy(~inside_QK)
+    numbers, inside = torch.from_numpy(numbers_QKN), torch.from_numpy(inside_QK)
     share_QK = torch.from_numpy(chosen_QK / chosen_QK.sum(axis=1, keepdims=True))
     weights_N = torch.zeros(numbers.shape[2], dtype=torch.float64, requires_grad=True)
     optimiser = torch.optim.LBFGS([weights_N], max_iter=_STEPS, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimiser.zero_grad()
-        # No -inf: times a share of 0 it would be no number.
-        log_QK = (numbers @ weights_N).masked_fill(outside, -1e9).log_softmax(dim=1)
-        value: Tensor = _RIDGE * weights_N.square().sum() - (log_QK * share_QK).sum() / len(numbers)
+        value = _RIDGE * weights_N.square().sum() + listwise_loss(numbers @ weights_N, inside, share_QK)
         value.backward()  # type: ignore[no-untyped-call]  # torch declares backward without types
         return value
 

@@ -132,7 +132,7 @@ def test_of_few_questions_all_judge_and_all_teach(folders, tmp_path, retrieved):
     assert ndcg_of(ranker.score(retrieved.request(everything)), retrieved.hits_QK) > max(told), "it learnt from them"
 
 
-def test_nobody_judges_what_it_learnt_from(folders, tmp_path, retrieved):
+def test_nobody_judges_what_it_learnt_from(tmp_path):
     """Targets drawn at random, which embeddings of many numbers can learn by heart, and nothing else can."""
     prepared, retrieval, index = (tmp_path / "data" / name for name in ("prepared", "retrieval", "index"))
     planted(tmp_path / "data")
