@@ -13,6 +13,8 @@ import numpy as np
 import torch
 
 from shortlist.features import CategoricalField, FeatureSchema, FeatureStore, NumericField, TableSchema
+from shortlist.ranking.alike import Alike
+from shortlist.ranking.counted import Counted
 from shortlist.ranking.features import ItemTables, RankerConfig
 from shortlist.ranking.model import RankingModel
 from shortlist.ranking.neighbours import TABLES, Neighbours
@@ -77,13 +79,18 @@ def request(items: int, questions: int, candidates: int, history_length: int, di
     )
 
 
-def made_neighbours(items: int, keep: int) -> Neighbours | None:
-    """Drawn ones: where they lie in memory is as bad as it can be."""
-    if not keep:
-        return None
+def made_counts(items: int, keep: int, half_lives: int, *, ordered: bool) -> Counted:
+    """Drawn ones: where they lie in memory is as bad as it can be. Without order each item has 40 users and each user
+    30 items."""
     rng = np.random.default_rng(1)
-    rows = rng.integers(1, items + 1, (len(TABLES), items + 1, keep), np.int32)
-    return Neighbours(rows, rng.random(rows.shape, np.float32))
+    recent_NR = rng.gamma(1.0, 5.0, (items + 1, half_lives)).astype(np.float32)
+    if not keep:
+        return Counted(recent_NR=recent_NR)
+    rows = rng.integers(1, items + 1, (len(TABLES) if ordered else 1, items + 1, keep), np.int32)
+    neighbours = Neighbours(rows, rng.random(rows.shape, np.float32))
+    pairs = 40 * items
+    alike = Alike.of(rng.integers(0, pairs // 30, pairs), rng.integers(1, items + 1, pairs), items + 1)
+    return Counted(neighbours, None if ordered else alike, recent_NR)
 
 
 def main() -> None:
@@ -98,20 +105,22 @@ def main() -> None:
     parser.add_argument("--attention", action="store_true", help="as `ranking.attention` of a recipe")
     parser.add_argument("--neighbours", type=int, default=Ranking().neighbours, help="as `ranking.neighbours`")
     parser.add_argument("--recent", type=int, default=len(Ranking().recent), help="half-lives of `ranking.recent`")
+    parser.add_argument("--no-order", action="store_true", help="as `ordered: false` of a recipe's interactions")
     parser.add_argument("--experts", type=int, default=1, help="as `ranking.experts`")
     parser.add_argument("--calls", type=int, default=2_000)
     given = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         store = catalogue(Path(folder) / "features", given.items, given.history, given.dim, given.genres)
-        recent_NR = np.random.default_rng(2).gamma(1.0, 5.0, (given.items + 1, given.recent)).astype(np.float32)
-        tables = ItemTables(store.folder, store, made_neighbours(given.items, given.neighbours), recent_NR)
+        counted = made_counts(given.items, given.neighbours, given.recent, ordered=not given.no_order)
+        tables = ItemTables(store.folder, store, counted)
         ranking = Ranking()
         config = RankerConfig(
             **shapes_of(store, tables, users=False),
             embeddings=given.embeddings,
             attention=given.attention,
             neighbours=given.neighbours,
+            ordered=not given.no_order,
             recent_mean=[1.0] * given.recent,
             recent_std=[1.0] * given.recent,
             num_experts=given.experts,

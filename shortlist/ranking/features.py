@@ -17,11 +17,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from shortlist.features import CategoricalField, FeatureStore
 from shortlist.ranking.attention import NUM_EVENTS
-from shortlist.ranking.neighbours import TABLES, Neighbours
+from shortlist.ranking.counted import Counted
+from shortlist.ranking.nearness import HALF_LIFE, IN_ORDER, WITHOUT_ORDER, last_events, nearness
+from shortlist.ranking.neighbours import TABLES
 from shortlist.ranking.request import RankingRequest
-
-_HALF_LIFE = 3.0
-"""Events after which a past event counts half in the recent share."""
 
 
 class RankerConfig(BaseModel):
@@ -82,9 +81,10 @@ class RankerConfig(BaseModel):
 
     @property
     def num_near(self) -> int:
-        """Nearness to the last event, to the recent ones and to all, by each table; without order to all, and to all
-        by way of the other candidates."""
-        return self.num_tables * (3 if self.ordered else 2)
+        """Numbers that tell how near a candidate is to the history."""
+        if not self.neighbours:
+            return 0
+        return self.num_tables * len(IN_ORDER) if self.ordered else len(WITHOUT_ORDER)
 
     @property
     def pair_dim(self) -> int:
@@ -121,7 +121,7 @@ class Inputs:
     """Values of each field, at least 1: what a sum over them is divided by."""
     numeric_EKF: NDArray[np.float32]
     """The item's numbers, log popularity, two shares of each field (see `key_shares`), how far its numbers and
-    popularity are from the mean of the last events, and its nearness to them (see `Neighbours`)."""
+    popularity are from the mean of the last events, and its nearness to them (see `nearness`)."""
     recent_EKR: NDArray[np.float32] | None
     """Log recent popularity, standardised; None where the network does not read it."""
 
@@ -136,8 +136,7 @@ class ItemTables:
         self,
         retrieval: Path | None,
         store: FeatureStore,
-        neighbours: Neighbours | None = None,
-        recent_NR: NDArray[np.float32] | None = None,
+        counted: Counted | None = None,
     ) -> None:
         """Without `retrieval` items have no vectors, for a ranker that reads none."""
         nothing = np.zeros((store.schema.num_item_rows - 1, 0), np.float32)
@@ -147,15 +146,12 @@ class ItemTables:
         self.attributes = [np.asarray(table) for table in store.item_categorical.values()]
         self.numeric = np.asarray(store.item_numeric)
         self.popularity = np.asarray(store.popularity)
-        self.neighbours = neighbours
-        self.recent_NR = recent_NR
-        """Recent popularity."""
-        counted = {"neighbours": None if neighbours is None else neighbours.rows_TNn[0], "recent popularity": recent_NR}
-        for name, table in counted.items():
-            if table is not None and len(table) != store.schema.num_item_rows:
+        self.counted = Counted() if counted is None else counted
+        for name, num_rows in self.counted.num_rows().items():
+            if num_rows != store.schema.num_item_rows:
                 raise ValueError(
                     f"{store.folder}: the features know {store.schema.num_item_rows} item rows, the {name} "
-                    f"{len(table)}; take both from the same run"
+                    f"{num_rows}; take both from the same run"
                 )
         if len(self.vectors) != store.schema.num_item_rows - 1:
             raise ValueError(
@@ -188,8 +184,7 @@ class InputReader:
         distance_EKF = np.abs(own_EKF - usual_EF[:, None]) * (num_events_E > 0)[:, None, None]
         numeric = [own_EKF, share_EKF, distance_EKF]
         if config.neighbours:
-            assert tables.neighbours is not None
-            near_EKF = nearness(request, tables.neighbours, config.num_events, ordered=config.ordered)
+            near_EKF = nearness(request, tables.counted, config.num_events, ordered=config.ordered)
             numeric.append(np.log1p(near_EKF / np.array(config.near_scale, np.float32)))
         keys_EKM[..., 0] *= tables.popularity.take(rows_EK) > 0
         lengths_E2 = np.stack([np.log1p(request.length_E), usual_EF[:, -1]], axis=1)
@@ -226,8 +221,8 @@ class InputReader:
         config = self.config
         if not config.recent_mean:
             return None
-        assert self.tables.recent_NR is not None
-        log_EKR = np.log1p(self.tables.recent_NR.take(rows_EK, axis=0))
+        assert self.tables.counted.recent_NR is not None
+        log_EKR = np.log1p(self.tables.counted.recent_NR.take(rows_EK, axis=0))
         mean_R, std_R = np.array(config.recent_mean, np.float32), np.array(config.recent_std, np.float32)
         return (log_EKR - mean_R) / std_R
 
@@ -252,45 +247,17 @@ class InputReader:
         return (rows_EM + self._query_starts_M) * (rows_EM > 0)
 
 
-def last_events(
-    history_EL: NDArray[np.int64], length_E: NDArray[np.int64], most: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """At most `most` last item rows of each history, the last one first and 0 after them, and their number [E]."""
-    back_L = np.arange(min(most, history_EL.shape[1]))
-    at_EL = length_E[:, None] - 1 - back_L
-    rows_EL = np.take_along_axis(history_EL, np.maximum(at_EL, 0), axis=1) * (at_EL >= 0)
-    return rows_EL, np.minimum(length_E, len(back_L))
-
-
-def nearness(request: RankingRequest, neighbours: Neighbours, num_events: int, *, ordered: bool) -> NDArray[np.float32]:
-    """How near each candidate is to the last event, to the recent ones and to all of the last: [E, K, num_near].
-
-    Without order to all alone, and to all by way of the other candidates: a candidate is as near to those that are near
-    to the history as they are near to it, two steps away. There the history says less of where it goes on.
-    """
-    events_EL, num_events_E = last_events(request.history_EL, request.length_E, num_events)
-    back_L = np.arange(events_EL.shape[1])
-    inside_EL = back_L < num_events_E[:, None]
-    share_EL = inside_EL / np.maximum(num_events_E, 1)[:, None]
-    candidates_EK = request.candidates_EK
-    if ordered:
-        columns = [inside_EL & (back_L == 0), inside_EL * np.exp2(back_L * (-1 / _HALF_LIFE)), share_EL]
-        return neighbours.near(events_EL, np.stack(columns, axis=2, dtype=np.float32), candidates_EK)
-    near_EK1 = neighbours.near(events_EL, share_EL[..., None].astype(np.float32), candidates_EK)
-    return np.concatenate([near_EK1, neighbours.near(candidates_EK, near_EK1, candidates_EK)], axis=2)
-
-
 def event_weights(length_E: NDArray[np.int64], width: int) -> NDArray[np.float32]:
     """What each event of a history counts, [E, width, 2]; 0 past its end.
 
     The first is its share of the history, 1 / length. The second is its share of an endless history in which an event
-    counts half as much as one `_HALF_LIFE` events later.
+    counts half as much as one `HALF_LIFE` events later.
     """
     back_EL = length_E[:, None] - np.arange(1, width + 1)
     inside_EL = back_EL >= 0
     weight_EL2 = np.empty((len(length_E), width, 2), np.float32)
     weight_EL2[..., 0] = inside_EL / np.maximum(length_E, 1)[:, None]
-    weight_EL2[..., 1] = inside_EL * np.exp2(np.abs(back_EL) * (-1 / _HALF_LIFE)) * (1 - 2 ** (-1 / _HALF_LIFE))
+    weight_EL2[..., 1] = inside_EL * np.exp2(np.abs(back_EL) * (-1 / HALF_LIFE)) * (1 - 2 ** (-1 / HALF_LIFE))
     return weight_EL2
 
 

@@ -8,6 +8,7 @@ of these, K candidates, P = K + 1 places, C ways to weigh events.
 Nothing here needs scipy: it is searched by `find_neighbours` and only read when an answer is ranked.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,12 +47,18 @@ class Neighbours:
         np.save(folder / "neighbour_weights.npy", self.weights_TNn)
 
     def near(
-        self, events_EL: NDArray[np.int64], weight_ELC: NDArray[np.float32], candidates_EK: NDArray[np.int64]
+        self,
+        events_EL: NDArray[np.int64],
+        weight_ELC: NDArray[np.float32],
+        candidates_EK: NDArray[np.int64],
+        powers: Sequence[int] | None = None,
     ) -> NDArray[np.float32]:
         """Sum over the events that count a candidate among their neighbours of weight times nearness: [E, K, T * C].
 
-        An item of row 0 is nobody's neighbour.
+        With `powers` each of the C ways takes the nearness to a power of its own. An item of row 0 is nobody's
+        neighbour.
         """
+        power_C1 = None if powers is None else np.array(powers)[:, None]
         num_tables, num_rows, _ = self.rows_TNn.shape
         near = np.empty((*candidates_EK.shape, num_tables, weight_ELC.shape[2]), np.float32)
         # One place a row of the catalogue, cleared after each question: finding it takes one look, and no search.
@@ -60,7 +67,7 @@ class Neighbours:
             place_N[rows_K], place_N[0] = np.arange(1, len(rows_K) + 1), 0
             place_K, weighs = place_N.take(rows_K), weight_LC.any(axis=1)
             for table in range(num_tables):
-                sums_PC = self._sums(table, events_L[weighs], weight_LC[weighs], place_N, len(rows_K) + 1)
+                sums_PC = self._sums(table, events_L[weighs], weight_LC[weighs], power_C1, place_N, len(rows_K) + 1)
                 near_KTC[:, table] = sums_PC[place_K]
             place_N[rows_K] = 0
         return near.reshape(*candidates_EK.shape, -1)
@@ -70,6 +77,7 @@ class Neighbours:
         table: int,
         item_X: NDArray[np.int64],
         weight_XC: NDArray[np.float32],
+        power_C1: NDArray[np.int64] | None,
         place_N: NDArray[np.int32],
         num_places: int,
     ) -> NDArray[np.float64]:
@@ -77,5 +85,6 @@ class Neighbours:
         place_M = place_N.take(self.rows_TNn[table].take(item_X, axis=0)).ravel()
         found = np.flatnonzero(place_M)
         nearness = self.weights_TNn[table].take(item_X, axis=0).ravel()[found]
-        weight_CM = weight_XC.T[:, found // self.rows_TNn.shape[2]] * nearness
+        near_CM = nearness if power_C1 is None else nearness**power_C1
+        weight_CM = weight_XC.T[:, found // self.rows_TNn.shape[2]] * near_CM
         return np.stack([np.bincount(place_M[found], weight_M, num_places) for weight_M in weight_CM], axis=1)

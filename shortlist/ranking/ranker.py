@@ -2,8 +2,8 @@
 
     ranking/ranker.safetensors   the weights
     ranking/ranking.json         schema, the network's shape, the calibration, the metrics on the held-out questions
-    ranking/neighbour_*.npy      where the network reads nearness (see `Neighbours`)
-    ranking/recent_popularity.npy   where it reads what was popular of late (see `recent`)
+    ranking/neighbour_*.npy, alike_*.npy   where the network reads nearness (see `Neighbours` and `Alike`)
+    ranking/recent_popularity.npy          where it reads what was popular of late (see `recent`)
 
 Shapes: E questions, K candidates each, W values of a categorical field.
 """
@@ -20,10 +20,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from shortlist.features import FeatureStore
-from shortlist.ranking import recent
+from shortlist.ranking.counted import Counted
 from shortlist.ranking.features import ItemTables, RankerConfig
 from shortlist.ranking.model import RankingModel
-from shortlist.ranking.neighbours import Neighbours
 from shortlist.ranking.request import RankingRequest
 
 SCHEMA_VERSION = 2
@@ -68,11 +67,17 @@ class Ranker:
             file = RankerFile.model_validate(found)
             weights = load_file(ranking / "ranker.safetensors")
             network = file.network
-            neighbours = Neighbours.open(ranking, network.num_tables) if network.neighbours else None
-            recent_NR = recent.open_recent(ranking, len(network.recent_mean)) if network.recent_mean else None
+            if len(network.near_scale) != network.num_near:
+                raise ValueError(
+                    f"its network reads {len(network.near_scale)} numbers of nearness, this version of shortlist "
+                    f"counts {network.num_near}; train it again"
+                )
+            alike = bool(network.neighbours) and not network.ordered
+            half_lives = len(network.recent_mean)
+            counted = Counted.open(ranking, num_tables=network.num_tables, alike=alike, half_lives=half_lives)
         except (OSError, ValueError, SafetensorError) as error:
             raise ValueError(f"{ranking}: the ranker cannot be read: {error}") from error
-        tables = ItemTables(retrieval, store, neighbours, recent_NR)
+        tables = ItemTables(retrieval, store, counted)
         for name, wanted in shapes_of(store, tables, users=file.network.num_user_rows > 0).items():
             if getattr(file.network, name) != wanted:
                 raise ValueError(
@@ -92,11 +97,7 @@ class Ranker:
         weights = {name: weight.cpu().contiguous() for name, weight in self.model.state_dict().items()}
         # Not by save_file, whose file nobody but its owner may read: in a container another user serves it.
         (folder / "ranker.safetensors").write_bytes(save(weights))
-        tables = self.model.tables
-        if tables.neighbours is not None:
-            tables.neighbours.save(folder)
-        if tables.recent_NR is not None:
-            np.save(folder / recent.FILE, tables.recent_NR)
+        self.model.tables.counted.save(folder)
         file = RankerFile(network=self.model.config, calibration=self.calibration, metrics=metrics)
         (folder / "ranking.json").write_text(json.dumps(file.model_dump(mode="json"), indent=1, sort_keys=True))
 

@@ -12,13 +12,14 @@ from shortlist.facts import StepFacts
 from shortlist.prepare.prepared import Prepared
 from shortlist.progress import say
 from shortlist.ranking.batches import retrieve
+from shortlist.ranking.count import count
 from shortlist.ranking.cross_fit import fit_ranker, learn
 from shortlist.ranking.features import ItemTables
 from shortlist.ranking.held_out import METRIC
 from shortlist.ranking.judge import calibrate_candidates, calibrate_labels, judge
 from shortlist.ranking.learn_candidates import answerable
 from shortlist.ranking.learn_labels import LabelTask
-from shortlist.ranking.network import neighbours_of, network_of, recent_of
+from shortlist.ranking.network import network_of
 from shortlist.ranking.ranker import Calibration, Ranker
 from shortlist.recipe import Recipe
 from shortlist.retrieval.refit import unseen
@@ -55,8 +56,7 @@ def _from_candidates(recipe: Recipe, prepared: Prepared, retrieval: Path, index:
         mask_seen=recipe.evaluation.mask_seen,
         label="train ranking: retrieve",
     )
-    counted = neighbours_of(recipe, prepared), recent_of(recipe, prepared)
-    tables = ItemTables(retrieval, prepared.store, *counted)
+    tables = ItemTables(retrieval, prepared.store, count(recipe, prepared))
     learnt = learn(recipe, retrieved, tables, network_of(recipe, prepared, tables, retrieved))
     judged = judge(learnt.held_out, recipe.seed)
     kept = learnt.result is not None and judged.difference >= 0
@@ -73,8 +73,7 @@ def _from_candidates(recipe: Recipe, prepared: Prepared, retrieval: Path, index:
         "kept": float(kept),
         **calibrated.errors,
     }
-    tables.neighbours = neighbours_of(recipe, prepared, served=True)
-    tables.recent_NR = recent_of(recipe, prepared, served=True)
+    tables.counted = count(recipe, prepared, served=True)
     model, result = learnt.task.model, learnt.result
     Ranker(model, Calibration(slope=calibrated.slope, intercept=calibrated.intercept)).save(out, metrics)
     num_targets = int(retrieved.num_targets.sum())

@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from shortlist.ranking import find_neighbours as search
-from shortlist.ranking.features import nearness
+from shortlist.ranking.alike import Alike
+from shortlist.ranking.counted import Counted
 from shortlist.ranking.find_neighbours import find_neighbours
+from shortlist.ranking.nearness import nearness
 from shortlist.ranking.neighbours import Neighbours
 from shortlist.ranking.request import RankingRequest
 
@@ -90,6 +93,9 @@ def test_nearness_is_the_sum_of_a_loop(seed, questions, candidates):
             expected[e, k, t] += neighbours.weights_TNn[t, events[e, event], n] * weight[e, event]
     found = neighbours.near(events, weight, asked)
     np.testing.assert_allclose(found, expected.reshape(questions, candidates, 4), atol=1e-5)
+    squared = Neighbours(rows, neighbours.weights_TNn**2).near(events, weight, asked)
+    expected = np.where(np.arange(4) % 2 == 0, found, squared)
+    np.testing.assert_allclose(neighbours.near(events, weight, asked, powers=(1, 2)), expected, atol=1e-5)
 
 
 def test_as_many_events_count_as_the_ranker_reads():
@@ -99,18 +105,19 @@ def test_as_many_events_count_as_the_ranker_reads():
     numbers = np.zeros((1, 1), np.float32)
     history, length, user, candidates = np.array([[3, 5, 5, 5]]), np.array([4]), np.array([0]), np.array([[4]])
     request = RankingRequest(history, length, user, {}, numbers, numbers, candidates, numbers)
-    last_three = nearness(request, neighbours, 3, ordered=True)
+    last_three = nearness(request, Counted(neighbours), 3, ordered=True)
     assert last_three.sum() == 0, "the first event is not among the last three"
-    np.testing.assert_allclose(nearness(request, neighbours, 4, ordered=True)[0, 0, 2], 1 / 4, rtol=1e-6)
+    np.testing.assert_allclose(nearness(request, Counted(neighbours), 4, ordered=True)[0, 0, 2], 1 / 4, rtol=1e-6)
 
 
-def test_without_an_order_candidates_are_near_by_way_of_each_other():
+def test_without_an_order_four_numbers_say_how_near_a_candidate_is():
     rows = np.zeros((1, NUM_ROWS, 1), np.int32)
     rows[0, [3, 4, 6], 0] = 4, 5, 7
     neighbours = Neighbours(rows, np.full(rows.shape, 0.5, np.float32))
+    alike = Alike.of(np.array([1, 1, 2, 2]), np.array([3, 6, 7, 4]), NUM_ROWS)
     numbers = np.zeros((1, 1), np.float32)
 
-    def near(*candidates: int) -> list[list[float]]:
+    def near(*candidates: int) -> NDArray[np.float32]:
         asked = np.array([candidates])
         request = RankingRequest(
             np.array([[3, 8, 8, 8]]),
@@ -122,11 +129,12 @@ def test_without_an_order_candidates_are_near_by_way_of_each_other():
             asked,
             np.zeros(asked.shape, np.float32),
         )
-        return nearness(request, neighbours, 4, ordered=False)[0].tolist()
+        return nearness(request, Counted(neighbours, alike), 4, ordered=False)[0]
 
-    # Of four events one has 4 for a neighbour, by a half, and 4 has 5.
-    assert near(4, 5, 6, 7, 0) == [[1 / 8, 0], [0, 1 / 16], [0, 0], [0, 0], [0, 0]]
-    assert near(5) == [[0, 0]], "4 is not there to lead to it"
+    # Of four events one has 4 for a neighbour, by a half, and 4 has 5; who has 3 of the four has 6 too.
+    expected = [[1 / 8, 1 / 4, 0, 0], [0, 0, 1 / 16, 0], [0, 0, 0, 1 / 8], [0, 0, 0, 0], [0, 0, 0, 0]]
+    np.testing.assert_allclose(near(4, 5, 6, 7, 0), expected, rtol=1e-6)
+    assert not near(5).any(), "4 is not there to lead to it"
 
 
 def test_saved_and_opened_they_are_the_same(tmp_path):

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from shortlist.features import CategoricalField, FeatureSchema, FeatureStore, NumericField, TableSchema
+from shortlist.ranking.alike import Alike
+from shortlist.ranking.counted import Counted
 from shortlist.ranking.crossnet import CrossLayer, CrossNetwork
 from shortlist.ranking.features import InputReader, ItemTables, RankerConfig, event_weights, key_shares
 from shortlist.ranking.model import RankingModel
@@ -103,8 +105,11 @@ def neighbours_of(store: FeatureStore, tables: int = 2) -> Neighbours:
 
 
 def tables_of(store: FeatureStore, tables: int = 0) -> ItemTables:
-    recent_NR = np.random.default_rng(2).gamma(1.0, 5.0, (NUM_ROWS, 2)).astype(np.float32)
-    return ItemTables(store.folder, store, neighbours_of(store, tables) if tables else None, recent_NR)
+    rng = np.random.default_rng(2)
+    recent_NR = rng.gamma(1.0, 5.0, (NUM_ROWS, 2)).astype(np.float32)
+    alike = Alike.of(rng.integers(1, 9, 60), rng.integers(1, NUM_ROWS, 60), NUM_ROWS)
+    neighbours = neighbours_of(store, tables) if tables else None
+    return ItemTables(store.folder, store, Counted(neighbours, alike if tables == 1 else None, recent_NR))
 
 
 VARIANTS = {
@@ -114,7 +119,7 @@ VARIANTS = {
     "attention": {"attention": True},
     "attention, no embeddings": {"attention": True, "embeddings": False},
     "neighbours": {"neighbours": 4, "near_scale": [0.5] * 6},
-    "neighbours, no order": {"neighbours": 4, "near_scale": [0.5, 0.5], "ordered": False},
+    "neighbours, no order": {"neighbours": 4, "near_scale": [0.5] * 4, "ordered": False},
     "recent": {"recent_mean": [1.0, 2.0], "recent_std": [0.5, 1.0]},
     "all": {
         "attention": True,
@@ -229,7 +234,8 @@ def test_what_was_popular_of_late_counts_in_a_straight_line(store):
     ranker, request = make_ranker(store, **VARIANTS["recent"]), make_request(questions=3)
     logits = []
     for log_count in (0.0, 1.0, 2.0):
-        ranker.model.tables.recent_NR = np.full((NUM_ROWS, 2), np.expm1(log_count), np.float32)
+        recent_NR = np.full((NUM_ROWS, 2), np.expm1(log_count), np.float32)
+        ranker.model.tables.counted = replace(ranker.model.tables.counted, recent_NR=recent_NR)
         logits.append(ranker.logits(request))
     assert np.abs(logits[1] - logits[0]).max() > 1e-2
     np.testing.assert_allclose(logits[2] - logits[1], logits[1] - logits[0], atol=1e-4)
@@ -436,3 +442,12 @@ def test_another_schema_is_refused_by_number(saved, store):
     (saved / "ranking.json").write_text(json.dumps(found))
     with pytest.raises(ValueError, match="schema 9, this version of shortlist reads 2"):
         Ranker.open(saved, store.folder, store)
+
+
+def test_a_ranker_of_other_numbers_of_nearness_is_to_be_trained_again(store, tmp_path):
+    make_ranker(store, **VARIANTS["neighbours, no order"]).save(tmp_path, {})
+    found = json.loads((tmp_path / "ranking.json").read_text())
+    found["network"]["near_scale"] = [0.5, 0.5]
+    (tmp_path / "ranking.json").write_text(json.dumps(found))
+    with pytest.raises(ValueError, match="reads 2 numbers of nearness, this version of shortlist counts 4; train it"):
+        Ranker.open(tmp_path, store.folder, store)

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from shortlist.prepare.prepared import Prepared
 from shortlist.ranking.batches import retrieve
+from shortlist.ranking.count import count
 from shortlist.ranking.features import ItemTables
 from shortlist.ranking.learn_candidates import CandidateTask
-from shortlist.ranking.network import network_of, recent_of
+from shortlist.ranking.network import network_of
 from shortlist.ranking.recent import FILE, open_recent, recent_popularity
 from shortlist.ranking.train_ranking import train_ranking
 from shortlist.retrieval.retrieve import Retriever
@@ -70,7 +71,7 @@ def test_the_training_begins_with_the_best_straight_line_and_restarts_without(fo
     prepared, made = Prepared.open(folders / "prepared"), recipe(BY_TIME)
     retriever = Retriever.open(folders / "retrieval", folders / "index", prepared.store)
     retrieved = retrieve(prepared, retriever, prepared.valid, 60, mask_seen=True, label="retrieve")
-    tables = ItemTables(folders / "retrieval", prepared.store, None, recent_of(made, prepared))
+    tables = ItemTables(folders / "retrieval", prepared.store, count(made, prepared))
     network = network_of(made, prepared, tables, retrieved)
     task = CandidateTask(made, retrieved, tables, network, np.arange(0, len(retrieved.questions), 5))
     judged = task.judged()
@@ -90,10 +91,10 @@ def test_half_lives_are_parts_of_the_validation_window(folders):
     samples = prepared.samples
     expected = recent_popularity(samples.item[:], samples.time[:], NUM_ITEMS + 1, [100, 400, np.inf])
     np.testing.assert_array_equal(expected[:, -1], np.bincount(samples.item[:], minlength=NUM_ITEMS + 1))
-    np.testing.assert_array_equal(recent_of(recipe(BY_TIME, recent=[0.25, 1.0]), prepared), expected)
-    np.testing.assert_array_equal(recent_of(recipe(BY_TIME), prepared), expected[:, 1:])
-    assert recent_of(recipe(BY_TIME, recent=[]), prepared) is None
-    assert recent_of(recipe(BY_TIME | {"valid": 0}), prepared) is None, "there is no window to measure by"
+    np.testing.assert_array_equal(count(recipe(BY_TIME, recent=[0.25, 1.0]), prepared).recent_NR, expected)
+    np.testing.assert_array_equal(count(recipe(BY_TIME), prepared).recent_NR, expected[:, 1:])
+    assert count(recipe(BY_TIME, recent=[]), prepared).recent_NR is None
+    assert count(recipe(BY_TIME | {"valid": 0}), prepared).recent_NR is None, "there is no window to measure by"
 
 
 def test_a_file_of_another_run_is_refused(tmp_path):

@@ -12,9 +12,8 @@ from clean_tables import recipe, write_clean
 from shortlist.prepare.prepare import prepare
 from shortlist.prepare.prepared import Prepared
 from shortlist.prepare.split import TEST, VALID
-from shortlist.ranking.neighbours import Neighbours
-from shortlist.ranking.network import neighbours_of, recent_of
-from shortlist.ranking.recent import open_recent
+from shortlist.ranking.count import count
+from shortlist.ranking.counted import Counted
 from shortlist.ranking.train_ranking import train_ranking
 from shortlist.recipe import Recipe
 from shortlist.release.manifest import file_names
@@ -123,17 +122,19 @@ def test_the_ranker_learns_from_towers_that_did_not_see_its_answers(folder: Path
 def test_what_is_counted_for_serving_knows_the_validation_window(folder: Path, tmp_path: Path, epochs: int) -> None:
     prepared, run = Prepared.open(folder / "prepared"), folder / str(epochs)
     late = int(np.flatnonzero(np.asarray(prepared.store.popularity)[1:] == 0)[0]) + 1
-    learnt, recent_NR = neighbours_of(made_for(epochs), prepared), recent_of(made_for(epochs), prepared)
-    assert learnt is not None
-    assert recent_NR is not None
-    assert not (learnt.rows_TNn == late).any(), "no train event has it"
-    assert (recent_NR[late] == 0).all()
+    learnt = count(made_for(epochs), prepared)
+    assert learnt.neighbours is not None
+    assert learnt.recent_NR is not None
+    assert not (learnt.neighbours.rows_TNn == late).any(), "no train event has it"
+    assert (learnt.recent_NR[late] == 0).all()
     train_ranking(made_for(epochs), prepared, run / "retrieval", run / "index", tmp_path)
-    served, recent_NR = Neighbours.open(tmp_path, 2), open_recent(tmp_path, 2)
-    assert served.rows_TNn[:, late].any()
-    assert (served.rows_TNn == late).any()
-    assert recent_NR[late, 0] == recent_NR[:, 0].max(), "nothing was taken as much in the last days"
-    assert recent_NR[late, 1] > 0
+    served = Counted.open(tmp_path, num_tables=2, alike=False, half_lives=2)
+    assert served.neighbours is not None
+    assert served.recent_NR is not None
+    assert served.neighbours.rows_TNn[:, late].any()
+    assert (served.neighbours.rows_TNn == late).any()
+    assert served.recent_NR[late, 0] == served.recent_NR[:, 0].max(), "nothing was taken as much in the last days"
+    assert served.recent_NR[late, 1] > 0
 
 
 def test_a_release_takes_the_served_ones_alone(folder: Path) -> None:

@@ -1,0 +1,43 @@
+"""Counts what the ranker reads beside features and vectors, in the events before the questions.
+
+Of the train window, for the validation questions that teach; where `served`, to those who come after the validation
+window, of both: each question meets what was counted until just before it.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.prepare.prepared import Prepared
+from shortlist.prepare.split import TRAIN
+from shortlist.ranking.alike import Alike
+from shortlist.ranking.counted import Counted
+from shortlist.ranking.find_neighbours import find_neighbours
+from shortlist.ranking.recent import recent_popularity
+from shortlist.recipe import Recipe, TemporalSplit
+from shortlist.retrieval.refit import PARTS
+
+
+def count(recipe: Recipe, prepared: Prepared, *, served: bool = False) -> Counted:
+    """All that the recipe's ranker reads."""
+    samples, num_rows = prepared.samples, prepared.store.schema.num_item_rows
+    at = samples.positives(PARTS if served else (TRAIN,))
+    recent_NR = _recent(recipe, samples.item[at], samples.time[at], num_rows)
+    keep, ordered = recipe.ranking.neighbours, recipe.interactions.ordered
+    if not keep:
+        return Counted(recent_NR=recent_NR)
+    user, item = samples.user[at], samples.item[at]
+    neighbours = find_neighbours(user, item, num_rows, keep, ordered=ordered)
+    return Counted(neighbours, None if ordered else Alike.of(user, item, num_rows), recent_NR)
+
+
+def _recent(
+    recipe: Recipe, item_P: NDArray[np.integer], time_P: NDArray[np.integer], num_rows: int
+) -> NDArray[np.float32] | None:
+    """Recent popularity at the last of the times, of data that is cut by time. What was taken of all time comes last,
+    counted to the same end: only beside it does a count of late say whether an item rises."""
+    if not isinstance(recipe.split, TemporalSplit) or not recipe.split.valid or not recipe.ranking.recent:
+        return None
+    half_lives = [*(share * recipe.split.valid for share in recipe.ranking.recent), math.inf]
+    return recent_popularity(item_P, time_P, num_rows, half_lives)
