@@ -47,6 +47,7 @@ def write(folder: Path, vectors_ND: NDArray[np.float32]) -> FeatureStore:
     arrays = {
         "items/numeric": np.zeros((num_rows, 0), np.float32),
         "items/popularity": np.ones(num_rows, np.int64),
+        "items/popular": np.ones(num_rows, np.float32),
         "items/titles": np.zeros(0, np.uint8),
         "items/title_offsets": np.zeros(num_rows + 1, np.int64),
         "users/numeric": np.zeros((2, 0), np.float32),

@@ -52,6 +52,7 @@ def catalogue(folder: Path, items: int, history_length: int, dim: int, genres: i
     arrays |= {
         "items/numeric": rng.normal(size=(num_rows, 2)).astype(np.float32),
         "items/popularity": rng.integers(0, 1000, num_rows),
+        "items/popular": np.ones(num_rows, np.float32),
         "items/titles": np.zeros(0, np.uint8),
         "items/title_offsets": np.zeros(num_rows + 1, np.int64),
         "users/numeric": np.zeros((101, 0), np.float32),

@@ -13,7 +13,10 @@ Folder of a store, all of it memory-mapped and part of a release:
     items/embedding.npy            float32 [num_item_rows, dim], when the recipe gives one
     items/text.npy                 float32 [num_item_rows, dim], when the recipe names text; users/text.npy alike
     users/text/<name>.npy          the TextEncoder of users/text.npy, for questions of users that are not in the store
-    items/popularity.npy           int64 [num_item_rows], positives in the train window
+    items/popularity.npy           int64 [num_item_rows], positives in the train window: what models may read
+    items/popular.npy              float32 [num_item_rows], what is popular just before the test: given to those of whom
+                                   nothing is known; with a split by time a count of late (see
+                                   `prepare.popular`), elsewhere it is `popularity`
     items/trained.npy              bool [num_item_rows], whether there is such a positive; users/trained.npy alike
     items/titles.npy, items/title_offsets.npy   UTF-8 bytes uint8, int64 [num_item_rows + 1]
     users/<name>.npy               int32 [num_user_rows, W]; users/numeric.npy float32 [num_user_rows, F]
@@ -33,8 +36,9 @@ from pydantic import BaseModel, ConfigDict
 from shortlist.text import TextEncoder, joined
 from shortlist.vocabulary import UNKNOWN, Vocabulary
 
-SCHEMA_VERSION = 2
-"""2 has text; a store of version 1 is read as one without."""
+SCHEMA_VERSION = 3
+"""2 has text, 3 what is popular; an older store is read as one without text, in which what was popular still is."""
+_KNOWS_POPULAR = 3
 _CLOCK_ROWS = {"hour": 24, "weekday": 7}
 _LARGEST = 1e6
 """Standardised numbers are cut here: no real one is so far out, and a wild one must not become infinity in float32."""
@@ -181,6 +185,7 @@ class FeatureStore:
         self.item_embedding = self._array("items/embedding") if schema.embedding_dim else None
         self.item_text = self._array("items/text") if schema.item.text else None
         self.popularity = self._array("items/popularity")
+        self.popular = self._array("items/popular") if schema.version >= _KNOWS_POPULAR else self.popularity
         self.history_offsets = self._array("history/offsets")
         self.history_items = self._array("history/items")
         self._titles = self._array("items/titles")

@@ -40,6 +40,7 @@ def write_store(
     *,
     item_ids: Sequence[Any] | None = None,
     popularity: Sequence[int] | None = None,
+    popular: Sequence[float] | None = None,
 ) -> FeatureStore:
     """User row `u` has the history `histories[u - 1]` of item rows; ids are 10, 20, 30, ... unless given."""
     for name in ("vocabularies", "items", "users", "history"):
@@ -56,6 +57,7 @@ def write_store(
     arrays = {
         "items/numeric": np.zeros((num_items + 1, 0), np.float32),
         "items/popularity": counts,
+        "items/popular": np.array(counts if popular is None else [0, *popular], np.float32),
         "items/trained": counts > 0,
         "items/titles": np.zeros(0, np.uint8),
         "items/title_offsets": np.zeros(num_items + 2, np.int64),

@@ -51,10 +51,10 @@ class Recommender:
         store, serving = release.store, release.recipe.serving
         folder = release.folder
         self._retriever = Retriever.open(folder / "retrieval", folder / "index", store, threads=serving.threads)
-        popularity = np.asarray(store.popularity)[1:]
-        # Item rows by falling popularity, the same order on every machine.
-        self._popular = np.argsort(-popularity, kind="stable") + 1
-        self._share = np.append(0, popularity / max(popularity.sum(), 1)).astype(np.float32)
+        popular = np.asarray(store.popular, np.float64)[1:]
+        # Item rows by what is popular, the same order on every machine.
+        self._popular = np.argsort(-popular, kind="stable") + 1
+        self._share = np.append(0, popular / (popular.sum() or 1)).astype(np.float32)
         schema = store.schema
         self._has_profiles = bool(schema.user.categorical or schema.user.numeric or schema.user.text)
         self._has_profiles |= release.recipe.features.user.id_dim > 0

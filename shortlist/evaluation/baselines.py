@@ -17,9 +17,9 @@ _QUESTIONS = 512  # asked at a time
 
 
 class Popularity:
-    """Everyone gets the items with the most positives in the train window (ties: the lower row first)."""
+    """Everyone gets the items that count most (ties: the lower row first)."""
 
-    def __init__(self, counts_N: NDArray[np.int64]) -> None:
+    def __init__(self, counts_N: NDArray[Any]) -> None:
         self._best = np.argsort(-counts_N[1:], kind="stable") + 1
         self._place_N = np.full(len(counts_N), len(counts_N))
         self._place_N[self._best] = np.arange(len(self._best))

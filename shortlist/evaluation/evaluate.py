@@ -149,7 +149,7 @@ def _ask_baselines(
     best = max(found, key=lambda length: found[length]) if found else _KNN_HISTORIES[0]
     say(f"evaluate: item-kNN reads the last {best} events")
     return {
-        "popularity": Popularity(counts).rank(k, seen),
+        "popularity": Popularity(np.asarray(prepared.store.popular)).rank(k, seen),
         "item_knn": knn.rank(k, [rows[-best:] for rows in histories], seen),
     }
 

@@ -42,7 +42,7 @@ class WholePath:
         retriever = Retriever.open(retrieval, index, store, threads=threads)
         user = store.schema.user
         has_profiles = bool(user.categorical or user.numeric or user.text or recipe.features.user.id_dim)
-        popularity = Popularity(np.asarray(store.popularity))
+        popularity = Popularity(np.asarray(store.popular))
         if ranking is None:
             return cls(retriever, None, 0, popularity, has_profiles)
         from shortlist.ranking.ranker import Ranker  # noqa: PLC0415 -- see above

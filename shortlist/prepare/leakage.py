@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.features import TableSchema
+from shortlist.features import FeatureStore, TableSchema
 from shortlist.prepare.columns import load
+from shortlist.prepare.popular import HALF_LIVES
 from shortlist.prepare.prepared import Prepared, Questions, Samples
 from shortlist.prepare.split import TEST, TRAIN, VALID
+from shortlist.recency import count_of_late
 from shortlist.recipe import Categorical, Recipe, TemporalSplit
 from shortlist.retrieval.batches import RetrievalBatches
 
@@ -194,6 +196,7 @@ def _prove_statistics(prepared: Prepared, features: Path, recipe: Recipe) -> int
         raise LeakageError(
             f"item row {bad} has popularity {store.popularity[bad]}, but {popularity[bad]} train positives"
         )
+    _prove_popular(store, samples, recipe, popularity)
     trained = {"items": popularity > 0, "users": active}
     for table, rows in trained.items():
         bad = _first(load(features / f"{table}/trained.npy") != rows)
@@ -201,7 +204,7 @@ def _prove_statistics(prepared: Prepared, features: Path, recipe: Recipe) -> int
             raise LeakageError(
                 f"{table} row {bad} is marked as trained = {not rows[bad]}, the train samples say otherwise"
             )
-    proven = 3
+    proven = 4
     for kind, words in (("item", spec.item.categorical), ("user", spec.user.categorical)):
         schema: TableSchema = getattr(store.schema, kind)
         seen = trained[f"{kind}s"]
@@ -224,6 +227,26 @@ def _prove_statistics(prepared: Prepared, features: Path, recipe: Recipe) -> int
             "context", schema, (numbers[block][samples.part[block] == TRAIN] for block in _blocks(len(samples)))
         )
     return proven + len(schema.categorical) + len(schema.numeric)
+
+
+def _prove_popular(store: FeatureStore, samples: Samples, recipe: Recipe, popularity: NDArray[np.int64]) -> None:
+    """Its shares are those of a count, by one of the half-lives, that ends with the validation."""
+    counts_HN = popularity[None].astype(np.float64)
+    if isinstance(recipe.split, TemporalSplit):
+        counts_HN, end = np.zeros((len(HALF_LIVES), len(popularity))), int(samples.time.max())
+        half_lives = [share * recipe.split.valid for share in HALF_LIVES]
+        for block in _blocks(len(samples)):
+            at = np.flatnonzero(np.isin(samples.part[block], (TRAIN, VALID)) & samples.label[block]) + block.start
+            counts_HN += count_of_late(samples.item[at], samples.time[at], end, half_lives, len(popularity))
+    told_N, counts_HN = store.popular / store.popular.sum(), counts_HN / counts_HN.sum(axis=1, keepdims=True)
+    differs_HN = ~np.isclose(told_N, counts_HN, rtol=_TOLERANCE, atol=1e-9)
+    nearest = int(np.argmin(differs_HN.sum(axis=1)))
+    bad = _first(differs_HN[nearest])
+    if bad is not None:
+        raise LeakageError(
+            f"item row {bad} has {told_N[bad]:.3g} of all that is popular, but {counts_HN[nearest, bad]:.3g} of what "
+            "the train and validation positives count"
+        )
 
 
 def _prove_words(name: str, count: NDArray[np.int64], spec: Categorical) -> None:

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shortlist.facts import StepFacts
 from shortlist.features import FeatureSchema
@@ -20,10 +21,11 @@ from shortlist.prepare.context import ContextColumns
 from shortlist.prepare.encode import rows_of
 from shortlist.prepare.given import MIN_TRAIN_POSITIVES
 from shortlist.prepare.leakage import prove
+from shortlist.prepare.popular import popular
 from shortlist.prepare.prepared import PARTS, QUESTION_COLUMNS, SAMPLE_COLUMNS
 from shortlist.prepare.questions import Asked, draw
 from shortlist.prepare.samples import Block, Range, Sampler
-from shortlist.prepare.split import MIN_POSITIVES, TEST, VALID, moment
+from shortlist.prepare.split import MIN_POSITIVES, TEST, VALID, moment, span
 from shortlist.progress import Progress, say
 from shortlist.recipe import Recipe
 from shortlist.tables import disk_errors, new_folder
@@ -61,7 +63,8 @@ class _Preparation:
         # The ranker learns from the validation questions and may want more of them than an evaluation.
         valid = self._write_questions("valid", VALID, max(limit, ranking.max_queries if ranking.enabled else 0))
         test = self._write_questions("test", TEST, limit)
-        schema = self._write_features()
+        half_life, counts = self._popular()
+        schema = self._write_features(counts)
         say(f"prepare: proving that none of {self.events.count} samples sees its future")
         proof = prove(self.folder, self.recipe)
         hashes = hash_files(self.folder)
@@ -82,6 +85,7 @@ class _Preparation:
             },
             details={
                 "split": self._split_facts(),
+                "popular_half_life": half_life,
                 "leakage": proof.as_dict(),
                 "schema": schema.model_dump(mode="json"),
                 "digest": digest(hashes),
@@ -162,7 +166,7 @@ class _Preparation:
         self.context.write_questions(self.questions / name, asked)
         return len(asked.user)
 
-    def _write_features(self) -> FeatureSchema:
+    def _write_features(self, popular: NDArray[np.float32]) -> FeatureSchema:
         spec = self.recipe.features
         items = Catalogue(self.items, self.popularity > 0, self.features)
         users = Catalogue(self.users, self.active, self.features)
@@ -184,6 +188,7 @@ class _Preparation:
             users.write_text(spec.user.text, self.recipe.seed).save(self.features / "users/text")
         items.write_titles(spec.item.title)
         save(self.features / "items/popularity.npy", self.popularity)
+        save(self.features / "items/popular.npy", popular)
         (self.features / "schema.json").write_text(schema.model_dump_json(indent=1) + "\n")
         return schema
 
@@ -192,6 +197,13 @@ class _Preparation:
         if windows is None:
             return {"kind": self.recipe.split.kind}
         return {"kind": "temporal", **{name: moment(time) for name, time in asdict(windows).items()}}
+
+    def _popular(self) -> tuple[str, NDArray[np.float32]]:
+        """The half-life, told, and what is popular before the test."""
+        if self.events.windows is None:
+            return "none", self.popularity.astype(np.float32)
+        half_life, counts = popular(self.samples, self.events.windows, len(self.popularity))
+        return "none" if half_life == np.inf else span(int(half_life)), counts
 
 
 def hash_files(folder: Path) -> dict[str, str]:

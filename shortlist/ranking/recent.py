@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist.recency import count_of_late
+
 FILE = "recent_popularity.npy"
 
 
@@ -23,9 +25,8 @@ def recent_popularity(
 ) -> NDArray[np.float32]:
     """Positives of each item [N, R], one at the last of all times counting 1, and half for each half-life before it; by
     an infinite one all alike."""
-    age_P = (np.max(time_P, initial=np.iinfo(np.int64).min) - time_P).astype(np.float64)
-    counts = [np.bincount(item_P, np.exp2(-age_P / half_life), num_rows) for half_life in half_lives]
-    return np.stack(counts, axis=1, dtype=np.float32)
+    last = int(np.max(time_P, initial=np.iinfo(np.int64).min))
+    return count_of_late(item_P, time_P, last, half_lives, num_rows).T.astype(np.float32)
 
 
 def open_recent(folder: Path, half_lives: int) -> NDArray[np.float32]:

@@ -111,12 +111,13 @@ def test_what_was_seen_is_left_out_only_if_the_recipe_says_so(tmp_path: Path) ->
     assert mean(found, "retrieval", "recall_at_10") == pytest.approx(expected, abs=1e-6)
 
 
-def test_who_is_not_known_at_all_gets_what_is_popular(tmp_path: Path) -> None:
+def test_who_is_not_known_at_all_gets_what_is_popular_of_late(tmp_path: Path) -> None:
     counts = list(range(NUM_ITEMS))
-    parts(tmp_path, histories=[[], [1]], targets=[[NUM_ITEMS], [2]], popularity=counts, trained=[(2, 1)])
+    late = {"popularity": counts[::-1], "popular": counts}
+    parts(tmp_path, histories=[[], [1]], targets=[[NUM_ITEMS], [2]], trained=[(2, 1)], **late)
     found = run(tmp_path)
     assert found["slices"]["new_users"]["questions"] == 1
-    for system in ("path", "retrieval"):
+    for system in ("path", "retrieval", "popularity"):
         assert found["slices"]["new_users"]["systems"][system]["mrr_at_3"]["mean"] == 1
 
 

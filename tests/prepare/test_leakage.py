@@ -187,6 +187,13 @@ def test_popularity_of_all_positives(planted):
     planted.refused("has popularity .* train positives")
 
 
+def test_what_is_popular_of_the_test_window(planted):
+    samples = Prepared.open(planted.folder).samples
+    everything = np.bincount(samples.item[samples.label]).astype(np.float32)
+    planted.change("features/items/popular", lambda array: np.resize(everything, array.shape))
+    planted.refused("of all that is popular, but .* of what the train and validation positives count")
+
+
 @pytest.mark.parametrize("table", ["items", "users"])
 def test_a_row_that_no_train_sample_has_touched_is_marked_as_trained(planted, table):
     planted.change(f"features/{table}/trained", put(0, True))

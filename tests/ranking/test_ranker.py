@@ -80,6 +80,7 @@ def make_store(folder: Path, **changes) -> FeatureStore:
         "items/genres": rng.integers(0, 5, (NUM_ROWS, 3), np.int32),
         "items/numeric": rng.normal(size=(NUM_ROWS, 2)).astype(np.float32),
         "items/popularity": np.where(np.arange(NUM_ROWS) % 5 == 0, 0, rng.integers(1, 99, NUM_ROWS)),
+        "items/popular": np.zeros(NUM_ROWS, np.float32),
         "items/titles": np.zeros(0, np.uint8),
         "items/title_offsets": np.zeros(NUM_ROWS + 1, np.int64),
         "users/town": np.zeros((NUM_USERS, 1), np.int32),

@@ -105,7 +105,7 @@ def test_the_ranker_orders_what_was_found(recommender: Recommender) -> None:
 
 
 def test_an_unknown_user_without_a_history_gets_what_is_popular(recommender: Recommender) -> None:
-    popularity = np.asarray(recommender.release.store.popularity)
+    popularity = np.asarray(recommender.release.store.popular)
     for question in (Question(k=5, user_id=10**6), Question(k=5), Question(k=5, history=[-1, "x"])):
         (answer,) = ask(recommender, question)
         assert (answer["user"], answer["source"], answer["degraded"]) == ("unknown", "popularity", False)

@@ -1,0 +1,43 @@
+"""What is popular just before the test: given to those of whom nothing is known, and what a recommender has to beat.
+
+Where the split is by time, an event counts half for every half-life of its age, and the half-life is the one by which
+the validation was most likely. A field that drifts has a short one, a field that stands still or has few events a long.
+
+Shapes: N item rows, P positives, H half-lives.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.prepare.columns import load
+from shortlist.prepare.split import TRAIN, VALID, Windows
+from shortlist.recency import count_of_late
+
+HALF_LIVES = (0.5, 1.0, 2.0, 4.0, 16.0, np.inf)
+"""In lengths of the validation window."""
+_NOISE = 3.0
+"""Of the log-likelihood, nats: half-lives that differ by less are as good, and the longest of them rests on most."""
+_BLOCK = 1 << 21
+"""Samples at a time: always as many, so that the sums are the same to the last bit."""
+
+
+def popular(samples: Path, windows: Windows, num_rows: int) -> tuple[float, NDArray[np.float32]]:
+    """The half-life in seconds, and its counts [N] at the end of the validation window; `samples` are written."""
+    half_lives = [share * (windows.valid_end - windows.valid_start) for share in HALF_LIVES]
+    item, time, label, part = (load(samples / f"{name}.npy") for name in ("item", "time", "label", "part"))
+    learnt_HN, known_HN = (np.zeros((len(half_lives), num_rows)) for _ in range(2))
+    valid_N = np.zeros(num_rows, np.int64)
+    for first in range(0, len(item), _BLOCK):
+        block = slice(first, first + _BLOCK)
+        train, valid = (np.flatnonzero(label[block] & (part[block] == one)) + first for one in (TRAIN, VALID))
+        valid_N += np.bincount(item[valid], minlength=num_rows)
+        both = np.concatenate([train, valid])
+        learnt_HN += count_of_late(item[train], time[train], windows.train_end, half_lives, num_rows)
+        known_HN += count_of_late(item[both], time[both], windows.valid_end, half_lives, num_rows)
+    # A Dirichlet prior of one event an item: by a count of few events little is known, and that is less likely.
+    share_HN = learnt_HN[:, 1:] + 1
+    log_likelihood_H = np.log(share_HN / share_HN.sum(axis=1, keepdims=True)) @ valid_N[1:]
+    best = int(np.flatnonzero(log_likelihood_H >= log_likelihood_H.max() - _NOISE)[-1])
+    return half_lives[best], known_HN[best].astype(np.float32)
