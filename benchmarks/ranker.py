@@ -14,6 +14,7 @@ import torch
 
 from shortlist.features import CategoricalField, FeatureSchema, FeatureStore, NumericField, TableSchema
 from shortlist.ranking.alike import Alike
+from shortlist.ranking.attention import NUM_EVENTS
 from shortlist.ranking.counted import Counted
 from shortlist.ranking.features import ItemTables, RankerConfig
 from shortlist.ranking.model import RankingModel
@@ -122,6 +123,7 @@ def main() -> None:
             attention=given.attention,
             neighbours=given.neighbours,
             ordered=not given.no_order,
+            num_events=given.history if given.no_order else NUM_EVENTS,
             recent_mean=[1.0] * given.recent,
             recent_std=[1.0] * given.recent,
             num_experts=given.experts,

@@ -100,13 +100,15 @@ class Alike:
         """The users most alike to a history, and how much."""
         user_M, lengths_X = _gather(self.users_P, self.user_starts, item_X)
         says_M = np.repeat(1 / np.sqrt(np.maximum(lengths_X, 1)), lengths_X)
-        user_V, at_M = np.unique(user_M, return_inverse=True)
+        # One sum a user of all: a search among those who are there takes longer until there are millions of users.
+        shared_U = np.bincount(user_M, says_M, len(self.item_starts) - 1)
+        user_V = np.flatnonzero(shared_U)
         has_V = self.item_starts[user_V + 1] - self.item_starts[user_V]
-        alike_V = np.bincount(at_M, says_M, len(user_V)) / np.sqrt(has_V * max(len(item_X), 1))
+        alike_V = shared_U[user_V] / np.sqrt(has_V * max(len(item_X), 1))
         if len(user_V) > _MOST_ALIKE:
             best = np.argpartition(-alike_V, _MOST_ALIKE - 1)[:_MOST_ALIKE]
             user_V, alike_V = user_V[best], alike_V[best]
-        return user_V.astype(np.int64), alike_V
+        return user_V, alike_V
 
 
 def _starts(sorted_rows: NDArray[Any], count: int) -> NDArray[np.int64]:
