@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.features import FeatureStore, TableSchema
+from shortlist.features import TableSchema
 from shortlist.prepare.columns import load
 from shortlist.prepare.popular import HALF_LIVES
 from shortlist.prepare.prepared import Prepared, Questions, Samples
@@ -196,7 +196,7 @@ def _prove_statistics(prepared: Prepared, features: Path, recipe: Recipe) -> int
         raise LeakageError(
             f"item row {bad} has popularity {store.popularity[bad]}, but {popularity[bad]} train positives"
         )
-    _prove_popular(store, samples, recipe, popularity)
+    _prove_popular(prepared, recipe, popularity)
     trained = {"items": popularity > 0, "users": active}
     for table, rows in trained.items():
         bad = _first(load(features / f"{table}/trained.npy") != rows)
@@ -229,16 +229,18 @@ def _prove_statistics(prepared: Prepared, features: Path, recipe: Recipe) -> int
     return proven + len(schema.categorical) + len(schema.numeric)
 
 
-def _prove_popular(store: FeatureStore, samples: Samples, recipe: Recipe, popularity: NDArray[np.int64]) -> None:
+def _prove_popular(prepared: Prepared, recipe: Recipe, popularity: NDArray[np.int64]) -> None:
     """Its shares are those of a count, by one of the half-lives, that ends with the validation."""
+    samples, told_N = prepared.samples, prepared.store.popular / prepared.store.popular.sum()
     counts_HN = popularity[None].astype(np.float64)
     if isinstance(recipe.split, TemporalSplit):
-        counts_HN, end = np.zeros((len(HALF_LIVES), len(popularity))), int(samples.time.max())
+        # Shares are the same for whatever end; one that is near keeps old events from falling below all numbers.
+        counts_HN, end = np.zeros((len(HALF_LIVES), len(popularity))), int(prepared.valid.time.max())
         half_lives = [share * recipe.split.valid for share in HALF_LIVES]
         for block in _blocks(len(samples)):
             at = np.flatnonzero(np.isin(samples.part[block], (TRAIN, VALID)) & samples.label[block]) + block.start
             counts_HN += count_of_late(samples.item[at], samples.time[at], end, half_lives, len(popularity))
-    told_N, counts_HN = store.popular / store.popular.sum(), counts_HN / counts_HN.sum(axis=1, keepdims=True)
+    counts_HN /= counts_HN.sum(axis=1, keepdims=True)
     differs_HN = ~np.isclose(told_N, counts_HN, rtol=_TOLERANCE, atol=1e-9)
     nearest = int(np.argmin(differs_HN.sum(axis=1)))
     bad = _first(differs_HN[nearest])

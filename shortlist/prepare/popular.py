@@ -23,7 +23,7 @@ _BLOCK = 1 << 21
 """Samples at a time: always as many, so that the sums are the same to the last bit."""
 
 
-def popular(samples: Path, windows: Windows, num_rows: int) -> tuple[float, NDArray[np.float32]]:
+def count_popular(samples: Path, windows: Windows, num_rows: int) -> tuple[float, NDArray[np.float32]]:
     """The half-life in seconds, and its counts [N] at the end of the validation window; `samples` are written."""
     half_lives = [share * (windows.valid_end - windows.valid_start) for share in HALF_LIVES]
     item, time, label, part = (load(samples / f"{name}.npy") for name in ("item", "time", "label", "part"))

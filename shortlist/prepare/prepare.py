@@ -21,7 +21,7 @@ from shortlist.prepare.context import ContextColumns
 from shortlist.prepare.encode import rows_of
 from shortlist.prepare.given import MIN_TRAIN_POSITIVES
 from shortlist.prepare.leakage import prove
-from shortlist.prepare.popular import popular
+from shortlist.prepare.popular import count_popular
 from shortlist.prepare.prepared import PARTS, QUESTION_COLUMNS, SAMPLE_COLUMNS
 from shortlist.prepare.questions import Asked, draw
 from shortlist.prepare.samples import Block, Range, Sampler
@@ -63,8 +63,8 @@ class _Preparation:
         # The ranker learns from the validation questions and may want more of them than an evaluation.
         valid = self._write_questions("valid", VALID, max(limit, ranking.max_queries if ranking.enabled else 0))
         test = self._write_questions("test", TEST, limit)
-        half_life, counts = self._popular()
-        schema = self._write_features(counts)
+        half_life, popular = self._popular()
+        schema = self._write_features(popular)
         say(f"prepare: proving that none of {self.events.count} samples sees its future")
         proof = prove(self.folder, self.recipe)
         hashes = hash_files(self.folder)
@@ -202,7 +202,7 @@ class _Preparation:
         """The half-life, told, and what is popular before the test."""
         if self.events.windows is None:
             return "none", self.popularity.astype(np.float32)
-        half_life, counts = popular(self.samples, self.events.windows, len(self.popularity))
+        half_life, counts = count_popular(self.samples, self.events.windows, len(self.popularity))
         return "none" if half_life == np.inf else span(int(half_life)), counts
 
 
