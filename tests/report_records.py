@@ -103,6 +103,7 @@ def records(live: dict[str, Any] | None = None) -> list[StepRecord]:
                 "test_end": "2024-04-29 23:59:59",
             },
             leakage={"samples": 298_511, "questions": 3_945},
+            popular_half_life="14 days",
         ),
         _record(
             "train_retrieval",

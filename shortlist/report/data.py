@@ -32,6 +32,9 @@ def data(run: RunRecord, details: dict[str, dict[str, Any]]) -> str:
     if leak:
         checked = ", ".join(f"{plain(value)} {name.replace('_', ' ')}" for name, value in leak.items())
         lead += f" No event at or after a question's time feeds its features; checked: {checked}."
+    half_life = details.get("prepare", {}).get("popular_half_life", "none")
+    if half_life != "none":
+        lead += f" In what is popular, an event counts half after {escape(half_life)}."
     return section("Data", lead, "".join(parts))
 
 

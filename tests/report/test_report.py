@@ -122,6 +122,7 @@ class TestPage:
         assert "New users: 197 questions" in text
         assert "played_ratio_pct is not in 0..100 744" in text
         assert "IVF512_HNSW32,SQ8" in text
+        assert "an event counts half after 14 days" in text
         assert "train retrieval 48 s" in text
         assert "Published: release 1f0c9a7be3d24856" in text
         assert "Left out" not in text
