@@ -94,7 +94,7 @@ def _features(
     arrays |= {
         "items/numeric": rng.normal(size=(item_rows, 2)).astype(np.float32),
         "items/popularity": np.append(0, rng.integers(0, 1000, num_items)),
-        "items/popular": np.append(0, np.random.default_rng(3).integers(0, 1000, num_items)).astype(np.float32),
+        "items/popular": np.append(0, rng.spawn(1)[0].integers(0, 1000, num_items)).astype(np.float32),
         "items/trained": np.ones(item_rows, bool),
         "items/titles": np.frombuffer("".join(titles).encode(), np.uint8),
         "items/title_offsets": np.append(0, np.cumsum([len(title) for title in titles])),

@@ -43,7 +43,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same items with other vectors, and fewer of them."""
     folder = tmp_path_factory.mktemp("other") / "made"
-    make_release(folder, num_items=550, num_users=20, seed=1)
+    make_release(folder, num_items=400, num_users=20, seed=1)
     return folder
 
 
@@ -67,7 +67,7 @@ def test_a_release_is_like_itself_and_unlike_another(live: Path, other: Path) ->
     judge(same, min_overlap=1.0)
     found = compare(asked, Answering(other))
     assert found.overlap < 0.3
-    assert found.unknown_items == sum(item >= 1550 for one in asked for item in one.question["history"]) > 0
+    assert found.unknown_items == sum(item >= 1400 for one in asked for item in one.question["history"]) > 0
     judge(found, min_overlap=0.0)
     with pytest.raises(RefusedError, match=r"% of the live lists' items .* lower --min-overlap"):
         judge(found, min_overlap=0.5)
