@@ -209,7 +209,8 @@ class Ranking(Section):
     attention: bool = False
     """Whether it attends from the candidate to the last events of the history (DIN)."""
     neighbours: int = Field(50, ge=0, le=1000)
-    """How many nearest items of each item it keeps, to tell how near a candidate is to the history; 0 for none."""
+    """How many nearest items of each item it keeps, to tell how near a candidate is to the history, and of data without
+    order who had what; 0 for none of both."""
     recent: list[PositiveFloat] = [1.0]
     """Of which half-lives it reads how often each item was taken of late, in lengths of the validation window; none
     where the split is not by time. Short ones are for what moves fast and has many takers."""
