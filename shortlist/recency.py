@@ -1,4 +1,4 @@
-"""What was taken of late.
+"""What was taken of late, of all and of each user.
 
 Shapes: P positives, H half-lives, N item rows.
 """
@@ -17,3 +17,10 @@ def count_of_late(
     by an infinite one all count alike."""
     age_P = (end - time_P).astype(np.float64)
     return np.stack([np.bincount(item_P, np.exp2(-age_P / half_life), num_rows) for half_life in half_lives])
+
+
+def last_of_each_user(user_P: NDArray[Any], most: int) -> NDArray[np.int64]:
+    """Where the last `most` positives of each user stand, user after user, of positives in time order for each user."""
+    order_P = np.argsort(user_P, kind="stable")
+    end_P = np.searchsorted(user_P[order_P], user_P[order_P], side="right")
+    return order_P[end_P - np.arange(len(user_P)) <= most]

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from shortlist.progress import Progress
+from shortlist.recency import last_of_each_user
 
 _BLOCK_ENTRIES = 20_000_000  # similarities held at a time: about 240 MB
 _QUESTIONS = 512  # asked at a time
@@ -73,9 +74,7 @@ class ItemKNN:
 
         Only a user's last `max_events` count: the work grows with their square.
         """
-        order = np.argsort(users, kind="stable")
-        ends = np.searchsorted(users[order], users[order], side="right")
-        last = order[ends - np.arange(len(users)) <= max_events]
+        last = last_of_each_user(users, max_events)
         users, items = users[last], items[last]
         shape = (int(users.max(initial=0)) + 1, len(counts_N))
         matrix = sp.csr_matrix((np.ones(len(users), np.float32), (users, items)), shape)

@@ -17,6 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist.ranking.arrays import open_arrays
+from shortlist.recency import last_of_each_user
+
 _MOST_ALIKE = 400
 """Users who are asked what they have."""
 _MAX_EVENTS = 500
@@ -38,9 +41,7 @@ class Alike:
     @classmethod
     def of(cls, users: NDArray[Any], items: NDArray[Any], num_rows: int) -> "Alike":
         """Of positives, in time order for each user."""
-        order = np.argsort(users, kind="stable")
-        ends = np.searchsorted(users[order], users[order], side="right")
-        last = order[ends - np.arange(len(users)) <= _MAX_EVENTS]
+        last = last_of_each_user(users, _MAX_EVENTS)
         _, user = np.unique(users[last], return_inverse=True)
         pairs = np.unique(user.astype(np.int64) * num_rows + items[last])
         user, item = pairs // num_rows, pairs % num_rows
@@ -57,10 +58,7 @@ class Alike:
     @classmethod
     def open(cls, folder: Path) -> "Alike":
         """Raises ValueError when a file is missing, or they do not fit together."""
-        try:
-            arrays = [np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)) for name in _FILES]
-        except (OSError, ValueError, EOFError) as error:
-            raise ValueError(f"{folder}: who has what cannot be read: {error}") from error
+        arrays = open_arrays(folder, *_FILES, what="who has what")
         for (name, values), starts in zip(zip(_FILES[::2], arrays[::2], strict=True), arrays[1::2], strict=True):
             if values.ndim != 1 or starts.ndim != 1 or not len(starts) or starts[-1] != len(values):
                 raise ValueError(

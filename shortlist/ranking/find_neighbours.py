@@ -15,6 +15,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from shortlist.ranking.neighbours import Neighbours
+from shortlist.recency import last_of_each_user
 
 _REACH = 5
 _MAX_EVENTS = 500
@@ -30,9 +31,7 @@ def find_neighbours(
 
     In time order for each user if `ordered`; otherwise nothing follows, and there is the first table alone.
     """
-    order = np.argsort(users, kind="stable")
-    ends = np.searchsorted(users[order], users[order], side="right")
-    last = order[ends - np.arange(len(users)) <= _MAX_EVENTS]
+    last = last_of_each_user(users, _MAX_EVENTS)
     users, items = np.asarray(users[last], np.int64), np.asarray(items[last], np.int64)
     matrix = sp.csr_matrix((np.ones(len(users), np.float32), (users, items)), (int(users.max(initial=0)) + 1, num_rows))
     matrix.data[:] = 1.0

@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist.ranking.arrays import open_arrays
+
 TABLES = ("together", "follows")
 """Whether two items are of the same users, and whether one comes soon after the other; in data without order, where
 nothing follows, the first alone."""
@@ -30,11 +32,7 @@ class Neighbours:
     @classmethod
     def open(cls, folder: Path, num_tables: int) -> "Neighbours":
         """Raises ValueError when the files are missing or do not fit together, or hold other than `num_tables`."""
-        try:
-            rows = np.asarray(np.load(folder / "neighbour_rows.npy", mmap_mode="r", allow_pickle=False))
-            weights = np.asarray(np.load(folder / "neighbour_weights.npy", mmap_mode="r", allow_pickle=False))
-        except (OSError, ValueError, EOFError) as error:
-            raise ValueError(f"{folder}: the neighbours of the items cannot be read: {error}") from error
+        rows, weights = open_arrays(folder, "neighbour_rows", "neighbour_weights", what="the neighbours of the items")
         if rows.shape != weights.shape or rows.ndim != 3 or len(rows) != num_tables:
             raise ValueError(
                 f"{folder}: neighbour_rows.npy is {rows.shape}, neighbour_weights.npy {weights.shape}, "

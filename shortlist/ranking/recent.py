@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist.ranking.arrays import open_arrays
 from shortlist.recency import count_of_late
 
 FILE = "recent_popularity.npy"
@@ -31,10 +32,7 @@ def recent_popularity(
 
 def open_recent(folder: Path, half_lives: int) -> NDArray[np.float32]:
     """Raises ValueError when the file is missing or broken, or holds another number of half-lives."""
-    try:
-        recent_NR = np.asarray(np.load(folder / FILE, mmap_mode="r", allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{folder}: {FILE} cannot be read: {error}") from error
+    (recent_NR,) = open_arrays(folder, FILE.removesuffix(".npy"), what=FILE)
     if recent_NR.ndim != 2 or recent_NR.shape[1] != half_lives:
         raise ValueError(
             f"{folder}: {FILE} is {recent_NR.shape}, and the ranker reads {half_lives} half-lives; "
