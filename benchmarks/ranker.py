@@ -90,9 +90,11 @@ def made_counts(items: int, keep: int, half_lives: int, *, ordered: bool) -> Cou
         return Counted(recent_NR=recent_NR)
     rows = rng.integers(1, items + 1, (len(TABLES) if ordered else 1, items + 1, keep), np.int32)
     neighbours = Neighbours(rows, rng.random(rows.shape, np.float32))
+    if ordered:
+        return Counted(neighbours, recent_NR=recent_NR)
     pairs = 40 * items
     alike = Alike.of(rng.integers(0, pairs // 30, pairs), rng.integers(1, items + 1, pairs), items + 1)
-    return Counted(neighbours, None if ordered else alike, recent_NR)
+    return Counted(neighbours, alike, recent_NR)
 
 
 def main() -> None:

@@ -12,17 +12,11 @@ from made_ranker import (
     VARIANTS,
     make_ranker,
     make_request,
-    make_store,
     one_of,
 )
 
 from shortlist.ranking.ranker import Ranker
 from shortlist.ranking.request import RankingRequest
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return make_store(tmp_path_factory.mktemp("store") / "features")
 
 
 @settings(deadline=None, max_examples=30)

@@ -18,11 +18,6 @@ from safetensors.torch import save_file
 from shortlist.ranking.ranker import Ranker
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return make_store(tmp_path_factory.mktemp("store") / "features")
-
-
 def test_saved_and_opened_it_scores_the_same(store, tmp_path):
     ranker, request = make_ranker(store), make_request()
     ranker.save(tmp_path / "one", {"ndcg": 0.5})

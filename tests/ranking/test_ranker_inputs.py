@@ -10,15 +10,9 @@ from made_ranker import (
     NUM_ROWS,
     config_of,
     make_request,
-    make_store,
 )
 
 from shortlist.ranking.features import InputReader, ItemTables, event_weights, key_shares
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return make_store(tmp_path_factory.mktemp("store") / "features")
 
 
 @settings(deadline=None, max_examples=50)
