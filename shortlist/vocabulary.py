@@ -2,6 +2,10 @@
 
 Row 0 stands for everything unknown; key `i` of the sorted array has row `i + 1`. A look-up is a binary search,
 so a vocabulary of millions costs no memory and opens at once.
+
+A number and its decimal digits are one key: 5, 5.0 and "5" find the key 5 among integers and the key "5" among words.
+"05", "+5", "5.0" and " 5" are other words and find neither, nor do true and false. A double finds something only when
+it is a whole number below 2^53, since above that several integers share one double.
 """
 
 import re
@@ -14,8 +18,16 @@ from numpy.typing import NDArray
 
 UNKNOWN = 0
 MAX_KEY_BYTES = 256
+EXACT_IN_A_DOUBLE = 2**53
+"""Integers below this, in absolute value, are doubles of their own; JavaScript and others round what is above."""
 _NO_KEY = b"\xff"
-_NUMBER = re.compile(r"-?[0-9]{1,19}")
+_NO_INTEGER = -(2**63)
+_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,18}")
+
+
+def exact_in_json(key: int | str) -> int | str:
+    """A key as every JSON parser reads it back: an integer that a double cannot hold as its digits."""
+    return key if isinstance(key, str) or abs(key) < EXACT_IN_A_DOUBLE else str(key)
 
 
 class Vocabulary:
@@ -48,7 +60,7 @@ class Vocabulary:
         return len(self.keys) + 1
 
     def rows(self, values: NDArray[Any] | Sequence[str | int]) -> NDArray[np.int64]:
-        """Row of each value, 0 where it is unknown; numbers given as text are found, and the reverse."""
+        """Row of each value, 0 where it is unknown."""
         keys = _encode(_array(values), self.integers)
         if len(self.keys) == 0 or keys.size == 0:
             return np.zeros(keys.shape, np.int64)
@@ -68,37 +80,47 @@ class Vocabulary:
 
 
 def _array(values: NDArray[Any] | Sequence[str | int]) -> NDArray[Any]:
-    """Values of a request as they are: numpy would give each text the width of the longest."""
+    """Values of a request as they are: numpy would give each text the width of the longest, and round large numbers."""
     if isinstance(values, np.ndarray):
         return values
-    plain = all(type(value) is int for value in values)
-    return np.array(values, dtype=None if plain and len(values) else object)
+    plain = all(type(value) is int and abs(value) < 2**63 for value in values)
+    return np.array(values, dtype=np.int64 if plain and len(values) else object)
 
 
 def _encode(values: NDArray[Any], integers: bool) -> NDArray[Any]:
     if integers:
-        if values.dtype.kind in "iub" and values.dtype != np.uint64:
+        if values.dtype.kind in "iu" and values.dtype != np.uint64:
             return values.astype(np.int64, copy=False)
         return np.array([_integer(value) for value in values.ravel().tolist()], np.int64).reshape(values.shape)
     if values.dtype.kind == "S":
         return values
     if values.size == 0:
         return values.astype("S1")
-    words = [str(value).encode("utf-8", "surrogatepass") for value in values.ravel().tolist()]
-    # No key is that long, and none holds a NUL, which numpy would strip from the end of a word.
-    words = [_NO_KEY if len(word) > MAX_KEY_BYTES or b"\0" in word else word for word in words]
-    return np.array(words, np.bytes_).reshape(values.shape)
+    return np.array([_word(value) for value in values.ravel().tolist()], np.bytes_).reshape(values.shape)
 
 
 def _integer(value: Any) -> int:
-    """The number that a JSON value means; what cannot be one finds no key."""
-    nothing = -(2**63)
-    if isinstance(value, float) and not value.is_integer():
-        return nothing
-    if isinstance(value, str) and not _NUMBER.fullmatch(value):
-        return nothing
-    try:
-        number = int(value)
-        return number if -(2**63) < number < 2**63 else nothing
-    except (TypeError, ValueError, OverflowError):
-        return nothing
+    """The integer that a value is or spells; what cannot be one finds no key."""
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if isinstance(value, str):
+        value = int(value) if _NUMBER.fullmatch(value) else None
+    number = _whole(value)
+    return number if number is not None and abs(number) < 2**63 else _NO_INTEGER
+
+
+def _word(value: Any) -> bytes:
+    """The UTF-8 bytes of a text, or of the digits of a whole number; what is neither finds no key."""
+    text = value if isinstance(value, str) else _whole(value)
+    word = _NO_KEY if text is None else str(text).encode("utf-8", "surrogatepass")
+    # No key is that long, and none holds a NUL, which numpy would strip from the end of a word.
+    return _NO_KEY if len(word) > MAX_KEY_BYTES or b"\0" in word else word
+
+
+def _whole(value: Any) -> int | None:
+    """The number of an int, or of a float that stands for one integer alone."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < EXACT_IN_A_DOUBLE else None
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if value.bit_length() < 8 * MAX_KEY_BYTES // 3 else None  # Python refuses to write very long ones

@@ -22,7 +22,7 @@ from shortlist.features import (
 )
 from shortlist.prepare.prepare import prepare
 from shortlist.prepare.prepared import Prepared
-from shortlist.vocabulary import MAX_KEY_BYTES, Vocabulary
+from shortlist.vocabulary import MAX_KEY_BYTES, Vocabulary, exact_in_json
 
 INTEGERS = st.lists(st.integers(-(2**62), 2**62), max_size=30)
 WORDS = st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20), max_size=30)
@@ -49,10 +49,49 @@ def test_unknown_words_have_row_0(keys, asked):
     assert [row > 0 for row in vocabulary.rows(asked)] == [key in set(keys) for key in asked]
 
 
-def test_numbers_given_as_text_are_found_and_the_reverse():
-    numbers, words = Vocabulary.of(np.array([7, -3])), Vocabulary.of(np.array(["7", "x"]))
-    assert numbers.rows(["7", "-3", 7.0, True]).tolist() == [2, 1, 2, 0]
-    assert words.rows([7, "x"]).tolist() == [1, 2]
+ANY_INTEGER = st.integers(-(10**25), 10**25)
+
+
+@given(st.lists(st.integers(1 - 2**63, 2**63 - 1), min_size=1, max_size=20), ANY_INTEGER)
+def test_an_integer_and_its_digits_find_one_key_and_nothing_else_does(keys, other):
+    numbers, words = Vocabulary.of(np.array(keys, np.int64)), Vocabulary.of(np.array([str(key) for key in keys]))
+    for vocabulary in (numbers, words):
+        rows = vocabulary.rows(keys)
+        assert [int(found) for found in vocabulary.values(rows)] == keys
+        assert vocabulary.rows([str(key) for key in keys]).tolist() == rows.tolist()
+        assert bool(vocabulary.rows([other, "beside"])[0]) == bool(vocabulary.rows([str(other)])[0]) == (other in keys)
+
+
+@given(st.floats(-1e200, 1e200), st.lists(ANY_INTEGER.map(str), max_size=5))
+def test_a_double_finds_the_integer_that_it_is_alone_in_being(value, others):
+    same = int(value) if value.is_integer() and abs(value) < 2**53 else None
+    around = [str(int(value) + step) for step in (-1, 0, 1)]
+    words = Vocabulary.of(np.array([*others, *around, "x"]))
+    assert words.values(words.rows([value])) == [None if same is None else str(same)]
+
+
+@given(st.one_of(ANY_INTEGER, st.text(max_size=5)))
+def test_ids_come_back_from_a_json_parser_that_knows_doubles_only(key):
+    read = json.loads(json.dumps(exact_in_json(key)), parse_int=float)
+    assert str(int(read) if isinstance(read, float) else read) == str(key)
+
+
+@pytest.mark.parametrize("value", ["05", "+5", "5.0", " 5", "5 ", "-0", "00", "5e0", "\u0665", True, False, 5.5, None])
+def test_what_is_written_otherwise_is_another_id(value):
+    assert Vocabulary.of(np.array([5, 0, 1])).rows([value]).tolist() == [0]
+    assert Vocabulary.of(np.array(["5", "0", "1", "True", "None", "5.5x"])).rows([value]).tolist() == [0]
+
+
+def test_large_numbers_beside_small_ones_are_not_rounded():
+    known = [2**63, 4876769046116846438, 10**20 + 1]
+    words = Vocabulary.of(np.array([str(key) for key in known]))
+    asked = [-1, 4876769046116846437, *known]
+    assert words.values(words.rows(asked)) == [None, None, *(str(key) for key in known)]
+
+
+def test_words_of_another_vocabulary_find_the_integers_that_they_spell():
+    theirs = Vocabulary.of(np.array(["007", "7", "x"]))
+    assert Vocabulary.of(np.array([7])).rows(theirs.keys).tolist() == [0, 1, 0]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +101,9 @@ def test_what_is_no_integer_finds_no_key(value):
     assert Vocabulary.of(np.array([7, 10])).rows([value]).tolist() == [0]
 
 
-@pytest.mark.parametrize("value", ["a\0", "\ud800", "a" * (MAX_KEY_BYTES + 1), "a" * 5_000_000, "A"])
+@pytest.mark.parametrize(
+    "value", ["a\0", "\ud800", "a" * (MAX_KEY_BYTES + 1), "a" * 5_000_000, "A", pytest.param(10**9999, id="huge")]
+)
 def test_odd_text_finds_no_key(value):
     assert Vocabulary.of(np.array(["a", "a" * MAX_KEY_BYTES])).rows([value, "a"]).tolist() == [0, 1]
 
