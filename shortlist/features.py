@@ -33,11 +33,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from shortlist.categories import Kind, canonical
 from shortlist.text import TextEncoder, joined
 from shortlist.vocabulary import UNKNOWN, Vocabulary
 
-SCHEMA_VERSION = 3
-"""2 has text, 3 what is popular; an older store is read as one without text, in which what was popular still is."""
+SCHEMA_VERSION = 4
+"""2 has text, 3 what is popular, 4 the kind of a category; an older store is read as one without text, in which what
+was popular still is and words are what they were."""
 _KNOWS_POPULAR = 3
 _CLOCK_ROWS = {"hour": 24, "weekday": 7}
 _LARGEST = 1e6
@@ -53,6 +55,8 @@ class CategoricalField(BaseModel):
     num_rows: int
     dim: int
     max_values: int = 1
+    kind: Kind | None = None
+    """How its values are read; None in stores up to schema 3, whose words are what `str` makes of a value."""
 
 
 class NumericField(BaseModel):
@@ -237,7 +241,7 @@ class FeatureStore:
         nothing: list[Any] = [None] * count
         categorical = {
             f"context.{field.name}": encode_categorical(
-                values.get(field.name, nothing), self._context[field.name], field.max_values
+                values.get(field.name, nothing), self._context[field.name], field.max_values, field.kind
             )
             for field in schema.categorical
         }
@@ -246,6 +250,25 @@ class FeatureStore:
         return Context(
             categorical, encode_numeric([values.get(f.name, nothing) for f in schema.numeric], schema, count)
         )
+
+    def unknown_values(self, user: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, list[Any]]:
+        """The categorical values of a question that no training has seen: `user.<name>`, `context.<name>` -> values.
+
+        Of a list only the first `max_values` count, as they do for the towers; null is missing, not unknown.
+        """
+        unknown = {}
+        for where, given, schema, vocabularies in (
+            ("user", user, self.schema.user, self._user_words),
+            ("context", context, self.schema.context, self._context),
+        ):
+            for field in (field for field in schema.categorical if field.name in given):
+                words, value = vocabularies[field.name], given[field.name]
+                values = (list(value) if isinstance(value, list | tuple) else [value])[: field.max_values]
+                there = [one for one in values if _key(one, words, field.kind) is not None]
+                rows = encode_categorical(there, words, 1, field.kind)[:, 0].tolist()
+                if odd := [one for one, row in zip(there, rows, strict=True) if row == UNKNOWN]:
+                    unknown[f"{where}.{field.name}"] = odd
+        return unknown
 
     def queries(
         self,
@@ -313,7 +336,9 @@ class FeatureStore:
         for field in schema.categorical:
             if field.name in values:
                 words = self._user_words[field.name]
-                categorical[f"user.{field.name}"][e] = encode_categorical([values[field.name]], words, field.max_values)
+                categorical[f"user.{field.name}"][e] = encode_categorical(
+                    [values[field.name]], words, field.max_values, field.kind
+                )
         for i, one in enumerate(schema.numeric):
             if one.name in values:
                 alone = TableSchema(numeric=[one])
@@ -337,17 +362,25 @@ def gather_windows(
 
 
 def encode_categorical(
-    values: Sequence[Any] | NDArray[Any], vocabulary: Vocabulary, max_values: int
+    values: Sequence[Any] | NDArray[Any], vocabulary: Vocabulary, max_values: int, kind: Kind | None = None
 ) -> NDArray[np.int64]:
     """Rows [E, max_values] of raw values; a list gives its first values, 0 fills up."""
-    if max_values == 1 and isinstance(values, np.ndarray) and values.dtype != object:
-        return vocabulary.rows(values)[:, None]
     lists = [value if isinstance(value, list | tuple | np.ndarray) else [value] for value in values]
-    flat = [value for one in lists for value in list(one)[:max_values] if value is not None]
-    length = np.array([sum(value is not None for value in list(one)[:max_values]) for one in lists], np.int64)
+    keys = [[_key(value, vocabulary, kind) for value in list(one)[:max_values]] for one in lists]
+    flat = [key for one in keys for key in one if key is not None]
+    length = np.array([sum(key is not None for key in one) for one in keys], np.int64)
     rows = np.zeros((len(lists), max_values), np.int64)
     rows[np.arange(max_values) < length[:, None]] = vocabulary.rows(flat)
     return rows
+
+
+def _key(value: Any, vocabulary: Vocabulary, kind: Kind | None) -> Any:
+    """What a raw value is called in the vocabulary; in an old store what it was called there."""
+    if kind is not None:
+        return canonical(value, kind)
+    if isinstance(value, bool | float) and not vocabulary.integers:
+        return str(value)
+    return int(value) if isinstance(value, bool) else value
 
 
 def encode_numeric(columns: Sequence[Any], schema: TableSchema, count: int) -> NDArray[np.float32]:

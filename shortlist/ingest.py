@@ -1,21 +1,27 @@
 """Ingest: raw data of any source -> the canonical tables, streamed."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 import pyarrow.parquet as pq
 
+from shortlist.categories import Kind
+from shortlist.category_columns import inner_of, keys_of, kind_of
 from shortlist.facts import StepFacts
 from shortlist.progress import say
 from shortlist.recipe import GivenSplit, Recipe
-from shortlist.sources import RawTable, RawTables, SourceError, bind, bound_columns, broken_file, read, tables_named
+from shortlist.sources import RawTable, RawTables, SourceError, bind, broken_file, read, tables_named
 from shortlist.sources.errors import missing_column, named
+from shortlist.sources.hints import why_text
+from shortlist.sources.ids import IdColumn, as_mixed, ids
 from shortlist.sources.raw import JoinedTable
 from shortlist.tables import Table, Wanted, disk_errors, memory_budget, new_folder, path, wanted_columns
 
+_T = TypeVar("_T")
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _TEXT_TIMES = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d")
 
@@ -49,21 +55,31 @@ def ingest(recipe: Recipe, out: Path) -> StepFacts:
 
 def _write(recipe: Recipe, raw: RawTables, folder: Path) -> dict[str, dict[str, str]]:
     """Write the three tables; their columns and types."""
-    text_users = any(_is_text(_mapped(table), "user_id") for table in [*raw.events, *_some(raw.users)])
-    text_items = any(_is_text(_mapped(table), "item_id") for table in [*raw.events, *_some(raw.items)])
+    logs = [(table, _mapped(table)) for table in raw.events]
+    described = {
+        name: None if given is None else (given, _mapped(given))
+        for name, given in (("items", raw.items), ("users", raw.users))
+    }
+    user_ids, item_ids = (
+        _ids(key, [*logs, *_some(described[name])]) for key, name in (("user_id", "users"), ("item_id", "items"))
+    )
+    kinds = _common_kinds(recipe, logs)
     events = pl.concat(
-        [_events(table, recipe, text_users=text_users, text_items=text_items) for table in raw.events],
+        [
+            _events(table, frame, recipe, [user, item], kinds)
+            for (table, frame), user, item in zip(logs, user_ids, item_ids, strict=False)
+        ],
         how="vertical_relaxed",
     )
     if recipe.interactions.time_unit == "row":
         numbered = events.with_row_index("time").with_columns(pl.col("time").cast(pl.Int64))
         events = numbered.select(*events.collect_schema().names()[:2], "time", *events.collect_schema().names()[2:])
     _sink(events, path(folder, "events"))
-    for table, given, text in (("items", raw.items, text_items), ("users", raw.users, text_users)):
+    for table, expressions in (("items", item_ids), ("users", user_ids)):
         key = f"{table.removesuffix('s')}_id"
         wanted = wanted_columns(recipe, "items" if table == "items" else "users")
-        if given is not None:
-            frame = _features(given, key, wanted, text=text)
+        if (given := described[table]) is not None:
+            frame = _features(*given, expressions[-1], key, wanted)
         elif wanted:
             raise SourceError(f"{wanted[0].where}: {wanted[0].name!r} needs a table of {table}; add source.{table}")
         else:
@@ -73,17 +89,26 @@ def _write(recipe: Recipe, raw: RawTables, folder: Path) -> dict[str, dict[str, 
     return {name: {k: str(v) for k, v in pl.read_parquet_schema(path(folder, name)).items()} for name in names}
 
 
-def _events(table: RawTable, recipe: Recipe, *, text_users: bool, text_items: bool) -> pl.LazyFrame:
-    frame, meaning = _mapped(table), recipe.interactions
+def _ids(key: str, tables: Sequence[tuple[RawTable, pl.LazyFrame]]) -> list[pl.Expr]:
+    """The expression of an id in each table, of one type in all."""
+    for table, frame in tables:
+        _require(key, table, frame.collect_schema())
+    return ids([IdColumn(frame, key, table.where, table.name) for table, frame in tables])
+
+
+def _events(
+    table: RawTable, frame: pl.LazyFrame, recipe: Recipe, keys: list[pl.Expr], kinds: dict[str, Kind]
+) -> pl.LazyFrame:
+    meaning = recipe.interactions
     schema = frame.collect_schema()
-    for name in ("user_id", "item_id") if meaning.time_unit == "row" else ("user_id", "item_id", "time"):
-        _require(name, table, schema)
+    if meaning.time_unit != "row":
+        _require("time", table, schema)
     positive = _boolean(meaning.positive, "interactions.positive", frame, table)
     history = positive
     if meaning.history is not None:
         history = _boolean(meaning.history, "interactions.history", frame, table)
-    weight = bind(meaning.weight, schema, where="interactions.weight", file=table.name)
-    columns = [_id("user_id", schema, text=text_users), _id("item_id", schema, text=text_items)]
+    weight = _bound(meaning.weight, "interactions.weight", frame, table.name)
+    columns = list(keys)
     if meaning.time_unit != "row":
         columns.append(_seconds(pl.col("time"), schema["time"], _PER_SECOND[meaning.time_unit]).alias("time"))
     columns += [
@@ -92,24 +117,23 @@ def _events(table: RawTable, recipe: Recipe, *, text_users: bool, text_items: bo
         weight.cast(pl.Float32, strict=False).alias("weight"),
     ]
     if isinstance(recipe.split, GivenSplit):
-        part = bind(recipe.split.part, schema, where="split.part", file=table.name)
+        part = _bound(recipe.split.part, "split.part", frame, table.name)
         columns.append(part.cast(pl.String, strict=False).alias("part"))
-    return frame.select(*columns, *_wanted(wanted_columns(recipe, "events"), table, schema))
+    return frame.select(*columns, *_wanted(wanted_columns(recipe, "events"), table, schema, kinds))
 
 
-def _features(table: RawTable, key: str, wanted: list[Wanted], *, text: bool) -> pl.LazyFrame:
-    frame = _mapped(table)
+def _features(table: RawTable, frame: pl.LazyFrame, identity: pl.Expr, key: str, wanted: list[Wanted]) -> pl.LazyFrame:
     schema = frame.collect_schema()
-    _require(key, table, schema)
     if table.distinct:
         frame = frame.unique(key, keep="first", maintain_order=True)
-    return frame.select(_id(key, schema, text=text), *_wanted(wanted, table, schema))
+    return frame.select(identity, *_wanted(wanted, table, schema, {}))
 
 
 def _mapped(table: RawTable) -> pl.LazyFrame:
     """The raw columns, and ours made of them; ours wins where the names are the same."""
-    schema = table.frame.collect_schema()
-    frame = table.frame.with_columns(**bound_columns(dict(table.columns), schema, where=table.where, file=table.name))
+    where = f"{table.where}.columns"
+    columns = {ours: _bound(sql, f"{where}.{ours}", table.frame, table.name) for ours, sql in table.columns.items()}
+    frame = table.frame.with_columns(**columns)
     if table.joined is not None:
         frame = _joined(frame, table, table.joined)
     if table.explode is not None:
@@ -117,14 +141,27 @@ def _mapped(table: RawTable) -> pl.LazyFrame:
     return frame
 
 
+def _bound(sql: str, where: str, frame: pl.LazyFrame, file: str) -> pl.Expr:
+    try:
+        return bind(sql, frame.collect_schema(), where=where, file=file)
+    except SourceError as error:
+        raise SourceError(f"{error}{why_text(frame, sql)}") from None
+
+
 def _joined(frame: pl.LazyFrame, table: RawTable, other: JoinedTable) -> pl.LazyFrame:
     """The frame with the columns that another file adds, null where it knows nothing."""
-    schema = other.frame.collect_schema()
-    ours = bound_columns(dict(other.columns), schema, where=f"{table.where}.join", file=other.name)
+    where = f"{table.where}.join.columns"
+    ours = {name: _bound(sql, f"{where}.{name}", other.frame, other.name) for name, sql in other.columns.items()}
     right = other.frame.select(**ours)
     for file, names in ((table.name, frame.collect_schema().names()), (other.name, list(ours))):
         if other.by not in names:
             raise missing_column(f"{table.where}.join.by", other.by, file, names)
+    keys = [
+        IdColumn(one, other.by, where, file)
+        for one, where, file in ((frame, table.where, table.name), (right, f"{table.where}.join", other.name))
+    ]
+    if as_mixed(keys):
+        frame, right = (one.frame.with_columns(value) for one, value in zip(keys, ids(keys), strict=True))
     left = frame.drop([name for name in ours if name != other.by], strict=False)
     right = right.unique(other.by, keep="first", maintain_order=True)
     try:
@@ -155,13 +192,15 @@ def _require(name: str, table: RawTable, schema: pl.Schema) -> None:
         )
 
 
-def _wanted(wanted: list[Wanted], table: RawTable, schema: pl.Schema) -> Iterator[pl.Expr]:
+def _wanted(wanted: list[Wanted], table: RawTable, schema: pl.Schema, kinds: Mapping[str, Kind]) -> Iterator[pl.Expr]:
+    """The columns that the recipe names; `kinds` says of categories what the types of this table alone do not."""
     for column in wanted:
         if column.name not in schema:
             raise missing_column(column.where, column.name, table.name, schema.names())
         value, kind = pl.col(column.name), schema[column.name]
         if column.kind == "categorical":
-            yield _categorical(value, kind)
+            alone = kind_of(kind, f"{column.where}: {table.name}")
+            yield _categorical(value, kind, kinds.get(column.name, alone))
         elif column.kind == "numeric":
             yield value.cast(pl.Float64, strict=False)
         elif column.kind == "title":
@@ -177,29 +216,43 @@ def _wanted(wanted: list[Wanted], table: RawTable, schema: pl.Schema) -> Iterato
             yield value
 
 
-def _categorical(value: pl.Expr, kind: pl.DataType) -> pl.Expr:
-    if isinstance(kind, pl.List | pl.Array):
-        inner = kind.inner
-        assert isinstance(inner, pl.DataType)
-        return value.cast(pl.List(pl.Int64 if _whole(inner) else pl.String), strict=False)
-    return value.cast(pl.Int64 if _whole(kind) else pl.String, strict=False)
+def _common_kinds(recipe: Recipe, logs: Sequence[tuple[RawTable, pl.LazyFrame]]) -> dict[str, Kind]:
+    """How each categorical column of the events is read: as text where the files do not agree."""
+    kinds: dict[str, Kind] = {}
+    for column in wanted_columns(recipe, "events"):
+        found = [(table, frame.collect_schema().get(column.name)) for table, frame in logs]
+        if column.kind == "categorical":
+            each = {kind_of(kind, f"{column.where}: {table.name}") for table, kind in found if kind is not None}
+            kinds[column.name] = each.pop() if len(each) == 1 else "text"
+    return kinds
 
 
-def _whole(kind: pl.DataType) -> bool:
-    return kind.is_integer() or kind == pl.Boolean
+def _categorical(value: pl.Expr, dtype: pl.DataType, kind: Kind) -> pl.Expr:
+    """The column in a type that keeps every value and its kind; what Parquet alone can hold becomes text."""
+    inner = inner_of(dtype)
+    if kind == "integer":
+        plain: pl.DataType = pl.Int64()
+    elif kind == "boolean":
+        plain = pl.Boolean()
+    elif kind == "number" and inner == pl.Float64:
+        plain = pl.Float64()
+    else:
+        plain = pl.String()
+        if inner.is_numeric():
+            return _by_value(value, dtype)
+    return value.cast(pl.List(plain) if inner != dtype else plain, strict=False)
 
 
-def _is_text(frame: pl.LazyFrame, name: str) -> bool:
-    kind = frame.collect_schema().get(name, pl.Int64())
-    return not kind.is_numeric() and kind != pl.Null
+def _by_value(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """Numbers, or lists of them, as the texts of a category."""
 
+    def spelt(series: pl.Series) -> pl.Series:
+        return keys_of(series, "text")
 
-def _id(name: str, schema: pl.Schema, *, text: bool) -> pl.Expr:
-    """An id as Int64, or as String when any table has text for it; a fraction is no id and becomes null."""
-    value, kind = pl.col(name), schema[name]
-    if kind.is_float() or kind.is_decimal():
-        value = pl.when(value == value.floor()).then(value).cast(pl.Int64, strict=False)
-    return value.cast(pl.String if text else pl.Int64, strict=False).alias(name)
+    if inner_of(dtype) != dtype:
+        one = pl.element().map_batches(spelt, return_dtype=pl.String, is_elementwise=True)
+        return value.cast(pl.List(inner_of(dtype))).list.eval(one)
+    return value.map_batches(spelt, return_dtype=pl.String, is_elementwise=True)
 
 
 def _seconds(value: pl.Expr, kind: pl.DataType, per_second: int) -> pl.Expr:
@@ -216,7 +269,7 @@ def _seconds(value: pl.Expr, kind: pl.DataType, per_second: int) -> pl.Expr:
 
 
 def _boolean(sql: str, where: str, frame: pl.LazyFrame, table: RawTable) -> pl.Expr:
-    value = bind(sql, frame.collect_schema(), where=where, file=table.name)
+    value = _bound(sql, where, frame, table.name)
     kind = frame.select(value.alias("value")).collect_schema()["value"]
     if kind != pl.Boolean:
         raise SourceError(f"{where}: {sql!r} gives {kind}, not TRUE or FALSE; write a comparison, like `rating >= 4`")
@@ -246,7 +299,7 @@ def _explained(raw: RawTables) -> Iterator[None]:
         ) from None
 
 
-def _some(table: RawTable | None) -> Sequence[RawTable]:
+def _some(table: _T | None) -> Sequence[_T]:
     return [] if table is None else [table]
 
 

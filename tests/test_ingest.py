@@ -116,7 +116,7 @@ def test_item_and_user_columns_have_the_types_of_their_features(tmp_path: Path) 
 
 def test_ids_are_text_everywhere_when_they_are_text_anywhere(tmp_path: Path) -> None:
     (tmp_path / "items.csv").write_text("item_id\n1\nb\n")
-    (tmp_path / "events.csv").write_text("user,item,at\n7.0,1,5\n8.5,2,6\n")
+    (tmp_path / "events.csv").write_text("user,item,at\n7.0,1,5\n,2,6\n")
     recipe = shop(tmp_path, source={"items": {"path": str(tmp_path / "items.csv")}})
     events = events_of(recipe, tmp_path / "tables")
     assert events["item_id"].to_list() == ["1", "2"]
@@ -386,6 +386,16 @@ def test_files_that_cannot_be_joined(tmp_path: Path) -> None:
     said = refusal(joined(tmp_path, "key,number\nA,x\n", by="cod"), tmp_path / "tables")
     assert "source.items.join.by" in said
     assert "did you mean 'code'?" in said
-    said = refusal(joined(tmp_path, "key,number\n1,x\n"), tmp_path / "tables")
+    said = refusal(joined(tmp_path, "key,number\ntrue,x\n"), tmp_path / "tables")
     assert "source.items.join.by" in said
     assert "CAST one of the two" in said
+
+
+def test_files_are_joined_by_the_digits_of_their_keys(tmp_path: Path) -> None:
+    recipe = joined(tmp_path, "key,number\n7,x\n8,y\n")
+    (tmp_path / "texts.csv").write_text("asin,words\n8,bolt\n7,adhesive\nB1,clamp\n")
+    ingest(recipe, tmp_path / "tables")
+    rows = tables.scan(tmp_path / "tables", "items").collect().rows()
+    assert rows == [("y", "bolt"), ("x", "adhesive"), (None, "clamp")]
+    (tmp_path / "texts.csv").write_text("asin,words\n8,bolt\n007,adhesive\nB1,clamp\n")
+    assert "has the text '007' and" in refusal(recipe, tmp_path / "tables2")

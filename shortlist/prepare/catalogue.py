@@ -9,10 +9,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist.category_columns import keys_of, kind_of
 from shortlist.features import CategoricalField, NumericField, TableSchema, TextField, encode_numeric
 from shortlist.prepare.cleaned import Entities
 from shortlist.prepare.columns import ColumnWriter, save
-from shortlist.prepare.encode import encode_column, key_type, numbers_of, rows_of, values_of, vocabulary_of
+from shortlist.prepare.encode import encode_column, numbers_of, rows_of, values_of, vocabulary_of
 from shortlist.prepare.text import fit
 from shortlist.recipe import Categorical, Embedding, Text
 from shortlist.text import TextEncoder
@@ -116,15 +117,17 @@ class Catalogue:
     def _categorical(self, spec: Categorical) -> CategoricalField:
         where = f"{self.kind}s.{spec.name}"
         column = self._column(spec.name)
-        kind = key_type(column.dtype, where)
-        values = column.to_frame().select(values_of(spec.name, column.dtype, kind, spec.max_values))[spec.name]
-        words = vocabulary_of(values, where)
+        kind = kind_of(column.dtype, where)
+        values = column.to_frame().select(values_of(spec.name, column.dtype, spec.max_values))[spec.name]
+        words = vocabulary_of(keys_of(values, kind), where)
         rows = np.zeros((self.vocabulary.num_rows, spec.max_values), np.int32)
-        rows[self._table_rows] = encode_column(column, words, spec.max_values)
+        rows[self._table_rows] = encode_column(column, words, spec.max_values, kind)
         kept, row = frequent(words, counts(rows[self.trained], words.num_rows), spec.min_count)
         kept.save(self._vocabularies() / f"{self.kind}.{spec.name}.npy")
         save(self._rows(spec.name), row[rows])
-        return CategoricalField(name=spec.name, num_rows=kept.num_rows, dim=spec.dim, max_values=spec.max_values)
+        return CategoricalField(
+            name=spec.name, num_rows=kept.num_rows, dim=spec.dim, max_values=spec.max_values, kind=kind
+        )
 
     def _column(self, name: str) -> pl.Series:
         return self.entities.table.select(name).collect()[name]

@@ -14,10 +14,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist.categories import Kind
+from shortlist.category_columns import keys_of, kind_of
 from shortlist.features import CategoricalField, NumericField, TableSchema, encode_clock, encode_numeric
 from shortlist.prepare.catalogue import counts, frequent
 from shortlist.prepare.columns import ColumnWriter, load, save
-from shortlist.prepare.encode import encode_column, key_type, numbers_of, values_of, vocabulary_of
+from shortlist.prepare.encode import encode_column, numbers_of, values_of, vocabulary_of
 from shortlist.prepare.questions import Asked
 from shortlist.prepare.split import TRAIN
 from shortlist.recipe import Recipe
@@ -37,19 +39,22 @@ class ContextColumns:
     """The samples folder."""
     words: dict[str, Vocabulary]
     """All words of each categorical column, then those that training saw."""
+    kinds: dict[str, Kind]
+    """How each categorical column is read."""
     numeric: list[NumericField] = field(default_factory=list)
 
     @classmethod
     def plan(cls, recipe: Recipe, events: pl.LazyFrame, folder: Path) -> "ContextColumns":
         """Find all words. Raises ValueError for a column whose type cannot be one of words."""
         spec, types = recipe.features.context, events.collect_schema()
-        words = {}
+        words, kinds = {}, {}
         for one in spec.categorical:
             where = f"events.{one.name}"
-            kind = key_type(types[one.name], where)
-            values = values_of(one.name, types[one.name], kind, one.max_values).unique()
-            words[one.name] = vocabulary_of(events.select(values).collect(engine="streaming")[one.name], where)
-        return cls(spec, folder, words)
+            kinds[one.name] = kind_of(types[one.name], where)
+            values = values_of(one.name, types[one.name], one.max_values).unique()
+            found = events.select(values).collect(engine="streaming")[one.name]
+            words[one.name] = vocabulary_of(keys_of(found, kinds[one.name]), where)
+        return cls(spec, folder, words, kinds)
 
     def open(self, columns: ColumnWriter, count: int) -> None:
         for one in self.spec.categorical:
@@ -61,7 +66,9 @@ class ContextColumns:
     def encode(self, table: pl.DataFrame) -> dict[str, NDArray[Any]]:
         """The columns of some events, in their order, but for the clock."""
         columns: dict[str, NDArray[Any]] = {
-            f"context/context.{one.name}": encode_column(table[one.name], self.words[one.name], one.max_values)
+            f"context/context.{one.name}": encode_column(
+                table[one.name], self.words[one.name], one.max_values, self.kinds[one.name]
+            )
             for one in self.spec.categorical
         }
         numbers = [numbers_of(table[name], f"events.{name}") for name in self.spec.numeric]
@@ -96,7 +103,11 @@ class ContextColumns:
             words.save(folder / f"vocabularies/context.{name}.npy")
         fields = [
             CategoricalField(
-                name=one.name, num_rows=self.words[one.name].num_rows, dim=one.dim, max_values=one.max_values
+                name=one.name,
+                num_rows=self.words[one.name].num_rows,
+                dim=one.dim,
+                max_values=one.max_values,
+                kind=self.kinds[one.name],
             )
             for one in self.spec.categorical
         ]

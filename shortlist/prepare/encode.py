@@ -6,6 +6,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist.categories import Kind
+from shortlist.category_columns import keys_of, kind_of
 from shortlist.vocabulary import MAX_KEY_BYTES, UNKNOWN, Vocabulary
 
 _LOOKUP_LIMIT = 1 << 25
@@ -13,34 +15,23 @@ _LOOKUP_LIMIT = 1 << 25
 _PIECE = 1 << 18
 
 
-def key_type(dtype: pl.DataType, column: str) -> pl.DataType:
-    """Int64 or String, whichever the vocabulary of a column of this type (or of lists of it) holds.
+def common_key_type(column: str, *dtypes: pl.DataType) -> pl.DataType:
+    """The one type for the ids of columns that meet in one vocabulary: text unless all are integers.
 
     Raises ValueError for fractions and for nested types, which are no ids.
     """
-    inner = _inner(dtype)
-    if inner.is_integer() or inner in (pl.Boolean, pl.Null):
-        return pl.Int64()
-    if inner.is_float() or inner.is_nested():
-        raise ValueError(
-            f"{column}: a column of {dtype} holds no ids or words; list it under numeric, or cast it in the source's "
-            "columns, like CAST(x AS BIGINT)"
-        )
-    return pl.String()
+    kinds = {kind_of(dtype, column) for dtype in dtypes}
+    if not kinds <= {"integer", "text"}:
+        raise ValueError(f"{column}: columns of {', '.join(map(str, dtypes))} are no ids; they are integers or text")
+    return pl.Int64() if kinds == {"integer"} else pl.String()
 
 
-def common_key_type(column: str, *dtypes: pl.DataType) -> pl.DataType:
-    """The one type for the keys of columns that meet in one vocabulary: text unless all are integers."""
-    kinds = [key_type(dtype, column) for dtype in dtypes]
-    return kinds[0] if all(kind == kinds[0] for kind in kinds) else pl.String()
-
-
-def values_of(column: str, dtype: pl.DataType, kind: pl.DataType, max_values: int) -> pl.Expr:
+def values_of(column: str, dtype: pl.DataType, max_values: int) -> pl.Expr:
     """The values of a column that count, one a row: of a list its first `max_values`."""
     expr = pl.col(column)
     if _is_list(dtype):
         expr = _as_list(expr, dtype).list.head(max_values).explode(keep_nulls=False, empty_as_null=False)
-    return expr.cast(kind).drop_nulls()
+    return expr.drop_nulls()
 
 
 def vocabulary_of(values: pl.Series, column: str) -> Vocabulary:
@@ -78,11 +69,11 @@ def rows_of(values: pl.Series, vocabulary: Vocabulary) -> NDArray[np.int32]:
     return found["row"].fill_null(0).to_numpy()
 
 
-def encode_column(values: pl.Series, vocabulary: Vocabulary, max_values: int) -> NDArray[np.int32]:
+def encode_column(values: pl.Series, vocabulary: Vocabulary, max_values: int, kind: Kind) -> NDArray[np.int32]:
     """Rows [n, max_values]: of a list its first values, nulls left out, 0 fills up."""
     if not _is_list(values.dtype):
         rows = np.zeros((len(values), max_values), np.int32)
-        rows[:, 0] = rows_of(values, vocabulary)
+        rows[:, 0] = rows_of(keys_of(values, kind), vocabulary)
         return rows
     lists = values.arr.to_list() if isinstance(values.dtype, pl.Array) else values
     lists = lists.list.head(max_values)
@@ -92,7 +83,7 @@ def encode_column(values: pl.Series, vocabulary: Vocabulary, max_values: int) ->
         flat = flat.drop_nulls()
     length = lists.list.len().fill_null(0).to_numpy()
     rows = np.zeros((len(values), max_values), np.int32)
-    rows[np.arange(max_values) < length[:, None]] = rows_of(flat, vocabulary)
+    rows[np.arange(max_values) < length[:, None]] = rows_of(keys_of(flat, kind), vocabulary)
     return rows
 
 
@@ -137,14 +128,6 @@ def _look_up(numbers: pl.Series, keys: NDArray[Any], low: int, high: int) -> NDA
 
 def _is_list(dtype: pl.DataType) -> bool:
     return isinstance(dtype, pl.List | pl.Array)
-
-
-def _inner(dtype: pl.DataType) -> pl.DataType:
-    if isinstance(dtype, pl.List | pl.Array):
-        inner = dtype.inner
-        assert isinstance(inner, pl.DataType)
-        return inner
-    return dtype
 
 
 def _as_list(expr: pl.Expr, dtype: pl.DataType) -> pl.Expr:

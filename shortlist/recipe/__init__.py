@@ -2,6 +2,7 @@
 
 from shortlist.recipe.data import (
     ColumnRule,
+    ColumnType,
     Contract,
     DataFile,
     FilesSource,
@@ -31,6 +32,7 @@ from shortlist.recipe.serve import Evaluation, Gate, Publish, Serving
 __all__ = [
     "Categorical",
     "ColumnRule",
+    "ColumnType",
     "Contract",
     "DataFile",
     "Embedding",

@@ -4,7 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shortlist.recipe.fields import Duration, Expression, Section, Share
+from shortlist.recipe.fields import Duration, Expression, Section, Share, Word
+
+ColumnType = Literal["text", "integer", "number", "boolean"]
 
 
 class DataFile(Section):
@@ -22,6 +24,12 @@ class DataFile(Section):
     """The quoting character of a CSV; null when quotes are ordinary characters."""
     encoding: str = "utf-8"
     """A Python codec name, like `latin-1`."""
+    types: dict[str, ColumnType] = Field(default_factory=dict)
+    """Column of the file -> its type, before `columns` sees it; a value that is not of it stops the run. Undeclared, a
+    column of a CSV is numbers where every text can be had back from its number, and text elsewhere."""
+    nulls: list[Word] | dict[str, list[Word]] | None = None
+    """Words that stand for a missing value, like `["NULL", "\\N"]`: in every column of text, or by column. An empty
+    list says that a user or an item is really called `null`; without one such ids are quarantined."""
     columns: dict[str, Expression] = Field(default_factory=dict)
     """Column of ours -> SQL expression over the file's columns. Empty keeps all columns as they are."""
 
@@ -143,7 +151,7 @@ class Contract(Section):
     min_items: int = Field(2, ge=1)
     """Fewer items stop the run."""
     max_quarantined: Share = 0.05
-    """A larger share of quarantined events stops the run."""
+    """A larger share of quarantined rows stops the run; it holds for events, items and users, each by itself."""
 
 
 class TemporalSplit(Section):

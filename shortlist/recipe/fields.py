@@ -29,6 +29,12 @@ def _sql_constant(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) else value
 
 
+def _quoted(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        raise ValueError(f'YAML reads this word as {value!r}; put it in quotes, like "NULL" or "-1"')
+    return value
+
+
 def _one_word(value: str) -> str:
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", value):
         raise ValueError("use 1 to 63 lower-case letters, digits and '-', as Kubernetes does, like 'my-shop'")
@@ -47,6 +53,9 @@ Name = Annotated[str, AfterValidator(_one_word)]
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 """A part of the whole, 0 to 1."""
+
+Word = Annotated[str, BeforeValidator(_quoted)]
+"""A text as it stands in a file."""
 
 Expression = Annotated[
     str,

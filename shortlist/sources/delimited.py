@@ -1,4 +1,4 @@
-"""CSV with checks that name the line, and column types that are decided by all rows, not by the first ones."""
+"""CSV as columns of text, with checks that name the line; `csv_types` decides which of them are numbers."""
 
 import csv
 import re
@@ -9,9 +9,6 @@ from shortlist.recipe import DataFile
 from shortlist.sources.errors import SourceError
 from shortlist.sources.locate import Found
 from shortlist.sources.plain import SEPARATOR
-
-_MOSTLY = 0.99
-"""A column is of a type when this share of its values is; the others become null, for the contract to judge."""
 
 
 def scan_csv(file: Found, table: DataFile) -> pl.LazyFrame:
@@ -34,38 +31,6 @@ def scan_csv(file: Found, table: DataFile) -> pl.LazyFrame:
 
 def _numbered(names: list[str]) -> list[str]:
     return [f"column_{i}" for i in range(1, len(names) + 1)]
-
-
-def typed(frame: pl.LazyFrame) -> pl.LazyFrame:
-    """The text columns as Int64, Float64 or Boolean where nearly all values are one, read once for the decision.
-
-    Whole numbers written with a leading zero (postcodes, article numbers) stay text.
-    """
-    names = frame.collect_schema().names()
-    counts = []
-    for name in names:
-        text = pl.col(name)
-        counts += [
-            text.count().alias(f"{name}:any"),
-            text.cast(pl.Int64, strict=False).count().alias(f"{name}:int"),
-            text.cast(pl.Float64, strict=False).count().alias(f"{name}:float"),
-            text.str.to_lowercase().is_in(["true", "false"]).sum().alias(f"{name}:bool"),
-            text.str.contains(r"^[+-]?0[0-9]").sum().alias(f"{name}:zero"),
-        ]
-    found = frame.select(counts).collect(engine="streaming").row(0, named=True)
-    casts = []
-    for name in names:
-        enough = found[f"{name}:any"] * _MOSTLY
-        if not enough:
-            continue
-        if found[f"{name}:int"] >= enough and not found[f"{name}:zero"]:
-            casts.append(pl.col(name).cast(pl.Int64, strict=False))
-        elif found[f"{name}:float"] >= enough and not found[f"{name}:zero"]:
-            casts.append(pl.col(name).cast(pl.Float64, strict=False))
-        elif found[f"{name}:bool"] >= enough:
-            lower = pl.col(name).str.to_lowercase()
-            casts.append(pl.when(lower == "true").then(True).when(lower == "false").then(False).alias(name))
-    return frame.with_columns(casts)
 
 
 def _check_rows(file: Found, table: DataFile, separator: str) -> None:

@@ -1,13 +1,16 @@
 """Tables in Parquet, CSV or JSON lines."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import polars as pl
 import pyarrow.parquet as pq
 
 from shortlist.recipe import DataFile, FilesSource, TableFile
-from shortlist.sources.delimited import check_utf8, scan_csv, typed
+from shortlist.sources.csv_types import typed
+from shortlist.sources.declared import declared
+from shortlist.sources.delimited import check_utf8, scan_csv
 from shortlist.sources.errors import SourceError, missing_column, named
 from shortlist.sources.locate import Found, find
 from shortlist.sources.plain import format_of, make_plain
@@ -45,7 +48,10 @@ def read_files(source: FilesSource, scratch: Path, memory_gb: float) -> RawTable
 def scan_table(files: list[Found], table: DataFile, scratch: Path, memory_gb: float) -> pl.LazyFrame:
     """One frame over all files, which must have the same columns; `memory_gb` bounds a Parquet row group."""
     plain = [make_plain(file, table, scratch / str(i)) for i, file in enumerate(files)]
-    frames = [_scan(file, original, table, scratch, memory_gb) for file, original in zip(plain, files, strict=True)]
+    frames = [
+        declared(_scan(file, original, table, scratch, memory_gb), original, table)
+        for file, original in zip(plain, files, strict=True)
+    ]
     names = frames[0].collect_schema().names()
     for file, frame in zip(files[1:], frames[1:], strict=True):
         there = frame.collect_schema().names()
@@ -53,7 +59,7 @@ def scan_table(files: list[Found], table: DataFile, scratch: Path, memory_gb: fl
             if name not in there:
                 raise missing_column(files[0].name, name, file.name, there)
     frame = pl.concat([frame.select(names) for frame in frames], how="vertical_relaxed") if files[1:] else frames[0]
-    return typed(frame) if format_of(files[0], table) == "csv" else frame
+    return typed(frame, table.types) if format_of(files[0], table) == "csv" else frame
 
 
 def _scan(file: Found, original: Found, table: DataFile, scratch: Path, memory_gb: float) -> pl.LazyFrame:
@@ -61,15 +67,22 @@ def _scan(file: Found, original: Found, table: DataFile, scratch: Path, memory_g
         case "csv":
             return scan_csv(file, table)
         case "jsonl":
-            return scan_jsonl(file)
+            return scan_jsonl(file, [name for name, kind in table.types.items() if kind == "text"])
         case "parquet":
             return scan_parquet(file, scratch, memory_gb)
 
 
-def scan_jsonl(file: Found) -> pl.LazyFrame:
-    """One object a line; a column's type is what fits all its values. Raises SourceError with the broken line."""
+def scan_jsonl(file: Found, texts: Collection[str] = ()) -> pl.LazyFrame:
+    """One object a line; a column's type is what fits all its values, and that of the columns `texts` is text.
+
+    Raises SourceError with the broken line.
+    """
     try:
         frame = pl.scan_ndjson(file.path, infer_schema_length=None)
+        if there := set(texts) & set(frame.collect_schema().names()):
+            # Read anew: what has once been a double has lost its digits.
+            as_text = dict.fromkeys(there, pl.String)
+            frame = pl.scan_ndjson(file.path, infer_schema_length=None, schema_overrides=as_text)
         frame.select(pl.len()).collect(engine="streaming")
     except pl.exceptions.PolarsError:
         check_utf8(file)

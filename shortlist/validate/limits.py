@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from great_expectations import expectations as gxe
 
-from shortlist.recipe import Recipe
+from shortlist.recipe import FilesSource, Recipe
 from shortlist.validate.profile import Profile
 from shortlist.validate.rows import ROW, Checked
 from shortlist.validate.rules import latest_second, seconds_of
@@ -18,6 +18,8 @@ from shortlist.validate.suite import Suite
 
 _UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+_SHOWN = 3
+"""Values of a list in a message."""
 _PLAUSIBLE = "1995-01-01"
 """Event logs do not begin before; times that do are relative to something, or in another unit."""
 
@@ -59,21 +61,20 @@ def type_limits(schemas: Mapping[str, Mapping[str, pl.DataType]]) -> list[Limit]
     return limits
 
 
-def measure(recipe: Recipe, events: Checked, profile: Profile, quarantine: Path) -> list[Limit]:
-    """The table rules of the contract and what they find."""
-    contract, rows = recipe.contract, events.rows
-    share = events.quarantined / max(rows, 1)
-    reasons = _top_reasons(events)
+def measure(
+    recipe: Recipe, checked: Mapping[str, Checked], profile: Profile, quarantine: Path, lengths: Mapping[int, int]
+) -> list[Limit]:
+    """The table rules of the contract and what they find.
+
+    `lengths` counts the items by the length of their embedding, when some have not the length of the recipe.
+    """
+    events, contract = checked["events"], recipe.contract
+    rows, share, reasons = events.rows, _share(events), _top_reasons(events)
     limits = [
         _unit(recipe, events),
-        _range(
-            "share of quarantined events",
-            share,
-            0,
-            contract.max_quarantined,
-            f"contract.max_quarantined: {_percent(share)} of {rows:,} events are quarantined, at most "
-            f"{_percent(contract.max_quarantined)} may be. {reasons}The rows and their reasons are in "
-            f"{quarantine}; mend the data or the expressions under source.events, or ease the contract",
+        *(
+            _quarantined(checked[table], contract.max_quarantined, quarantine, lengths if table == "items" else {})
+            for table in _given(recipe)
         ),
         _range(
             "events read",
@@ -101,6 +102,37 @@ def measure(recipe: Recipe, events: Checked, profile: Profile, quarantine: Path)
             ),
         ]
     return limits
+
+
+def _quarantined(checked: Checked, most: float, quarantine: Path, lengths: Mapping[int, int]) -> Limit:
+    """The bound holds for each table by itself: a few wrong items among many events would not be seen."""
+    table, share = checked.table, _share(checked)
+    found = ""
+    if lengths:
+        counts = ", ".join(f"{length} ({count:,} times)" for length, count in lengths.items())
+        found = f"The lengths found are {counts}; correct features.item.embedding.dim, or the vectors. "
+    return _range(
+        f"share of quarantined {table}",
+        share,
+        0,
+        most,
+        f"contract.max_quarantined: {_percent(share)} of {checked.rows:,} {table} are quarantined, at most "
+        f"{_percent(most)} may be. {_top_reasons(checked)}{found}The rows and their reasons are in "
+        f"{quarantine}; mend the data or the expressions under source.{table}, or ease the contract",
+    )
+
+
+def _given(recipe: Recipe) -> list[str]:
+    """The tables of the source; what is merely met in the events is judged there."""
+    source = recipe.source
+    if not isinstance(source, FilesSource):
+        return ["events", "items", "users"]
+    there = {"items": source.items is not None, "users": source.users is not None}
+    return ["events", *(table for table, given in there.items() if given)]
+
+
+def _share(checked: Checked) -> float:
+    return checked.quarantined / max(checked.rows, 1)
 
 
 def hold(name: str, limits: list[Limit]) -> tuple[Suite, list[Limit]]:
@@ -179,6 +211,13 @@ def _percent(share: float) -> str:
     return f"{100 * share:.3g} %" if share in (0, 1) or 0.0005 < share < 0.9995 else f"{100 * share:.6g} %"
 
 
+def _short(value: Any) -> str:
+    """A value as a message can show it: of a long list its beginning."""
+    if isinstance(value, list) and len(value) > _SHOWN:
+        return f"[{', '.join(map(repr, value[:_SHOWN]))}, ...]"
+    return repr(value)
+
+
 def _top_reasons(events: Checked) -> str:
     found = sorted(zip(events.failed, events.rules, strict=True), key=lambda pair: -pair[0])
     parts = []
@@ -186,6 +225,6 @@ def _top_reasons(events: Checked) -> str:
         if count:
             row = dict(events.examples[rule.reason])
             number = row.pop(ROW)
-            shown = ", ".join(f"{name}={value!r}" for name, value in list(row.items())[:6])
+            shown = ", ".join(f"{name}={_short(value)}" for name, value in list(row.items())[:6])
             parts.append(f"{rule.reason} ({count:,} times; first in row {number:,}: {shown})")
     return f"Most often: {'; '.join(parts)}. " if parts else ""

@@ -6,16 +6,20 @@ import html
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 from great_expectations import expectations as gxe
 
-from shortlist.recipe import ColumnRule, GivenSplit, Recipe
+from shortlist import tables as canonical
+from shortlist.recipe import ColumnRule, FilesSource, GivenSplit, Recipe
 from shortlist.vocabulary import MAX_KEY_BYTES
 
 FIRST = "__first__"
 """Helper column of a chunk: whether no row before has the same key."""
+_NULL_WORDS = ["null", "none", "nan", "na", "n/a", "#n/a", "<na>", "(null)", "nil", "undefined", "nat", "\\n", "-"]
+"""What programs write for a missing value, in lower case: as an id they make one user of everybody unknown."""
 _LARGEST_WEIGHT = 3.4028234e38
 
 
@@ -39,7 +43,7 @@ class RowRule:
 def event_rules(recipe: Recipe, schema: Mapping[str, pl.DataType], items: pl.Series) -> list[RowRule]:
     """The rules of the events table; `items` are the ids of the items table. Raises DataError for a wrong contract."""
     contract, rows = recipe.contract, recipe.interactions.time_unit == "row"
-    rules = [*_id_rules("user_id", schema), *_id_rules("item_id", schema)]
+    rules = [*_id_rules(recipe, "user_id", "events", schema), *_id_rules(recipe, "item_id", "events", schema)]
     if contract.references:
         known = pl.col("item_id").is_in(items.implode())
         rules.append(_in_set("item_id in items", known, "item_id is not in the items table", [True]))
@@ -65,7 +69,7 @@ def event_rules(recipe: Recipe, schema: Mapping[str, pl.DataType], items: pl.Ser
 
 def entity_rules(recipe: Recipe, key: str, schema: Mapping[str, pl.DataType]) -> list[RowRule]:
     """The rules of the items or the users table, whose id is `key`."""
-    rules = [*_id_rules(key, schema), _first(key)]
+    rules = [*_id_rules(recipe, key, f"{key.removesuffix('_id')}s", schema), _first(key)]
     given = recipe.features.item.embedding
     if key == "item_id" and given is not None:
         values = pl.col(_known_column(given.name, schema, "features.item.embedding.name"))
@@ -75,11 +79,24 @@ def entity_rules(recipe: Recipe, key: str, schema: Mapping[str, pl.DataType]) ->
                 "name a column of lists"
             )
         lists = values if isinstance(schema[given.name], pl.List) else values.arr.to_list()
-        wrong = f"{given.name} has not the length {given.dim} of the recipe"
+        wrong = f"{given.name} has not the length {given.dim} of features.item.embedding.dim"
         rules.append(_between(f"length of {given.name}", lists.list.len().cast(pl.Int64), wrong, given.dim, given.dim))
         finite = lists.list.eval(pl.element().is_finite().fill_null(value=False)).list.all()
         rules.append(_in_set(f"{given.name} finite", finite, f"{given.name} holds NaN, infinity or null", [True]))
     return rules
+
+
+def embedding_lengths(recipe: Recipe, tables: Path) -> dict[int, int]:
+    """How many items have an embedding of each length, the most frequent first; nothing when all are as asked."""
+    given = recipe.features.item.embedding
+    if given is None:
+        return {}
+    items = canonical.scan(tables, "items")
+    values = pl.col(given.name)
+    lists = values if isinstance(items.collect_schema()[given.name], pl.List) else values.arr.to_list()
+    counts = items.select(length=lists.list.len().cast(pl.Int64)).drop_nulls().group_by("length").len()
+    found = dict(counts.sort("len", "length", descending=True).collect(engine="streaming").iter_rows())
+    return {} if set(found) <= {given.dim} else found
 
 
 def latest_second(recipe: Recipe) -> int:
@@ -97,15 +114,33 @@ def seconds_of(date: str, where: str) -> int:
     return int((moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp())
 
 
-def _id_rules(column: str, schema: Mapping[str, pl.DataType]) -> list[RowRule]:
+def _id_rules(recipe: Recipe, column: str, table: str, schema: Mapping[str, pl.DataType]) -> list[RowRule]:
     if schema[column] != pl.String:
         return [_not_null(column, pl.col(column), f"{column} is missing or cannot be read")]
     size = pl.col(column).str.len_bytes().cast(pl.Int64)
     wrong = f"{column} is empty or longer than {MAX_KEY_BYTES} bytes"
-    return [
+    rules = [
         _not_null(column, size, f"{column} is missing or cannot be read"),
         _between(column, size, wrong, 1, MAX_KEY_BYTES),
     ]
+    if not _says_nulls(recipe, table):
+        is_word = pl.col(column).str.strip_chars().str.to_lowercase().is_in(_NULL_WORDS)
+        reason = (
+            f"{column} is a word for a missing value; list it under `nulls` of source.{table}, "
+            "or write `nulls: []` there if it is a name"
+        )
+        rules.append(_in_set(f"{column} is there", ~is_word, reason, [True]))
+    return rules
+
+
+def _says_nulls(recipe: Recipe, table: str) -> bool:
+    """Whether the recipe says of every file that gives these ids which words are nulls."""
+    source = recipe.source
+    if not isinstance(source, FilesSource):
+        return True
+    one = source.items if table == "items" else source.users if table == "users" else None
+    files = [one] if one is not None else source.events
+    return all(file.nulls is not None for file in files)
 
 
 def _column_rules(name: str, rule: ColumnRule, schema: Mapping[str, pl.DataType]) -> list[RowRule]:

@@ -13,7 +13,7 @@ from shortlist.validate.docs import render_docs
 from shortlist.validate.limits import Limit, hold, measure, type_limits
 from shortlist.validate.profile import Profile, profile_events
 from shortlist.validate.rows import Checked, check_rows
-from shortlist.validate.rules import DataError, RowRule, entity_rules, event_rules
+from shortlist.validate.rules import DataError, RowRule, embedding_lengths, entity_rules, event_rules
 from shortlist.validate.suite import Suite
 
 _KEYS: dict[canonical.Table, list[str]] = {"items": ["item_id"], "users": ["user_id"]}
@@ -40,14 +40,15 @@ def validate(recipe: Recipe, tables: Path, out_clean: Path, out_quarantine: Path
         with canonical.new_folder(out_quarantine) as (quarantine, _):
             checked = _check(recipe, tables, schemas, clean, quarantine, scratch)
         profile = profile_events(clean / "events.parquet", has_times=recipe.interactions.time_unit != "row")
-        limits = measure(recipe, checked["events"], profile, out_quarantine)
+        lengths = embedding_lengths(recipe, tables)
+        limits = measure(recipe, checked, profile, out_quarantine, lengths)
         suite, broken = hold("tables", limits)
         whole = (suite, "Rules of the tables as a whole; a broken one stops the run.")
         _write_docs(recipe, out_docs, [whole, *((one.suite, _about(one)) for one in checked.values()), columns])
         if broken:
             raise _error(broken)
     facts = _facts(checked, profile, types + limits)
-    say(f"quarantined {checked['events'].quarantined:,} of {checked['events'].rows:,} events")
+    say(", ".join(f"quarantined {one.quarantined:,} of {one.rows:,} {one.table}" for one in checked.values()))
     return facts
 
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shortlist.category_columns import kind_of
 from shortlist.features import encode_categorical
 from shortlist.prepare.columns import ColumnWriter, load
 from shortlist.prepare.encode import common_key_type, encode_column, numbers_of, rows_of, values_of, vocabulary_of
@@ -25,6 +26,7 @@ def columns(draw, most=12):
 @given(columns())
 def test_a_column_has_the_rows_that_a_request_would_have(column):
     dtype, known, asked = column
+    kind = kind_of(dtype(), "x")
     vocabulary = vocabulary_of(pl.Series(known, dtype=dtype), "x")
     assert vocabulary.values(np.arange(1, vocabulary.num_rows)) == sorted(set(known), key=_key)
     rows = rows_of(pl.Series(asked, dtype=dtype), vocabulary)
@@ -32,37 +34,37 @@ def test_a_column_has_the_rows_that_a_request_would_have(column):
     assert rows.tolist() == [0 if value is None else int(vocabulary.rows([value])[0]) for value in asked]
     for width in (1, 2):
         np.testing.assert_array_equal(
-            encode_column(pl.Series(asked, dtype=dtype), vocabulary, width),
-            encode_categorical(asked, vocabulary, width),
+            encode_column(pl.Series(asked, dtype=dtype), vocabulary, width, kind),
+            encode_categorical(asked, vocabulary, width, kind),
         )
 
 
 @given(columns(), st.data(), st.integers(1, 3))
 def test_a_list_column_has_the_rows_that_a_request_would_have(column, data, width):
     dtype, known, asked = column
+    kind = kind_of(dtype(), "x")
     vocabulary = vocabulary_of(pl.Series(known, dtype=dtype), "x")
     cuts = sorted(data.draw(st.lists(st.integers(0, len(asked)), max_size=5)))
     lists = [asked[a:b] for a, b in zip([0, *cuts], [*cuts, len(asked)], strict=True)] + [None, []]
     series = pl.Series("x", lists, dtype=pl.List(dtype))
     np.testing.assert_array_equal(
-        encode_column(series, vocabulary, width), encode_categorical(lists, vocabulary, width)
+        encode_column(series, vocabulary, width, kind), encode_categorical(lists, vocabulary, width, kind)
     )
-    values = series.to_frame().select(values_of("x", series.dtype, dtype(), width))["x"].to_list()
+    values = series.to_frame().select(values_of("x", series.dtype, width))["x"].to_list()
     assert values == [value for one in lists if one for value in one[:width] if value is not None]
 
 
 def test_arrays_of_fixed_width_are_lists():
     series = pl.Series([[1, 2], None, [3, 1]], dtype=pl.Array(pl.Int64, 2))
     vocabulary = vocabulary_of(pl.Series([1, 2, 3]), "x")
-    assert encode_column(series, vocabulary, 2).tolist() == [[1, 2], [0, 0], [3, 1]]
+    assert encode_column(series, vocabulary, 2, "integer").tolist() == [[1, 2], [0, 0], [3, 1]]
 
 
 def test_columns_that_meet_are_text_unless_all_are_integers():
     assert common_key_type("x", pl.Int32(), pl.Int64()) == pl.Int64
     assert common_key_type("x", pl.Int64(), pl.String()) == pl.String
-    assert common_key_type("x", pl.Boolean()) == pl.Int64
     assert common_key_type("x", pl.List(pl.Date())) == pl.String
-    with pytest.raises(ValueError, match="x: a column of Float64 holds no ids"):
+    with pytest.raises(ValueError, match="x: columns of Int64, Float64 are no ids"):
         common_key_type("x", pl.Int64(), pl.Float64())
 
 

@@ -90,20 +90,20 @@ def test_quoted_separators_and_line_breaks_are_part_of_the_value(tmp_path: Path)
     assert read(tmp_path / "b.csv", tmp_path / "s", separator="::").rows() == [(1, "a::b")]
 
 
-def test_a_column_has_the_type_of_nearly_all_its_values(tmp_path: Path) -> None:
+def test_a_column_has_the_type_of_all_its_values(tmp_path: Path) -> None:
     number, late, code, share, flag = range(1000), ["1"] * 900 + ["b"] * 100, "007", 0.5, "true"
     rows = [f"{n},{w},{code},{share},{flag}\n" for n, w in zip(number, late, strict=True)]
     rows[500] = "oops,1,007,,TRUE\n"
     (tmp_path / "a.csv").write_text("number,late,code,share,flag\n" + "".join(rows))
     frame = read(tmp_path / "a.csv", tmp_path)
     assert dict(frame.schema) == {
-        "number": pl.Int64,
+        "number": pl.String,
         "late": pl.String,
         "code": pl.String,
         "share": pl.Float64,
         "flag": pl.Boolean,
     }
-    assert frame["number"].null_count() == 1
+    assert frame["number"][500] == "oops"
     assert frame["flag"].all()
 
 

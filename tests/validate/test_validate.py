@@ -184,7 +184,7 @@ def test_items_without_a_sound_embedding_are_quarantined_and_their_events_stay(f
         recipe(features="{item: {embedding: {name: audio, dim: 2}, numeric: [length]}}"), events(), items
     )
     assert folders.reasons("items") == {
-        1: ["audio has not the length 2 of the recipe"],
+        1: ["audio has not the length 2 of features.item.embedding.dim"],
         2: ["audio holds NaN, infinity or null"],
         3: ["audio holds NaN, infinity or null"],
         5: ["a row before has the same item_id"],
