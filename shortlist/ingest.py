@@ -203,10 +203,11 @@ def _wanted(wanted: list[Wanted], table: RawTable, schema: pl.Schema, kinds: Map
             yield _categorical(value, kind, kinds.get(column.name, alone))
         elif column.kind == "numeric":
             yield value.cast(pl.Float64, strict=False)
-        elif column.kind == "title":
-            yield value.cast(pl.String, strict=False)
-        elif column.kind == "text":
-            words = value.cast(pl.List(pl.String)).list.join(" ") if isinstance(kind, pl.List | pl.Array) else value
+        elif column.kind in ("title", "text"):
+            # A number is the same words here as in a question: 3 where the file has 3.0.
+            words = _by_value(value, kind) if inner_of(kind).is_float() else value
+            if column.kind == "text" and isinstance(kind, pl.List | pl.Array):
+                words = words.cast(pl.List(pl.String)).list.join(" ")
             yield words.cast(pl.String, strict=False)
         elif column.kind == "embedding":
             if not isinstance(kind, pl.List | pl.Array):

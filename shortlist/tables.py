@@ -6,7 +6,8 @@
 
 Columns of events: those of `EVENT_COLUMNS`, then the recipe's context columns and the columns that its contract has
 rules for, each under its own name. A value that cannot be read as its column's type is null, for the contract to judge.
-Categorical columns are Int64, String, or lists of them; numeric ones Float64; an embedding is a list of Float32.
+Categorical columns are Int64, Float64, Boolean, String, or lists of them; numeric ones Float64; an embedding is a list
+of Float32.
 """
 
 import errno

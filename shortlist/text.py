@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist.categories import canonical
 from shortlist.vocabulary import UNKNOWN, Vocabulary
 
 _WORD = re.compile(r"\w+")
@@ -41,7 +42,8 @@ def terms_of(text: str) -> list[str]:
 def joined(values: Iterable[object]) -> str:
     """One text of the values of several columns, each a text, a list of words, or nothing."""
     flat = [one for value in values for one in (value if isinstance(value, list | tuple) else [value])]
-    return " ".join(str(one) for one in flat if one is not None)
+    words = (canonical(one, "text") for one in flat)
+    return " ".join(str(word) for word in words if word is not None)
 
 
 @dataclass(frozen=True)

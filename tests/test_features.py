@@ -291,6 +291,28 @@ def test_a_store_of_the_version_without_text_is_still_read(log, tmp_path):
     assert store.schema.query_numeric_dim == log[1].store.schema.query_numeric_dim
 
 
+def test_values_that_no_training_has_seen_are_told(log):
+    store = log[1].store
+    user = {"country": "c9", "age": 99}
+    context = {"device": "tv", "words": ["x", None, "new", "cut off"]}
+    assert store.unknown_values(user, context) == {"user.country": ["c9"]}
+    context["words"] = ["x", "new", "cut off"]
+    assert store.unknown_values({}, context) == {"context.words": ["new"]}
+    assert store.unknown_values({"country": None}, {"device": ["phone", 3.0], "words": []}) == {}
+    assert store.unknown_values({"country": True}, {}) == {"user.country": [True]}
+
+
+def test_a_store_without_kinds_reads_words_as_they_were_written(log, tmp_path):
+    shutil.copytree(log[1].store.folder, tmp_path / "old")
+    schema = json.loads((tmp_path / "old/schema.json").read_text()) | {"version": 3}
+    for field in schema["context"]["categorical"]:
+        del field["kind"]
+    (tmp_path / "old/schema.json").write_text(json.dumps(schema))
+    Vocabulary.of(np.array(["3.0", "True", "tv"])).save(tmp_path / "old/vocabularies/context.device.npy")
+    context = FeatureStore.open(tmp_path / "old").context({"device": [3.0, True, "tv", 3]}, np.zeros(4, np.int64))
+    assert context.categorical["context.device"].tolist() == [[1], [2], [3], [0]]
+
+
 def test_what_a_question_tells_of_its_user_counts_as_if_the_store_knew_it(tmp_path):
     users = {
         "user_id": [1, 2, 3],

@@ -238,6 +238,48 @@ def test_what_stops_the_run_says_what_to_do(
     assert not folders.clean.exists()
 
 
+def test_a_wrong_length_of_all_embeddings_stops_the_run_with_both_lengths(folders: Folders) -> None:
+    vectors = pl.Series([[0.5] * 768] * 3 + [[0.5] * 4], dtype=pl.List(pl.Float32))
+    features = "{item: {embedding: {name: audio, dim: 512}}}"
+    items = pl.DataFrame({"item_id": [0, 1, 2, 3], "audio": vectors})
+    with pytest.raises(DataError) as caught:
+        folders.run(recipe("max_quarantined: 0.05", features), events(), items)
+    said = str(caught.value)
+    assert "contract.max_quarantined: 100 % of 4 items are quarantined, at most 5 % may be" in said
+    assert "audio has not the length 512 of features.item.embedding.dim (4 times; first in row 0" in said
+    assert "The lengths found are 768 (3 times), 4 (1 times); correct features.item.embedding.dim" in said
+    assert "[0.5, 0.5, 0.5, ...]" in said
+
+
+@pytest.mark.parametrize(("bad", "stops"), [(1, False), (2, True)])
+def test_the_bound_holds_for_the_items_alone(folders: Folders, bad: int, stops: bool) -> None:
+    ids = [*range(20 - bad), *[0] * bad]
+    strict, given = recipe("max_quarantined: 0.05"), events(400, item_id=[at % 10 for at in range(400)])
+    if stops:
+        with pytest.raises(DataError, match=r"10 % of 20 items are quarantined.*source.items"):
+            folders.run(strict, given, pl.DataFrame({"item_id": ids}))
+    else:
+        facts = folders.run(strict, given, pl.DataFrame({"item_id": ids}))
+        assert facts.rows_out["quarantined_items"] == 1
+
+
+@pytest.mark.parametrize("word", ["NULL", "nan", "None", "\\N", "N/A", " null "])
+def test_a_word_for_null_is_no_user(folders: Folders, word: str) -> None:
+    given = events(user_id=[word, *[f"u{at % 3}" for at in range(11)]])
+    folders.run(recipe(), given)
+    [reason] = folders.reasons()[0]
+    assert reason.startswith("user_id is a word for a missing value; list it under `nulls` of source.events")
+    with pytest.raises(DataError, match=r"8.33 % of 12 events are quarantined.*a word for a missing value"):
+        folders.run(recipe("max_quarantined: 0.05"), given)
+
+
+def test_a_user_who_is_called_null_is_one_when_the_recipe_says_so(folders: Folders) -> None:
+    named = parse_recipe(
+        _RECIPE.format(contract="", features="{}", unit="s").replace("events.parquet}", "events.parquet, nulls: []}")
+    )
+    assert folders.run(named, events(user_id=["null", "nulls", "Nan"] * 4)).rows_out["events"] == 12
+
+
 def test_a_stopped_run_leaves_the_rows_and_the_page(folders: Folders) -> None:
     with pytest.raises(DataError, match="max_quarantined"):
         folders.run(recipe("max_quarantined: 0.5"), events(weight=[-1.0] * 12))
