@@ -1,7 +1,7 @@
 """Ingest: raw data of any source -> the canonical tables, streamed."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -10,8 +10,8 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from shortlist.categories import Kind
-from shortlist.category_columns import inner_of, keys_of, kind_of
 from shortlist.facts import StepFacts
+from shortlist.feature_columns import common_kinds, feature_columns
 from shortlist.progress import say
 from shortlist.recipe import GivenSplit, Recipe
 from shortlist.sources import RawTable, RawTables, SourceError, bind, broken_file, read, tables_named
@@ -63,7 +63,7 @@ def _write(recipe: Recipe, raw: RawTables, folder: Path) -> dict[str, dict[str, 
     user_ids, item_ids = (
         _ids(key, [*logs, *_some(described[name])]) for key, name in (("user_id", "users"), ("item_id", "items"))
     )
-    kinds = _common_kinds(recipe, logs)
+    kinds = common_kinds(recipe, logs)
     events = pl.concat(
         [
             _events(table, frame, recipe, [user, item], kinds)
@@ -119,14 +119,14 @@ def _events(
     if isinstance(recipe.split, GivenSplit):
         part = _bound(recipe.split.part, "split.part", frame, table.name)
         columns.append(part.cast(pl.String, strict=False).alias("part"))
-    return frame.select(*columns, *_wanted(wanted_columns(recipe, "events"), table, schema, kinds))
+    return frame.select(*columns, *feature_columns(wanted_columns(recipe, "events"), table, schema, kinds))
 
 
 def _features(table: RawTable, frame: pl.LazyFrame, identity: pl.Expr, key: str, wanted: list[Wanted]) -> pl.LazyFrame:
     schema = frame.collect_schema()
     if table.distinct:
         frame = frame.unique(key, keep="first", maintain_order=True)
-    return frame.select(identity, *_wanted(wanted, table, schema, {}))
+    return frame.select(identity, *feature_columns(wanted, table, schema, {}))
 
 
 def _mapped(table: RawTable) -> pl.LazyFrame:
@@ -190,70 +190,6 @@ def _require(name: str, table: RawTable, schema: pl.Schema) -> None:
             f"{table.where}.columns: {table.name} gives no {name!r}; add `{name}: <expression>`. "
             f"It has: {named(schema.names())}"
         )
-
-
-def _wanted(wanted: list[Wanted], table: RawTable, schema: pl.Schema, kinds: Mapping[str, Kind]) -> Iterator[pl.Expr]:
-    """The columns that the recipe names; `kinds` says of categories what the types of this table alone do not."""
-    for column in wanted:
-        if column.name not in schema:
-            raise missing_column(column.where, column.name, table.name, schema.names())
-        value, kind = pl.col(column.name), schema[column.name]
-        if column.kind == "categorical":
-            alone = kind_of(kind, f"{column.where}: {table.name}")
-            yield _categorical(value, kind, kinds.get(column.name, alone))
-        elif column.kind == "numeric":
-            yield value.cast(pl.Float64, strict=False)
-        elif column.kind in ("title", "text"):
-            # A number is the same words here as in a question: 3 where the file has 3.0.
-            words = _by_value(value, kind) if inner_of(kind).is_float() else value
-            if column.kind == "text" and isinstance(kind, pl.List | pl.Array):
-                words = words.cast(pl.List(pl.String)).list.join(" ")
-            yield words.cast(pl.String, strict=False)
-        elif column.kind == "embedding":
-            if not isinstance(kind, pl.List | pl.Array):
-                raise SourceError(f"{column.where}: {column.name!r} of {table.name} is {kind}, not a list of numbers")
-            yield value.cast(pl.List(pl.Float32), strict=False)
-        else:
-            yield value
-
-
-def _common_kinds(recipe: Recipe, logs: Sequence[tuple[RawTable, pl.LazyFrame]]) -> dict[str, Kind]:
-    """How each categorical column of the events is read: as text where the files do not agree."""
-    kinds: dict[str, Kind] = {}
-    for column in wanted_columns(recipe, "events"):
-        found = [(table, frame.collect_schema().get(column.name)) for table, frame in logs]
-        if column.kind == "categorical":
-            each = {kind_of(kind, f"{column.where}: {table.name}") for table, kind in found if kind is not None}
-            kinds[column.name] = each.pop() if len(each) == 1 else "text"
-    return kinds
-
-
-def _categorical(value: pl.Expr, dtype: pl.DataType, kind: Kind) -> pl.Expr:
-    """The column in a type that keeps every value and its kind; what Parquet alone can hold becomes text."""
-    inner = inner_of(dtype)
-    if kind == "integer":
-        plain: pl.DataType = pl.Int64()
-    elif kind == "boolean":
-        plain = pl.Boolean()
-    elif kind == "number" and inner == pl.Float64:
-        plain = pl.Float64()
-    else:
-        plain = pl.String()
-        if inner.is_numeric():
-            return _by_value(value, dtype)
-    return value.cast(pl.List(plain) if inner != dtype else plain, strict=False)
-
-
-def _by_value(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    """Numbers, or lists of them, as the texts of a category."""
-
-    def spelt(series: pl.Series) -> pl.Series:
-        return keys_of(series, "text")
-
-    if inner_of(dtype) != dtype:
-        one = pl.element().map_batches(spelt, return_dtype=pl.String, is_elementwise=True)
-        return value.cast(pl.List(inner_of(dtype))).list.eval(one)
-    return value.map_batches(spelt, return_dtype=pl.String, is_elementwise=True)
 
 
 def _seconds(value: pl.Expr, kind: pl.DataType, per_second: int) -> pl.Expr:

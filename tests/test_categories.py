@@ -120,6 +120,29 @@ def test_files_that_write_a_category_in_two_types_agree(tmp_path: Path) -> None:
         assert scan(tmp_path / "tables", "events").collect()["band"].to_list() == expected
 
 
+@pytest.mark.parametrize("dtype", [pl.Float32, pl.Float64, pl.Decimal(10, 3), pl.UInt64, pl.Boolean, pl.Categorical])
+def test_a_column_of_any_type_keeps_its_values_through_ingest(dtype: pl.DataType, tmp_path: Path) -> None:
+    raw = {pl.Boolean: [True, False], pl.Categorical: ["x", "3.0"]}.get(
+        dtype, [3, 3] if dtype == pl.UInt64 else [3, 0.1]
+    )
+    frame = pl.DataFrame(
+        {"user_id": [1, 2], "item_id": [1, 2], "time": [1, 2], "band": pl.Series(raw, dtype=dtype, strict=False)}
+    )
+    frame.with_columns(bands=pl.concat_list("band")).write_parquet(tmp_path / "a.parquet")
+    recipe = {
+        "name": "x",
+        "source": {"kind": "files", "events": [{"path": str(tmp_path / "a.parquet")}]},
+        "split": {"kind": "leave_one_out"},
+        "features": {"context": {"categorical": [{"name": "band"}, {"name": "bands", "max_values": 2}]}},
+    }
+    ingest(Recipe.model_validate(recipe), tmp_path / "tables")
+    found = scan(tmp_path / "tables", "events").collect()
+    for name in ("band", "bands"):
+        kind = kind_of(found.schema[name], name)
+        flat = found[name].explode() if name == "bands" else found[name]
+        assert keys_of(flat, kind).to_list() == [canonical(value, kind) for value in raw]
+
+
 def test_lists_of_numbers_are_categories_too() -> None:
     series = pl.Series("x", [[3.0, None, 2.5], None, []])
     kind = kind_of(series.dtype, "x")
