@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The whole path on the cluster of KUBECONFIG: the recipe's pipeline by Kubeflow Pipelines, the overlay `kind`, the
 # service on the pipeline's release, one answer. `run.sh RECIPE`; OVERLAY is another overlay than kind, SHORTLIST the
-# command line, PIPELINE_IMAGE another image of the steps.
+# command line, PIPELINE_IMAGE another image of the steps; REPLACE=1 does not keep a live release that cannot be loaded.
 set -euo pipefail
 recipe=$1 overlay=${OVERLAY:-$(dirname "$0")/overlays/kind} shortlist=${SHORTLIST:-shortlist}
 # What this machine asks, it asks through the API server.
@@ -25,8 +25,13 @@ export AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
 
 $shortlist submit "$recipe" --host http://127.0.0.1:18888 ${PIPELINE_IMAGE:+--image "$PIPELINE_IMAGE"}
 kubectl apply -k "$overlay"
-kubectl -n shortlist wait --for=condition=Ready inferenceservice/shortlist --timeout=600s
-$shortlist deploy "$recipe"
+# A service that a deploy has pinned to a release of another root gets ready only by the next deploy.
+pinned=$(kubectl -n shortlist get inferenceservice shortlist -o jsonpath='{.spec.transformer.annotations.shortlist/release}')
+[ -n "$pinned" ] || kubectl -n shortlist wait --for=condition=Ready inferenceservice/shortlist --timeout=600s
+$shortlist deploy "$recipe" ${REPLACE:+--replace} || {
+  echo "run.sh: $pinned is pinned; REPLACE=1 deploys without keeping it (docs/cluster.md)" >&2
+  exit 1
+}
 forward shortlist shortlist-transformer 18080:80
 answers http://127.0.0.1:18080/v2/health/ready
 curl -sf http://127.0.0.1:18080/v1/models/shortlist:predict -H 'Content-Type: application/json' -d '{"instances": [{"k": 5}]}'

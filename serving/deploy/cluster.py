@@ -23,6 +23,7 @@ _KIND = ("serving.kserve.io", "v1beta1")
 _PORT = 8080
 _ASK_SECONDS = 30.0
 _TRIES = 10
+_ENDED = ("Succeeded", "Failed")
 
 
 class Cluster:
@@ -88,22 +89,47 @@ class Cluster:
         with _explained(f"Deployment {self.namespace}/{self.service}-{component}"):
             return self._apps.read_namespaced_deployment(f"{self.service}-{component}", self.namespace)
 
-    def releases_root(self) -> str | None:
-        """The root of releases that the transformer's pods are given, where a ConfigMap says it."""
-        for source in self.deployment("transformer").spec.template.spec.containers[0].env_from or []:
-            if source.config_map_ref is not None:
-                with _explained(f"ConfigMap {self.namespace}/{source.config_map_ref.name}"):
-                    found = self._core.read_namespaced_config_map(source.config_map_ref.name, self.namespace)
-                if root := (found.data or {}).get("RELEASES"):
-                    return str(root)
+    def releases_root(self, pod: Any | None = None) -> str | None:
+        """The root of releases that this pod was started with, by default a transformer's pod that starts now.
+
+        None where no ConfigMap names it, or the ConfigMap is gone.
+        """
+        spec = (pod or self.deployment("transformer").spec.template).spec
+        for source in spec.containers[0].env_from or []:
+            if source.config_map_ref is not None and (root := self._config_map(source.config_map_ref.name)):
+                return root
         return None
+
+    def _config_map(self, name: str) -> str | None:
+        try:
+            with _explained(f"ConfigMap {self.namespace}/{name}"):
+                found = self._core.read_namespaced_config_map(name, self.namespace)
+        except ClusterError as error:
+            if error.status == http.client.NOT_FOUND:
+                return None
+            raise
+        return (found.data or {}).get("RELEASES") or None
+
+    def names_same_root(self) -> bool:
+        """Whether the Deployment names the ConfigMaps of the InferenceService; KServe takes a moment after an apply."""
+        (container,) = self.inference_service()["spec"]["transformer"]["containers"]
+        wanted = [source["configMapRef"]["name"] for source in container.get("envFrom", []) if "configMapRef" in source]
+        there = self.deployment("transformer").spec.template.spec.containers[0].env_from or []
+        return wanted == [source.config_map_ref.name for source in there if source.config_map_ref is not None]
 
     def pods(self, component: Component) -> list[Any]:
         """The pods of a component that are not being deleted."""
+        return [pod for pod in self._pods(component) if pod.metadata.deletion_timestamp is None]
+
+    def ending_pods(self, component: Component) -> list[Any]:
+        """The pods of a component that are being deleted; until they end they may still answer."""
+        return [pod for pod in self._pods(component) if pod.metadata.deletion_timestamp is not None]
+
+    def _pods(self, component: Component) -> list[Any]:
         selector = f"app=isvc.{self.service}-{component}"
         with _explained(f"pods of {self.namespace}"):
-            listed = self._core.list_namespaced_pod(self.namespace, label_selector=selector).items
-        return [pod for pod in listed if pod.metadata.deletion_timestamp is None]
+            listed: list[Any] = self._core.list_namespaced_pod(self.namespace, label_selector=selector).items
+        return [pod for pod in listed if pod.status.phase not in _ENDED]
 
     def pod(self, name: str) -> Any:
         with _explained(f"pod {self.namespace}/{name}"):

@@ -13,6 +13,7 @@ from serving.deploy.cluster import BESIDE, RELEASE, Cluster, annotations_of, is_
 from serving.deploy.errors import ClusterError, RefusedError
 from serving.deploy.rehearsal import rehearsal
 from serving.deploy.rollout import wait_for_rollout
+from serving.deploy.roots import check_live_root, check_release_root
 from serving.deploy.shadow import Comparison, compare, judge, questions, smoke
 from shortlist.release.release import release_key
 
@@ -25,6 +26,10 @@ class Options:
     """Seconds, of each of the three steps."""
     min_overlap: float = 0.1
     num_questions: int = 50
+    root: str | None = None
+    """What the release lies below, where that is known."""
+    replace: bool = False
+    """Do not keep the live release beside the new one; for when it can no longer be loaded."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ def deploy(cluster: Cluster, release: str, options: Options, say: Callable[[str]
     """
     swap = _Swap(cluster, release, options, say)
     try:
+        swap.check_roots()
         swap.expand()
         swap.rehearse()
         swap.switch()
@@ -65,23 +71,40 @@ class _Swap:
         there = annotations_of(found, "predictor")
         self._predictor = {RELEASE: there.get(RELEASE, ""), BESIDE: there.get(BESIDE, "")}
         self._written: list[str] = []
+        self._expanded = self._predictor
+        self._no_way_back = False
         self.live = self._find_live()
         self.shadow: Comparison | None = None
         self.seconds: dict[str, float] = {}
         say(f"{self.live or 'nothing'} answers now")
 
+    def check_roots(self) -> None:
+        """Raises RefusedError when pods that start now could not load one of the two releases."""
+        check_release_root(self._cluster, self._options.root, self._options.timeout)
+        ready = self._ready_transformers()
+        if self.live and ready and not self._options.replace and self.live != self._release:
+            check_live_root(self._cluster, self.live, ready[0], self._release)
+
     def expand(self) -> None:
-        """Teach the predictor the new release; it keeps the live one."""
+        """Teach the predictor the new release; it keeps the live one, unless that is to be replaced."""
         new = release_key(self._release)
-        if new in self._predictor.values() and release_key(self.live or self._release) in self._predictor.values():
+        beside = release_key(self.live) if self.live and not self._options.replace else new
+        wanted, there = {RELEASE: new, BESIDE: beside}, set(self._predictor.values())
+        if there == {new, beside} or (not self._options.replace and there >= {new, beside}):
             return  # as when one goes back to the release before
-        wanted = {RELEASE: new, BESIDE: release_key(self.live) if self.live else new}
         start = time.monotonic()
         self._cluster.annotate("predictor", self._predictor, wanted)
         self._written.append("predictor")
         self._expanded = wanted
-        wait_for_rollout(self._cluster, "predictor", wanted, self._options.timeout)
-        self._done("expand", start, f"the predictor serves {self._release} beside {self.live or 'nothing'}")
+        try:
+            wait_for_rollout(self._cluster, "predictor", wanted, self._options.timeout)
+        except ClusterError as error:
+            if self.live and beside != new and self.live in str(error):
+                raise ClusterError(f"{error}\nIf {self.live} is gone for good, deploy with --replace") from error
+            raise
+        self._no_way_back = beside == new and self.live not in (None, self._release)
+        kept = "in the place of" if self._no_way_back else "beside"
+        self._done("expand", start, f"the predictor serves {self._release} {kept} {self.live or 'nothing'}")
 
     def rehearse(self) -> None:
         """Ask a transformer of the new release that no Service leads to, and compare it with the live one."""
@@ -111,13 +134,19 @@ class _Swap:
 
     def take_back(self) -> None:
         """Undo what was written, in the order that keeps every transformer's release served."""
+        if self._no_way_back:
+            self._say(
+                f"not taken back: {self.live} cannot be loaded any more, and the predictor serves {self._release} in "
+                "its place; transformers that still have it answer unranked until a deploy succeeds"
+            )
+            return
         if "transformer" in self._written:
             now = {RELEASE: release_key(self._release)}
             self._cluster.annotate("transformer", now, self._transformer)
             wait_for_rollout(self._cluster, "transformer", self._transformer, self._options.timeout)
         if "predictor" in self._written:
             self._cluster.annotate("predictor", self._expanded, self._predictor)
-            if self.live:
+            if self.live and not self._options.replace:
                 wait_for_rollout(self._cluster, "predictor", self._predictor, self._options.timeout)
         answers = self.live or "nothing"
         self._say(

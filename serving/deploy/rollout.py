@@ -10,13 +10,20 @@ from serving.deploy.errors import ClusterError
 _POLL_SECONDS = 0.5
 _HOPELESS = {"CrashLoopBackOff", "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError"}
 _USERS_MISTAKE = 2
+_KILL_SECONDS = 10.0
+"""After the grace period, for the node to kill a pod and say so."""
 
 
 def wait_for_rollout(cluster: Cluster, component: Component, wanted: Mapping[str, str], seconds: float) -> None:
-    """Until every pod of a component carries these annotations and is available, and none of the others is left.
+    """Until every pod of a component carries these annotations and is available, and no other pod can answer.
 
     Raises ClusterError with what a new pod says when it cannot start, or after `seconds`.
     """
+    _wait_for_new_pods(cluster, component, wanted, seconds)
+    wait_for_ending_pods(cluster, component, wanted)
+
+
+def _wait_for_new_pods(cluster: Cluster, component: Component, wanted: Mapping[str, str], seconds: float) -> None:
 
     def done() -> bool:
         found = cluster.deployment(component)
@@ -38,6 +45,27 @@ def wait_for_rollout(cluster: Cluster, component: Component, wanted: Mapping[str
     except TimeoutError:
         states = ", ".join(f"{pod.metadata.name} {_state(pod)}" for pod in cluster.pods(component))
         raise ClusterError(f"the {component} was not rolled out after {seconds:g} s: {states}") from None
+
+
+def wait_for_ending_pods(cluster: Cluster, component: Component, wanted: Mapping[str, str]) -> None:
+    """Until no pod with other annotations is left.
+
+    A pod that ends goes on answering, so that no request is lost. It is killed when its grace period is over; one that
+    is listed even after that is of a node that does not report any more, and is not waited for.
+    """
+    first_seen: dict[str, float] = {}
+    while True:
+        now = time.monotonic()
+        ending = [pod for pod in cluster.ending_pods(component) if not _carries(pod, wanted)]
+        for pod in ending:
+            first_seen.setdefault(pod.metadata.name, now)
+        if all(now - first_seen[pod.metadata.name] > _grace(pod) + _KILL_SECONDS for pod in ending):
+            return
+        time.sleep(_POLL_SECONDS)
+
+
+def _grace(pod: Any) -> float:
+    return float(pod.metadata.deletion_grace_period_seconds or 0)
 
 
 def poll(done: Callable[[], bool], look: Callable[[], None], seconds: float) -> None:

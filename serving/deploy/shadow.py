@@ -4,6 +4,7 @@ Nobody's data are needed: the live release is asked for what is popular, and his
 """
 
 import statistics
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,6 @@ from serving.deploy.errors import ClusterError, RefusedError
 
 Ask = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
-_TIME = 1_700_000_000
-"""Seconds since the epoch: both are asked about one moment."""
 _LONGEST_HISTORY = 8
 _WARM_UPS = 20
 _DEGRADED_SHARE = 0.1
@@ -56,10 +55,10 @@ def smoke(ask: Ask, release: str) -> None:
 
     The first answers of a process are slow; it may have a few before it is judged.
     """
-    popular = _answered(ask, {"time": _TIME})
+    popular = _answered(ask, {})
     if not popular["items"]:
         raise RefusedError(f"release {release} has nothing to answer to somebody unknown")
-    question = {"history": [popular["items"][0]["item_id"]], "time": _TIME}
+    question = {"history": [popular["items"][0]["item_id"]]}
     for _ in range(_WARM_UPS):
         answer = _answered(ask, question)
         if answer["release"] != release:
@@ -71,15 +70,16 @@ def smoke(ask: Ask, release: str) -> None:
     raise RefusedError(f"release {release} answers unranked: {answer['degraded']}")
 
 
-def questions(live: Ask, count: int, seed: int = 0) -> list[Asked]:
-    """Questions with histories that the live release knows, and its answers."""
+def questions(live: Ask, count: int, seed: int = 0, moment: int | None = None) -> list[Asked]:
+    """Questions with histories that the live release knows, and its answers, at one moment (by default now)."""
     rng = np.random.default_rng(seed)
-    pool = _ids(_answered(live, {"time": _TIME}))
+    moment = int(time.time()) if moment is None else moment
+    pool = _ids(_answered(live, {"time": moment}))
     asked: list[Asked] = []
     while pool and len(asked) < count:
         size = min(int(rng.integers(1, _LONGEST_HISTORY + 1)), len(pool))
         history = [pool[at] for at in rng.choice(len(pool), size, replace=False).tolist()]
-        question = {"history": history, "time": _TIME}
+        question = {"history": history, "time": moment}
         answer = _answered(live, question)
         asked.append(Asked(question, answer))
         pool = list(dict.fromkeys(pool + _ids(answer)))

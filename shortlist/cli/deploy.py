@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -10,9 +10,6 @@ from rich.console import Console
 from shortlist.recipe import load_recipe
 from shortlist.release.publish import release_root
 from shortlist.release.release import read_live
-
-if TYPE_CHECKING:
-    from serving.deploy.cluster import Cluster
 
 _NAME = re.compile(r"(?:(?P<root>.+)/releases/)?(?P<name>[0-9a-f]{16})/?")
 _console = Console(highlight=False, soft_wrap=True)
@@ -31,6 +28,14 @@ def deploy(
     ] = 0.1,
     questions: Annotated[int, typer.Option(help="How many the live and the new release are both asked.", min=1)] = 50,
     timeout: Annotated[float, typer.Option(help="Seconds that each step may take.", min=1)] = 300.0,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace",
+            help="Do not keep the live release beside the new one: for when it can no longer be loaded, as after a "
+            "change of RELEASES. No answer is lost, but they come unranked while the predictor rolls over.",
+        ),
+    ] = False,
 ) -> None:
     """Point a live InferenceService at another release; no request fails, and it goes back by itself when that fails.
 
@@ -43,10 +48,8 @@ def deploy(
 
     root, name = release_of(what)
     cluster = Cluster(namespace, service, context)
-    _check_root(cluster, root)
-    done = swap(
-        cluster, name, Options(timeout, min_overlap, questions), lambda line: _console.print(line, markup=False)
-    )
+    options = Options(timeout, min_overlap, questions, root, replace)
+    done = swap(cluster, name, options, lambda line: _console.print(line, markup=False))
     took = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in done.seconds.items()) or "nothing to do"
     _console.print(f"live: {done.release}; before: {done.before or 'none'}; {took}", markup=False)
 
@@ -65,13 +68,3 @@ def release_of(what: str) -> tuple[str | None, str]:
     if live is None:
         raise ValueError(f"{root.url}: no release is live; run the recipe (`shortlist run`) to publish one")
     return root.url, live.release
-
-
-def _check_root(cluster: "Cluster", root: str | None) -> None:
-    """Pods look for a release below one root, which the manifests name."""
-    there = cluster.releases_root()
-    if root is not None and there is not None and there.rstrip("/") != root.rstrip("/"):
-        raise ValueError(
-            f"the release lies below {root}, and the pods of {cluster.service} read {there}; "
-            "set RELEASES in the overlay's configMapGenerator and apply it, or publish there (publish.to)"
-        )
