@@ -57,7 +57,7 @@ def check_recipe(recipe: Recipe, origin: str) -> None:
             "bucket's keys in resources.secrets and its address, if it is not AWS, in resources.env as AWS_ENDPOINT_URL"
         )
     if wrong:
-        raise RecipeError("\n".join([f"{origin}: {len(wrong)} to mend before a cluster can run it", *wrong]))
+        raise RecipeError("\n".join([f"{origin}: {len(wrong)} to change before a cluster can run it", *wrong]))
 
 
 def _read_by(recipe: Recipe) -> list[tuple[str, str]]:

@@ -38,18 +38,22 @@ def ingest(recipe: Recipe, out: Path) -> StepFacts:
         say(f"reading {tables_named(raw.events)}")
         with _explained(raw):
             details = _write(recipe, raw, folder)
+            left_out = {where: int(count.collect(engine="streaming").item()) for where, count in raw.left_out.items()}
         rows = {table: pq.read_metadata(path(folder, table)).num_rows for table in ("events", "items", "users")}
         if not rows["events"]:
-            raise SourceError(f"{tables_named(raw.events)}: there is not a single row")
+            told = "; the `where` of the source leaves out every row" if any(left_out.values()) else ""
+            raise SourceError(f"{tables_named(raw.events)}: there is not a single row{told}")
         files = [
             {"name": file.name, "bytes": file.path.stat().st_size, "sha256": _sha256(file.path)} for file in raw.files
         ]
     together = hashlib.sha256("".join(str(file["sha256"]) for file in files).encode()).hexdigest()
     say(", ".join(f"{rows[table]:,} {table}" for table in rows) + f" from {len(files)} files")
+    for where, count in left_out.items():
+        say(f"{where}.where left out {count:,} rows")
     return StepFacts(
         rows_in={"events": rows["events"]},
         rows_out=rows,
-        details={"files": files, "fingerprint": together, "columns": details},
+        details={"files": files, "fingerprint": together, "columns": details, "left_out": left_out},
     )
 
 

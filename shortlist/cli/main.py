@@ -123,8 +123,11 @@ def validate(
     recipe: RecipePath,
     show: Annotated[bool, typer.Option(help="Print the recipe as a run would take it.")] = False,
 ) -> None:
-    """Check a recipe; nothing is read or run."""
+    """Check a recipe and every SQL expression in it; nothing is read or run."""
+    from shortlist.sources.check_expressions import check_expressions  # noqa: PLC0415 - needs Polars
+
     typed = load_recipe(recipe)
+    check_expressions(typed)
     _console.print(dump_recipe(typed) if show else f"{recipe}: a sound recipe, {typed.name!r}", markup=False)
 
 

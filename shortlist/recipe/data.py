@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shortlist.recipe.fields import Duration, Expression, Section, Share, Word
+from shortlist.recipe.fields import Duration, Expression, Section, Separator, Share, Word
 
 ColumnType = Literal["text", "integer", "number", "boolean"]
 
@@ -16,10 +16,11 @@ class DataFile(Section):
     """File, folder or glob; `${NAME}` and `${NAME:-default}` are taken from the environment."""
     format: Literal["auto", "parquet", "csv", "jsonl"] = "auto"
     """`auto` looks at the file's ending, before `.gz`, `.zst` or `.zip`."""
-    separator: str = ","
+    separator: Separator = ","
     """Between the fields of a CSV; may be longer than one character, like `::`."""
-    header: bool = True
-    """Whether a CSV's first line names its columns; without one they are `column_1`, `column_2`, ..."""
+    header: bool | None = None
+    """Whether a CSV's first line names its columns; if not they are `column_1`, `column_2`, ... By default it does, and
+    a line that looks like data is refused; `true` accepts it as names."""
     quote: str | None = '"'
     """The quoting character of a CSV; null when quotes are ordinary characters."""
     encoding: str = "utf-8"
@@ -30,6 +31,9 @@ class DataFile(Section):
     nulls: list[Word] | dict[str, list[Word]] | None = None
     """Words that stand for a missing value, like `["NULL", "\\N"]`: in every column of text, or by column. An empty
     list says that a user or an item is really called `null`; without one such ids are quarantined."""
+    where: Expression | None = None
+    """Which rows count, over the file's own columns, like `quantity > 0`. The others are left out before anything else;
+    they are counted, and are no quarantine."""
     columns: dict[str, Expression] = Field(default_factory=dict)
     """Column of ours -> SQL expression over the file's columns. Empty keeps all columns as they are."""
 

@@ -57,9 +57,19 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Word = Annotated[str, BeforeValidator(_quoted)]
 """A text as it stands in a file."""
 
+
+class SqlText:
+    """Marks the fields that hold SQL, for whoever checks them all."""
+
+
 Expression = Annotated[
     str,
+    SqlText(),
     BeforeValidator(_sql_constant, json_schema_input_type=str | float | bool),
     Field(min_length=1),
 ]
-"""A SQL expression over the raw columns, such as `rating >= 4`; a bare column name, a number or true is one."""
+"""A SQL expression over the raw columns, such as `rating >= 4`; a bare column name, a number or true is one.
+docs/expressions.md says which SQL this is."""
+
+Separator = Annotated[str, AfterValidator(lambda written: written.replace("\\t", "\t")), Field(min_length=1)]
+"""What separates fields; a tab may be written as \\t in any kind of quotes."""

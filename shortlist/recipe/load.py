@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from shortlist.recipe.recipe import Recipe
+from shortlist.recipe.yaml_text import YamlTextError, dump_yaml, line_of, load_yaml
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
@@ -36,16 +36,17 @@ def load_recipe(path: str | Path) -> Recipe:
 def parse_recipe(text: str, origin: str = "recipe") -> Recipe:
     """Validate a recipe's YAML text. Raises RecipeError; `origin` names it in the message."""
     try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        data = load_yaml(text)
+    except YamlTextError as error:
         raise RecipeError(f"{origin}: this is no YAML: {error}") from None
     if not isinstance(data, dict):
         raise RecipeError(f"{origin}: a recipe is a mapping of names to values, this is a {type(data).__name__}")
     try:
         return Recipe.model_validate(_expand(data, origin, ()))
     except ValidationError as error:
-        lines = "\n".join(f"  {_explain(detail, data)}" for detail in error.errors())
-        raise RecipeError(f"{origin}: {error.error_count()} to mend\n{lines}") from None
+        count = error.error_count()
+        lines = "\n".join(f"  {_explain(detail, data, text)}" for detail in error.errors())
+        raise RecipeError(f"{origin}: {count} error{'s' * (count != 1)}\n{lines}") from None
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -53,7 +54,7 @@ def dump_recipe(recipe: Recipe) -> str:
     data = recipe.model_dump(mode="json", exclude_defaults=True)
     for block in ("source", "split"):
         data[block] = {"kind": getattr(recipe, block).kind, **data[block]}
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+    return dump_yaml(data)
 
 
 def recipe_schema() -> dict[str, Any]:
@@ -82,8 +83,13 @@ def _expand(value: Any, origin: str, path: tuple[str, ...]) -> Any:
     return _VARIABLE.sub(substitute, value)
 
 
-def _explain(detail: ErrorDetails, data: dict[str, Any]) -> str:
+def _explain(detail: ErrorDetails, data: dict[str, Any], text: str) -> str:
     path = _yaml_path(detail["loc"], data)
+    line = line_of(text, path)
+    return (f"line {line}: " if line else "") + _explain_at(detail, path, data)
+
+
+def _explain_at(detail: ErrorDetails, path: list[int | str], data: dict[str, Any]) -> str:
     where = ".".join(map(str, path)) or "the recipe"
     if detail["type"] == "extra_forbidden":
         allowed = _allowed_keys(path[:-1], data)
@@ -102,6 +108,9 @@ def _explain(detail: ErrorDetails, data: dict[str, Any]) -> str:
         expected = str(detail["ctx"]["expected"]).replace("'", "").replace(" or ", ", ")
         return f"{where}: {given!r} is not allowed; {_nearest(str(given), expected.split(', '))}allowed: {expected}"
     message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "string_type" and isinstance(given, bool | int | float):
+        kind = "true or false" if isinstance(given, bool) else "a number"
+        message = f"this must be text, and YAML takes it for {kind}; put it in quotes, as you mean it"
     says_it = isinstance(given, dict | list) or message.startswith(repr(given))
     return f"{where}: {message}" if says_it else f"{where}: {given!r}: {message}"
 

@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from shortlist.recipe.data import Contract, GivenSplit, Interactions, Source, Split, TemporalSplit
+from shortlist.recipe.data import Contract, GivenSplit, Interactions, Source, Split, TemporalSplit, YambdaSource
 from shortlist.recipe.fields import Name, Section
 from shortlist.recipe.model import Features, Index, Ranking, Retrieval
 from shortlist.recipe.resources import Resources
@@ -56,6 +56,11 @@ class Recipe(Section):
             raise ValueError("features.context.clock needs times; interactions.time_unit is 'row': remove the clock")
         if rows and self.retrieval.half_life:
             raise ValueError("retrieval.half_life needs times; interactions.time_unit is 'row': remove it")
+        if isinstance(self.source, YambdaSource) and self.source.embeddings and self.features.item.embedding is None:
+            raise ValueError(
+                "source.embeddings reads the audio embeddings, and nothing uses them; add features.item.embedding, "
+                "like {name: normalized_embed, dim: 128}, or remove source.embeddings"
+            )
         self._check_order()
         if self.retrieval.positions == "every" and self.retrieval.encoder == "transformer" and self.retrieval.dim % 2:
             raise ValueError("retrieval.dim must be even for the transformer encoder")

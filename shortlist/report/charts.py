@@ -11,6 +11,9 @@ from html import escape
 
 from shortlist.report.scales import Scale, plain, scale_of
 
+_LETTER = 1.8
+"""Percent of a plot's width that a letter takes on a narrow window."""
+
 Show = Callable[[float], str]
 
 
@@ -74,11 +77,12 @@ def lines(
     points = [point for one in series for point in one.points]
     x_scale = scale_of([x for x, _ in points], log=axes.log_x, pad=0.03)
     y_scale = scale_of([y for _, y in points], zero=axes.zero_y)
-    drawn, names = [], ""
+    drawn: list[str] = []
+    placed_names: list[tuple[float, str]] = []
     for i, band in enumerate(bands):
         left, right = (min(max(x_scale.at(x), 0.0), 100.0) for x in (band.start, band.end))
         drawn.append(f'<rect class="band b{i % 2}" x="{left:.2f}" width="{right - left:.2f}" y="0" height="100"/>')
-        names += f'<span class="bandname" style="left:{(left + right) / 2:.2f}%">{escape(band.name)}</span>'
+        placed_names.append(((left + right) / 2, band.name))
     if mark is not None:
         at = x_scale.at(mark)
         drawn.append(f'<line class="mark" x1="{at:.2f}" x2="{at:.2f}" y1="0" y2="100"/>')
@@ -98,7 +102,19 @@ def lines(
     legend = _legend([(one.name, one.color) for one in series]) if len(series) > 1 else ""
     ticks = axes.x_ticks or x_scale.ticks(6)
     labels = [(x_scale.at(x), axes.show_x(x)) for x in ticks if not axes.whole_x or float(x).is_integer()]
-    return legend + _plot(y_scale, axes, labels, "".join(drawn), names)
+    return legend + _plot(y_scale, axes, labels, "".join(drawn), _band_names(placed_names))
+
+
+def _band_names(placed: Sequence[tuple[float, str]]) -> str:
+    """The names of bands at percent positions, each in the lowest row in which it covers no other."""
+    ends: list[float] = []  # of the last name in each row
+    out = []
+    for at, name in placed:
+        half = len(name) * _LETTER / 2
+        row = next((row for row, end in enumerate(ends) if at - half > end), len(ends))
+        ends[row : row + 1] = [at + half]
+        out.append(f'<span class="bandname" style="left:{at:.2f}%;bottom:{5 + 16 * row}px">{escape(name)}</span>')
+    return "".join(out)
 
 
 def _plot(y_scale: Scale, axes: Axes, x_labels: Sequence[tuple[float, str]], drawn: str, names: str = "") -> str:

@@ -1,6 +1,7 @@
 """FAISS indexes of vectors: which kind for how many, and how one is trained and filled."""
 
 import math
+import re
 from typing import Any
 
 import faiss
@@ -36,7 +37,15 @@ def make_index(factory: str, vectors_ND: NDArray[np.float32], seed: int) -> Any:
     try:
         index = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
     except RuntimeError as error:
-        raise ValueError(f"index.factory {factory!r} is no FAISS index for vectors of width {dim}: {error}") from error
+        raise ValueError(
+            f"index.factory {factory!r} is no FAISS index for vectors of width {dim}: {_reason(str(error))}; use "
+            "'auto', or see the guideline to choose an index in FAISS's wiki"
+        ) from error
+    if (needed := _codewords(factory)) > count:
+        raise ValueError(
+            f"index.factory {factory!r}: its product quantizer learns {needed} centroids for each part and needs as "
+            f"many vectors, there are {count} items; use 'auto', or scalar quantization (SQ8), which needs no training"
+        )
     inverted = faiss.try_extract_index_ivf(index)
     lists = inverted.nlist if inverted is not None else 0
     if lists > count:
@@ -55,8 +64,22 @@ def make_index(factory: str, vectors_ND: NDArray[np.float32], seed: int) -> Any:
             index.add(block)
             progress.advance(len(block))
     except RuntimeError as error:
-        raise ValueError(f"index.factory {factory!r} cannot hold these {count} items: {error}") from error
+        raise ValueError(
+            f"index.factory {factory!r} cannot hold these {count} items of width {dim}: {_reason(str(error))}; "
+            "use 'auto', which fits any catalogue"
+        ) from error
     return index
+
+
+def _codewords(factory: str) -> int:
+    """Centroids of the product quantizer that a factory names, PQ<parts>[x<bits>]; 0 without one."""
+    found = re.search(r"\bI?PQ\d+(?:x(\d+))?", factory)
+    return 2 ** int(found[1] or 8) if found else 0
+
+
+def _reason(error: str) -> str:
+    """What FAISS says without the place in its sources."""
+    return error.splitlines()[0].rpartition("failed: ")[2].rpartition("Error: ")[2].partition(" at /")[0].strip()
 
 
 def drawn_rows(count: int, limit: int, seed: int) -> NDArray[np.int64]:

@@ -7,6 +7,7 @@ import polars as pl
 
 from shortlist.recipe import DataFile
 from shortlist.sources.errors import SourceError
+from shortlist.sources.header import check_header
 from shortlist.sources.locate import Found
 from shortlist.sources.plain import SEPARATOR
 
@@ -18,12 +19,14 @@ def scan_csv(file: Found, table: DataFile) -> pl.LazyFrame:
     frame = pl.scan_csv(
         file.path,
         separator=separator,
-        has_header=table.header,
+        has_header=table.header is not False,
         quote_char=table.quote,
         infer_schema=False,
         glob=False,
-        with_column_names=None if table.header else _numbered,
+        with_column_names=_numbered if table.header is False else None,
     )
+    if table.header is not False:
+        check_header(_first_line(file, table, separator), frame, file.name, declared=table.header is True)
     if separator != table.separator and table.quote is not None:
         frame = frame.with_columns(pl.all().str.replace_all(SEPARATOR, table.separator, literal=True))
     return frame
@@ -31,6 +34,20 @@ def scan_csv(file: Found, table: DataFile) -> pl.LazyFrame:
 
 def _numbered(names: list[str]) -> list[str]:
     return [f"column_{i}" for i in range(1, len(names) + 1)]
+
+
+def _first_line(file: Found, table: DataFile, separator: str) -> list[str]:
+    """The fields of the first line, as they are written: Polars renames what is there twice."""
+    first = pl.read_csv(
+        file.path,
+        separator=separator,
+        has_header=False,
+        quote_char=table.quote,
+        infer_schema=False,
+        n_rows=1,
+        glob=False,
+    )
+    return [value or "" for value in first.row(0)] if first.height else []
 
 
 def _check_rows(file: Found, table: DataFile, separator: str) -> None:

@@ -3,6 +3,7 @@
 import polars as pl
 
 from shortlist.sources.errors import SourceError, missing_column
+from shortlist.sources.sql import parse
 
 
 def bind(sql: str, schema: pl.Schema, *, where: str, file: str) -> pl.Expr:
@@ -13,10 +14,7 @@ def bind(sql: str, schema: pl.Schema, *, where: str, file: str) -> pl.Expr:
     """
     if sql in schema:  # also a column whose name SQL keeps for itself, like `user`
         return pl.col(sql)
-    try:
-        expression = pl.sql_expr(sql)
-    except pl.exceptions.PolarsError as error:
-        raise SourceError(f"{where}: {sql!r} is no SQL expression: {_first_line(error)}") from None
+    expression = parse(sql, where)
     for name in expression.meta.root_names():
         if name not in schema:
             raise missing_column(where, name, file, schema.names())

@@ -15,6 +15,7 @@ from shortlist.sources.errors import SourceError, missing_column, named
 from shortlist.sources.locate import Found, find
 from shortlist.sources.plain import format_of, make_plain
 from shortlist.sources.raw import JoinedTable, RawTable, RawTables
+from shortlist.sources.row_filter import filtered
 
 _ROWS = 1 << 17
 
@@ -22,11 +23,17 @@ _ROWS = 1 << 17
 def read_files(source: FilesSource, scratch: Path, memory_gb: float) -> RawTables:
     """The tables of a files source. Raises SourceError; what is copied or unpacked lies below `scratch`."""
     files: list[Found] = []
+    left_out: dict[str, pl.LazyFrame] = {}
 
     def scan(table: DataFile, where: str) -> pl.LazyFrame:
         found = find(table.path, scratch)
         files.extend(found)
-        return scan_table(found, table, scratch / where, memory_gb)
+        frame = scan_table(found, table, scratch / where, memory_gb)
+        if table.where is None:
+            return frame
+        kept = filtered(frame, table.where, f"source.{where}.where", table.path)
+        left_out[f"source.{where}"] = kept.left_out
+        return kept.frame
 
     def read(table: TableFile, where: str) -> RawTable:
         frame, joined = scan(table, where), None
@@ -42,6 +49,7 @@ def read_files(source: FilesSource, scratch: Path, memory_gb: float) -> RawTable
         items=None if source.items is None else read(source.items, "items"),
         users=None if source.users is None else read(source.users, "users"),
         files=files,
+        left_out=left_out,
     )
 
 

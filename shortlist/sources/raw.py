@@ -46,3 +46,5 @@ class RawTables:
     users: RawTable | None = None
     files: list[Found] = field(default_factory=list)
     """Every file that was read, in order; their bytes are the data's fingerprint."""
+    left_out: Mapping[str, pl.LazyFrame] = field(default_factory=dict)
+    """YAML path of a file with a `where` -> one number, the rows that it leaves out."""

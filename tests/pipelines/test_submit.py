@@ -127,7 +127,7 @@ def test_an_older_back_end_gets_only_fields_that_it_knows(version: tuple[int, ..
 def test_a_release_must_outlive_the_pod(extra: str, said: str) -> None:
     with pytest.raises(RecipeError) as refused:
         check_recipe(recipe(extra), "shop.yaml")
-    assert str(refused.value).startswith("shop.yaml: 1 to mend")
+    assert str(refused.value).startswith("shop.yaml: 1 to change")
     assert said in str(refused.value)
 
 

@@ -14,6 +14,7 @@ from tiny_disk import tiny_disk
 
 from shortlist.recipe import parse_recipe
 from shortlist.report import RunRecord, write_report
+from shortlist.report.charts import Axes, Band, Series, lines
 from shortlist.report.scales import duration, plain, scale_of
 from shortlist.storage import StorageError
 
@@ -284,3 +285,10 @@ class TestScales:
             "123.5 M",
         ]
         assert [duration(v) for v in (0.42, 59.6, 61, 3_700)] == ["0.4 s", "1 min 0 s", "1 min 1 s", "1 h 1 min"]
+
+
+def test_names_of_narrow_bands_stand_above_one_another() -> None:
+    bands = [Band("train", 0, 80), Band("valid", 80, 84), Band("gap", 84, 85), Band("test", 85, 100)]
+    html = lines([Series("", "c-path", [(0, 1), (100, 2)])], Axes("day", "events"), bands=bands)
+    rows = re.findall(r'class="bandname" style="left:[\d.]+%;bottom:(\d+)px">(\w+)', html)
+    assert {name: bottom for bottom, name in rows} == {"train": "5", "valid": "5", "gap": "21", "test": "5"}

@@ -13,6 +13,7 @@ from shortlist.features import FeatureStore
 from shortlist.prepare.prepared import Prepared
 from shortlist.recipe import Index
 from shortlist.retrieval.build_index import build_index, choose_factory
+from shortlist.retrieval.faiss_index import make_index
 from shortlist.retrieval.index_quality import measure_index
 from shortlist.retrieval.retrieve import Retriever
 
@@ -137,6 +138,22 @@ def test_too_low_a_recall_at_every_nprobe_names_a_finer_factory(tmp_path: Path) 
 def test_a_word_that_is_no_factory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"index.factory 'FLAT!' is no FAISS index"):
         built(tmp_path, factory="FLAT!")
+
+
+def test_a_product_quantizer_says_how_many_vectors_it_needs() -> None:
+    vectors = np.random.default_rng(0).random((40, 32), np.float32)
+    with pytest.raises(
+        ValueError, match=r"'IVF4,PQ8': its product quantizer learns 256 centroids .* there are 40 items"
+    ):
+        make_index("IVF4,PQ8", vectors, 0)
+    assert make_index("IVF4,PQ8x4", vectors, 0).ntotal == 40
+
+
+def test_a_reason_of_faiss_is_told_without_its_source_code() -> None:
+    vectors = np.random.default_rng(0).random((300, 32), np.float32)
+    with pytest.raises(ValueError, match=r"'PQ7' .*should be a multiple of") as caught:
+        make_index("PQ7", vectors, 0)
+    assert ".cpp" not in str(caught.value)
 
 
 def test_more_lists_than_items_are_refused(tmp_path: Path) -> None:

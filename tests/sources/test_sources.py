@@ -303,7 +303,7 @@ def test_expressions(sql: str, expected: list[object]) -> None:
         ),
         ("rating >=", "interactions.positive: 'rating >=' is no SQL expression: "),
         ("rating >= 4; DROP TABLE x", "interactions.positive: 'rating >= 4; DROP TABLE x' is no SQL expression: "),
-        ("NOSUCH(rating)", "unsupported function 'nosuch'"),
+        ("NOSUCH(rating)", "there is no function NOSUCH"),
         ("genres + 1 > 'x'", "does not work on u.csv: "),
         ("SUM(rating) > 3", "gives one value for all rows"),
     ],

@@ -1,0 +1,133 @@
+"""YAML as a person means it: the core schema of YAML 1.2, and errors that name the line.
+
+YAML 1.1, which PyYAML implements, reads `NO` and `on` as truth values, `2024-01-01` as a date, `012` as octal, `12:30`
+as a number of base 60, and `1e-3` as text. Here a plain word is a number, `true`, `false` or `null`, or it is text.
+Digits with leading zeros are text, since they would not come back as they were written.
+"""
+
+import re
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import yaml
+
+_CORE: tuple[tuple[str, str, str], ...] = (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("null", r"~|null|Null|NULL|", "~nN"),
+    ("int", r"[-+]?(?:0|[1-9][0-9]*)|0x[0-9a-fA-F]+", "-+0123456789"),
+    ("float", r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", "-+.0123456789"),
+    ("float", r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)", "-+."),
+    ("merge", r"<<", "<"),
+)
+_Resolvers = dict[str, list[tuple[str, re.Pattern[str]]]]
+
+
+class YamlTextError(ValueError):
+    """Text that is no YAML; the message names the line and the mend."""
+
+
+def _resolvers() -> _Resolvers:
+    found: _Resolvers = {"": [("tag:yaml.org,2002:null", re.compile(r"\Z"))]}
+    for tag, pattern, first in _CORE:
+        for letter in first:
+            found.setdefault(letter, []).append((f"tag:yaml.org,2002:{tag}", re.compile(rf"(?:{pattern})\Z")))
+    return found
+
+
+class _Loader(yaml.SafeLoader):
+    yaml_implicit_resolvers = _resolvers()
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Keys are text as it was written, and none comes twice."""
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            if key.tag.endswith(":merge"):
+                continue
+            if not isinstance(key, yaml.ScalarNode):
+                raise YamlTextError(f"line {_line(key)}: a key is a single word, not a list or a mapping")
+            key.tag = "tag:yaml.org,2002:str"
+            if key.value in lines:
+                raise YamlTextError(
+                    f"line {_line(key)}: the key {key.value!r} is there twice, first in line {lines[key.value]}; "
+                    "keep one of them"
+                )
+            lines[key.value] = _line(key)
+        return super().construct_mapping(node, deep)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes text that either this schema or YAML 1.1 would take for something else."""
+
+    yaml_implicit_resolvers = {
+        letter: _Loader.yaml_implicit_resolvers.get(letter, [])
+        + yaml.SafeDumper.yaml_implicit_resolvers.get(letter, [])
+        for letter in _Loader.yaml_implicit_resolvers.keys() | yaml.SafeDumper.yaml_implicit_resolvers.keys()
+    }
+
+
+def _integer(_: _Loader, node: yaml.ScalarNode) -> int:
+    return int(node.value, 16 if node.value.startswith("0x") else 10)
+
+
+def _number(_: _Loader, node: yaml.ScalarNode) -> float:
+    return float(node.value.lower().replace(".inf", "inf").replace(".nan", "nan"))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _integer)
+_Loader.add_constructor("tag:yaml.org,2002:float", _number)
+
+
+def load_yaml(text: str) -> Any:
+    """The value of a YAML document. Raises YamlTextError."""
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as error:
+        raise YamlTextError(_explained(error, text)) from None
+    except yaml.YAMLError as error:
+        raise YamlTextError(str(error)) from None
+
+
+def dump_yaml(data: Any) -> str:
+    """YAML that this module and any other reader of YAML take for the same."""
+    return str(yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
+
+
+def line_of(text: str, path: Sequence[int | str]) -> int | None:
+    """The line of the value at a path, or of the closest thing around it; None where the text is no YAML."""
+    try:
+        node = yaml.compose(text, _Loader)
+    except yaml.YAMLError:
+        return None
+    line = None
+    for part in path:
+        if isinstance(node, yaml.MappingNode):
+            pairs = [(key, value) for key, value in node.value if key.value == str(part)]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            pairs = [(node.value[part], node.value[part])]
+        else:
+            break
+        if not pairs:
+            break
+        line, node = _line(pairs[-1][0]), pairs[-1][1]
+    return line
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def _explained(error: yaml.MarkedYAMLError, text: str) -> str:
+    mark = error.problem_mark or error.context_mark
+    if mark is None:
+        return str(error.problem or error)
+    lines = text.splitlines()
+    written = lines[mark.line].strip() if mark.line < len(lines) else ""
+    mend = ""
+    if "\\t" in str(error.problem):
+        mend = "; indent with spaces, not with tabs"
+    elif "mapping values are not allowed" in str(error.problem):
+        mend = "; put text that holds ': ' in quotes"
+    elif "unknown escape character" in str(error.problem):
+        mend = "; write a backslash twice within double quotes, or use single quotes"
+    shown = f", at {written[:60]!r}" if written else ", at the end"
+    return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}{shown}{mend}"

@@ -1,0 +1,85 @@
+"""YAML as a person means it."""
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shortlist.recipe.yaml_text import YamlTextError, dump_yaml, line_of, load_yaml
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("2024-01-01", "2024-01-01"),
+        ("2024-01-01 10:00:00", "2024-01-01 10:00:00"),
+        ("NO", "NO"),
+        ("on", "on"),
+        ("yes", "yes"),
+        ("12:30", "12:30"),
+        ("012", "012"),
+        ("1_000", "1_000"),
+        ("1e-3", 0.001),
+        ("1E5", 1e5),
+        ("-7", -7),
+        ("0x1F", 31),
+        (".5", 0.5),
+        ("true", True),
+        ("~", None),
+        ("", None),
+        (".inf", float("inf")),
+    ],
+)
+def test_plain_words(written: str, meant: object) -> None:
+    found = load_yaml(f"a: {written}\n")["a"]
+    assert found == meant
+    assert type(found) is type(meant)
+
+
+_TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc", "Zl", "Zp"]))
+_VALUE = _TEXT | st.integers() | st.booleans() | st.none() | st.floats(allow_nan=False)
+
+
+@given(st.dictionaries(_TEXT, _VALUE))
+def test_what_is_dumped_comes_back(data: dict[str, object]) -> None:
+    text = dump_yaml(data)
+    found = load_yaml(text)
+    assert found == data
+    assert [type(value) for value in found.values()] == [type(value) for value in data.values()]
+
+
+@given(_TEXT)
+def test_other_readers_find_the_same_text(word: str) -> None:
+    assert yaml.safe_load(dump_yaml({"a": word})) == {"a": word}
+
+
+def test_keys_are_text_as_they_are_written() -> None:
+    assert load_yaml("on: 1\n2020: 2\n1e3: 3\n") == {"on": 1, "2020": 2, "1e3": 3}
+
+
+def test_merged_mappings() -> None:
+    assert load_yaml("base: &base {a: 1, b: 2}\nmore:\n  <<: *base\n  b: 3\n")["more"] == {"a": 1, "b": 3}
+
+
+def test_a_key_that_is_there_twice() -> None:
+    with pytest.raises(YamlTextError, match="line 3: the key 'seed' is there twice, first in line 1"):
+        load_yaml("seed: 1\nname: a\nseed: 2\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a:\n\tb: 1\n", "line 2, column 1: .*; indent with spaces, not with tabs"),
+        ("a: b: c\n", "line 1, column 5: mapping values are not allowed here, at 'a: b: c'; put text that holds ': '"),
+        ('a: "\\d"\n', "unknown escape character 'd'.*; write a backslash twice within double quotes"),
+    ],
+)
+def test_text_that_is_no_yaml(text: str, said: str) -> None:
+    with pytest.raises(YamlTextError, match=said):
+        load_yaml(text)
+
+
+def test_the_line_of_a_path() -> None:
+    text = "a:\n  b:\n    - c: 1\n    - c: 2\n"
+    assert line_of(text, ["a", "b", 1, "c"]) == 4
+    assert line_of(text, ["a", "missing"]) == 1

@@ -1,0 +1,53 @@
+"""A first line that holds data is not taken for names."""
+
+from pathlib import Path
+
+import pytest
+
+from shortlist.recipe import DataFile
+from shortlist.sources.delimited import scan_csv
+from shortlist.sources.errors import SourceError
+from shortlist.sources.locate import Found
+
+
+def names(folder: Path, text: str, **given: object) -> list[str]:
+    path = folder / "log.csv"
+    path.write_text(text)
+    table = DataFile.model_validate({"path": str(path), **given})
+    return scan_csv(Found(path, "log.csv"), table).collect_schema().names()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "196,242,3,881250949\n186,302,3,891717742\n",
+        "u1,2024-01-01 10:00,5\nu2,2024-01-02 11:00,4\n",
+        "alice,book,5\nbob,book,4\nalice,pen,5\n",
+    ],
+)
+def test_data_are_not_taken_for_names(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SourceError, match=r"log.csv: line 1 looks like data .*write `header: false`"):
+        names(tmp_path, text)
+    assert names(tmp_path, text, header=False)[0] == "column_1"
+    assert names(tmp_path, text, header=True)[0] == text.split(",", maxsplit=1)[0]
+
+
+@pytest.mark.parametrize(
+    "text", ["user,item,at\n1,2,3\n", "country,2019,2020\nSE,1,2\n", "item\nitem\nother\n", "user,item\n"]
+)
+def test_names_are_names(tmp_path: Path, text: str) -> None:
+    assert names(tmp_path, text) == text.split("\n", maxsplit=1)[0].split(",")
+
+
+def test_a_name_that_is_there_twice(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="line 1: the column item is there twice"):
+        names(tmp_path, "user,item,item\n1,2,3\n")
+
+
+def test_a_name_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="line 1: the column in place 3 has no name"):
+        names(tmp_path, "user,item,\n1,2,3\n")
+
+
+def test_a_tab_may_be_written_in_any_quotes(tmp_path: Path) -> None:
+    assert names(tmp_path, "user\titem\n1\t2\n", separator="\\t") == ["user", "item"]
