@@ -1,8 +1,10 @@
 """The release that a service answers from."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from serving.question import QuestionReader
 from shortlist.features import FeatureStore
 from shortlist.recipe import Recipe, load_recipe
 from shortlist.release.manifest import MANIFEST, is_name
@@ -22,6 +24,11 @@ class Release:
     store: FeatureStore
     ranks: bool
     """Whether it has a ranker."""
+
+    @cached_property
+    def reader(self) -> QuestionReader:
+        """Reads requests by the limits and the columns of this release."""
+        return QuestionReader(self.recipe.serving, self.store.schema)
 
     @classmethod
     def open(cls, folder: Path) -> "Release":

@@ -90,7 +90,8 @@ def compare(asked: Sequence[Asked], new: Ask) -> Comparison:
     """Ask the new release the same. Raises RefusedError when it refuses a question."""
     answers = [_answered(new, one.question) for one in asked]
     shares = [
-        len(set(_ids(one.answer)) & set(_ids(answer))) / len(_ids(one.answer))
+        # A release of another version may write the same id as a number or as text.
+        len(set(map(str, _ids(one.answer))) & set(map(str, _ids(answer)))) / len(_ids(one.answer))
         for one, answer in zip(asked, answers, strict=True)
         if _ids(one.answer)
     ]

@@ -11,15 +11,16 @@ without `release` the first one scores.
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.queries import encode
-from serving.question import BadRequestError, parse_question
+from serving.queries import encode, written
+from serving.question import Id
+from serving.refusal import BadRequestError, not_json
 from serving.release import Release
 from shortlist.ranking.ranker import Ranker
 from shortlist.ranking.request import RankingRequest
@@ -64,6 +65,8 @@ class Asked:
 
     opened: Opened
     request: RankingRequest
+    ids: list[Id] | None = None
+    """The candidates of a JSON body, as the answer to it has them; None for the binary form."""
 
 
 class Scorer:
@@ -92,7 +95,7 @@ class Scorer:
         for opened in self._opened.values():
             requests = {i: one.request for i, one in asked.items() if one.opened is opened}
             for i, scores in _score(opened.ranker, requests).items():
-                replies[i] = _reply(bodies[i], asked[i], scores)
+                replies[i] = _reply(asked[i], scores)
         assert all(replies)
         return [reply for reply in replies if reply is not None]
 
@@ -100,7 +103,7 @@ class Scorer:
         given = _json(body)
         if given is not None:
             opened = self._for(given["release"]) if "release" in given else self._first
-            return Asked(opened, _encode(opened, given))
+            return _encode(opened, given)
         if not isinstance(body, bytes | bytearray):
             raise BadRequestError(
                 "there is no body; send a ranking request, or JSON with candidates as Content-Type: application/json"
@@ -119,23 +122,25 @@ class Scorer:
         return found
 
 
-def _encode(opened: Opened, given: dict[str, Any]) -> RankingRequest:
+def _encode(opened: Opened, given: dict[str, Any]) -> Asked:
     """The ranking request of a JSON body: what the transformer would have sent for these candidates."""
-    store, serving = opened.release.store, opened.release.recipe.serving
+    store, reader = opened.release.store, opened.release.reader
     rest = {key: value for key, value in given.items() if key not in ("candidates", "release")}
     candidates = given.get("candidates")
     if not isinstance(candidates, list) or not candidates:
         raise BadRequestError("candidates is missing; send a list of item ids, like [1, 2, 3]")
-    question = parse_question(rest, serving, store.schema, "the body")
+    question = reader.question(rest, "the body")
     # The ids of candidates must hold what ids of a history must.
-    parse_question({"history": candidates}, serving, store.schema, "candidates")
+    listed = reader.question({"history": candidates}, "candidates")
     rows_EK = store.items.rows(candidates)[None, :]
     if not rows_EK.all():
         raise BadRequestError(f"candidates: this release does not know {candidates[int(np.argmin(rows_EK))]!r}")
     queries = encode(store, [question]).queries
     vector_ED = opened.tower.embed(queries)
     scores_EK = (opened.vectors[rows_EK[0] - 1] @ vector_ED[0])[None, :]
-    return RankingRequest.of(queries, vector_ED, rows_EK, scores_EK.astype(np.float32))
+    request = RankingRequest.of(queries, vector_ED, rows_EK, scores_EK.astype(np.float32))
+    ids = written(store, store.items.values(rows_EK[0]), replace(question, history=listed.history))
+    return Asked(opened, request, ids)
 
 
 def _score(ranker: Ranker, asked: dict[int, RankingRequest]) -> dict[int, NDArray[np.float32] | ValueError]:
@@ -153,17 +158,16 @@ def _score(ranker: Ranker, asked: dict[int, RankingRequest]) -> dict[int, NDArra
     return {i: scores[start:end, : one.candidates_EK.shape[1]] for (i, one), start, end in parts}
 
 
-def _reply(body: Any, asked: Asked, scores: NDArray[np.float32] | ValueError) -> Reply:
+def _reply(asked: Asked, scores: NDArray[np.float32] | ValueError) -> Reply:
     if isinstance(scores, ValueError):
         return _refusal(BadRequestError(str(scores)))
-    if _json(body) is None:
+    if asked.ids is None:
         out = io.BytesIO()
         np.save(out, np.ascontiguousarray(scores))
         return Reply(200, "application/octet-stream", out.getvalue())
-    release = asked.opened.release
-    ids = release.store.items.values(asked.request.candidates_EK[0])
-    listed = [{"item_id": item, "score": score} for item, score in zip(ids, scores[0].tolist(), strict=True)]
-    return Reply(200, "application/json", json.dumps({"release": release.name, "scores": listed}).encode())
+    listed = [{"item_id": item, "score": score} for item, score in zip(asked.ids, scores[0].tolist(), strict=True)]
+    content = {"release": asked.opened.release.name, "scores": listed}
+    return Reply(200, "application/json", json.dumps(content).encode())
 
 
 def _json(body: Any) -> dict[str, Any] | None:
@@ -175,8 +179,8 @@ def _json(body: Any) -> dict[str, Any] | None:
         return None
     try:
         found = json.loads(text)
-    except ValueError as error:
-        raise BadRequestError(f"the body is no JSON: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise not_json(bytes(text), str(error), "the body") from None
     assert isinstance(found, dict)
     return found
 

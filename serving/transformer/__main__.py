@@ -12,6 +12,7 @@ from kserve.protocol.rest.multiprocess.server import RESTServerProcess
 from serving.lifeline import end_with_stdin
 from serving.ports import check_port
 from serving.release import find_release
+from serving.transformer.bodies import Bodies
 from serving.transformer.errors import ClosedRepository
 from serving.transformer.model import Transformer, prepare_server
 
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             drain_seconds=given.drain_seconds,
         )
         model.load()
-        prepare_server(model.service.release.recipe.serving.max_history, given.drain_seconds)
+        prepare_server(model, model.service.release.recipe.serving.max_history, given.drain_seconds)
     except (ValueError, OSError) as error:
         sys.stderr.write(f"transformer: {error}\n")
         return 2
@@ -64,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         enable_latency_logging=False,
     )
     server.model_repository_extension = ClosedRepository(server.registered_models)
+    server.dataplane = Bodies(server.registered_models)
     server.start([model])
     return 0
 

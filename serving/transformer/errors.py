@@ -1,22 +1,30 @@
 """Where errors become statuses.
 
-Every refusal is `{"error": message}`: 400 for what is wrong, 413 for what is too much; over gRPC INVALID_ARGUMENT.
+Every refusal is `{"error": message}`: 400 for what is wrong, 413 for what is too much, 404 and 405 for what is not
+there; over gRPC INVALID_ARGUMENT and NOT_FOUND.
 """
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from kserve.errors import InvalidInput
+from kserve.errors import InvalidInput, ModelNotFound
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.question import BadRequestError
+from serving.refusal import BadRequestError, not_json
 
 _BODY_BYTES = 1 << 20
 _BYTES_OF_AN_ID = 32
+
+
+def max_body_bytes(max_history: int) -> int:
+    """The longest body that is read."""
+    return _BODY_BYTES + _BYTES_OF_AN_ID * max_history
 
 
 class RefusedError(InvalidInput):  # type: ignore[misc]  # kserve is untyped
@@ -43,7 +51,8 @@ def register(app: FastAPI, max_history: int) -> None:
     """Handle refusals in KServe's application, before it starts."""
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
-    app.add_middleware(BodyLimit, max_bytes=_BODY_BYTES + _BYTES_OF_AN_ID * max_history)
+    app.add_exception_handler(HTTPException, _not_there)
+    app.add_middleware(BodyLimit, max_bytes=max_body_bytes(max_history))
 
 
 async def _refused(_: Any, error: Any) -> JSONResponse:
@@ -51,14 +60,31 @@ async def _refused(_: Any, error: Any) -> JSONResponse:
 
 
 async def _malformed(_: Any, error: Any) -> JSONResponse:
-    """A V2 request that is no V2 request."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return JSONResponse({"error": f"this is no V2 inference request: {where}: {first['msg']}"}, 400)
+    return JSONResponse({"error": str(malformed(error.errors()[0]))}, 400)
+
+
+async def _not_there(request: Any, error: Any) -> JSONResponse:
+    """An unknown path or method, or a V2 body that cannot be decoded."""
+    message = f"{request.method} {request.url.path}: {error.detail}; /openapi.json says what may be asked"
+    if error.__cause__ is not None:
+        message = f"the body is not JSON: {error.__cause__}"
+    return JSONResponse({"error": message}, error.status_code, error.headers)
+
+
+def malformed(mistake: Mapping[str, Any]) -> BadRequestError:
+    """What pydantic found wrong with a V2 request, first mistake first."""
+    if mistake["type"] == "json_invalid":
+        return BadRequestError(f"the body is not JSON: {mistake['ctx']['error']} at character {mistake['loc'][-1]}")
+    place = ".".join(str(part) for part in mistake["loc"] if part not in ("body", "InferenceRequest")) or "the body"
+    return BadRequestError(
+        f"this is not a V2 inference request: {place}: {mistake['msg']}; send "
+        '{"inputs": [{"name": "instances", "shape": [1], "datatype": "BYTES", "data": ["{\\"user_id\\": 7}"]}]}, '
+        "or a V1 request to /v1/models/NAME:predict"
+    )
 
 
 class BodyLimit:
-    """Refuses what is empty or too long before it is read as JSON."""
+    """Refuses what is empty or too long before it is read as JSON, and what is asked by another verb than POST."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
@@ -66,6 +92,10 @@ class BodyLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST":
+            if scope["type"] == "http" and scope["path"].endswith(":predict"):
+                refusal = f"{scope['method']} asks for nothing here; send the questions with POST"
+                await JSONResponse({"error": refusal}, 405, {"Allow": "POST"})(scope, receive, send)
+                return
             await self._app(scope, receive, send)
             return
         parts: list[bytes] = []
@@ -79,8 +109,7 @@ class BodyLimit:
                 parts.append(message.get("body", b""))
             more = message.get("more_body", False)
         if size == 0:
-            refusal = 'the body is empty; send a JSON object like {"instances": [{"user_id": 7, "k": 10}]}'
-            await JSONResponse({"error": refusal}, 400)(scope, receive, send)
+            await JSONResponse({"error": str(not_json(b"", "", "the body"))}, 400)(scope, receive, send)
             return
         if size > self._max_bytes:
             refusal = (
@@ -98,7 +127,7 @@ class BodyLimit:
 
 
 class NoRefusals(logging.Filter):
-    """Leaves out KServe's traceback for a request that the client must mend."""
+    """Leaves out KServe's traceback for a request that the client must change."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], InvalidInput))
+        return not (record.exc_info and isinstance(record.exc_info[1], InvalidInput | ModelNotFound))

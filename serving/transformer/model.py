@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from kserve import Model
 from kserve.model_server import app
 
-from serving.question import BadRequestError, Question, parse_questions
-from serving.transformer import errors, protocol
+from serving.question import Question
+from serving.refusal import BadRequestError
+from serving.schema import Prediction
+from serving.transformer import errors, openapi, protocol
 from serving.transformer.drain import Drain
 
 if TYPE_CHECKING:
@@ -75,14 +77,12 @@ class Transformer(Model):  # type: ignore[misc]  # kserve is untyped
 
     async def preprocess(self, payload: Any, *_: Any) -> tuple[list[Question], Any]:
         """The questions of a request, and the request. Raises RefusedError."""
-        release = self.service.release
         try:
-            body = protocol.read(payload)
-            return parse_questions(body, release.recipe.serving, release.store.schema), payload
+            return protocol.read(payload, self.service.release.reader), payload
         except BadRequestError as error:
             raise errors.RefusedError(error) from None
 
-    async def predict(self, payload: tuple[list[Question], Any], *_: Any) -> tuple[list[dict[str, Any]], Any]:
+    async def predict(self, payload: tuple[list[Question], Any], *_: Any) -> tuple[list[Prediction], Any]:
         """The predictions, and the request that they answer."""
         questions, request = payload
         return await self.service.answer(questions), request
@@ -91,18 +91,23 @@ class Transformer(Model):  # type: ignore[misc]  # kserve is untyped
         """The answer in the protocol of the request."""
         return protocol.write(*result)
 
+    async def explain(self, *_: Any) -> Any:
+        """Raises RefusedError."""
+        raise errors.RefusedError(BadRequestError("answers are not explained; ask with :predict", 501))
+
 
 def _in_a_worker(
     name: str, folder: Path, predictor_host: str | None, tls: bool, drain_seconds: float, max_history: int
 ) -> Transformer:
     model = Transformer(name, folder, predictor_host, tls=tls, drain_seconds=drain_seconds)
-    prepare_server(max_history, drain_seconds)
+    prepare_server(model, max_history, drain_seconds)
     return model
 
 
-def prepare_server(max_history: int, drain_seconds: float = 0.0) -> None:
+def prepare_server(model: Transformer, max_history: int, drain_seconds: float = 0.0) -> None:
     """Set up KServe's application in this process, before it starts."""
     # About KServe's own answers, once in every log.
     warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
     errors.register(app, max_history)
+    openapi.describe(app, model)
     app.add_middleware(Drain, seconds=drain_seconds)

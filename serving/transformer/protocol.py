@@ -14,22 +14,20 @@ import orjson
 from kserve import InferOutput, InferRequest, InferResponse
 from kserve.errors import InvalidInput
 
-from serving.question import BadRequestError
+from serving.question import Question, QuestionReader
+from serving.refusal import BadRequestError
+from serving.schema import Prediction
 
 INPUT = {"name": "instances", "datatype": "BYTES", "shape": [-1]}
 OUTPUT = {"name": "predictions", "datatype": "BYTES", "shape": [-1]}
 
 
-def read(payload: Any) -> Any:
-    """The body of a V1 request, whichever way it came. Raises BadRequestError."""
-    if isinstance(payload, InferRequest):
-        return {"instances": _instances(payload)}
-    if isinstance(payload, bytes):  # with another content type than application/json
-        return _json(payload, "the body")
-    return payload
+def read(payload: Any, reader: QuestionReader) -> list[Question]:
+    """The questions of a request, whichever way it came. Raises BadRequestError."""
+    return reader.texts(_instances(payload)) if isinstance(payload, InferRequest) else reader.request(payload)
 
 
-def write(predictions: list[dict[str, Any]], payload: Any) -> Any:
+def write(predictions: list[Prediction], payload: Any) -> Any:
     """The answer in the protocol of the request."""
     if not isinstance(payload, InferRequest):
         return {"predictions": predictions}
@@ -59,13 +57,5 @@ def _instances(request: InferRequest) -> list[Any]:
         texts = request.inputs[0].as_numpy()
     except (ValueError, TypeError, struct.error, InvalidInput) as error:
         raise BadRequestError(f"instances: the tensor's shape and data do not fit: {error}") from None
-    return [_json(text, f"instances[{i}]") for i, text in enumerate(texts.ravel().tolist())]
-
-
-def _json(text: Any, where: str) -> Any:
-    if not isinstance(text, bytes | str):
-        raise BadRequestError(f"{where} is no text; send the JSON text of an object")
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise BadRequestError(f"{where} is no JSON: {error}") from None
+    found: list[Any] = texts.ravel().tolist()
+    return found

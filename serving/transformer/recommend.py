@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.queries import Asked, encode, stored_history
+from serving.queries import Asked, encode, stored_history, written
 from serving.question import Question
 from serving.release import Release
+from serving.schema import Prediction, Source, Stage
 from shortlist.features import Queries
 from shortlist.ranking.request import RankingRequest
 from shortlist.retrieval.retrieve import Retriever
@@ -30,7 +30,7 @@ class Candidates:
 
     questions: Sequence[Question]
     asked: Asked
-    sources: list[str]
+    sources: list[Source]
     """For each question: `history`, `profile` (of a known or described user without one) or `popularity`."""
     rows: list[NDArray[np.int64]]
     """Item rows of each question, best first."""
@@ -40,7 +40,7 @@ class Candidates:
     """What the ranker is to be asked; None when there is nothing to rank."""
     ranked: list[int]
     """The questions that the ranker is asked about, in its order."""
-    timings_ms: dict[str, float]
+    timings_ms: dict[Stage, float]
 
 
 class Recommender:
@@ -73,7 +73,7 @@ class Recommender:
         release = self.release
         asked = encode(release.store, questions)
         sources = [self._source(asked, i) for i in range(len(questions))]
-        dropped = [self._dropped(question, asked, i) for i, question in enumerate(questions)]
+        dropped = [self._dropped(asked, i) for i in range(len(questions))]
         encoded = perf_counter()
         rows: list[NDArray[np.int64]] = [_NOTHING] * len(questions)
         scores: list[NDArray[np.float32]] = [_NO_SCORES] * len(questions)
@@ -94,14 +94,14 @@ class Recommender:
                 rows[i], scores[i] = found[:count], inner[:count]
             if release.ranks and rows_EK.any():
                 request = RankingRequest.of(queries, vector_ED, rows_EK, scores_EK)
-        timings = {"features": encoded - start, "retrieve": perf_counter() - encoded}
+        timings: dict[Stage, float] = {"features": encoded - start, "retrieve": perf_counter() - encoded}
         return Candidates(
             questions, asked, sources, rows, scores, request, towered, {k: 1e3 * v for k, v in timings.items()}
         )
 
     def answers(
         self, found: Candidates, ranks_EK: NDArray[np.float32] | None, degraded: str | None
-    ) -> list[dict[str, Any]]:
+    ) -> list[Prediction]:
         """The predictions; without the ranker's scores in the order of retrieval."""
         final = list(found.scores)
         order: list[NDArray[np.int64] | slice] = [slice(question.k) for question in found.questions]
@@ -110,11 +110,11 @@ class Recommender:
                 final[i] = ranks_EK[e, : len(found.rows[i])]
                 order[i] = np.argsort(-final[i], kind="stable")[: found.questions[i].k]
         store = self.release.store
-        answers = []
-        for i in range(len(found.questions)):
+        answers: list[Prediction] = []
+        for i, question in enumerate(found.questions):
             rows = found.rows[i][order[i]]
             items = zip(
-                store.items.values(rows),
+                written(store, store.items.values(rows), question),
                 store.titles(rows),
                 final[i][order[i]].astype(np.float64).round(6).tolist(),
                 found.scores[i][order[i]].astype(np.float64).round(6).tolist(),
@@ -130,21 +130,23 @@ class Recommender:
                     "user": "known" if found.asked.user_E[i] else "unknown",
                     "source": found.sources[i],
                     "unknown_items": found.asked.num_unknown[i],
+                    "unknown_exclude": int(np.count_nonzero(found.asked.excluded[i] == UNKNOWN)),
+                    "unknown_values": found.asked.unknown_values[i],
                     "degraded": degraded if degraded and i in found.ranked else False,
                     "timings_ms": found.timings_ms,
                 }
             )
         return answers
 
-    def _source(self, asked: Asked, i: int) -> str:
+    def _source(self, asked: Asked, i: int) -> Source:
         if len(asked.histories[i]):
             return "history"
         known = asked.described[i] or (asked.user_E[i] and self._has_profiles)
         return "profile" if known else "popularity"
 
-    def _dropped(self, question: Question, asked: Asked, i: int) -> NDArray[np.int64]:
+    def _dropped(self, asked: Asked, i: int) -> NDArray[np.int64]:
         """Item rows that must not come back."""
-        away = [self.release.store.items.rows(question.exclude)] if question.exclude else []
+        away = [asked.excluded[i]] if len(asked.excluded[i]) else []
         if self.release.recipe.evaluation.mask_seen:
             away.append(asked.given[i])
             if asked.user_E[i]:

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import get_args
 
 from serving.question import Question
 from serving.release import Release
+from serving.schema import Prediction, Stage
 from serving.transformer.ask_predictor import DegradedError, Predictor
 from serving.transformer.metrics import DEGRADED, QUESTIONS, STAGE_SECONDS
 from serving.transformer.recommend import Candidates, Recommender
@@ -21,7 +22,7 @@ class Service:
     def __init__(self, recommender: Recommender, predictor: Predictor | None) -> None:
         self._recommender = recommender
         self._predictor = predictor
-        self._stages = {stage: STAGE_SECONDS.labels(stage) for stage in ("features", "retrieve", "rank", "total")}
+        self._stages = {stage: STAGE_SECONDS.labels(stage) for stage in get_args(Stage)}
         self._wait_seconds = _WAIT_SHARE * self.release.recipe.serving.deadline_ms / 1e3
 
     @classmethod
@@ -39,7 +40,7 @@ class Service:
         """What it answers from."""
         return self._recommender.release
 
-    async def answer(self, questions: Sequence[Question]) -> list[dict[str, Any]]:
+    async def answer(self, questions: Sequence[Question]) -> list[Prediction]:
         """One prediction a question, within the recipe's deadline.
 
         When the predictor fails or is slow they come in the order of retrieval, and say so.

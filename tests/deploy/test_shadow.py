@@ -9,7 +9,6 @@ import pytest
 from benchmarks.made_release import make_release
 from serving.deploy.errors import ClusterError, RefusedError
 from serving.deploy.shadow import Ask, compare, judge, questions, smoke
-from serving.question import parse_questions
 from serving.transformer.recommend import Recommender
 from shortlist.ranking.ranker import Ranker
 
@@ -25,7 +24,7 @@ class Answering:
 
     def __call__(self, question: Mapping[str, Any]) -> dict[str, Any]:
         body = {"instances": [dict(question)]}
-        asked = parse_questions(body, self._release.recipe.serving, self._release.store.schema)
+        asked = self._release.reader.request(body)
         found = self._recommender.find(asked)
         found.timings_ms["total"] = 1.0
         ranks = None if found.request is None or self._degraded else self._ranker.score(found.request)

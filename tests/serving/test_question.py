@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.question import BadRequestError, Question, parse_questions
+from serving.question import Question, QuestionReader
+from serving.refusal import BadRequestError
 from shortlist.features import CategoricalField, FeatureSchema, NumericField, TableSchema, TextField
 from shortlist.recipe import Serving
 
@@ -27,8 +28,11 @@ SCHEMA = FeatureSchema(
 LIMITS = Serving(max_k=200, default_k=10, max_history=1000)
 
 
+READER = QuestionReader(LIMITS, SCHEMA)
+
+
 def parse(*instances: Any) -> list[Question]:
-    return parse_questions({"instances": list(instances)}, LIMITS, SCHEMA)
+    return READER.request({"instances": list(instances)})
 
 
 def test_a_question_is_read_with_its_defaults() -> None:
@@ -64,7 +68,7 @@ def test_a_question_is_read_with_its_defaults() -> None:
 )
 def test_a_wrong_body(body: Any, status: int, message: str) -> None:
     with pytest.raises(BadRequestError) as caught:
-        parse_questions(body, LIMITS, SCHEMA)
+        READER.request(body)
     assert message in str(caught.value)
     assert caught.value.status == status
 
@@ -90,7 +94,7 @@ def test_a_wrong_body(body: Any, status: int, message: str) -> None:
         ({"history": [1, [2]]}, 400, ".history[1] is a list"),
         ({"history": [1] * 1001}, 413, ".history has 1001 ids, at most 1000 fit (serving.max_history)"),
         ({"exclude": {"a": 1}}, 400, ".exclude is an object"),
-        ({"exclude": ["x" * 10_000]}, 413, ".exclude has a word of 10000 letters"),
+        ({"exclude": ["x" * 10_000]}, 413, ".exclude[0] has a word of 10000 letters"),
         ({"context": [1]}, 400, ".context is a list"),
         ({"context": {"devise": 1}}, 400, ".context has the unknown key 'devise'; did you mean 'device'?"),
         ({"context": {"volume": "loud"}}, 400, ".context.volume is text; it must be a number or null"),
@@ -102,7 +106,10 @@ def test_a_wrong_body(body: Any, status: int, message: str) -> None:
         ({"user": {"title": "x" * 20_001}}, 413, ".user.title has a word of 20001 letters, at most 20000"),
         ({"user": {"works": ["w" * 257]}}, 413, ".user.works has a word of 257 letters, at most 256"),
         ({"time": "now"}, 400, ".time is text; it is seconds since 1970"),
-        ({"time": -1}, 400, ".time is a number; it is seconds since 1970"),
+        ({"time": -1}, 400, ".time is -1; it is seconds since 1970"),
+        ({"time": 1767225600000}, 400, ".time is 1767225600000; it is seconds since 1970 (not milliseconds)"),
+        ({"context": {"volume": float("nan")}}, 400, ".context.volume is not a finite number; it must be a number"),
+        ({"context": {"volume": True}}, 400, ".context.volume is true or false; it must be a number"),
     ],
 )
 def test_a_wrong_question(question: dict[str, Any], status: int, message: str) -> None:
@@ -115,7 +122,7 @@ def test_a_wrong_question(question: dict[str, Any], status: int, message: str) -
 
 
 def test_the_default_k_stays_below_the_largest() -> None:
-    (question,) = parse_questions({"instances": [{}]}, Serving(default_k=50, max_k=20), SCHEMA)
+    (question,) = QuestionReader(Serving(default_k=50, max_k=20), SCHEMA).request({"instances": [{}]})
     assert question.k == 20
 
 
@@ -130,7 +137,7 @@ QUESTION = st.dictionaries(st.sampled_from(["user_id", "history", "context", "k"
 @given(st.dictionaries(st.just("instances"), JSON | st.lists(QUESTION, max_size=3)) | JSON)
 def test_any_json_is_read_or_refused(body: Any) -> None:
     try:
-        questions = parse_questions(json.loads(json.dumps(body)), LIMITS, SCHEMA)
+        questions = READER.request(json.dumps(body).encode())
     except BadRequestError:
         return
     assert all(1 <= question.k <= LIMITS.max_k for question in questions)

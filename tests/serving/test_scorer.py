@@ -113,7 +113,7 @@ def test_json_is_scored_as_the_transformer_would_have_asked(scorer: Scorer, reco
         (None, 400, "there is no body"),
         (b"", 400, "the body is no safetensors file"),
         (b"\x00" * 100, 400, "ranking request"),
-        (b"{", 400, "the body is no JSON"),
+        (b"{", 400, "the body is not JSON"),
         ({}, 400, "candidates is missing"),
         ({"candidates": []}, 400, "candidates is missing"),
         ({"candidates": [10**7]}, 400, "this release does not know 10000000"),

@@ -1,0 +1,154 @@
+"""What is wrong with a request, in one sentence: the place, what was found there, what is allowed."""
+
+import difflib
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from serving.schema import MAX_INSTANCES, MAX_TEXT
+from shortlist.recipe import Serving
+from shortlist.vocabulary import MAX_KEY_BYTES
+
+QUESTION_KEYS = ("user_id", "history", "user", "context", "k", "exclude", "time")
+_BAD_REQUEST, _TOO_LARGE = 400, 413
+_EXAMPLE = '{"user_id": 7, "k": 10}'
+_SHOWN = 60
+_MANY = 1000
+"""Mistakes."""
+
+
+class BadRequestError(ValueError):
+    """A request that cannot be answered; `status` is the HTTP status that says so."""
+
+    def __init__(self, message: str, status: int = _BAD_REQUEST) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Refuser:
+    """Explains pydantic's errors by the limits and the columns of a release."""
+
+    def __init__(self, limits: Serving, user: Sequence[str], context: Sequence[str]) -> None:
+        self._max_history = limits.max_history
+        self._columns = {"user": user, "context": context}
+        self._numbers = {
+            "k": f"it must be a whole number from 1 to {limits.max_k} (serving.max_k)",
+            "time": "it is seconds since 1970 (not milliseconds), like 1767225600",
+        }
+
+    def refusal(self, error: ValidationError, where: str) -> BadRequestError:
+        """The first mistake of a request, or of the question that `where` names."""
+        if error.error_count() > _MANY:
+            # To list them all would keep the process from answering others.
+            return BadRequestError(f"{where or 'the body'} has {error.error_count()} unknown keys or wrong values")
+        errors = error.errors(include_url=False)
+        # A misspelt key is why the right one is missing.
+        first = errors[-1] if errors[0]["type"] == "missing" else errors[0]
+        if first["type"] == "json_invalid":
+            return not_json(first["input"], first["ctx"]["error"], where or "the body")
+        loc = first["loc"]
+        if not where:
+            if len(loc) < 2:
+                return _of_the_body(first["type"], loc, first["input"])
+            where, loc = f"instances[{loc[1]}]", loc[2:]
+        if first["type"] == "extra_forbidden":
+            *inside, key = loc
+            name = str(inside[0]) if inside else ""
+            allowed = self._columns[name] if inside else QUESTION_KEYS
+            return BadRequestError(f"{where}{'.' + name if name else ''} has {_unknown_key(str(key), allowed)}")
+        if not loc:
+            return BadRequestError(f"{where} is {kind_of(first['input'])}; a question is an object like {_EXAMPLE}")
+        return self._of_a_key(where, str(loc[0]), loc[1:], first["type"], first["input"])
+
+    def _of_a_key(self, where: str, name: str, rest: tuple[Any, ...], kind: str, given: Any) -> BadRequestError:
+        """`rest` goes on from a question's key: columns, positions of a list, members of a union."""
+        where = f"{where}.{name}"
+        if name in self._numbers:
+            shown = str(given)[:_SHOWN] if kind_of(given) == "a number" else kind_of(given)
+            return BadRequestError(f"{where} is {shown}; {self._numbers[name]}")
+        if name in self._columns:
+            if not rest or not isinstance(rest[0], str) or kind == "dict_type":
+                return BadRequestError(f"{where} is {kind_of(given)}; it is an object of column names and values")
+            return _of_a_column(f"{where}.{rest[0]}", rest[1:], given)
+        if kind == "too_long":
+            fit = f"at most {self._max_history} fit (serving.max_history); send the last ones"
+            return BadRequestError(f"{where} has {len(given)} ids, {fit}", _TOO_LARGE)
+        if name != "user_id" and not rest:
+            return BadRequestError(f"{where} is {kind_of(given)}; it is a list of item ids in time order, like [17, 4]")
+        at = next((f"[{part}]" for part in rest if isinstance(part, int)), "")
+        return _of_an_id(f"{where}{at}", given)
+
+
+def not_json(body: bytes, reason: str, what: str) -> BadRequestError:
+    """A body that cannot be parsed."""
+    if not body.strip():
+        return BadRequestError(f"{what} is empty; send a JSON object like {_instances()}")
+    hint = ""
+    if body.startswith(b"\x1f\x8b"):
+        hint = "; it looks compressed, send it as it is"
+    elif b"\0" in body[:4]:
+        hint = "; it looks like UTF-16 or UTF-32, send UTF-8"
+    else:
+        try:
+            body.decode()
+        except UnicodeDecodeError as error:
+            hint = f"; it is not UTF-8: byte {body[error.start]:#04x} at position {error.start}"
+    return BadRequestError(f"{what} is not JSON: {reason}{hint}")
+
+
+def kind_of(value: Any) -> str:
+    """What a JSON value is, for a message."""
+    if value is None:
+        return "null"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "not a finite number"
+    names = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    return names.get(type(value), "not JSON")
+
+
+def _of_the_body(kind: str, loc: Sequence[Any], given: Any) -> BadRequestError:
+    if kind == "extra_forbidden":
+        return BadRequestError(f"the body has {_unknown_key(str(loc[0]), ('instances',))}")
+    if kind == "too_long":
+        return BadRequestError(f"instances has {len(given)} questions, at most {MAX_INSTANCES} fit", _TOO_LARGE)
+    if not loc:
+        return BadRequestError(f"the body is {kind_of(given)}; send a JSON object like {_instances()}")
+    shown = "is missing" if kind == "missing" else "is empty" if kind == "too_short" else f"is {kind_of(given)}"
+    return BadRequestError(f"instances {shown}; send a list of questions, like [{_EXAMPLE}]")
+
+
+def _of_an_id(where: str, given: Any) -> BadRequestError:
+    if isinstance(given, str):
+        return _too_long(where, given, MAX_KEY_BYTES)
+    shown = "out of range" if type(given) is int else kind_of(given)
+    return BadRequestError(f"{where} is {shown}; an id is text or a whole number of 64 bits")
+
+
+def _of_a_column(where: str, rest: Sequence[Any], given: Any) -> BadRequestError:
+    """A value of a column, of a list of values, or of a list inside of one."""
+    if not rest:
+        return BadRequestError(f"{where} is {kind_of(given)}; it must be a number or null")
+    for one in given if isinstance(given, list) else [given]:
+        if isinstance(one, str):
+            most = MAX_KEY_BYTES if len(one) <= MAX_TEXT else MAX_TEXT
+            if len(one) > most:
+                return _too_long(where, one, most)
+    wrong = [one for one in given if isinstance(one, list | dict)] if isinstance(given, list) else []
+    shown = kind_of(wrong[0] if wrong else given)
+    return BadRequestError(f"{where} is or holds {shown}; it must be text, a number, true, false or null")
+
+
+def _too_long(where: str, given: str, most: int) -> BadRequestError:
+    return BadRequestError(f"{where} has a word of {len(given)} letters, at most {most} fit", _TOO_LARGE)
+
+
+def _unknown_key(key: str, allowed: Sequence[str]) -> str:
+    near = difflib.get_close_matches(key, allowed, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"the unknown key {key[:_SHOWN]!r}; {hint}allowed: {', '.join(allowed) or 'nothing'}"
+
+
+def _instances() -> str:
+    return f'{{"instances": [{_EXAMPLE}]}}'

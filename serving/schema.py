@@ -1,0 +1,270 @@
+"""What may be asked and what comes back.
+
+These types are the one source of three things: requests are checked by them, the service describes itself by them
+(`/openapi.json`), and the tables of docs/api.md are their descriptions.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter, with_config
+from pydantic_core import CoreSchema, core_schema
+from typing_extensions import TypedDict
+
+from shortlist.features import TableSchema
+from shortlist.recipe import Serving
+from shortlist.vocabulary import MAX_KEY_BYTES
+
+MAX_INSTANCES = 64
+"""Questions of one request."""
+MAX_TEXT = 20_000
+"""Characters of one column of text."""
+
+_CLOSED = ConfigDict(extra="forbid", strict=True)
+_FIRST_MATCH = Field(union_mode="left_to_right")
+
+Id = Annotated[
+    Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | Annotated[str, Field(max_length=MAX_KEY_BYTES)], _FIRST_MATCH
+]
+"""A number and its decimal digits in a string are the same id."""
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Category = Annotated[Annotated[str, Field(max_length=MAX_KEY_BYTES)] | int | Number | bool | None, _FIRST_MATCH]
+Text = Annotated[Annotated[str, Field(max_length=MAX_TEXT)] | int | Number | bool | None, _FIRST_MATCH]
+Stage = Literal["features", "retrieve", "rank", "total"]
+Source = Literal["history", "profile", "popularity"]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Raw values by the column names of one table of a release."""
+
+    table: TableSchema
+
+    @property
+    def names(self) -> list[str]:
+        """Every column that may be given, each once."""
+        texts = [] if self.table.text is None else self.table.text.columns
+        numbers = [one.name for one in self.table.numeric]
+        return list(dict.fromkeys([*(one.name for one in self.table.categorical), *numbers, *texts]))
+
+    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """An object of these columns and no others, or null."""
+        texts = [] if self.table.text is None else self.table.text.columns
+        kinds: dict[str, Any] = dict.fromkeys(texts, _text())
+        kinds |= {one.name: _numeric() for one in self.table.numeric}
+        # A column that is both a category and part of a text has the shorter limit of the category.
+        kinds |= {one.name: _category(one.num_rows - 1, one.max_values) for one in self.table.categorical}
+        fields = {
+            name: core_schema.typed_dict_field(handler.generate_schema(kinds[name]), required=False)
+            for name in self.names
+        }
+        config = core_schema.CoreConfig(strict=True)
+        columns = core_schema.typed_dict_schema(fields, extra_behavior="forbid", config=config)
+        return core_schema.nullable_schema(columns)
+
+
+def request_types(limits: Serving, of_user: Columns, of_context: Columns) -> tuple[TypeAdapter[Any], TypeAdapter[Any]]:
+    """The body of a V1 request and one question, for the limits and the columns of a release."""
+    ids = Annotated[list[Id], Field(max_length=limits.max_history, fail_fast=True)]
+
+    @with_config(_CLOSED)
+    class Question(TypedDict, total=False):
+        """One list to be made. Every key may be left out or null."""
+
+        user_id: Annotated[
+            Id | None,
+            Field(
+                description="Who the list is for. An id that the release does not know is answered as nobody's, by "
+                "`history`, by `user` or by what is popular.",
+                examples=[7, "4876769046116846438"],
+            ),
+        ]
+        history: Annotated[
+            ids | None,
+            Field(
+                description="Item ids in time order, the latest last. It replaces the history that the release has of "
+                "the user. `[]` asks as if there were none: by the user's profile if there is one, otherwise by what "
+                f"is popular. Left out or null, the stored history is read. At most {limits.max_history:,} ids "
+                "(`serving.max_history`); items that the release does not know are left out and counted in "
+                "`unknown_items`.",
+                examples=[[1003, 1017]],
+            ),
+        ]
+        user: Annotated[
+            dict[str, Any],
+            of_user,
+            Field(
+                description="Raw user columns by name: how somebody whom the release has never met describes "
+                "themselves. Each column replaces what the release knows of the user; the others stay.",
+            ),
+        ]
+        context: Annotated[
+            dict[str, Any],
+            of_context,
+            Field(description="Raw context columns by name. A column that is left out or null is unknown."),
+        ]
+        k: Annotated[
+            int | None,
+            Field(
+                ge=1,
+                le=limits.max_k,
+                description=f"How many items, 1 to {limits.max_k} (`serving.max_k`). Left out or null: "
+                f"{min(limits.default_k, limits.max_k)} (`serving.default_k`). A list is shorter only when the "
+                "catalogue has no more.",
+                examples=[10],
+            ),
+        ]
+        exclude: Annotated[
+            ids | None,
+            Field(
+                description=f"Item ids that must not come back, at most {limits.max_history:,}. Ids that the release "
+                "does not know are counted in `unknown_exclude`.",
+                examples=[[1042]],
+            ),
+        ]
+        time: Annotated[
+            Number | None,
+            Field(
+                ge=0,
+                lt=2**40,
+                description="When it is asked, in seconds since 1970-01-01 00:00 UTC. Left out or null: now. "
+                "It must be less than 2^40, so that milliseconds are refused.",
+                examples=[1767225600],
+            ),
+        ]
+
+    @with_config(_CLOSED)
+    class Request(TypedDict):
+        """The body of a V1 request."""
+
+        instances: Annotated[
+            list[Question],
+            Field(
+                min_length=1,
+                max_length=MAX_INSTANCES,
+                fail_fast=True,
+                description=f"The questions, 1 to {MAX_INSTANCES}. All are answered, or the request is refused.",
+                examples=[[{"user_id": 7, "k": 10}]],
+            ),
+        ]
+
+    return TypeAdapter(Request), TypeAdapter(Question)
+
+
+@with_config(_CLOSED)
+class Item(TypedDict):
+    """One item of a list."""
+
+    item_id: Annotated[
+        int | str,
+        Field(
+            description="Text where the data's item ids are text. Otherwise a number, or its digits in a string when "
+            "it is 2^53 or more in absolute value, or when the question writes an integer id as a string.",
+            examples=[1042],
+        ),
+    ]
+    title: Annotated[str, Field(description="The title column of the items; empty where there is none.")]
+    score: Annotated[
+        float,
+        Field(
+            description="What the list is ordered by, the largest first: the ranker's score, or `retrieval_score` "
+            "where nothing was ranked. Compare it within one list only."
+        ),
+    ]
+    retrieval_score: Annotated[
+        float,
+        Field(description="Inner product of query and item; for `source` `popularity` the item's share of the events."),
+    ]
+
+
+@with_config(_CLOSED)
+class UnknownValue(TypedDict):
+    """A category that the release does not know."""
+
+    name: Annotated[str, Field(description="The column, as in `context.device` or `user.country`.")]
+    value: Annotated[str | int | float | bool, Field(description="As it was sent.")]
+
+
+@with_config(_CLOSED)
+class Prediction(TypedDict):
+    """The answer to one question."""
+
+    items: Annotated[list[Item], Field(description="The list, best first.")]
+    release: Annotated[str, Field(description="The content hash of the release that answered.")]
+    user: Annotated[
+        Literal["known", "unknown"],
+        Field(description="Whether the release knows `user_id`; `unknown` also when none was sent."),
+    ]
+    source: Annotated[
+        Source,
+        Field(
+            description="What the list was made from: a `history` (sent or stored), the `profile` of a user without "
+            "one (sent in `user` or stored), or `popularity` when nothing is known."
+        ),
+    ]
+    unknown_items: Annotated[
+        int, Field(ge=0, description="Ids of `history` that the release does not know. They were left out.")
+    ]
+    unknown_exclude: Annotated[
+        int, Field(ge=0, description="Ids of `exclude` that the release does not know. They excluded nothing.")
+    ]
+    unknown_values: Annotated[
+        list[UnknownValue],
+        Field(
+            description="Categories of `user` and `context` that the release does not know, or that were too rare in "
+            "its data. They were read as missing."
+        ),
+    ]
+    degraded: Annotated[
+        Literal[False] | str,
+        Field(
+            description="False, or why the list is in the order of retrieval: a word (`timeout`, `unreachable`, "
+            "`refused`, `other_release`, `bad_answer`), a colon and a sentence."
+        ),
+    ]
+    timings_ms: Annotated[
+        dict[Stage, float],
+        Field(
+            description="Milliseconds of the whole request, all its questions together: `features`, `retrieve`, "
+            "`rank` (the wait for the predictor) and `total`."
+        ),
+    ]
+
+
+@with_config(_CLOSED)
+class Answer(TypedDict):
+    """The body of a V1 answer."""
+
+    predictions: Annotated[list[Prediction], Field(description="One a question, in their order.")]
+
+
+@with_config(_CLOSED)
+class Refusal(TypedDict):
+    """The body of every answer that is not 200."""
+
+    error: Annotated[
+        str,
+        Field(
+            description="One sentence for people: the place, what is wrong there, what is allowed.",
+            examples=["instances[0].k is 0; it must be a whole number from 1 to 200 (serving.max_k)"],
+        ),
+    ]
+
+
+def _category(num_known: int, max_values: int) -> Any:
+    first = f", of which the first {max_values} are read" if max_values > 1 else ", of which the first is read"
+    return Annotated[
+        Category | Annotated[list[Category], Field(fail_fast=True)],
+        Field(description=f"A category or a list of them{first}; the release knows {num_known:,}."),
+    ]
+
+
+def _numeric() -> Any:
+    return Annotated[Number | None, Field(description="A number.")]
+
+
+def _text() -> Any:
+    return Annotated[
+        Text | Annotated[list[Text], Field(fail_fast=True)],
+        Field(description=f"Text of at most {MAX_TEXT:,} characters, or a list of texts."),
+    ]

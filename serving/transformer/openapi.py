@@ -1,0 +1,102 @@
+"""The description that the service gives of itself at /openapi.json, made of `schema` and the release it serves."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from kserve.protocol.rest.v2_datamodels import InferenceRequest, InferenceResponse
+from pydantic import TypeAdapter
+
+from serving.schema import Answer, Refusal
+from serving.transformer.errors import max_body_bytes
+
+if TYPE_CHECKING:
+    from serving.transformer.model import Transformer
+
+_REF = "#/components/schemas/{model}"
+_HIDDEN = ("/repository/", ":explain", "/versions/")
+_REFUSALS = {
+    "400": "The request is wrong: the message names the place, what is allowed and the nearest name.",
+    "404": "There is no such model.",
+    "405": "Questions are asked with POST.",
+    "413": "The body, a list or a text is too long.",
+    "500": "A fault of the service. Asking again does no harm.",
+    "503": "The service starts or ends. Ask again.",
+}
+
+
+def describe(app: FastAPI, model: "Transformer") -> None:
+    """Let KServe's application give our description instead of its own; it is made when it is first asked for."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            model.load()
+            app.openapi_schema = document(app, model)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
+
+
+def document(app: FastAPI, model: "Transformer") -> dict[str, Any]:
+    """The OpenAPI 3.1 description of a loaded transformer."""
+    release = model.service.release
+    recipe, reader = release.recipe, release.reader
+    _, schemas = TypeAdapter.json_schemas(
+        [
+            ("request", "validation", reader.request_type),
+            ("question", "validation", reader.question_type),
+            ("answer", "serialization", TypeAdapter(Answer)),
+            ("refusal", "serialization", TypeAdapter(Refusal)),
+            ("v2_request", "validation", TypeAdapter(InferenceRequest)),
+            ("v2_answer", "serialization", TypeAdapter(InferenceResponse)),
+        ],
+        ref_template=_REF,
+    )
+    found = get_openapi(
+        title=f"Shortlist: {recipe.name}",
+        version=release.name,
+        summary="Recommendations from one release.",
+        description=f"{recipe.description or ''}\n\nThe version is the content hash of the release. A body has at most "
+        f"{max_body_bytes(recipe.serving.max_history):,} bytes. An answer takes at most about "
+        f"{recipe.serving.deadline_ms} ms (`serving.deadline_ms`): past it a list is not ranked, and its `degraded` "
+        "says so.".strip(),
+        routes=app.routes,
+    )
+    paths: dict[str, Any] = {
+        path: known for path, known in found["paths"].items() if not any(part in path for part in _HIDDEN)
+    }
+    components = found.setdefault("components", {}).setdefault("schemas", {})
+    components |= schemas["$defs"]
+    example = {"instances": [{"user_id": 7, "k": 10}]}
+    _ask(paths["/v1/models/{model_name}:predict"]["post"], "Ask for lists (V1).", "Request", "Answer", example)
+    tensor = {"name": "instances", "shape": [1], "datatype": "BYTES", "data": [json.dumps(example["instances"][0])]}
+    infer = paths["/v2/models/{model_name}/infer"]["post"]
+    _ask(infer, "Ask for lists (V2).", "InferenceRequest", "InferenceResponse", {"inputs": [tensor]})
+    infer["description"] += (
+        " One BYTES tensor `instances` [N], of which every element is the JSON text of a `Question`; the answer has "
+        "one BYTES tensor `predictions` [N] of the JSON texts of a `Prediction` each."
+    )
+    for path in paths.values():
+        for operation in path.values():
+            operation["responses"].pop("422", None)
+            for parameter in operation.get("parameters", []):
+                if parameter["name"] == "model_name":
+                    parameter["schema"]["examples"] = [model.name]
+    for unused in ("HTTPValidationError", "ValidationError"):
+        components.pop(unused, None)
+    return found | {"paths": paths}
+
+
+def _ask(operation: dict[str, Any], summary: str, request: str, answer: str, example: dict[str, Any]) -> None:
+    """Say of a route that takes questions what goes in and what comes out."""
+    operation["summary"] = summary
+    operation["description"] = "Asking changes nothing, so it may be repeated."
+    operation["parameters"] = [one for one in operation["parameters"] if one["name"] == "model_name"]
+    content = {"schema": {"$ref": _REF.format(model=request)}, "example": example}
+    operation["requestBody"] = {"required": True, "content": {"application/json": content}}
+    refusal = {"application/json": {"schema": {"$ref": _REF.format(model="Refusal")}}}
+    good = {"application/json": {"schema": {"$ref": _REF.format(model=answer)}}}
+    operation["responses"] = {"200": {"description": "The lists.", "content": good}} | {
+        status: {"description": description, "content": refusal} for status, description in _REFUSALS.items()
+    }
