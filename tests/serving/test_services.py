@@ -2,7 +2,6 @@
 
 import io
 import json
-import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from asking import JSON, post
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as v2
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
@@ -20,17 +20,7 @@ from serving.release import Release
 from serving.transformer.recommend import Recommender
 from shortlist.ranking.ranker import Ranker
 
-JSON = {"Content-Type": "application/json"}
 BINARY = {"Content-Type": "application/octet-stream"}
-
-
-def post(url: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
-    request = urllib.request.Request(url, body, headers, method="POST")
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read()
 
 
 def get(service: LocalService, path: str) -> tuple[int, str]:
@@ -143,8 +133,8 @@ def test_v2_grpc(service: LocalService, raw: bool) -> None:
     ("body", "status", "message"),
     [
         (b"", 400, "the body is empty"),
-        (b"{", 400, "unexpected end of data"),
-        (b"\xff\xfe", 400, "Unrecognized request format"),
+        (b"{", 400, "the body is not JSON: EOF while parsing an object"),
+        (b"\xff\xfe", 400, "it is not UTF-8: byte 0xff at position 0"),
         (b"[]", 400, "the body is a list"),
         (b'{"instances": [{"user_id": 1, "k": 0}]}', 400, "instances[0].k is 0"),
         (b'{"instances": [{"user_id": 1, "k": 1000000000}]}', 400, "from 1 to 600 (serving.max_k)"),
@@ -167,12 +157,12 @@ def test_a_bad_v2_request_gets_one_clear_message(service: LocalService) -> None:
     url = f"http://127.0.0.1:{service.http_port}/v2/models/shortlist/infer"
     tensor = {"name": "instances", "shape": [1], "datatype": "BYTES", "data": ["{"]}
     for change, message in (
-        ({}, "instances[0] is no JSON"),
+        ({}, "instances[0] is not JSON"),
         ({"shape": [2]}, "shape and data do not fit"),
         ({"name": "x"}, "the inputs are ['x']"),
         ({"datatype": "FP32", "data": [1.0]}, "send one BYTES tensor"),
-        ({"data": [5]}, "instances[0] is no text"),
-        ({"shape": "x"}, "this is no V2 inference request"),
+        ({"data": [5]}, "instances[0] is not text"),
+        ({"shape": "x"}, "this is not a V2 inference request"),
     ):
         status, answer = post(url, json.dumps({"inputs": [tensor | change]}).encode(), JSON)
         assert (status, message in json.loads(answer)["error"]) == (400, True), answer

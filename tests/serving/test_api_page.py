@@ -1,0 +1,100 @@
+"""docs/api.md, held to the schema and to a served release: its tables, its statuses and its examples."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asking import JSON, post
+from pydantic import TypeAdapter
+
+from serving.local import LocalService
+from serving.schema import Answer, Columns, Item, Prediction, Refusal, UnknownValue, request_types
+from serving.transformer.errors import max_body_bytes
+from shortlist.features import TableSchema
+from shortlist.recipe import Serving
+
+PAGE = Path("docs/api.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def rows(kind: TypeAdapter[Any]) -> list[str]:
+    """The lines of a table, one a key."""
+    properties = kind.json_schema()["properties"]
+    return [f"| `{name}` | {about['description']} |" for name, about in properties.items()]
+
+
+def table(after: str) -> list[str]:
+    """The lines of the first table after some text, without its head."""
+    lines = PAGE.partition(after)[2].partition("|---")[2].split("\n")[1:]
+    return lines[: next(i for i, line in enumerate(lines) if not line.startswith("|"))]
+
+
+def here(text: str, service: LocalService) -> str:
+    """An example of the page, of the service that runs."""
+    return text.replace("localhost:8080", f"127.0.0.1:{service.http_port}").replace(
+        "localhost:8081", f"127.0.0.1:{service.grpc_port}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("after", "kind"),
+    [
+        ("\n## A question\n", request_types(Serving(), Columns(TableSchema()), Columns(TableSchema()))[1]),
+        ("\n## An answer\n", TypeAdapter(Prediction)),
+        ("\nAn item:\n", TypeAdapter(Item)),
+        ("\nAn entry of `unknown_values`:\n", TypeAdapter(UnknownValue)),
+    ],
+)
+def test_a_table_of_keys_is_the_schema(after: str, kind: TypeAdapter[Any]) -> None:
+    assert table(after) == rows(kind)
+
+
+def test_the_limits_are_those_of_the_code() -> None:
+    assert f"{max_body_bytes(Serving().max_history):,} bytes" in PAGE
+    assert f"`serving.deadline_ms`, {Serving().deadline_ms}:" in PAGE
+    assert f"`serving.max_k`, {Serving().max_k} |" in PAGE
+
+
+def test_the_answer_that_is_shown_is_one() -> None:
+    (shown,) = blocks("json")
+    TypeAdapter(Answer).validate_json(shown)
+
+
+STATUSES = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table("\n## Statuses\n")]
+
+
+@pytest.mark.parametrize(("status", "_when", "body", "message"), STATUSES)
+def test_a_status(service: LocalService, status: str, _when: str, body: str, message: str) -> None:
+    found, answer = post(service.url, body.strip("`").encode(), JSON)
+    assert found == int(status)
+    if status == "200":
+        TypeAdapter(Answer).validate_json(answer)
+    else:
+        assert TypeAdapter(Refusal).validate_json(answer)["error"].startswith(message)
+
+
+@pytest.mark.parametrize("command", blocks("sh"))
+def test_a_curl_example(service: LocalService, command: str) -> None:
+    done = subprocess.run(["bash", "-c", here(command, service)], capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    if "outputs" in found:
+        found = {"predictions": [json.loads(text) for text in found["outputs"][0]["data"]]}
+    for prediction in TypeAdapter(Answer).validate_python(found)["predictions"]:
+        assert len(prediction["items"]) in (2, 3)
+        assert prediction["source"] == "history"
+        assert not prediction["unknown_items"] + prediction["unknown_exclude"] + len(prediction["unknown_values"])
+
+
+@pytest.mark.parametrize("program", blocks("python"))
+def test_a_python_example(service: LocalService, program: str) -> None:
+    done = subprocess.run([sys.executable, "-c", here(program, service)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (items,) = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(items) == 3
