@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.question import Id, Question
-from serving.schema import UnknownValue
 from shortlist.features import FeatureStore, Queries
 from shortlist.vocabulary import UNKNOWN, exact_in_json
 
@@ -34,8 +33,8 @@ class Asked:
     """Items of each given history that the release does not know; they are left out."""
     excluded: list[NDArray[np.int64]]
     """Item rows of `exclude`, 0 for an id that the release does not know."""
-    unknown_values: list[list[UnknownValue]]
-    """Categories of each question that the release does not know; they are read as missing."""
+    unknown_values: list[dict[str, list[Any]]]
+    """Categories of each question that the release does not know, by column; they are read as missing."""
     described: list[bool]
     """Whether the question told of its user."""
     queries: Queries
@@ -66,7 +65,7 @@ def encode(store: FeatureStore, questions: Sequence[Question]) -> Asked:
     context = store.context({name: [q.context.get(name) for q in questions] for name in names}, time_E)
     queries = store.queries(user_E, np.concatenate(histories), start_E, end_E, context, [q.user for q in questions])
     excluded = [store.items.rows(q.exclude) if q.exclude else _NOTHING for q in questions]
-    unknown = [_unknown_values(store, question, queries, e) for e, question in enumerate(questions)]
+    unknown = [store.unknown_values(q.user, q.context) if q.user or q.context else {} for q in questions]
     return Asked(user_E, histories, given, num_unknown, excluded, unknown, [bool(q.user) for q in questions], queries)
 
 
@@ -87,24 +86,6 @@ def written(store: FeatureStore, ids: list[Any], question: Question) -> list[Id]
     in_text = isinstance(question.user_id, str) and store.users.integers
     in_text = in_text or str in set(map(type, chain(question.history or (), question.exclude)))
     return [str(one) if in_text else exact_in_json(one) for one in ids]
-
-
-def _unknown_values(store: FeatureStore, question: Question, queries: Queries, e: int) -> list[UnknownValue]:
-    found: list[UnknownValue] = []
-    for table, values in (("user", question.user), ("context", question.context)):
-        if not values:
-            continue
-        for field in getattr(store.schema, table).categorical:
-            value = values.get(field.name)
-            read = (value if isinstance(value, list) else [value])[: field.max_values]
-            read = [one for one in read if one is not None]
-            rows = queries.categorical[f"{table}.{field.name}"][e].tolist()
-            found += [
-                {"name": f"{table}.{field.name}", "value": one}
-                for one, row in zip(read, rows, strict=False)
-                if row == UNKNOWN
-            ]
-    return found
 
 
 def _user(store: FeatureStore, question: Question) -> int:

@@ -178,14 +178,6 @@ class Item(TypedDict):
 
 
 @with_config(_CLOSED)
-class UnknownValue(TypedDict):
-    """A category that the release does not know."""
-
-    name: Annotated[str, Field(description="The column, as in `context.device` or `user.country`.")]
-    value: Annotated[str | int | float | bool, Field(description="As it was sent.")]
-
-
-@with_config(_CLOSED)
 class Prediction(TypedDict):
     """The answer to one question."""
 
@@ -209,10 +201,11 @@ class Prediction(TypedDict):
         int, Field(ge=0, description="Ids of `exclude` that the release does not know. They excluded nothing.")
     ]
     unknown_values: Annotated[
-        list[UnknownValue],
+        dict[str, list[str | int | float | bool]],
         Field(
             description="Categories of `user` and `context` that the release does not know, or that were too rare in "
-            "its data. They were read as missing."
+            "its data, by column. They were read as missing.",
+            examples=[{"context.device": ["fridge"]}],
         ),
     ]
     degraded: Annotated[

@@ -126,6 +126,41 @@ def test_the_default_k_stays_below_the_largest() -> None:
     assert question.k == 20
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"instances": [{"k": 1}], "instances": [{"k": 2}]}',
+        b'{"instances": [{"k": 1, "k": 1}]}',
+        b'{"instances": [{}, {"context": {"device": "a:b", "volume": 1, "device": "c"}}]}',
+        b'{"instances": [{"user": {"price": 1, "price": 1}}]}',
+    ],
+)
+def test_a_key_twice_is_refused(body: bytes) -> None:
+    with pytest.raises(BadRequestError, match=r"has the key '(instances|k|device|price)' twice in one object"):
+        READER.request(body)
+
+
+def test_a_colon_in_a_text_is_no_key() -> None:
+    (question,) = READER.request(b'{"instances": [{"context": {"device": "\\"device\\": \\"device\\":"}}]}')
+    assert question.context == {"device": '"device": "device":'}
+
+
+def test_thousands_of_mistakes_get_one_message() -> None:
+    body = {"instances": [{f"key{i}": 1 for i in range(5000)}]}
+    with pytest.raises(BadRequestError, match=r"^the body has 5000 unknown keys or wrong values$"):
+        READER.request(body)
+
+
+def test_the_bytes_before_utf_8_that_windows_writes_are_read_over() -> None:
+    assert READER.request(b'\xef\xbb\xbf{"instances": [{"k": 3}]}') == [Question(k=3)]
+
+
+def test_texts_are_questions_each() -> None:
+    assert READER.texts([b'{"k": 3}', '{"user_id": "ü"}']) == [Question(k=3), Question(k=10, user_id="ü")]
+    with pytest.raises(BadRequestError, match="instances has 65 questions, at most 64 fit"):
+        READER.texts(["{}"] * 65)
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),

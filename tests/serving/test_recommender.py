@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from released import NUM_ITEMS, NUM_USERS
 
+from benchmarks.made_release import make_release
 from serving.queries import encode, stored_history
 from serving.question import Question
 from serving.refusal import BadRequestError
@@ -137,6 +139,62 @@ def test_text_ids_are_found(unranked: Path) -> None:
     assert len(answer["items"]) == 3
     assert all(item["item_id"].startswith("i1") for item in answer["items"])
     assert all(item["score"] == item["retrieval_score"] for item in answer["items"])
+
+
+LARGE = 4876769046116846438
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Recommender:
+    """Half of the item ids are so large that a double rounds them."""
+    folder = tmp_path_factory.mktemp("large") / "made"
+    make_release(folder, num_items=NUM_ITEMS, num_users=NUM_USERS)
+    path = folder / "features/vocabularies/item.npy"
+    ids = np.load(path)
+    ids[NUM_ITEMS // 2 :] += LARGE - ids[NUM_ITEMS // 2]
+    np.save(path, ids)
+    return Recommender.open(folder)
+
+
+@given(as_text=st.booleans(), user=st.booleans(), data=st.data())
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_ids_come_back_as_they_are_asked_and_survive_a_parser_of_doubles(
+    large: Recommender, as_text: bool, user: bool, data: st.DataObject
+) -> None:
+    known = st.integers(1000, 1000 + NUM_ITEMS // 2 - 1) | st.integers(LARGE, LARGE + NUM_ITEMS // 2 - 1)
+    history = data.draw(st.lists(known, min_size=1, max_size=4))
+    write: Any = str if as_text else int
+    question = {"user_id": write(3)} if user else {"history": [write(one) for one in history]}
+    asked = large.release.reader.question(question | {"k": 20}, "q")
+    (answer,) = ask(large, asked)
+    assert answer["unknown_items"] == 0
+    read = json.loads(json.dumps(ids(answer)), parse_int=float)
+    plain = [one if isinstance(one, str) else str(int(one)) for one in read]
+    assert large.release.store.items.rows(plain).all()
+    assert len(set(plain)) == 20
+    assert {type(one) for one in ids(answer)} <= ({str} if as_text else {str, int})
+    assert all(isinstance(one, str) == (as_text or int(one) >= 2**53) for one in ids(answer))
+    # What came back may be sent again.
+    (again,) = ask(large, large.release.reader.question(question | {"k": 20, "exclude": ids(answer)}, "q"))
+    assert again["unknown_exclude"] == 0
+    assert not set(map(str, ids(again))) & set(plain)
+
+
+def test_a_number_written_as_text_asks_for_text_and_text_stays_text(recommender: Recommender, unranked: Path) -> None:
+    (answer,) = ask(recommender, Question(k=3, user_id="3"))
+    assert {type(one) for one in ids(answer)} == {str}
+    text_items = Recommender.open(unranked)
+    (answer,) = ask(text_items, Question(k=3, history=[1003, "i1004"]))
+    assert {type(one) for one in ids(answer)} == {str}
+
+
+def test_what_the_release_does_not_know_is_told(recommender: Recommender) -> None:
+    asked = Question(k=3, history=[5, 1003, "x"], exclude=[1004, 6], context={"device": "fridge", "volume": 3})
+    (answer,) = ask(recommender, asked)
+    assert (answer["unknown_items"], answer["unknown_exclude"]) == (2, 1)
+    assert answer["unknown_values"] == {"context.device": ["fridge"]}
+    (known,) = ask(recommender, Question(k=3, history=[1003], context={"device": "phone"}, exclude=[1004]))
+    assert (known["unknown_items"], known["unknown_exclude"], known["unknown_values"]) == (0, 0, {})
 
 
 IDS = st.integers(-(2**63), 2**63 - 1) | st.integers(995, 1010) | st.text(max_size=5)
