@@ -49,12 +49,11 @@ class QuestionReader:
 
     def request(self, body: bytes | Any) -> list[Question]:
         """The questions of `{"instances": [...]}`. Raises BadRequestError."""
-        if isinstance(body, bytes):
+        if isinstance(body, bytes) and body.startswith(_BOM):
             body = body.removeprefix(_BOM)
-        read = self._read(self.request_type, body, "")
-        instances: list[dict[str, Any]] = read["instances"]
+        instances: list[dict[str, Any]] = self._read(self.request_type, body, "")["instances"]
         if isinstance(body, bytes):
-            _refuse_repeated_keys(body, [read, *instances], "the body")
+            _refuse_repeated_keys(body, 1, instances, "the body")
         return [self._question(one) for one in instances]
 
     def texts(self, texts: Sequence[Any]) -> list[Question]:
@@ -77,7 +76,7 @@ class QuestionReader:
         except UnicodeEncodeError as error:
             raise BadRequestError(f"{where} is not JSON: {error.reason}") from None
         given = self._read(self.question_type, body, where)
-        _refuse_repeated_keys(body, [given], where)
+        _refuse_repeated_keys(body, 0, [given], where)
         return self._question(given)
 
     def _read(self, kind: TypeAdapter[Any], given: Any, where: str) -> Any:
@@ -99,19 +98,25 @@ class QuestionReader:
         )
 
 
-def _refuse_repeated_keys(body: bytes, objects: Sequence[Mapping[str, Any]], where: str) -> None:
+def _refuse_repeated_keys(body: bytes, num_keys: int, questions: Sequence[Mapping[str, Any]], where: str) -> None:
     """Parsers keep the last of two equal keys in silence. Raises BadRequestError.
 
-    An object has a colon a key; only where there are more of them, which may also stand in a text, is it read again.
+    There is a colon for each key, `num_keys` of them outside of the questions. Only where there are more, which may
+    also stand in a text, is the body read again.
     """
-    inner = [one[name] for one in objects for name in ("user", "context") if one.get(name)]
-    if body.count(b":") != sum(map(len, objects)) + sum(map(len, inner)):
+    for one in questions:
+        num_keys += len(one)
+        for name in ("user", "context"):
+            if one.get(name):
+                num_keys += len(one[name])
+    if body.count(b":") == num_keys:
+        return
 
-        def once(pairs: Iterable[tuple[str, Any]]) -> None:
-            seen = set()
-            for key, _ in pairs:
-                if key in seen:
-                    raise BadRequestError(f"{where} has the key {key[:60]!r} twice in one object; send it once")
-                seen.add(key)
+    def once(pairs: Iterable[tuple[str, Any]]) -> None:
+        seen = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise BadRequestError(f"{where} has the key {key[:60]!r} twice in one object; send it once")
+            seen.add(key)
 
-        json.loads(body, object_pairs_hook=once)
+    json.loads(body, object_pairs_hook=once)
