@@ -31,6 +31,8 @@ class Asked:
     """Items of each given history that the release does not know; they are left out."""
     described: list[bool]
     """Whether the question told of its user."""
+    time_E: NDArray[np.int64]
+    """When each is asked, seconds since the epoch."""
     queries: Queries
 
 
@@ -58,7 +60,7 @@ def encode(store: FeatureStore, questions: Sequence[Question]) -> Asked:
     names = [one.name for one in schema.categorical] + [one.name for one in schema.numeric]
     context = store.context({name: [q.context.get(name) for q in questions] for name in names}, time_E)
     queries = store.queries(user_E, np.concatenate(histories), start_E, end_E, context, [q.user for q in questions])
-    return Asked(user_E, histories, given, num_unknown, [bool(q.user) for q in questions], queries)
+    return Asked(user_E, histories, given, num_unknown, [bool(q.user) for q in questions], time_E, queries)
 
 
 def stored_history(store: FeatureStore, user: int) -> NDArray[np.int64]:
