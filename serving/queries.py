@@ -37,6 +37,8 @@ class Asked:
     """Categories of each question that the release does not know, by column; they are read as missing."""
     described: list[bool]
     """Whether the question told of its user."""
+    time_E: NDArray[np.int64]
+    """When each is asked, seconds since the epoch."""
     queries: Queries
 
 
@@ -66,7 +68,8 @@ def encode(store: FeatureStore, questions: Sequence[Question]) -> Asked:
     queries = store.queries(user_E, np.concatenate(histories), start_E, end_E, context, [q.user for q in questions])
     excluded = [store.items.rows(q.exclude) if q.exclude else _NOTHING for q in questions]
     unknown = [store.unknown_values(q.user, q.context) if q.user or q.context else {} for q in questions]
-    return Asked(user_E, histories, given, num_unknown, excluded, unknown, [bool(q.user) for q in questions], queries)
+    described = [bool(q.user) for q in questions]
+    return Asked(user_E, histories, given, num_unknown, excluded, unknown, described, time_E, queries)
 
 
 def stored_history(store: FeatureStore, user: int) -> NDArray[np.int64]:

@@ -17,6 +17,7 @@ Folder of a store, all of it memory-mapped and part of a release:
     items/popular.npy              float32 [num_item_rows], what is popular just before the test: given to those of whom
                                    nothing is known; with a split by time a count of late (see
                                    `prepare.popular`), elsewhere it is `popularity`
+    items/available_from.npy, items/available_until.npy   int64 [num_item_rows], of data with times: see `availability`
     items/trained.npy              bool [num_item_rows], whether there is such a positive; users/trained.npy alike
     items/titles.npy, items/title_offsets.npy   UTF-8 bytes uint8, int64 [num_item_rows + 1]
     users/<name>.npy               int32 [num_user_rows, W]; users/numeric.npy float32 [num_user_rows, F]
@@ -33,15 +34,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from shortlist.availability import Availability
 from shortlist.categories import Kind, canonical
 from shortlist.text import TextEncoder, joined
 from shortlist.vocabulary import UNKNOWN, Vocabulary
 
-SCHEMA_VERSION = 4
-"""2 has text, 3 what is popular, 4 the kind of a category; an older store is read as one without text, in which what
-was popular still is and words are what they were."""
+SCHEMA_VERSION = 5
+"""2 has text, 3 what is popular, 4 the kind of a category, 5 when items are available; an older store is read as one
+without text, in which what was popular still is, words are what they were and every item is always available."""
 _KNOWS_POPULAR = 3
 _CLOCK_ROWS = {"hour": 24, "weekday": 7}
+_ROWS = 1 << 18
+"""Looked at at a time."""
 _LARGEST = 1e6
 """Standardised numbers are cut here: no real one is so far out, and a wild one must not become infinity in float32."""
 
@@ -112,6 +116,8 @@ class FeatureSchema(BaseModel):
     context: TableSchema
     clock: list[Literal["hour", "weekday"]] = []
     embedding_dim: int = 0
+    availability: bool = False
+    """Whether the store says when items are available; without, all always are."""
 
     @property
     def query_fields(self) -> dict[str, CategoricalField]:
@@ -189,6 +195,7 @@ class FeatureStore:
         self.item_embedding = self._array("items/embedding") if schema.embedding_dim else None
         self.item_text = self._array("items/text") if schema.item.text else None
         self.popularity = self._array("items/popularity")
+        self.available = Availability.open(folder) if schema.availability else Availability.always(schema.num_item_rows)
         self.popular = self._array("items/popular") if schema.version >= _KNOWS_POPULAR else self.popularity
         self.history_offsets = self._array("history/offsets")
         self.history_items = self._array("history/items")
@@ -230,6 +237,17 @@ class FeatureStore:
         """What to show for each item row; empty where there is no title."""
         bounds = zip(self._title_offsets[rows].tolist(), self._title_offsets[rows + 1].tolist(), strict=True)
         return [bytes(self._titles[start:end]).decode() for start, end in bounds]
+
+    def described(self) -> NDArray[np.bool_]:
+        """Which item rows have a feature: a known category, a number, an embedding or a text, bool [num_item_rows]."""
+        found = np.zeros(self.schema.num_item_rows, np.bool_)
+        for first in range(0, len(found), _ROWS):
+            rows = slice(first, first + _ROWS)
+            found[rows] = (self.item_numeric[rows, 1::2] == 0).any(axis=1)  # the missing flags
+            for table in (*self.item_categorical.values(), self.item_embedding, self.item_text):
+                if table is not None:
+                    found[rows] |= table[rows].any(axis=1)
+        return found
 
     def history_bounds(self, user_E: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Start and end of each user's events in `history_items`; empty for the unknown user."""

@@ -19,7 +19,17 @@ from shortlist.sources.errors import missing_column, named
 from shortlist.sources.hints import why_text
 from shortlist.sources.ids import IdColumn, as_mixed, ids
 from shortlist.sources.raw import JoinedTable
-from shortlist.tables import Table, Wanted, disk_errors, memory_budget, new_folder, path, wanted_columns
+from shortlist.tables import (
+    AVAILABLE,
+    UNREADABLE,
+    Table,
+    Wanted,
+    disk_errors,
+    memory_budget,
+    new_folder,
+    path,
+    wanted_columns,
+)
 
 _T = TypeVar("_T")
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
@@ -83,7 +93,8 @@ def _write(recipe: Recipe, raw: RawTables, folder: Path) -> dict[str, dict[str, 
         key = f"{table.removesuffix('s')}_id"
         wanted = wanted_columns(recipe, "items" if table == "items" else "users")
         if (given := described[table]) is not None:
-            frame = _features(*given, expressions[-1], key, wanted)
+            available = _availability(recipe, given[1]) if table == "items" else []
+            frame = _features(*given, [expressions[-1], *available], key, wanted)
         elif wanted:
             raise SourceError(f"{wanted[0].where}: {wanted[0].name!r} needs a table of {table}; add source.{table}")
         else:
@@ -126,11 +137,27 @@ def _events(
     return frame.select(*columns, *feature_columns(wanted_columns(recipe, "events"), table, schema, kinds))
 
 
-def _features(table: RawTable, frame: pl.LazyFrame, identity: pl.Expr, key: str, wanted: list[Wanted]) -> pl.LazyFrame:
+def _features(
+    table: RawTable, frame: pl.LazyFrame, first: Sequence[pl.Expr], key: str, wanted: list[Wanted]
+) -> pl.LazyFrame:
     schema = frame.collect_schema()
     if table.distinct:
         frame = frame.unique(key, keep="first", maintain_order=True)
-    return frame.select(identity, *feature_columns(wanted, table, schema, {}))
+    return frame.select(*first, *feature_columns(wanted, table, schema, {}))
+
+
+def _availability(recipe: Recipe, frame: pl.LazyFrame) -> list[pl.Expr]:
+    """When items come and go, as far as their table says; nothing in data without times."""
+    unit = recipe.interactions.time_unit
+    if unit == "row":
+        return []
+    schema, found = frame.collect_schema(), []
+    for name in AVAILABLE:
+        if name in schema:
+            seconds = _seconds(pl.col(name), schema[name], _PER_SECOND[unit])
+            wrong = pl.col(name).is_not_null() & seconds.is_null()
+            found.append(pl.when(wrong).then(pl.lit(UNREADABLE, pl.Int64)).otherwise(seconds).alias(name))
+    return found
 
 
 def _mapped(table: RawTable) -> pl.LazyFrame:

@@ -1,7 +1,7 @@
 """The canonical tables: what every source is turned into, and how a folder of them is written.
 
     events.parquet   one row an event, in the order read
-    items.parquet    one row an item: item_id and the item columns of the recipe
+    items.parquet    one row an item: item_id, the item columns of the recipe, and `AVAILABLE` where the source has them
     users.parquet    one row a user: user_id and the user columns of the recipe
 
 Columns of events: those of `EVENT_COLUMNS`, then the recipe's context columns and the columns that its contract has
@@ -36,6 +36,12 @@ EVENT_COLUMNS = {
     "weight": "Float32, how much the event counts in training",
     "part": "String, which part of a given split the event is of; only there when split.kind is given",
 }
+
+
+AVAILABLE = ("available_from", "available_until")
+"""Optional columns of items, Int64 seconds since the epoch: from when an item is a candidate, and until when. Null is
+from the item's first event, and for ever; `UNREADABLE` stands for a value that is no time."""
+UNREADABLE = -(2**63)
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ def wanted_columns(recipe: Recipe, table: Table) -> list[Wanted]:
             listed.append(Wanted(item.embedding.name, "embedding", f"{at}.embedding"))
         if item.title is not None:
             listed.append(Wanted(item.title, "title", f"{at}.title"))
-    keys = {"events": list(EVENT_COLUMNS), "items": ["item_id"], "users": ["user_id"]}[table]
+    keys = {"events": list(EVENT_COLUMNS), "items": ["item_id", *AVAILABLE], "users": ["user_id"]}[table]
     # A feature's kind wins over the contract's, which takes a column as it is, and text is read from any other kind.
     unique = {column.name: column for column in [*found, *listed]}
     return [column for name, column in unique.items() if name not in keys]

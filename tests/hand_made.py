@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from shortlist.availability import Availability
 from shortlist.features import Context, FeatureSchema, FeatureStore, TableSchema
-from shortlist.prepare.prepared import Prepared
+from shortlist.prepare.prepared import Prepared, Unknowable
 from shortlist.ranking.features import ItemTables, RankerConfig
 from shortlist.ranking.model import RankingModel
 from shortlist.ranking.ranker import Calibration, Ranker, shapes_of
@@ -41,6 +42,7 @@ def write_store(
     item_ids: Sequence[Any] | None = None,
     popularity: Sequence[int] | None = None,
     popular: Sequence[float] | None = None,
+    available: Availability | None = None,
 ) -> FeatureStore:
     """User row `u` has the history `histories[u - 1]` of item rows; ids are 10, 20, 30, ... unless given."""
     for name in ("vocabularies", "items", "users", "history"):
@@ -75,7 +77,10 @@ def write_store(
         user=TableSchema(),
         context=TableSchema(),
         clock=["hour"],
+        availability=available is not None,
     )
+    if available is not None:
+        available.save(folder)
     (folder / "schema.json").write_text(schema.model_dump_json())
     return FeatureStore.open(folder)
 
@@ -168,6 +173,8 @@ def write_prepared(
             np.save(into / f"{name}.npy", column)
         np.save(into / "context/clock.hour.npy", np.ones((size, 1), np.int32))
         np.save(into / "context/numeric.npy", np.zeros((size, 0), np.float32))
+        if place != "samples":
+            Unknowable(targets=len(questions["target_items"]), unknowable=0).save(into)
     return Prepared.open(folder)
 
 

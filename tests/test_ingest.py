@@ -114,6 +114,26 @@ def test_item_and_user_columns_have_the_types_of_their_features(tmp_path: Path) 
     assert tables.scan(tmp_path / "tables", "users").collect().rows() == [(7, 30.0), (8, None)]
 
 
+def test_items_come_and_go_at_times_like_those_of_the_events(tmp_path: Path) -> None:
+    (tmp_path / "items.csv").write_text("id,since,gone\nx,2024-03-01T12:30:00Z,\ny,,1709296200000\nz,soon,never\n")
+    columns = {"item_id": "id", "available_from": "since", "available_until": "gone"}
+    source = {"items": {"path": str(tmp_path / "items.csv"), "columns": columns}}
+    ingest(shop(tmp_path, source=source, interactions={"time_unit": "ms"}), tmp_path / "tables")
+    items, noon = tables.scan(tmp_path / "tables", "items").collect(), 1_709_296_200
+    assert items.schema["available_from"] == items.schema["available_until"] == pl.Int64
+    assert items.rows() == [("x", noon, None), ("y", None, noon), ("z", tables.UNREADABLE, tables.UNREADABLE)]
+
+
+def test_without_times_items_neither_come_nor_go(tmp_path: Path) -> None:
+    (tmp_path / "items.csv").write_text("item_id,available_from\nx,5\n")
+    source = {"items": {"path": str(tmp_path / "items.csv")}}
+    ingest(shop(tmp_path, source=source, interactions={"time_unit": "row"}), tmp_path / "tables")
+    assert tables.scan(tmp_path / "tables", "items").collect().columns == ["item_id"]
+    source["items"]["columns"] = {"available_until": "available_from"}  # type: ignore[assignment] # a dict of texts
+    with pytest.raises(ValueError, match=r"source.items.columns.available_until needs times; .*'row': remove it"):
+        shop(tmp_path, source=source, interactions={"time_unit": "row"})
+
+
 def test_ids_are_text_everywhere_when_they_are_text_anywhere(tmp_path: Path) -> None:
     (tmp_path / "items.csv").write_text("item_id\n1\nb\n")
     (tmp_path / "events.csv").write_text("user,item,at\n7.0,1,5\n,2,6\n")

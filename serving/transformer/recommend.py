@@ -80,7 +80,7 @@ class Recommender:
         towered = [i for i, source in enumerate(sources) if source != "popularity"]
         for i in range(len(questions)):
             if sources[i] == "popularity":
-                rows[i], scores[i] = self._most_popular(questions[i].k, dropped[i])
+                rows[i], scores[i] = self._most_popular(questions[i].k, dropped[i], int(asked.time_E[i]))
         request = None
         if towered:
             queries = asked.queries if len(towered) == len(questions) else _take(asked.queries, towered)
@@ -88,7 +88,9 @@ class Recommender:
             if release.ranks:
                 depth = max(depth, release.recipe.ranking.candidates)
             vector_ED = self._retriever.embed(queries)
-            rows_EK, scores_EK = self._retriever.search(vector_ED, depth, [dropped[i] for i in towered])
+            rows_EK, scores_EK = self._retriever.search(
+                vector_ED, depth, [dropped[i] for i in towered], asked.time_E[towered]
+            )
             for i, found, inner in zip(towered, rows_EK, scores_EK, strict=True):
                 count = int(np.count_nonzero(found))
                 rows[i], scores[i] = found[:count], inner[:count]
@@ -153,10 +155,18 @@ class Recommender:
                 away.append(stored_history(self.release.store, int(asked.user_E[i])))
         return np.concatenate(away) if away else _NOTHING
 
-    def _most_popular(self, k: int, dropped: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def _most_popular(
+        self, k: int, dropped: NDArray[np.int64], time: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """What is popular of what is available at `time`."""
         away = np.unique(dropped[dropped != UNKNOWN])
-        first = self._popular[: k + len(away)]
-        rows = first[~np.isin(first, away)][:k]
+        rows, width = _NOTHING, k + len(away)
+        while len(rows) < k:
+            first = self._popular[:width]
+            rows = first[~np.isin(first, away) & self.release.store.available.among(first, time)][:k]
+            if width >= len(self._popular):
+                break
+            width *= 4
         return rows, self._share[rows]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from shortlist.availability import Availability
 from shortlist.progress import Progress
 from shortlist.recency import last_of_each_user
 
@@ -18,30 +19,40 @@ _QUESTIONS = 512  # asked at a time
 
 
 class Popularity:
-    """Everyone gets the items that count most (ties: the lower row first)."""
+    """Everyone gets the items that count most (ties: the lower row first), of those that are available."""
 
-    def __init__(self, counts_N: NDArray[Any]) -> None:
+    def __init__(self, counts_N: NDArray[Any], available: Availability | None = None) -> None:
+        """Without `available` all items always are."""
+        self.available = available or Availability.always(len(counts_N))
         self._best = np.argsort(-counts_N[1:], kind="stable") + 1
         self._place_N = np.full(len(counts_N), len(counts_N))
         self._place_N[self._best] = np.arange(len(self._best))
 
-    def rank(self, k: int, exclude: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
-        """The k most popular item rows of each question without those it excludes, [Q, k]; 0 fills up."""
+    def rank(
+        self, k: int, exclude: Sequence[NDArray[Any]], time_Q: NDArray[np.int64] | None = None
+    ) -> NDArray[np.int64]:
+        """The k most popular item rows of each question, at its time if it has one, without those it excludes, [Q, k];
+        0 fills up."""
         rows_QK = np.zeros((len(exclude), k), np.int64)
         for start in range(0, len(exclude), _QUESTIONS):
             at, width = np.arange(start, min(start + _QUESTIONS, len(exclude))), 2 * k
             while len(at):
-                rows_QK[at] = self._first(k, min(width, len(self._best)), [exclude[q] for q in at.tolist()])
+                asked_at = None if time_Q is None else time_Q[at]
+                rows_QK[at] = self._first(k, min(width, len(self._best)), [exclude[q] for q in at.tolist()], asked_at)
                 # Who has had nearly all of the most popular ones is looked at again, further down the list.
                 at = at[rows_QK[at, -1] == 0] if width < len(self._best) else at[:0]
                 width *= 4
         return rows_QK
 
-    def _first(self, k: int, width: int, exclude: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
+    def _first(
+        self, k: int, width: int, exclude: Sequence[NDArray[Any]], time_Q: NDArray[np.int64] | None
+    ) -> NDArray[np.int64]:
         """As `rank`, among the `width` most popular."""
         place = self._place_N[np.concatenate(exclude)]
         question = np.repeat(np.arange(len(exclude)), [len(rows) for rows in exclude])
         free_QW = np.ones((len(exclude), width), bool)
+        if time_Q is not None:
+            free_QW &= self.available.among(self._best[:width], time_Q[:, None])
         free_QW[question[place < width], place[place < width]] = False
         order_QW = np.cumsum(free_QW, axis=1, dtype=np.int32)
         at, column = np.nonzero(free_QW & (order_QW <= k))
@@ -55,8 +66,8 @@ class ItemKNN:
 
     The similarity of two items is the cosine of their columns in the binary matrix of users and train positives,
     s(i, j) = |U_i and U_j| / sqrt(|U_i| |U_j|). An item's score is the sum of its similarities to the items of the
-    history that count it among their `neighbours` nearest. Where fewer items than asked for have a score, the most
-    popular ones fill up.
+    history that count it among their `neighbours` nearest, if it is available. Where fewer items than asked for have a
+    score, the most popular ones fill up.
     """
 
     def __init__(
@@ -68,6 +79,7 @@ class ItemKNN:
         *,
         neighbours: int = 100,
         max_events: int = 500,
+        available: Availability | None = None,
     ) -> None:
         """`users` and `items` are the rows of the train positives, in time order for each user; `read` are the items
         that the histories will hold, sorted and unique.
@@ -81,20 +93,27 @@ class ItemKNN:
         matrix.data[:] = 1.0
         support = np.asarray(matrix.sum(axis=0)).ravel()
         self._matrix = matrix @ sp.diags_array(1 / np.sqrt(np.maximum(support, 1)).astype(np.float32))
-        self._popularity = Popularity(counts_N)
+        self._popularity = Popularity(counts_N, available)
         self._neighbours = neighbours
         self._read = read
         self._similar_RN = self._similar(read)
 
-    def rank(self, k: int, histories: Sequence[NDArray[Any]], exclude: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
-        """The k best item rows of each question without those it excludes, [Q, k]; 0 fills up."""
+    def rank(
+        self,
+        k: int,
+        histories: Sequence[NDArray[Any]],
+        exclude: Sequence[NDArray[Any]],
+        time_Q: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.int64]:
+        """The k best item rows of each question, at its time if it has one, without those it excludes, [Q, k]; 0 fills
+        up."""
         flat = np.concatenate([*histories, np.zeros(0, np.int64)])
         place = np.searchsorted(self._read, flat)
         assert np.array_equal(self._read[place], flat)
         question = np.repeat(np.arange(len(histories)), [len(one) for one in histories])
         asked = sp.csr_matrix((np.ones(len(flat), np.float32), (question, place)), (len(histories), len(self._read)))
         asked.data[:] = 1.0
-        rows_QK = self._popularity.rank(k, exclude)
+        rows_QK = self._popularity.rank(k, exclude, time_Q)
         progress = Progress("item-kNN: questions", len(histories))
         for start in range(0, len(histories), _QUESTIONS):
             scores = sp.csr_matrix(asked[start : start + _QUESTIONS] @ self._similar_RN)
@@ -102,6 +121,8 @@ class ItemKNN:
                 part = slice(scores.indptr[q], scores.indptr[q + 1])
                 rows, values = scores.indices[part], scores.data[part]
                 free = ~np.isin(rows, exclude[start + q]) & (rows > 0)
+                if time_Q is not None:
+                    free &= self._popularity.available.among(rows, time_Q[start + q])
                 best = _best(rows[free], values[free], k)
                 rest = rows_QK[start + q]
                 rest = rest[~np.isin(rest, best)]

@@ -69,7 +69,8 @@ def evaluate(
     threads = faiss.omp_get_max_threads()
     ranking = ranking_folder if recipe.ranking.enabled else None
     path = WholePath.open(recipe, store, retrieval_folder, index_folder, ranking, threads=threads)
-    say(f"evaluate: {len(questions)} questions over {store.schema.num_item_rows - 1} items")
+    num_items = int(store.available.within(int(questions.time.min()), int(questions.time.max())).sum())
+    say(f"evaluate: {len(questions)} questions over {num_items} items")
     seen = _seen(recipe, _histories(prepared, questions))
     answers = dict(zip(("path", "retrieval"), _ask(path, prepared, questions, depths[-1], seen), strict=True))
     answers |= _ask_baselines(recipe, prepared, questions, depths[-1], seen)
@@ -96,11 +97,12 @@ def evaluate(
         judged.pop("live")
     evaluation = {
         "questions": len(questions),
+        "unknowable_targets": prepared.unknowable("test").as_dict(),
         "k": depths,
         "confidence": recipe.gate.confidence,
         "systems": {system: tables[system] for system in judged},
         "coverage": {
-            system: {str(k): round(coverage(one.rows_QK, store.schema.num_item_rows - 1, k), 6) for k in depths}
+            system: {str(k): round(coverage(one.rows_QK, num_items, k), 6) for k in depths}
             for system, one in judged.items()
         },
         "slices": _slices(recipe, prepared, questions, judged, depths),
@@ -124,8 +126,9 @@ def _ask(
     progress = Progress("evaluate: whole path", len(questions))
     for start in range(0, len(questions), _AT_ONCE):
         at = np.arange(start, min(start + _AT_ONCE, len(questions)))
-        queries = prepared.queries(questions.take(at))
-        retrieval_QK[at], path_QK[at] = path.answer(queries, k, [seen[q] for q in at.tolist()])
+        part = questions.take(at)
+        asked = prepared.queries(part), k, [seen[q] for q in at.tolist()], part.time
+        retrieval_QK[at], path_QK[at] = path.answer(*asked)
         progress.advance(len(at))
     return path_QK, retrieval_QK
 
@@ -139,18 +142,19 @@ def _ask_baselines(
     valid = prepared.valid.draw(_KNN_QUESTIONS, recipe.seed)
     histories, valid_histories = _histories(prepared, questions), _histories(prepared, valid)
     read = [rows[-_KNN_HISTORIES[-1] :] for rows in (*histories, *valid_histories)]
-    knn = ItemKNN(samples.user[train], samples.item[train], counts, np.unique(np.concatenate(read)))
+    available, together = prepared.store.available, np.unique(np.concatenate(read))
+    knn = ItemKNN(samples.user[train], samples.item[train], counts, together, available=available)
     valid_seen = _seen(recipe, valid_histories)
     depth = int(recipe.gate.metric.rpartition("_at_")[2])
     found = {}
     for length in _KNN_HISTORIES if len(valid) else ():
-        rows_QK = knn.rank(depth, [rows[-length:] for rows in valid_histories], valid_seen)
+        rows_QK = knn.rank(depth, [rows[-length:] for rows in valid_histories], valid_seen, valid.time)
         found[length] = _judge(rows_QK, valid, [depth]).values[recipe.gate.metric].mean()
     best = max(found, key=lambda length: found[length]) if found else _KNN_HISTORIES[0]
     say(f"evaluate: item-kNN reads the last {best} events")
     return {
-        "popularity": Popularity(np.asarray(prepared.store.popular)).rank(k, seen),
-        "item_knn": knn.rank(k, [rows[-best:] for rows in histories], seen),
+        "popularity": Popularity(np.asarray(prepared.store.popular), available).rank(k, seen, questions.time),
+        "item_knn": knn.rank(k, [rows[-best:] for rows in histories], seen, questions.time),
     }
 
 

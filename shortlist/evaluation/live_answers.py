@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist.availability import Availability
 from shortlist.evaluation.whole_path import WholePath
 from shortlist.features import Context, FeatureStore
 from shortlist.prepare.prepared import Questions
@@ -28,13 +29,15 @@ def live_answers(
 ) -> NDArray[np.int64]:
     """The live release's answers in our item rows, [Q, k]; 0 for items that this run does not know.
 
-    `questions` and `exclude` are in our rows. An item of a history that the release does not know is left out, as
-    in serving. Raises ValueError when the release is broken or of another schema.
+    `questions` and `exclude` are in our rows. What is available when is what this run knows of it, so that both choose
+    from the same items; what it does not know at all is as the release knows it. An item of a history that the release
+    does not know is left out, as in serving. Raises ValueError when the release is broken or of another schema.
     """
     read_manifest(release)
     store = FeatureStore.open(release / "features")
     recipe = load_recipe(release / "recipe.yaml")
     ranking = release / "ranking"
+    there_I = _rows_there(ours.items, store.items)
     path = WholePath.open(
         recipe,
         store,
@@ -42,8 +45,8 @@ def live_answers(
         release / "index",
         ranking if ranking.is_dir() else None,
         threads=threads,
+        available=_available_there(ours.available, store.available, there_I),
     )
-    there_I = _rows_there(ours.items, store.items)
     here_I = np.zeros(store.items.num_rows, np.int64)
     here_I[there_I] = np.arange(len(there_I))
     here_I[0] = 0
@@ -63,7 +66,7 @@ def live_answers(
         part = asked.take(at)
         context = store.context(raw_context(ours, part.context), part.time)
         queries = store.queries(part.user, history, part.start, part.end, context)
-        answers[at] = here_I[path.answer(queries, k, [there_I[exclude[q]] for q in at.tolist()])[1]]
+        answers[at] = here_I[path.answer(queries, k, [there_I[exclude[q]] for q in at.tolist()], part.time)[1]]
         progress.advance(len(at))
     return answers
 
@@ -83,6 +86,14 @@ def raw_context(store: FeatureStore, context: Context) -> dict[str, list[Any]]:
         standard, missing = context.numeric_EF[:, 2 * i].astype(np.float64), context.numeric_EF[:, 2 * i + 1] > 0
         columns[number.name] = np.where(missing, np.nan, standard * number.std + number.mean).tolist()
     return columns
+
+
+def _available_there(ours: Availability, theirs: Availability, there_I: NDArray[np.int64]) -> Availability:
+    """When their item rows are available, as we know it where we know the item; `there_I` are their rows of ours."""
+    both = [np.array(theirs.from_N), np.array(theirs.until_N)]
+    for of_N, known_I in zip(both, (ours.from_N, ours.until_N), strict=True):
+        of_N[there_I[there_I > 0]] = known_I[there_I > 0]
+    return Availability(*both)
 
 
 def _rows_there(ours: Vocabulary, theirs: Vocabulary) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist.availability import Availability
 from shortlist.evaluation.baselines import Popularity
 from shortlist.features import FeatureStore, Queries
 from shortlist.ranking.request import RankingRequest
@@ -36,13 +37,25 @@ class WholePath:
 
     @classmethod
     def open(
-        cls, recipe: Recipe, store: FeatureStore, retrieval: Path, index: Path, ranking: Path | None, *, threads: int
+        cls,
+        recipe: Recipe,
+        store: FeatureStore,
+        retrieval: Path,
+        index: Path,
+        ranking: Path | None,
+        *,
+        threads: int,
+        available: Availability | None = None,
     ) -> "WholePath":
-        """Raises ValueError when a part is broken or they are not of one another."""
-        retriever = Retriever.open(retrieval, index, store, threads=threads)
+        """When items are available says the store, or `available`.
+
+        Raises ValueError when a part is broken or they are not of one another.
+        """
+        available = available or store.available
+        retriever = Retriever.open(retrieval, index, store, threads=threads, available=available)
         user = store.schema.user
         has_profiles = bool(user.categorical or user.numeric or user.text or recipe.features.user.id_dim)
-        popularity = Popularity(np.asarray(store.popular))
+        popularity = Popularity(np.asarray(store.popular), available)
         if ranking is None:
             return cls(retriever, None, 0, popularity, has_profiles)
         from shortlist.ranking.ranker import Ranker  # noqa: PLC0415 -- see above
@@ -51,25 +64,26 @@ class WholePath:
         return cls(retriever, ranker, recipe.ranking.candidates, popularity, has_profiles)
 
     def answer(
-        self, queries: Queries, k: int, exclude: Sequence[NDArray[Any]]
+        self, queries: Queries, k: int, exclude: Sequence[NDArray[Any]], time_E: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The k best item rows of retrieval alone and of the whole path, each [E, k]; 0 fills up.
+        """The k best item rows of retrieval alone and of the whole path, each [E, k]; 0 fills up. All are available at
+        the question's time.
 
         Where k is more than the ranker scores, the rest follows in the order of retrieval. A question of which
         nothing is known, neither a history nor the user, gets what is popular from both.
         """
-        retrieved, ranked = self._answer(queries, k, exclude)
+        retrieved, ranked = self._answer(queries, k, exclude, time_E)
         unknown = (queries.prefix_E == 0) & ((queries.user_E == UNKNOWN) | (not self.has_profiles))
         at = np.flatnonzero(unknown)
         if len(at):
-            retrieved[at] = ranked[at] = self.popularity.rank(k, [exclude[e] for e in at.tolist()])
+            retrieved[at] = ranked[at] = self.popularity.rank(k, [exclude[e] for e in at.tolist()], time_E[at])
         return retrieved, ranked
 
     def _answer(
-        self, queries: Queries, k: int, exclude: Sequence[NDArray[Any]]
+        self, queries: Queries, k: int, exclude: Sequence[NDArray[Any]], time_E: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         vectors_ED = self.retriever.embed(queries)
-        rows, scores = self.retriever.search(vectors_ED, max(k, self.num_candidates), exclude)
+        rows, scores = self.retriever.search(vectors_ED, max(k, self.num_candidates), exclude, time_E)
         if self.ranker is None:
             return rows, rows
         candidates, rest = rows[:, : self.num_candidates], rows[:, self.num_candidates :]

@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
+from shortlist.availability import ALWAYS, FOREVER, Availability
 from shortlist.features import TableSchema
+from shortlist.prepare.available import declare, has_times
 from shortlist.prepare.columns import load
 from shortlist.prepare.popular import HALF_LIVES
 from shortlist.prepare.prepared import Prepared, Questions, Samples
@@ -22,6 +25,7 @@ from shortlist.prepare.split import TEST, TRAIN, VALID
 from shortlist.recency import count_of_late
 from shortlist.recipe import Categorical, Recipe, TemporalSplit
 from shortlist.retrieval.batches import RetrievalBatches
+from shortlist.retrieval.negatives import drawable
 
 _BLOCK = 1 << 21
 _TOLERANCE = 2e-3
@@ -41,6 +45,8 @@ class LeakageProof:
     history_events: int
     train_samples: int
     windows: int
+    items: int
+    """Whose availability was found again from the events and the items table."""
     statistics: int
     """Vocabularies, means and counts that were taken again from the train samples."""
 
@@ -48,10 +54,14 @@ class LeakageProof:
         return asdict(self)
 
 
-def prove(folder: Path, recipe: Recipe) -> LeakageProof:
-    """Check all of a prepared folder. Raises LeakageError for the first sample or statistic that knows too much."""
+def prove(folder: Path, recipe: Recipe, items: pl.LazyFrame) -> LeakageProof:
+    """Check all of a prepared folder; `items` is the clean table, which may say when items are available.
+
+    Raises LeakageError for the first sample or statistic that knows too much.
+    """
     prepared = Prepared.open(folder)
     _prove_histories(prepared)
+    available = prove_availability(prepared, recipe, items)
     horizon = _horizons(prepared, recipe)
     samples, train = prepared.samples, 0
     for block in _blocks(len(samples)):
@@ -68,13 +78,14 @@ def prove(folder: Path, recipe: Recipe) -> LeakageProof:
         train += int(trains.sum())
     for name, part, asked in (("valid", VALID, prepared.valid), ("test", TEST, prepared.test)):
         _prove_pointers(prepared, f"{name} question", 0, asked.user, asked.start, asked.end, asked.time)
-        _prove_targets(samples, name, part, asked)
+        _prove_targets(samples, name, part, asked, available)
     return LeakageProof(
         samples=len(samples),
         questions=len(prepared.valid) + len(prepared.test),
         history_events=len(prepared.history_times),
         train_samples=train,
         windows=prove_windows(prepared, recipe),
+        items=prove_negatives(prepared, recipe, available),
         statistics=_prove_statistics(prepared, folder / "features", recipe),
     )
 
@@ -105,6 +116,43 @@ def prove_windows(prepared: Prepared, recipe: Recipe) -> int:
     if bad is not None:
         raise LeakageError(f"window {bad} holds events behind the history of its last example, sample {last[bad]}")
     return len(windows)
+
+
+def prove_availability(prepared: Prepared, recipe: Recipe, items: pl.LazyFrame) -> Availability:
+    """When each item is available, taken again from the samples, which hold every event, and the items table."""
+    store, samples = prepared.store, prepared.samples
+    found = Availability.always(store.schema.num_item_rows)
+    if has_times(recipe):
+        first_N = np.full(store.schema.num_item_rows, FOREVER)
+        for block in _blocks(len(samples)):
+            np.minimum.at(first_N, samples.item[block], samples.time[block])
+        found = Availability(np.where(first_N == FOREVER, ALWAYS, first_N), np.full(len(first_N), FOREVER))
+        declare(items, store.items.rows(items.select("item_id").collect()["item_id"].to_numpy()), found)
+    for name, told, again in (
+        ("from", store.available.from_N, found.from_N),
+        ("until", store.available.until_N, found.until_N),
+    ):
+        bad = _first(told[1:] != again[1:])
+        if bad is not None:
+            raise LeakageError(
+                f"item row {bad + 1} is marked as available {name} {told[bad + 1]}, the events and the items say "
+                f"{again[bad + 1]}"
+            )
+    return found
+
+
+def prove_negatives(prepared: Prepared, recipe: Recipe, available: Availability) -> int:
+    """What is drawn as a negative was available while its examples were made; the number of items."""
+    for parts in ((TRAIN,), (TRAIN, VALID))[: 2 if recipe.retrieval.refit.epochs else 1]:
+        examples = prepared.samples.positives(parts)
+        time = prepared.samples.time[examples]
+        bad = _first(drawable(prepared, examples) & ~available.within(int(time.min()), int(time.max())))
+        if bad is not None:
+            raise LeakageError(
+                f"item row {bad} may be drawn as a negative, but is available from {available.from_N[bad]} until "
+                f"{available.until_N[bad]}, and the examples are of {time.min()} to {time.max()}"
+            )
+    return len(available.from_N) - 1
 
 
 def _prove_histories(prepared: Prepared) -> None:
@@ -163,8 +211,8 @@ def _prove_pointers(
         )
 
 
-def _prove_targets(samples: Samples, name: str, part: int, asked: Questions) -> None:
-    """What answers a question is a positive of its own part, so that it is none of the train samples."""
+def _prove_targets(samples: Samples, name: str, part: int, asked: Questions, available: Availability) -> None:
+    """What answers a question is a positive of its own part, so that it is none of the train samples, and was there."""
     at = np.concatenate(
         [
             np.flatnonzero((samples.part[block] == part) & samples.label[block]) + block.start
@@ -179,6 +227,13 @@ def _prove_targets(samples: Samples, name: str, part: int, asked: Questions) -> 
     if bad is not None:
         raise LeakageError(
             f"{name} question {question[bad]}: item row {asked.target_items[bad]} is no {name} positive of its user"
+        )
+    bad = _first(~available.among(asked.target_items, asked.time[question]))
+    if bad is not None:
+        row, time = asked.target_items[bad], asked.time[question[bad]]
+        raise LeakageError(
+            f"{name} question {question[bad]} is at time {time}, but its target, item row {row}, is available from "
+            f"{available.from_N[row]} until {available.until_N[row]}"
         )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist.availability import Availability
 from shortlist.prepare.columns import load
 from shortlist.prepare.split import TRAIN, VALID, Windows
 from shortlist.recency import count_of_late
@@ -23,8 +24,9 @@ _BLOCK = 1 << 21
 """Samples at a time: always as many, so that the sums are the same to the last bit."""
 
 
-def count_popular(samples: Path, windows: Windows, num_rows: int) -> tuple[float, NDArray[np.float32]]:
+def count_popular(samples: Path, windows: Windows, available: Availability) -> tuple[float, NDArray[np.float32]]:
     """The half-life in seconds, and its counts [N] at the end of the validation window; `samples` are written."""
+    num_rows = len(available.from_N)
     half_lives = [share * (windows.valid_end - windows.valid_start) for share in HALF_LIVES]
     item, time, label, part = (load(samples / f"{name}.npy") for name in ("item", "time", "label", "part"))
     learnt_HN, known_HN = (np.zeros((len(half_lives), num_rows)) for _ in range(2))
@@ -37,7 +39,9 @@ def count_popular(samples: Path, windows: Windows, num_rows: int) -> tuple[float
         learnt_HN += count_of_late(item[train], time[train], windows.train_end, half_lives, num_rows)
         known_HN += count_of_late(item[both], time[both], windows.valid_end, half_lives, num_rows)
     # A Dirichlet prior of one event an item: by a count of few events little is known, and that is less likely.
-    share_HN = learnt_HN[:, 1:] + 1
-    log_likelihood_H = np.log(share_HN / share_HN.sum(axis=1, keepdims=True)) @ valid_N[1:]
+    # Nobody can foretell an item that did not exist yet, by whatever half-life.
+    there_N = available.at(windows.valid_start)
+    share_HN = learnt_HN[:, there_N] + 1
+    log_likelihood_H = np.log(share_HN / share_HN.sum(axis=1, keepdims=True)) @ valid_N[there_N]
     best = int(np.flatnonzero(log_likelihood_H >= log_likelihood_H.max() - _NOISE)[-1])
     return half_lives[best], known_HN[best].astype(np.float32)

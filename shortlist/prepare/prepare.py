@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from shortlist.facts import StepFacts
 from shortlist.features import FeatureSchema
+from shortlist.prepare.available import find_availability, has_times
 from shortlist.prepare.catalogue import Catalogue
 from shortlist.prepare.cleaned import CleanEvents
 from shortlist.prepare.columns import ColumnWriter, save
@@ -22,7 +23,7 @@ from shortlist.prepare.encode import rows_of
 from shortlist.prepare.given import MIN_TRAIN_POSITIVES
 from shortlist.prepare.leakage import prove
 from shortlist.prepare.popular import count_popular
-from shortlist.prepare.prepared import PARTS, QUESTION_COLUMNS, SAMPLE_COLUMNS
+from shortlist.prepare.prepared import PARTS, QUESTION_COLUMNS, SAMPLE_COLUMNS, Unknowable
 from shortlist.prepare.questions import Asked, draw
 from shortlist.prepare.samples import Block, Range, Sampler
 from shortlist.prepare.split import MIN_POSITIVES, TEST, VALID, moment, span
@@ -49,11 +50,13 @@ class _Preparation:
         self.recipe, self.events, self.folder = recipe, events, folder
         self.features, self.samples, self.questions = (folder / part for part in PARTS)
         self.items, self.users = events.entities("item"), events.entities("user")
+        self.available = find_availability(recipe, events, self.items)
         self.context = ContextColumns.plan(recipe, events.table, self.samples)
         self.popularity = np.zeros(self.items.vocabulary.num_rows, np.int64)
         self.active = np.zeros(self.users.vocabulary.num_rows, np.bool_)
         self.part_counts = np.zeros(4, np.int64)
         self.asked: dict[int, list[Asked]] = {VALID: [], TEST: []}
+        self.unknowable: dict[str, Unknowable] = {}
 
     def run(self) -> StepFacts:
         self._write_samples()
@@ -66,7 +69,7 @@ class _Preparation:
         half_life, popular = self._popular()
         schema = self._write_features(popular)
         say(f"prepare: proving that none of {self.events.count} samples sees its future")
-        proof = prove(self.folder, self.recipe)
+        proof = prove(self.folder, self.recipe, self.items.table)
         hashes = hash_files(self.folder)
         parts = dict(zip(("left_out", "train", "valid", "test"), self.part_counts.tolist(), strict=True))
         return StepFacts(
@@ -82,10 +85,12 @@ class _Preparation:
                 "train_positives": int(self.popularity.sum()),
                 "trained_items": int((self.popularity > 0).sum()),
                 "leak_checked": proof.samples + proof.questions,
+                **{f"unknowable_{name}_targets": told.unknowable for name, told in self.unknowable.items()},
             },
             details={
                 "split": self._split_facts(),
                 "popular_half_life": half_life,
+                "unknowable_targets": {name: told.as_dict() for name, told in self.unknowable.items()},
                 "leakage": proof.as_dict(),
                 "schema": schema.model_dump(mode="json"),
                 "digest": digest(hashes),
@@ -95,7 +100,7 @@ class _Preparation:
 
     def _write_samples(self) -> None:
         """One pass over ranges of users; the columns grow by a block at a time."""
-        sampler = Sampler.of(self.recipe, self.events.windows, self.items.vocabulary.num_rows)
+        sampler = Sampler.of(self.recipe, self.events.windows, self.available)
         history_counts = np.zeros(self.users.vocabulary.num_rows, np.int64)
         count, in_history = self.events.count, self.events.in_history
         progress = Progress("prepare: samples", count)
@@ -155,7 +160,16 @@ class _Preparation:
 
     def _write_questions(self, name: str, part: int, limit: int) -> int:
         """Draw and write the questions of one part; their number."""
-        asked = draw(Asked.join(self.asked[part]), limit, [self.recipe.seed, part])
+        joined = Asked.join(self.asked[part])
+        told = Unknowable(targets=len(joined.target_items) + joined.unknowable, unknowable=joined.unknowable)
+        asked = draw(joined, limit, [self.recipe.seed, part])
+        if len(asked.user) == 0 and told.unknowable:
+            when = "" if self.events.windows is None else f", at {self._asked_at(part)}"
+            raise ValueError(
+                f"split.{name}: all {told.targets:,} targets are of items that were not available when asked for"
+                f"{when}; make split.{name} shorter, or, if items could be recommended before their first event, say "
+                "since when in source.items.columns.available_from"
+            )
         if len(asked.user) == 0:
             raise ValueError(
                 f"split.{name}: all its positives are of items that their users had before, so there is nothing to "
@@ -164,6 +178,10 @@ class _Preparation:
         for column in QUESTION_COLUMNS:
             save(self.questions / f"{name}/{column}.npy", getattr(asked, column))
         self.context.write_questions(self.questions / name, asked)
+        told.save(self.questions / name)
+        self.unknowable[name] = told
+        if told.unknowable:
+            say(f"prepare: {told.share:.1%} of the {name} targets are of items that were not available when asked for")
         return len(asked.user)
 
     def _write_features(self, popular: NDArray[np.float32]) -> FeatureSchema:
@@ -179,7 +197,10 @@ class _Preparation:
             context=self.context.write_features(self.features),
             clock=spec.context.clock,
             embedding_dim=0 if spec.item.embedding is None else spec.item.embedding.dim,
+            availability=has_times(self.recipe),
         )
+        if schema.availability:
+            self.available.save(self.features)
         if spec.item.embedding is not None:
             items.write_embedding(spec.item.embedding)
         if spec.item.text is not None:
@@ -192,6 +213,11 @@ class _Preparation:
         (self.features / "schema.json").write_text(schema.model_dump_json(indent=1) + "\n")
         return schema
 
+    def _asked_at(self, part: int) -> str:
+        windows = self.events.windows
+        assert windows is not None
+        return moment(windows.valid_start if part == VALID else windows.test_start)
+
     def _split_facts(self) -> dict[str, str]:
         windows = self.events.windows
         if windows is None:
@@ -202,7 +228,7 @@ class _Preparation:
         """The half-life, told, and what is popular before the test."""
         if self.events.windows is None:
             return "none", self.popularity.astype(np.float32)
-        half_life, counts = count_popular(self.samples, self.events.windows, len(self.popularity))
+        half_life, counts = count_popular(self.samples, self.events.windows, self.available)
         return "none" if half_life == np.inf else span(int(half_life)), counts
 
 

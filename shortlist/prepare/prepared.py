@@ -4,7 +4,7 @@ features/                    a FeatureStore
 samples/history_times.npy    int64 [num_history_events], beside features/history/items.npy; not released
 samples/<column>.npy         one entry a sound event, in the order of user, time and row
 samples/context/<name>.npy   int32 [n, W] of every categorical; samples/context/numeric.npy float32 [n, F]
-questions/valid/, questions/test/   user, start, end, time, context/, target_offsets, target_items
+questions/valid/, questions/test/   user, start, end, time, context/, target_offsets, target_items, unknowable.json
 
 The samples are the large part. Each of the three is an artifact of its own, so that a step fetches what it reads.
 """
@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
 from shortlist.features import Context, FeatureStore, Queries
 from shortlist.prepare.columns import load
@@ -35,6 +36,7 @@ Part = Literal["features", "samples", "questions"]
 PARTS: tuple[Part, ...] = get_args(Part)
 _MARKS: dict[Part, str] = {"features": "schema.json", "samples": "user.npy", "questions": "test/user.npy"}
 """A file that each part has."""
+_UNKNOWABLE = "unknowable.json"
 QUESTION_COLUMNS = ("user", "start", "end", "time", "target_offsets", "target_items")
 
 
@@ -60,6 +62,29 @@ class Samples:
     def positives(self, parts: Sequence[int]) -> NDArray[np.int64]:
         """Where the positives of these parts of the split stand."""
         return np.flatnonzero(np.isin(self.part, parts) & self.label)
+
+
+class Unknowable(BaseModel):
+    """How many targets of a part of the split are of items that were not available when asked for; they are left out.
+
+    questions/valid/unknowable.json, questions/test/unknowable.json
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    targets: int
+    """All, also of questions that were not drawn or have no other target."""
+    unknowable: int
+
+    @property
+    def share(self) -> float:
+        return self.unknowable / max(self.targets, 1)
+
+    def save(self, folder: Path) -> None:
+        (folder / _UNKNOWABLE).write_text(self.model_dump_json(indent=1) + "\n")
+
+    def as_dict(self) -> dict[str, float]:
+        return {**self.model_dump(), "share": round(self.share, 6)}
 
 
 @dataclass(frozen=True)
@@ -142,6 +167,10 @@ class Prepared:
     @cached_property
     def test(self) -> Questions:
         return _questions(self.store, self._folder("questions") / "test")
+
+    def unknowable(self, name: Literal["valid", "test"]) -> Unknowable:
+        """What the questions of a part leave out."""
+        return Unknowable.model_validate_json((self._folder("questions") / name / _UNKNOWABLE).read_text())
 
     def queries(self, questions: Questions) -> Queries:
         """What the towers read for these questions."""

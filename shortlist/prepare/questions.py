@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist.availability import Availability
 from shortlist.prepare.timeline import Timeline
 
 
@@ -22,13 +23,16 @@ class Asked:
     """The sample whose context is the question's; -1 where nothing is known of it yet."""
     target_offsets: NDArray[np.int64]
     target_items: NDArray[np.int32]
+    unknowable: int
+    """Targets that are left out, also of users who are not asked: their items were not available when asked for."""
 
     def take(self, at: NDArray[np.int64]) -> "Asked":
         length = np.diff(self.target_offsets)[at]
         offsets = np.append(0, np.cumsum(length))
         inside = np.arange(offsets[-1]) - np.repeat(offsets[:-1], length)
         targets = self.target_items[np.repeat(self.target_offsets[at], length) + inside]
-        return Asked(self.user[at], self.start[at], self.end[at], self.time[at], self.sample[at], offsets, targets)
+        user, start, end, time, sample = (one[at] for one in (self.user, self.start, self.end, self.time, self.sample))
+        return Asked(user, start, end, time, sample, offsets, targets, self.unknowable)
 
     @classmethod
     def join(cls, pieces: Sequence["Asked"]) -> "Asked":
@@ -41,6 +45,7 @@ class Asked:
             sample=np.concatenate([piece.sample for piece in pieces]),
             target_offsets=np.append(0, np.cumsum(np.concatenate(lengths))),
             target_items=np.concatenate([piece.target_items for piece in pieces]),
+            unknowable=sum(piece.unknowable for piece in pieces),
         )
 
 
@@ -52,7 +57,7 @@ def questions(
     asked_at: int | None,
     gap: int,
     mask_seen: bool,
-    num_item_rows: int,
+    available: Availability,
     first_sample: int,
     first_history: int,
 ) -> Asked:
@@ -60,8 +65,10 @@ def questions(
 
     All are asked at `asked_at`; what happened in the gap before it is not known yet, so the history ends `gap` seconds
     earlier. Without `asked_at` each user is asked at the time of their first target.
-    Targets that the history holds are no targets when `mask_seen`; a question without targets is not asked.
+    Targets that the history holds are no targets when `mask_seen`, nor are items that are not available when asked for:
+    no list could hold them. A question without targets is not asked.
     """
+    num_item_rows = len(available.from_N)
     users = len(line.bounds) - 1
     at = np.flatnonzero(target)
     who = (line.user[at] - line.first_user).astype(np.int64)
@@ -78,6 +85,8 @@ def questions(
     key = np.unique(who * num_item_rows + item[at])
     if mask_seen:
         key = key[~_seen(line, item, end_U, key, num_item_rows)]
+    known = available.among(key % num_item_rows, time_U[key // num_item_rows])
+    key, unknowable = key[known], int(np.count_nonzero(~known))
     user, count = np.unique(key // num_item_rows, return_counts=True)
     return Asked(
         user=user + line.first_user,
@@ -87,6 +96,7 @@ def questions(
         sample=sample_U[user],
         target_offsets=np.append(0, np.cumsum(count)),
         target_items=(key % num_item_rows).astype(np.int32),
+        unknowable=unknowable,
     )
 
 

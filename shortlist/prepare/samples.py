@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist.availability import Availability
 from shortlist.features import encode_clock
 from shortlist.prepare.cleaned import runs
 from shortlist.prepare.given import Given
@@ -63,14 +64,14 @@ class Sampler:
     given: Given | None
     gap: int
     mask_seen: bool
-    num_item_rows: int
+    available: Availability
     clock: Sequence[Literal["hour", "weekday"]]
 
     @classmethod
-    def of(cls, recipe: Recipe, windows: Windows | None, num_item_rows: int) -> "Sampler":
+    def of(cls, recipe: Recipe, windows: Windows | None, available: Availability) -> "Sampler":
         gap = recipe.split.gap if isinstance(recipe.split, TemporalSplit) else 0
         return cls(
-            windows, Given.of(recipe), gap, recipe.evaluation.mask_seen, num_item_rows, recipe.features.context.clock
+            windows, Given.of(recipe), gap, recipe.evaluation.mask_seen, available, recipe.features.context.clock
         )
 
     def blocks(self, events: Range) -> Iterator[Block]:
@@ -119,7 +120,7 @@ class Sampler:
                     asked_at=starts[kind],
                     gap=self.gap,
                     mask_seen=self.mask_seen,
-                    num_item_rows=self.num_item_rows,
+                    available=self.available,
                     first_sample=first_sample,
                     first_history=first_history,
                 )

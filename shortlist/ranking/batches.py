@@ -49,7 +49,8 @@ class Retrieved:
 def retrieve(
     prepared: Prepared, retriever: Retriever, questions: Questions, k: int, *, mask_seen: bool, label: str
 ) -> Retrieved:
-    """Ask the index for `k` candidates of every question, as serving does: without what was seen if `mask_seen`."""
+    """Ask the index for `k` candidates of every question, as serving does: of what was available when it was
+    asked, without what was seen if `mask_seen`."""
     count, items = len(questions), prepared.store.history_items
     vectors_QD = np.zeros((count, retriever.dim), np.float32)
     rows_QK, scores_QK = np.zeros((count, k), np.int32), np.zeros((count, k), np.float32)
@@ -60,7 +61,7 @@ def retrieve(
         vectors_QD[at] = retriever.embed(prepared.queries(part))
         bounds = zip(part.start.tolist(), part.end.tolist(), strict=True)
         seen = [items[start:end].astype(np.int64) for start, end in bounds] if mask_seen else None
-        rows_QK[at], scores_QK[at] = retriever.search(vectors_QD[at], k, seen)
+        rows_QK[at], scores_QK[at] = retriever.search(vectors_QD[at], k, seen, part.time)
         progress.advance(len(part))
     hits_QK = find_hits(rows_QK, questions.target_offsets, questions.target_items)
     return Retrieved(prepared, questions, vectors_QD, rows_QK, scores_QK, hits_QK)

@@ -64,7 +64,8 @@ class FilesSource(Section):
     events: list[TableFile] = Field(min_length=1)
     """Read in this order; `columns` must give user_id, item_id and, unless time_unit is `row`, time."""
     items: TableFile | None = None
-    """One row an item; `columns` must give item_id."""
+    """One row an item; `columns` must give item_id. `available_from` and `available_until`, times like those of the
+    events, say from when until before when an item may be recommended; by default from its first event on."""
     users: TableFile | None = None
     """One row a user; `columns` must give user_id."""
 

@@ -4,7 +4,16 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from shortlist.recipe.data import Contract, GivenSplit, Interactions, Source, Split, TemporalSplit, YambdaSource
+from shortlist.recipe.data import (
+    Contract,
+    FilesSource,
+    GivenSplit,
+    Interactions,
+    Source,
+    Split,
+    TemporalSplit,
+    YambdaSource,
+)
 from shortlist.recipe.fields import Name, Section
 from shortlist.recipe.model import Features, Index, Ranking, Retrieval
 from shortlist.recipe.resources import Resources
@@ -61,6 +70,10 @@ class Recipe(Section):
                 "source.embeddings reads the audio embeddings, and nothing uses them; add features.item.embedding, "
                 "like {name: normalized_embed, dim: 128}, or remove source.embeddings"
             )
+        items = self.source.items if isinstance(self.source, FilesSource) else None
+        timed = [name for name in ("available_from", "available_until") if items is not None and name in items.columns]
+        if rows and timed:
+            raise ValueError(f"source.items.columns.{timed[0]} needs times; interactions.time_unit is 'row': remove it")
         self._check_order()
         if self.retrieval.positions == "every" and self.retrieval.encoder == "transformer" and self.retrieval.dim % 2:
             raise ValueError("retrieval.dim must be even for the transformer encoder")

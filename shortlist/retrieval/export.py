@@ -5,6 +5,7 @@
     item_inputs.npy    f32 [num_item_rows, D]; row 0 is the unknown item
     user_inputs.npy    f32 [num_user_rows, U], if users have ids; row 0 is the unknown user, and who was never trained
     vectors.npy        f32 [num_items, D]: position p is item row p + 1, whether it was ever trained on or not
+    known.npy          bool [num_item_rows]: what the towers know something of (candidates.py)
     retrieval.json     metric, dim, inputs (their names), history_length
     .unseen/           the same of the towers before the refit, if there was one (refit.py)
 
@@ -35,6 +36,7 @@ from shortlist.features import FeatureSchema, Queries
 from shortlist.prepare.prepared import Prepared
 from shortlist.progress import Progress, say
 from shortlist.recipe import Recipe
+from shortlist.retrieval.candidates import KNOWN
 from shortlist.retrieval.refit import REFIT, UNSEEN
 from shortlist.retrieval.towers import Inputs, QueryInputs, QueryTower, Trained, TwoTower, slot
 from shortlist.training import checkpoints
@@ -66,8 +68,22 @@ def export(recipe: Recipe, prepared: Prepared, checkpoint: Path, out: Path) -> S
     names, difference = _write(model, inputs, prepared, draft)
     shutil.rmtree(out, ignore_errors=True)
     draft.rename(out)
+    unknown = int((~inputs.known()[1:]).sum())
+    if unknown:
+        say(
+            f"export: {unknown:,} of {len(inputs.item_row) - 1:,} items were never trained and have no feature, so "
+            "that the towers do not retrieve them; name features in features.item, or train on the last days too "
+            "(retrieval.refit)"
+        )
+    vectors_ND, untrained = np.load(out / "vectors.npy", mmap_mode="r"), inputs.item_row[1:] == 0
     return StepFacts(
-        rows_out={"items": len(inputs.item_row) - 1, "items_never_trained": int((inputs.item_row[1:] == 0).sum())},
+        rows_out={
+            "items": len(untrained),
+            "items_never_trained": int(untrained.sum()),
+            "items_without_features": int((~prepared.store.described()[1:]).sum()),
+            "items_unknown_to_towers": unknown,
+            "items_of_a_shared_vector": shared(vectors_ND),
+        },
         metrics={
             "largest_difference": difference,
             "query_tower_mb": round((out / "query_tower.onnx").stat().st_size / 2**20, 3),
@@ -81,6 +97,7 @@ def _write(model: TwoTower, inputs: Inputs, prepared: Prepared, folder: Path) ->
     schema = prepared.store.schema
     with torch.no_grad():
         write_items(model, inputs, folder)
+        np.save(folder / KNOWN, inputs.known())
         if model.users is not None:
             np.save(folder / "user_inputs.npy", model.users.weight.numpy()[inputs.user_row])
         names = write_query_tower(model, schema, folder / "query_tower.onnx")
@@ -120,6 +137,17 @@ def write_items(model: TwoTower, inputs: Inputs, folder: Path) -> None:
         bar.advance(len(rows))
     rows_ND.flush()
     vectors_ND.flush()
+
+
+def shared(vectors_ND: NDArray[np.float32]) -> int:
+    """How many vectors have an equal one, by 64 bits of a hash."""
+    factor_D = np.random.default_rng(0).integers(2**63, size=vectors_ND.shape[1], dtype=np.uint64) | np.uint64(1)
+    hash_N = np.empty(len(vectors_ND), np.uint64)
+    for first in range(0, len(hash_N), _ROWS):
+        bits = np.ascontiguousarray(vectors_ND[first : first + _ROWS]).view(np.uint32).astype(np.uint64)
+        hash_N[first : first + _ROWS] = (bits * factor_D).sum(axis=1, dtype=np.uint64)  # modulo 2^64
+    _, count = np.unique(hash_N, return_counts=True)
+    return int(count[count > 1].sum())
 
 
 class _Served(nn.Module):

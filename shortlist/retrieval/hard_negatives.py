@@ -18,6 +18,7 @@ from shortlist.features import Queries
 from shortlist.prepare.prepared import Prepared
 from shortlist.recipe import Index
 from shortlist.retrieval.faiss_index import choose_factory, make_index
+from shortlist.retrieval.negatives import drawable
 
 _ASKED = 1024
 """Users asked at a time."""
@@ -37,6 +38,7 @@ class HardNegatives:
         """The last example of each user; they are in the order of the users."""
         self._num_items = prepared.store.schema.num_item_rows
         self._known = np.unique(user.astype(np.int64) * self._num_items + item)
+        self._drawable = np.flatnonzero(drawable(prepared, examples))
         self._place = np.full(prepared.store.schema.num_user_rows, -1)
         self._place[prepared.samples.user[self._last]] = np.arange(len(self._last))
         self.epoch = -1
@@ -49,8 +51,8 @@ class HardNegatives:
         return found
 
     def mine(self, epoch: int, embed: Callable[[Queries], NDArray[np.float32]], vector_ND: NDArray[np.float32]) -> None:
-        """Find those of an epoch; row 0 of `vector_ND` is the unknown item."""
-        index = make_index(choose_factory(self._settings, len(vector_ND) - 1), vector_ND[1:], self._seed)
+        """Find those of an epoch; `vector_ND` are the vectors of all item rows."""
+        index = make_index(choose_factory(self._settings, len(self._drawable)), vector_ND[self._drawable], self._seed)
         parts = np.split(self._last, range(_ASKED, len(self._last), _ASKED))
         self._found = np.concatenate([self._wrong(part, embed, index) for part in parts])
         self.epoch = epoch
@@ -64,8 +66,9 @@ class HardNegatives:
         queries = store.queries(user, store.history_items, samples.start[at], samples.end[at], samples.context.take(at))
         depth = min(self._num + _SPARE, index.ntotal)
         _, position = index.search(np.ascontiguousarray(embed(queries)), depth)
-        row = position + 1  # -1, for fewer answers than asked for, becomes the unknown item
-        right = np.isin(user[:, None] * self._num_items + row, self._known) | (row == 0)
+        row = np.where(position < 0, 0, self._drawable[position])  # fewer answers than asked for
+        right = np.isin(user[:, None] * self._num_items + row, self._known)
+        right |= ~store.available.among(row, samples.time[at][:, None])
         best = np.argsort(right, axis=1, kind="stable")[:, : self._num]
         found = np.where(np.take_along_axis(right, best, 1), 0, np.take_along_axis(row, best, 1))
         return np.pad(found, ((0, 0), (0, self._num - found.shape[1])))

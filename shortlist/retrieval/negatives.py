@@ -2,13 +2,14 @@
 
 | `retrieval.loss` | candidates |
 |---|---|
-| `full` | all items |
+| `full` | all items that are drawable |
 | `in_batch` | the step's own positives, at most `max_negatives` of them |
-| `mixed` | those, and `uniform_negatives` drawn evenly from all items (Yang et al. 2020) |
+| `mixed` | those, and `uniform_negatives` drawn evenly from the drawable ones (Yang et al. 2020) |
 | `gbce`, `cosine_contrastive` | `uniform_negatives` drawn evenly |
 
 In-batch negatives are drawn by popularity and never hold an item that nobody took; even draws do, so that the tower
-also learns where such items do not belong. The hard negatives of `in_batch` and `mixed` come from `hard_negatives.py`.
+also learns where such items do not belong; but none that was not available while the examples were made
+(docs/decisions/availability.md). The hard negatives of `in_batch` and `mixed` come from `hard_negatives.py`.
 
 Shapes: E examples, V items whose vectors are needed, N of them that are candidates, M hard negatives of an example,
 X pairs.
@@ -21,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from shortlist.prepare.prepared import Prepared
 from shortlist.recipe import Retrieval
 from shortlist.retrieval.distinct import Distinct
 from shortlist.retrieval.losses import log_chance
@@ -45,11 +47,25 @@ class Drawn:
     """Candidates that are hard negatives of the example; -1 is none."""
 
 
+def drawable(prepared: Prepared, examples: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which item rows were available at some time of these examples, positions in the samples; bool [num_item_rows].
+
+    Only they are drawn: of an item that did not exist nothing can be learnt from its not being taken.
+    """
+    time = prepared.samples.time[examples]
+    return prepared.store.available.within(int(time.min()), int(time.max()))
+
+
 class Negatives:
     """Draws the candidates of a step."""
 
-    def __init__(self, retrieval: Retrieval, popularity: NDArray[np.int64]) -> None:
+    def __init__(
+        self, retrieval: Retrieval, popularity: NDArray[np.int64], drawable: NDArray[np.bool_] | None = None
+    ) -> None:
+        """`popularity` counts the examples of each item row; `drawable` are the rows that may be negatives, by default
+        all items."""
         self._retrieval, self._num_rows = retrieval, len(popularity)
+        self._drawable = np.arange(1, self._num_rows) if drawable is None else np.flatnonzero(drawable)
         counts = np.asarray(popularity, np.float64)
         self._share = torch.from_numpy(counts / max(counts.sum(), 1.0))
         self._distinct = Distinct(len(popularity))
@@ -93,7 +109,7 @@ class Negatives:
         """The sorted candidates that all examples share, and their log chance where the loss corrects for it."""
         retrieval = self._retrieval
         if retrieval.loss == "full":
-            return np.arange(1, self._num_rows), None
+            return self._drawable, None
         if retrieval.loss in ("gbce", "cosine_contrastive"):
             return self._evenly(chance), None
         batch, share = self._distinct.of(item_E), 1.0
@@ -106,11 +122,11 @@ class Negatives:
             return rows, None
         chance_N = log_chance(self._share[torch.from_numpy(rows)], len(item_E)).double() + float(np.log(share))
         if retrieval.loss == "mixed":
-            even = log_chance(torch.full((1,), 1 / (self._num_rows - 1)), retrieval.uniform_negatives).double()
+            even = log_chance(torch.full((1,), 1 / len(self._drawable)), retrieval.uniform_negatives).double()
             # Of either: a + b (1 - a).
             chance_N = torch.logaddexp(chance_N, even + torch.log1p(-chance_N.exp().clamp_max(1.0)))
         return rows, chance_N.float()
 
     def _evenly(self, chance: torch.Generator | None) -> Rows:
-        draws = torch.randint(1, self._num_rows, (self._retrieval.uniform_negatives,), generator=chance)
-        return self._distinct.of(draws.numpy())
+        draws = torch.randint(len(self._drawable), (self._retrieval.uniform_negatives,), generator=chance)
+        return self._distinct.of(self._drawable[draws.numpy()])

@@ -14,7 +14,9 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
+from shortlist.availability import Availability
 from shortlist.features import FeatureStore, Queries
+from shortlist.retrieval.candidates import Candidates, Subset
 
 _EMBED_FLOATS = 4_000_000  # of history inputs in one run of the tower: 16 MB
 _BROKEN_MODEL = (runtime.Fail, runtime.InvalidArgument, runtime.InvalidGraph, runtime.InvalidProtobuf)
@@ -22,7 +24,7 @@ _BROKEN_MODEL = (runtime.Fail, runtime.InvalidArgument, runtime.InvalidGraph, ru
 # The stubs of faiss know the C++ constructors; these take keywords and arrays from Python.
 _Parameters: Any = faiss.SearchParameters
 _ParametersIVF: Any = faiss.SearchParametersIVF
-_Bitmap: Any = faiss.IDSelectorBitmap
+_NOTHING = np.zeros(0, np.int64)
 
 
 class QueryTower:
@@ -84,11 +86,14 @@ class QueryTower:
 class Retriever:
     """The query tower and the index of one release. Safe to use from several threads."""
 
-    def __init__(self, tower: QueryTower, index: Any, vectors: Any, *, num_probes: int, threads: int) -> None:
+    def __init__(
+        self, tower: QueryTower, index: Any, vectors: Any, candidates: Candidates, *, num_probes: int, threads: int
+    ) -> None:
         self.tower = tower
         self.index = index
         self.num_items: int = index.ntotal
         self.dim: int = index.d
+        self.candidates = candidates
         self._vectors = vectors
         self._threads = threads
         self._num_probes = num_probes
@@ -100,8 +105,16 @@ class Retriever:
             inside.nprobe = num_probes
 
     @classmethod
-    def open(cls, retrieval: Path, index: Path, store: FeatureStore, *, threads: int = 1) -> "Retriever":
-        """Open an exported tower and its index, memory-mapped.
+    def open(
+        cls,
+        retrieval: Path,
+        index: Path,
+        store: FeatureStore,
+        *,
+        threads: int = 1,
+        available: Availability | None = None,
+    ) -> "Retriever":
+        """Open an exported tower and its index, memory-mapped. When items are available says the store, or `available`.
 
         Raises ValueError when a file is broken, or the tower, the index and the store are not of one another.
         """
@@ -122,59 +135,93 @@ class Retriever:
                 f"{index}: {searched.ntotal} vectors of width {searched.d}, but the features know {shape[0]} items "
                 f"and the tower gives width {shape[1]}; they are not of the same run"
             )
-        return cls(tower, searched, vectors, num_probes=facts["nprobe"], threads=threads)
+        candidates = Candidates.open(retrieval, available or store.available)
+        return cls(tower, searched, vectors, candidates, num_probes=facts["nprobe"], threads=threads)
 
     def embed(self, queries: Queries) -> NDArray[np.float32]:
         """The query vectors, [E, D]; of length 1 where the metric is cosine."""
         return self.tower.embed(queries)
 
     def search(
-        self, vectors_ED: NDArray[np.float32], k: int, exclude: Sequence[NDArray[Any]] | None = None
+        self,
+        vectors_ED: NDArray[np.float32],
+        k: int,
+        exclude: Sequence[NDArray[Any]] | None = None,
+        time_E: NDArray[np.int64] | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Item rows and their inner products with the query, best first, both [E, k].
 
-        `exclude` holds for each question the item rows that must not come back, in any order. A question gets `k`
-        items unless the catalogue has fewer to offer; then row 0 with score -inf fills up.
+        `exclude` holds for each question the item rows that must not come back, in any order; what is not available at
+        the question's `time_E` (seconds) or not known to the tower does not come back either. A question gets `k` items
+        unless there are fewer to offer; then row 0 with score -inf fills up.
         """
         assert k >= 1, k
         # OpenMP keeps the number of threads by calling thread, so it is set where the search runs.
         faiss.omp_set_num_threads(self._threads)
         vectors_ED = np.ascontiguousarray(vectors_ED, np.float32)
         count = len(vectors_ED)
-        seen = [np.zeros(0, np.int64)] * count if exclude is None else [self._known(rows) for rows in exclude]
-        assert len(seen) == count, (len(seen), count)
+        assert exclude is None or len(exclude) == count, (len(exclude), count)
         rows_EK, scores_EK = np.zeros((count, k), np.int64), np.full((count, k), -np.inf, np.float32)
-        # Asking for as many more as may be dropped is right for every index, and quick for all questions at once
-        # while few are dropped. A question that drops more goes alone, by a selector where the index reads one.
-        many = np.array([len(rows) > k for rows in seen], bool)
-        for at in [np.flatnonzero(~many), *np.flatnonzero(many)[:, None]]:
-            if len(at):
-                rows_EK[at], scores_EK[at] = self._search(vectors_ED[at], k, [seen[e] for e in at], self._num_probes)
+        for of, subset in self.candidates.groups(count, time_E):
+            seen = [_NOTHING] * len(of) if exclude is None else [self._known(exclude[e], subset) for e in of.tolist()]
+            # Asking for as many more as may be dropped is right for every index, and quick for all questions at once
+            # while few are dropped. A question that drops more goes alone, by a selector where the index reads one.
+            many = np.array([len(rows) > k for rows in seen], bool)
+            for at in [np.flatnonzero(~many), *np.flatnonzero(many)[:, None]]:
+                if len(at):
+                    found = self._search(vectors_ED[of[at]], k, [seen[e] for e in at], subset)
+                    rows_EK[of[at]], scores_EK[of[at]] = found
         return rows_EK, scores_EK
 
-    def _known(self, rows: NDArray[Any]) -> NDArray[np.int64]:
-        return np.unique(rows[(rows > 0) & (rows <= self.num_items)]).astype(np.int64, copy=False)
+    def _known(self, rows: NDArray[Any], subset: Subset) -> NDArray[np.int64]:
+        rows = rows[(rows > 0) & (rows <= self.num_items)]
+        rows = rows if subset.whole else rows[subset.there_I[rows - 1]]
+        return np.unique(rows).astype(np.int64, copy=False)
 
     def _search(
-        self, vectors_ED: NDArray[np.float32], k: int, seen: list[NDArray[np.int64]], num_probes: int
+        self, vectors_ED: NDArray[np.float32], k: int, seen: list[NDArray[np.int64]], subset: Subset
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """As `search`; the rows of `seen` are sorted, unique and of the catalogue."""
+        """As `search`; the rows of `seen` are sorted, unique and of the subset."""
+        if subset.whole or not self._inverted:
+            return self._search_index(vectors_ED, k, seen, subset, self._num_probes)
+        # As many vectors are compared as without a subset: in more lists where few of a list may come back, and where
+        # these are no more than all that would be compared, each of them.
+        if subset.count * self.index.nlist <= self.num_items * self._num_probes:
+            return self._search_exactly(vectors_ED, k, seen, subset)
+        num_probes = -(-self._num_probes * self.num_items // subset.count)
+        return self._search_index(vectors_ED, k, seen, subset, num_probes)
+
+    def _search_index(
+        self,
+        vectors_ED: NDArray[np.float32],
+        k: int,
+        seen: list[NDArray[np.int64]],
+        subset: Subset,
+        num_probes: int,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         num_seen_E = np.array([len(rows) for rows in seen])
-        selecting = self._selects and len(seen) == 1 and num_seen_E[0] > k
-        depth = min(k if selecting else k + int(num_seen_E.max()), self.num_items)
-        selector = _all_but(seen[0] - 1, self.num_items) if selecting else None
-        found, positions = self.index.search(vectors_ED, depth, params=self._parameters(num_probes, selector))
+        alone = self._selects and len(seen) == 1 and num_seen_E[0] > k
+        selector = None
+        if self._selects and (alone or not subset.whole):
+            selector = subset.selector(seen[0] - 1 if alone else None)
+        depth = k if alone else k + int(num_seen_E.max())
+        if not self._selects:  # what is not of the subset is dropped from more answers
+            depth = -(-depth * self.num_items // max(subset.count, 1))
+        found, positions = self.index.search(
+            vectors_ED, max(min(depth, self.num_items), 1), params=self._parameters(num_probes, selector)
+        )
         rows, scores = positions + 1, np.where(positions < 0, np.float32(-np.inf), found)
-        if not selecting and num_seen_E.any():
-            rows, scores = _drop(rows, scores, seen, self.num_items)
+        if (not alone and num_seen_E.any()) or (not self._selects and not subset.whole):
+            rows, scores = _drop(rows, scores, seen, subset)
         rows_EK, scores_EK = _to_width(rows, k, 0), _to_width(scores, k, -np.inf)
-        lacking = np.flatnonzero((rows_EK > 0).sum(axis=1) < np.minimum(k, self.num_items - num_seen_E))
+        lacking = np.flatnonzero((rows_EK > 0).sum(axis=1) < np.minimum(k, subset.count - num_seen_E))
         if len(lacking):
             vectors, dropped = vectors_ED[lacking], [seen[e] for e in lacking]
             if self._inverted and num_probes < self.index.nlist:
-                rows_EK[lacking], scores_EK[lacking] = self._search(vectors, k, dropped, 4 * num_probes)
+                found = self._search_index(vectors, k, dropped, subset, 4 * num_probes)
             else:
-                rows_EK[lacking], scores_EK[lacking] = self._search_exactly(vectors, k, dropped)
+                found = self._search_exactly(vectors, k, dropped, subset)
+            rows_EK[lacking], scores_EK[lacking] = found
         return rows_EK, scores_EK
 
     def _parameters(self, num_probes: int, selector: Any) -> Any:
@@ -183,15 +230,17 @@ class Retriever:
         return None if selector is None else _Parameters(sel=selector)
 
     def _search_exactly(
-        self, vectors_ED: NDArray[np.float32], k: int, seen: list[NDArray[np.int64]]
+        self, vectors_ED: NDArray[np.float32], k: int, seen: list[NDArray[np.int64]], subset: Subset
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Over all vectors, one question after the other: for an index that found too few and cannot look further."""
+        """Over all vectors of the subset, one question after the other: where they are few, or for an index that found
+        too few and cannot look further."""
         rows_EK, scores_EK = np.zeros((len(seen), k), np.int64), np.full((len(seen), k), -np.inf, np.float32)
+        vectors_SD = self._vectors if subset.whole else self._vectors[subset.positions]
         for e, rows in enumerate(seen):
-            all_scores = self._vectors @ vectors_ED[e]
-            all_scores[rows - 1] = -np.inf
-            best = np.argsort(-all_scores, kind="stable")[: min(k, self.num_items - len(rows))]
-            rows_EK[e, : len(best)], scores_EK[e, : len(best)] = best + 1, all_scores[best]
+            scores_S = vectors_SD @ vectors_ED[e]
+            scores_S[np.searchsorted(subset.positions, rows - 1)] = -np.inf
+            best = np.argsort(-scores_S, kind="stable")[: min(k, subset.count - len(rows))]
+            rows_EK[e, : len(best)], scores_EK[e, : len(best)] = subset.positions[best] + 1, scores_S[best]
         return rows_EK, scores_EK
 
 
@@ -227,21 +276,17 @@ def _session(path: Path, threads: int) -> Any:
         raise ValueError(str(error)) from error
 
 
-def _all_but(positions: NDArray[np.int64], num_items: int) -> Any:
-    """A selector of every position but these."""
-    bits = np.full((num_items + 7) // 8, 255, np.uint8)
-    np.bitwise_and.at(bits, positions >> 3, ~(1 << (positions & 7)).astype(np.uint8))
-    return _Bitmap(bits)
-
-
 def _drop(
-    rows: NDArray[np.int64], scores: NDArray[np.float32], seen: list[NDArray[np.int64]], num_items: int
+    rows: NDArray[np.int64], scores: NDArray[np.float32], seen: list[NDArray[np.int64]], subset: Subset
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Without each question's `seen` rows: what stays moves to the left, 0 and -inf come after."""
-    base = np.arange(len(rows)) * (num_items + 1)
-    keys = np.concatenate([one + start for one, start in zip(seen, base, strict=True)])
+    """Without each question's `seen` rows and what is not of the subset: what stays moves to the left, 0 and -inf come
+    after."""
+    base = np.arange(len(rows)) * (len(subset.there_I) + 1)
+    keys = np.concatenate([[-1], *(one + start for one, start in zip(seen, base, strict=True))])
     wanted = rows + base[:, None]
     away = keys[np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)] == wanted
+    if not subset.whole:
+        away |= ~subset.there_I[rows - 1]
     order = np.argsort(away, axis=1, kind="stable")
     away = np.take_along_axis(away, order, axis=1)
     rows, scores = np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)

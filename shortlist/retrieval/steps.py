@@ -18,7 +18,7 @@ from shortlist.recipe import Recipe
 from shortlist.retrieval.batches import RetrievalBatches
 from shortlist.retrieval.distinct import Distinct
 from shortlist.retrieval.hard_negatives import HardNegatives
-from shortlist.retrieval.negatives import Negatives
+from shortlist.retrieval.negatives import Negatives, drawable
 from shortlist.retrieval.towers import Inputs, Items, QueryInputs
 from shortlist.retrieval.transfer import onto
 
@@ -59,7 +59,10 @@ class Steps:
         self._seed, self._full = recipe.seed, recipe.retrieval.loss == "full"
         self._num_rows = inputs.store.schema.num_item_rows
         taken = batches.prepared.samples.item[batches.examples]
-        self._negatives = Negatives(recipe.retrieval, np.bincount(taken, minlength=self._num_rows))
+        drawn = drawable(batches.prepared, batches.examples)
+        self.num_drawable = int(drawn.sum())
+        """Items that an example may be compared with."""
+        self._negatives = Negatives(recipe.retrieval, np.bincount(taken, minlength=self._num_rows), drawn)
         self._distinct = Distinct(self._num_rows)
         self._catalogue: Items | None = None
 

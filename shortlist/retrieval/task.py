@@ -57,6 +57,7 @@ class RetrievalTask:
             processes=processes.count,
         )
         self.questions = prepared.valid.draw(_QUESTIONS, recipe.seed)
+        self._known_N = self.inputs.known()
         self.mask_seen = recipe.evaluation.mask_seen
         self._num_rows, mined = store.schema.num_item_rows, None
         if num := recipe.retrieval.hard_negatives:
@@ -109,7 +110,7 @@ class RetrievalTask:
             return gbce_loss(
                 compared,
                 temperature=retrieval.temperature,
-                num_items=self._num_rows - 1,
+                num_items=self.steps.num_drawable,
                 calibration=retrieval.calibration,
             )
         if retrieval.loss == "cosine_contrastive":
@@ -171,7 +172,7 @@ class RetrievalTask:
             queries = self.prepared.queries(part)
             history_BLD = take(input_ND, onto(self.device, queries.history_BL))
             scores_EN = self.query(queries, history_BLD) @ vector_ND.T
-            scores_EN[:, 0] = -torch.inf
+            scores_EN.masked_fill_(onto(self.device, self._away(part)), -torch.inf)
             if self.mask_seen:
                 e, row = self._seen(part)
                 scores_EN[onto(self.device, e), onto(self.device, row)] = -torch.inf
@@ -179,6 +180,12 @@ class RetrievalTask:
         hits_QD = find_hits(np.concatenate(found), questions.target_offsets, questions.target_items)
         measured = measure(hits_QD, np.diff(questions.target_offsets), [_DEPTH])
         return {name: float(measured[name].mean()) for name in METRICS}
+
+    def _away(self, questions: Questions) -> NDArray[np.bool_]:
+        """What is no candidate of a question, [E, N], or of all alike, [1, N]."""
+        available, (time_M, at_E) = self.prepared.store.available, np.unique(questions.time, return_inverse=True)
+        there_MN = np.stack([available.at(int(time)) for time in time_M]) & self._known_N
+        return ~(there_MN if len(time_M) == 1 else there_MN[at_E])
 
     def catalogue(self) -> tuple[Tensor, Tensor]:
         """Inputs [N, D] and candidate vectors [N, D] of every item row, row 0 being the unknown item."""

@@ -94,6 +94,12 @@ class Inputs:
         self._rarity = np.sqrt(mean / np.where(taken > 0, taken, mean)).astype(np.float32)
         self.user_row = np.where(trained.users, np.arange(len(trained.users)), 0)
 
+    def known(self) -> NDArray[np.bool_]:
+        """Which items were trained or have a feature, [num_item_rows]: the vector of any other says nothing of it."""
+        there = (self.item_row > 0) | self.store.described()
+        there[0] = False
+        return there
+
     def items(self, rows_N: NDArray[np.int64], device: torch.device) -> Items:
         store = self.store
         dense = [store.item_numeric[rows_N]]

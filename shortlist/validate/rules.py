@@ -14,6 +14,7 @@ from great_expectations import expectations as gxe
 
 from shortlist import tables as canonical
 from shortlist.recipe import ColumnRule, FilesSource, GivenSplit, Recipe
+from shortlist.tables import AVAILABLE, UNREADABLE
 from shortlist.vocabulary import MAX_KEY_BYTES
 
 FIRST = "__first__"
@@ -70,6 +71,8 @@ def event_rules(recipe: Recipe, schema: Mapping[str, pl.DataType], items: pl.Ser
 def entity_rules(recipe: Recipe, key: str, schema: Mapping[str, pl.DataType]) -> list[RowRule]:
     """The rules of the items or the users table, whose id is `key`."""
     rules = [*_id_rules(recipe, key, f"{key.removesuffix('_id')}s", schema), _first(key)]
+    if key == "item_id":
+        rules += _availability_rules(schema)
     given = recipe.features.item.embedding
     if key == "item_id" and given is not None:
         values = pl.col(_known_column(given.name, schema, "features.item.embedding.name"))
@@ -83,6 +86,19 @@ def entity_rules(recipe: Recipe, key: str, schema: Mapping[str, pl.DataType]) ->
         rules.append(_between(f"length of {given.name}", lists.list.len().cast(pl.Int64), wrong, given.dim, given.dim))
         finite = lists.list.eval(pl.element().is_finite().fill_null(value=False)).list.all()
         rules.append(_in_set(f"{given.name} finite", finite, f"{given.name} holds NaN, infinity or null", [True]))
+    return rules
+
+
+def _availability_rules(schema: Mapping[str, pl.DataType]) -> list[RowRule]:
+    """Of when an item is available, as far as the items say."""
+    names = [name for name in AVAILABLE if name in schema]
+    rules = [_in_set(name, pl.col(name) != UNREADABLE, f"{name} cannot be read as a time", [True]) for name in names]
+    if len(names) == len(AVAILABLE):
+        start, end = (pl.col(name) for name in AVAILABLE)
+        wrong = (end < start) & (start != UNREADABLE) & (end != UNREADABLE)
+        rules.append(
+            _in_set("available_from to available_until", ~wrong, "available_until is before available_from", [True])
+        )
     return rules
 
 

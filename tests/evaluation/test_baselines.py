@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shortlist.availability import Availability
 from shortlist.evaluation import baselines
 from shortlist.evaluation.baselines import ItemKNN, Popularity
 
@@ -114,3 +115,24 @@ def test_blocks_do_not_change_the_answer(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(baselines, "_BLOCK_ENTRIES", 50)
     blocks = ItemKNN(users, items, counts, np.arange(31), neighbours=5).rank(*asked)
     np.testing.assert_array_equal(blocks, whole)
+
+
+@given(st.integers(0, 1000), st.integers(1, 40), st.lists(st.integers(0, 50), min_size=1, max_size=5))
+def test_no_baseline_offers_what_is_not_there(seed: int, k: int, times: list[int]) -> None:
+    rng, time_Q = np.random.default_rng(seed), np.array(times)
+    from_N = rng.integers(0, 40, 31)
+    available = Availability(from_N, from_N + rng.integers(0, 30, 31))
+    counts = np.append(0, rng.integers(0, 9, 30))
+    users, items = rng.integers(0, 8, 60), rng.integers(1, 31, 60)
+    exclude = [rng.integers(1, 31, 4) for _ in times]
+    knn = ItemKNN(users, items, counts, np.arange(31), available=available)
+    popular = Popularity(counts, available).rank(k, exclude, time_Q)
+    for rows_QK in (popular, knn.rank(k, exclude, exclude, time_Q)):
+        for rows, time, away in zip(rows_QK, times, exclude, strict=True):
+            left = available.at(time)
+            left[away] = False
+            assert left[rows[rows > 0]].all()
+            assert (rows > 0).sum() == min(k, left.sum())
+    for rows, time, away in zip(popular, times, exclude, strict=True):
+        order = [row for row in Popularity(counts).rank(30, [away])[0].tolist() if row and available.at(time)[row]]
+        assert rows[rows > 0].tolist() == order[:k]

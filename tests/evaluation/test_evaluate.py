@@ -226,9 +226,9 @@ def test_the_live_release_is_asked_for_its_own_users(tmp_path: Path, monkeypatch
     parts(tmp_path)
     asked: list[list[int]] = []
 
-    def answer(path: WholePath, queries: Queries, k: int, exclude: Any) -> Any:
+    def answer(path: WholePath, queries: Queries, *rest: Any) -> Any:
         asked.append(queries.user_E.tolist())
-        return served(path, queries, k, exclude)
+        return served(path, queries, *rest)
 
     served = WholePath.answer
     monkeypatch.setattr(WholePath, "answer", answer)

@@ -53,10 +53,10 @@ def test_the_data_says_what_trains_and_what_judges(tmp_path):
 
 def test_several_targets_are_asked_for_at_the_time_of_the_first(tmp_path):
     events = {
-        "user_id": [1] * 6,
-        "item_id": [10, 11, 12, 13, 14, 15],
-        "time": [0, 1, 5, 6, 8, 9],
-        "part": ["train", "train", "valid", "valid", "test", "test"],
+        "user_id": [1] * 6 + [2] * 2,
+        "item_id": [10, 11, 12, 13, 14, 15, 13, 15],
+        "time": [0, 1, 5, 6, 8, 9, 4, 4],
+        "part": ["train", "train", "valid", "valid", "test", "test", "train", "train"],
     }
     prepared, _ = run(tmp_path, events, "{kind: given}")
     assert history_of(prepared, prepared.valid, 0) == [10, 11]
@@ -78,7 +78,7 @@ def test_train_events_that_are_not_before_what_judges_their_user_are_left_out(tm
     part[1] = TRAIN
     np.save(tmp_path / "prepared/samples/part.npy", part)
     with pytest.raises(LeakageError, match="sample 1 trains on an event at time 3"):
-        prove(tmp_path / "prepared", asked)
+        prove(tmp_path / "prepared", asked, pl.scan_parquet(tmp_path / "clean/items.parquet"))
 
 
 def test_the_last_train_positive_becomes_validation_where_one_is_left(tmp_path):
@@ -128,7 +128,7 @@ def test_without_order_a_history_is_what_earlier_parts_hold(tmp_path):
     end[at] += 1
     np.save(tmp_path / "prepared/samples/end.npy", end)
     with pytest.raises(LeakageError, match=f"sample {at} is at time"):
-        prove(tmp_path / "prepared", asked)
+        prove(tmp_path / "prepared", asked, pl.scan_parquet(tmp_path / "clean/items.parquet"))
 
 
 @given(st.integers(0, 1000), st.floats(0.01, 0.9), st.integers(0, 5))

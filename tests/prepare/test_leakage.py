@@ -1,4 +1,5 @@
 import numpy as np
+import polars as pl
 import pytest
 from clean_tables import LEAVE_ONE_OUT, TEMPORAL, random_events, recipe, write_clean
 from hypothesis import HealthCheck, assume, given, settings
@@ -36,6 +37,10 @@ def prepared_folder(folder, events, split):
     return folder / "prepared"
 
 
+def items_of(folder):
+    return pl.scan_parquet(folder.parent / "clean/items.parquet")
+
+
 @settings(
     max_examples=15,
     deadline=None,
@@ -61,7 +66,7 @@ def test_no_random_log_leaks_and_every_shifted_pointer_is_caught(tmp_path, event
         assume(False)
     prepared = Prepared.open(folder)
     samples, times = prepared.samples, prepared.history_times
-    proof = prove(folder, tried(split))
+    proof = prove(folder, tried(split), items_of(folder))
     assert proof.samples == len(events["time"])
     assert proof.questions == len(prepared.valid) + len(prepared.test)
     # By a loop, once more: all events of each history are older than their sample.
@@ -73,7 +78,7 @@ def test_no_random_log_leaks_and_every_shifted_pointer_is_caught(tmp_path, event
     end[at] += data.draw(st.integers(1, 5))
     np.save(folder / "samples/end.npy", end)
     with pytest.raises(LeakageError, match=rf"sample {at}(:| )"):
-        prove(folder, tried(split))
+        prove(folder, tried(split), items_of(folder))
 
 
 @pytest.fixture(scope="module", params=[TEMPORAL, LEAVE_ONE_OUT], ids=["temporal", "leave one out"])
@@ -97,7 +102,7 @@ class Planted:
 
     def refused(self, message):
         with pytest.raises(LeakageError, match=message):
-            prove(self.folder, tried(self.split))
+            prove(self.folder, tried(self.split), items_of(self.folder))
 
 
 @pytest.fixture
@@ -106,7 +111,7 @@ def planted(sound, monkeypatch):
     yield planted
     for path, content in planted.saved.items():
         path.write_bytes(content)
-    prove(planted.folder, tried(planted.split))
+    prove(planted.folder, tried(planted.split), items_of(planted.folder))
 
 
 def put(at, value):

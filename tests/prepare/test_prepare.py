@@ -27,6 +27,7 @@ def loop(events, split, *, gap=0, mask_seen=True, windows=((0, 80), (80, 90), (9
     names = ("user_id", "item_id", "time", "positive", "in_history", "weight")
     rows = sorted(zip(*(list(events[name]) for name in names), strict=True), key=lambda row: (row[0], row[2]))
     users, items = sorted(set(events["user_id"])), sorted(set(events["item_id"]))
+    born = {item: min(row[2] for row in rows if row[1] == item) for item in items}
     samples, questions = [], {2: [], 3: []}
     for user in users:
         own = [row for row in rows if row[0] == user]
@@ -51,6 +52,7 @@ def loop(events, split, *, gap=0, mask_seen=True, windows=((0, 80), (80, 90), (9
                 time = own[parts.index(part)][2]
             seen = history(time - gap)
             targets -= set(seen) if mask_seen else set()
+            targets -= {row for row in targets if born[items[row - 1]] > time}
             if targets:
                 questions[part].append((users.index(user) + 1, time, seen, sorted(targets)))
     return samples, questions
@@ -197,9 +199,8 @@ def test_the_catalogue_holds_items_of_the_table_and_of_all_events(tmp_path):
         "item_id": [10, 20, 30, 10, 20, 40],
         "time": [0, 85, 99, 1, 86, 98],
     }
-    prepared, _ = run(
-        tmp_path, events, items={"item_id": [50, 10], "name": ["fifty", None]}, features="{item: {title: name}}"
-    )
+    items = {"item_id": [50, 10, 20, 30], "name": ["fifty", None, None, None], "available_from": [None, None, 0, 0]}
+    prepared, _ = run(tmp_path, events, items=items, features="{item: {title: name}}")
     assert prepared.store.items.keys.tolist() == [10, 20, 30, 40, 50]
     assert prepared.store.titles(np.arange(6)) == ["", "", "", "", "", "fifty"]
     assert np.load(tmp_path / "prepared/features/items/trained.npy").tolist() == [False, True] + [False] * 4
@@ -218,6 +219,7 @@ def attributes():
     }
     items = {
         "item_id": [6, 5, 4, 3, 2, 1],
+        "available_from": [0] * 6,
         "genre": [["rare"], ["jazz", "late"], ["rock"], ["jazz", "rock", "cut"], None, ["once", "jazz"]],
         "year": [2000, 1990, None, 1990, 1980, 1980],
         "price": [1e9, 100.0, 4.0, None, 2.0, 0.0],

@@ -1,18 +1,22 @@
 """Which items a step compares, against how often they really come."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from hand_made import write_prepared
 
+from shortlist.availability import FOREVER, Availability
 from shortlist.recipe import Retrieval
-from shortlist.retrieval.negatives import Negatives
+from shortlist.retrieval.negatives import Negatives, drawable
 
 ITEMS = 50
 POPULARITY = np.append(0, 1000 // np.arange(1, ITEMS))  # row 0 is no item
 
 
-def negatives(**settings: object) -> Negatives:
-    return Negatives(Retrieval.model_validate(settings), POPULARITY)
+def negatives(drawable: np.ndarray | None = None, **settings: object) -> Negatives:
+    return Negatives(Retrieval.model_validate(settings), POPULARITY, drawable)
 
 
 def draws(rng: np.random.Generator, count: int = 40) -> np.ndarray:
@@ -75,3 +79,35 @@ def test_even_draws_hold_the_positives_apart(loss: str) -> None:
     drawn = negatives(loss=loss, uniform_negatives=10).draw(np.array([4, 9]))
     assert len(drawn.candidate_N) <= 10
     assert np.array_equal(drawn.row_V[drawn.positive_E], [4, 9])
+
+
+def test_what_was_there_while_examples_were_made_may_be_drawn(tmp_path: Path) -> None:
+    """The examples are of the times 0 to 3."""
+    available = Availability(np.array([0, -5, 0, 3, 4, -9]), np.array([9, 0, 1, 9, 9, FOREVER]))
+    prepared = write_prepared(tmp_path, [[2, 3, 5, 2]], [[3]], 5, available=available)
+    examples = prepared.samples.positives([1])
+    assert drawable(prepared, examples).tolist() == [False, False, True, True, False, True]
+
+
+@pytest.mark.parametrize("loss", ["full", "gbce", "cosine_contrastive"])
+def test_only_what_is_drawable_is_drawn(loss: str) -> None:
+    rows = np.arange(ITEMS) % 3 == 1
+    one = negatives(rows, loss=loss, uniform_negatives=300)
+    drawn = one.draw(np.array([1, 4]))
+    assert drawn.row_V[drawn.candidate_N].tolist() == np.flatnonzero(rows).tolist()
+
+
+def test_the_chance_of_an_even_draw_is_that_among_the_drawable() -> None:
+    torch.manual_seed(0)
+    rows = np.arange(ITEMS) >= 40
+    rng = np.random.default_rng(0)
+    one, rounds = negatives(rows, loss="mixed", uniform_negatives=5), 4000
+    there, told = np.zeros(ITEMS), np.zeros(ITEMS)
+    for _ in range(rounds):
+        drawn = one.draw(draws(rng, 3))
+        assert drawn.log_chance_N is not None
+        at = drawn.row_V[drawn.candidate_N]
+        there[at] += 1 / rounds
+        told[at] = drawn.log_chance_N.exp().numpy()
+    assert there[40:].min() > 0.35  # 5 of 10, and what the examples bring
+    assert np.abs(there - told)[40:].max() < 0.03

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from shortlist.availability import FOREVER, Availability
 from shortlist.features import FeatureStore, Queries
 from shortlist.retrieval.retrieve import QueryTower, Retriever
 
@@ -192,3 +193,68 @@ def test_it_needs_no_more_than_a_transformer_has() -> None:
     code = f"import sys, shortlist.retrieval.retrieve; print({heavy} or 'light')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "light"
+
+
+class TestAvailability:
+    """What did not exist when asked, or is unknown to the tower, does not come back, from whatever index."""
+
+    TIMES = np.array([0, 10, 20, 30])
+
+    def searched(self, tmp_path: Path, factory: str, share: float) -> Retriever:
+        """At time 10 `share` of the items are there, at 20 all, at 30 all but one in three; a tenth is never known."""
+        rng = np.random.default_rng(5)
+        from_N = np.where(rng.random(NUM_ITEMS + 1) < share, 10, 20)
+        until_N = np.where(np.arange(NUM_ITEMS + 1) % 3 == 0, 30, FOREVER)
+        write_store(tmp_path / "features", [[1, 2, 3]], NUM_ITEMS, available=Availability(from_N, until_N))
+        write_retrieval(tmp_path / "retrieval", VECTORS)
+        np.save(tmp_path / "retrieval/known.npy", np.arange(NUM_ITEMS + 1) % 10 != 0)
+        write_index(tmp_path / "index", VECTORS, factory=factory)
+        return Retriever.open(tmp_path / "retrieval", tmp_path / "index", FeatureStore.open(tmp_path / "features"))
+
+    def away(self, searched: Retriever, time: int) -> set[int]:
+        rows = np.arange(NUM_ITEMS + 1)
+        there = searched.candidates.available.among(rows, time) & (rows % 10 != 0)
+        return set(rows[~there].tolist())
+
+    @pytest.mark.parametrize("factory", FACTORIES)
+    @pytest.mark.parametrize("share", [0.02, 0.9])
+    @pytest.mark.parametrize("num_seen", [0, 3, 40])
+    def test_every_index_gives_k_of_what_is_there(
+        self, tmp_path: Path, factory: str, share: float, num_seen: int
+    ) -> None:
+        searched = self.searched(tmp_path, factory, share)
+        queries = item_vectors(len(self.TIMES), seed=9)
+        seen = [np.argsort(-(VECTORS @ query))[:num_seen] + 1 for query in queries]
+        rows, scores = searched.search(queries, 20, seen, self.TIMES)
+        for e, time in enumerate(self.TIMES.tolist()):
+            away = self.away(searched, time) | set(seen[e].tolist())
+            found = rows[e][rows[e] > 0]
+            assert len(set(found)) == len(found) == min(20, NUM_ITEMS + 1 - len(away | {0}))
+            assert not set(found.tolist()) & away
+            assert np.all(np.isneginf(scores[e, len(found) :]))
+            if factory == "Flat" or (share == 0.02 and time == 10):  # so few that all are compared
+                best = by_force(VECTORS, queries[e], 20, sorted(away))
+                if factory.startswith(("Flat", "IVF16")):
+                    np.testing.assert_allclose(scores[e], best, atol=1e-5)
+
+    @pytest.mark.parametrize("factory", ["IVF16,SQ8", "IVF16,Flat"])
+    def test_few_candidates_cost_no_recall(self, tmp_path: Path, factory: str) -> None:
+        searched = self.searched(tmp_path, factory, share=0.4)
+        queries = item_vectors(200, seed=3)
+
+        def recall(time: int) -> float:
+            rows, _ = searched.search(queries, 10, None, np.full(len(queries), time))
+            best = [by_force(VECTORS, query, 10, sorted(self.away(searched, time)))[-1] for query in queries]
+            return float(np.mean([VECTORS[r - 1] @ q >= b - 0.02 for r, q, b in zip(rows, queries, best, strict=True)]))
+
+        assert recall(10) >= recall(20) - 0.02  # 40 % of the items, and all
+
+    def test_without_a_time_what_is_known_comes_back(self, tmp_path: Path) -> None:
+        rows, _ = self.searched(tmp_path, "Flat", share=0.5).search(item_vectors(2), NUM_ITEMS)
+        assert {*rows.ravel().tolist()} == {0, *(row for row in range(1, NUM_ITEMS + 1) if row % 10)}
+
+    def test_a_file_of_another_catalogue_is_refused(self, tmp_path: Path) -> None:
+        self.searched(tmp_path, "Flat", share=0.5)
+        np.save(tmp_path / "retrieval/known.npy", np.ones(7, bool))
+        with pytest.raises(ValueError, match=r"known.npy: it is bool \(7,\), the features have 301 item rows"):
+            Retriever.open(tmp_path / "retrieval", tmp_path / "index", FeatureStore.open(tmp_path / "features"))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from shortlist.facts import StepFacts
 from shortlist.recipe import Recipe, parse_recipe
-from shortlist.tables import FullDiskError
+from shortlist.tables import UNREADABLE, FullDiskError
 from shortlist.validate import DataError, rows, validate
 from shortlist.validate.duplicates import Duplicates
 from shortlist.validate.rows import check_rows
@@ -173,6 +173,22 @@ def test_times_need_no_order_and_row_numbers_are_no_times(folders: Folders) -> N
     facts = folders.run(recipe("earliest: '2020-01-01'", unit="row"), numbered)
     assert facts.rows_out["events"] == 12
     assert "events_per_day" not in facts.details
+
+
+def test_items_that_end_before_they_begin_or_at_no_time_are_quarantined(folders: Folders) -> None:
+    items = pl.DataFrame(
+        {
+            "item_id": [0, 1, 2, 3, 4],
+            "available_from": [None, 5, 9, UNREADABLE, 5],
+            "available_until": [7, 5, 8, 9, UNREADABLE],
+        }
+    )
+    folders.run(recipe(), events(), items)
+    assert folders.reasons("items") == {
+        2: ["available_until is before available_from"],
+        3: ["available_from cannot be read as a time"],
+        4: ["available_until cannot be read as a time"],
+    }
 
 
 def test_items_without_a_sound_embedding_are_quarantined_and_their_events_stay(folders: Folders) -> None:

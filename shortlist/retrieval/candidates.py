@@ -1,0 +1,97 @@
+"""Which items a search may return: those that the towers know something of and that are available when asked.
+
+    retrieval/known.npy   bool [num_item_rows]: whether the item was trained on or has a feature. Of any other the tower
+                          makes the one vector of the unknown item, which says nothing of it
+
+Shapes: N item rows, I items (position p is item row p + 1), E questions, D width of vectors.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.availability import Availability
+
+KNOWN = "known.npy"
+_KEPT = 8
+"""Subsets that are kept at hand. In serving all questions of now have the same until the next item comes or goes."""
+
+_Bitmap: Any = faiss.IDSelectorBitmap  # its stub knows the C++ constructor, this one takes an array
+
+
+@dataclass(frozen=True)
+class Subset:
+    """The positions that may be returned."""
+
+    there_I: NDArray[np.bool_]
+
+    @cached_property
+    def count(self) -> int:
+        return int(np.count_nonzero(self.there_I))
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is all of the catalogue."""
+        return self.count == len(self.there_I)
+
+    @cached_property
+    def positions(self) -> NDArray[np.int64]:
+        return np.flatnonzero(self.there_I)
+
+    def selector(self, without: NDArray[np.int64] | None = None) -> Any:
+        """For FAISS: these positions, but for those in `without`."""
+        bits = self._bits
+        if without is not None:
+            bits = bits.copy()
+            np.bitwise_and.at(bits, without >> 3, ~(1 << (without & 7)).astype(np.uint8))
+        return _Bitmap(bits)
+
+    @cached_property
+    def _bits(self) -> NDArray[np.uint8]:
+        return np.packbits(self.there_I, bitorder="little")
+
+
+class Candidates:
+    """The subset of the catalogue at any time. Safe to use from several threads."""
+
+    def __init__(self, known_N: NDArray[np.bool_], available: Availability) -> None:
+        self.available = available
+        self._known_I = known_N[1:]
+        self._always = Subset(self._known_I)
+        self._at = lru_cache(_KEPT)(self._subset)
+
+    @classmethod
+    def open(cls, retrieval: Path, available: Availability) -> "Candidates":
+        """Of an exported tower; one that was exported before towers told it is taken to know all items.
+
+        Raises ValueError when the file is broken, or of another catalogue.
+        """
+        path, num_rows = retrieval / KNOWN, len(available.from_N)
+        if not path.exists():
+            return cls(np.ones(num_rows, np.bool_), available)
+        try:
+            known_N = np.load(path, allow_pickle=False)
+        except (EOFError, ValueError, OSError) as error:
+            raise ValueError(f"{path}: this is no array ({error}); export the towers again") from None
+        if known_N.shape != (num_rows,) or known_N.dtype != np.bool_:
+            raise ValueError(f"{path}: it is {known_N.dtype} {known_N.shape}, the features have {num_rows} item rows")
+        return cls(known_N, available)
+
+    def groups(self, count: int, time_E: NDArray[np.int64] | None) -> Iterator[tuple[NDArray[np.int64], Subset]]:
+        """The questions by what may be returned to them; without times, whatever is available at some time."""
+        if time_E is None:
+            yield np.arange(count), self._always
+            return
+        stretch_E = self.available.stretch(time_E)
+        for stretch in np.unique(stretch_E).tolist():
+            at = np.flatnonzero(stretch_E == stretch)
+            yield at, self._at(stretch)
+
+    def _subset(self, stretch: int) -> Subset:
+        return Subset(self._known_I & self.available.during(stretch)[1:])
