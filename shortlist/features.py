@@ -36,6 +36,7 @@ from pydantic import BaseModel, ConfigDict
 
 from shortlist.availability import Availability
 from shortlist.categories import Kind, canonical
+from shortlist.names import plain
 from shortlist.text import TextEncoder, joined
 from shortlist.vocabulary import UNKNOWN, Vocabulary
 
@@ -205,11 +206,12 @@ class FeatureStore:
         self._user_numeric = self._array("users/numeric")
         self._user_text = self._array("users/text") if schema.user.text else None
         self._user_words = {
-            f.name: Vocabulary.open(folder / f"vocabularies/user.{f.name}.npy") for f in schema.user.categorical
+            f.name: Vocabulary.open(folder / plain(f"vocabularies/user.{f.name}.npy")) for f in schema.user.categorical
         }
         self._text_of_users = TextEncoder.open(folder / "users/text") if schema.user.text else None
         self._context = {
-            f.name: Vocabulary.open(folder / f"vocabularies/context.{f.name}.npy") for f in schema.context.categorical
+            f.name: Vocabulary.open(folder / plain(f"vocabularies/context.{f.name}.npy"))
+            for f in schema.context.categorical
         }
 
     @classmethod
@@ -225,7 +227,7 @@ class FeatureStore:
         return cls(folder, schema)
 
     def _array(self, name: str) -> NDArray[Any]:
-        path = self.folder / f"{name}.npy"
+        path = self.folder / plain(f"{name}.npy")
         try:
             # A plain view of the mapped memory: np.memmap itself makes every small gather slower.
             array: NDArray[Any] = np.load(path, mmap_mode="r").view(np.ndarray)

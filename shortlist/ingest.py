@@ -19,8 +19,10 @@ from shortlist.sources.errors import missing_column, named
 from shortlist.sources.hints import why_text
 from shortlist.sources.ids import IdColumn, as_mixed, ids
 from shortlist.sources.raw import JoinedTable
+from shortlist.sources.times import TimeUnit, seconds
 from shortlist.tables import (
     AVAILABLE,
+    TIME_AS_READ,
     UNREADABLE,
     Table,
     Wanted,
@@ -28,12 +30,11 @@ from shortlist.tables import (
     memory_budget,
     new_folder,
     path,
+    scan,
     wanted_columns,
 )
 
 _T = TypeVar("_T")
-_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
-_TEXT_TIMES = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d")
 
 
 def ingest(recipe: Recipe, out: Path) -> StepFacts:
@@ -83,7 +84,7 @@ def _write(recipe: Recipe, raw: RawTables, folder: Path) -> dict[str, dict[str, 
             _events(table, frame, recipe, [user, item], kinds)
             for (table, frame), user, item in zip(logs, user_ids, item_ids, strict=False)
         ],
-        how="vertical_relaxed",
+        how="diagonal_relaxed",  # only times of text are kept as they were read
     )
     if recipe.interactions.time_unit == "row":
         numbered = events.with_row_index("time").with_columns(pl.col("time").cast(pl.Int64))
@@ -98,10 +99,10 @@ def _write(recipe: Recipe, raw: RawTables, folder: Path) -> dict[str, dict[str, 
         elif wanted:
             raise SourceError(f"{wanted[0].where}: {wanted[0].name!r} needs a table of {table}; add source.{table}")
         else:
-            frame = pl.scan_parquet(path(folder, "events")).select(key).drop_nulls().unique().sort(key)
+            frame = scan(folder, "events").select(key).drop_nulls().unique().sort(key)
         _sink(frame, folder / f"{table}.parquet")
     names: tuple[Table, ...] = ("events", "items", "users")
-    return {name: {k: str(v) for k, v in pl.read_parquet_schema(path(folder, name)).items()} for name in names}
+    return {name: {k: str(v) for k, v in scan(folder, name).collect_schema().items()} for name in names}
 
 
 def _ids(key: str, tables: Sequence[tuple[RawTable, pl.LazyFrame]]) -> list[pl.Expr]:
@@ -125,7 +126,7 @@ def _events(
     weight = _bound(meaning.weight, "interactions.weight", frame, table.name)
     columns = list(keys)
     if meaning.time_unit != "row":
-        columns.append(_seconds(pl.col("time"), schema["time"], _PER_SECOND[meaning.time_unit]).alias("time"))
+        columns += _times(table, schema["time"], meaning.time_unit)
     columns += [
         positive.alias("positive"),
         history.alias("in_history"),
@@ -154,9 +155,9 @@ def _availability(recipe: Recipe, frame: pl.LazyFrame) -> list[pl.Expr]:
     schema, found = frame.collect_schema(), []
     for name in AVAILABLE:
         if name in schema:
-            seconds = _seconds(pl.col(name), schema[name], _PER_SECOND[unit])
-            wrong = pl.col(name).is_not_null() & seconds.is_null()
-            found.append(pl.when(wrong).then(pl.lit(UNREADABLE, pl.Int64)).otherwise(seconds).alias(name))
+            moment = seconds(pl.col(name), schema[name], unit)
+            wrong = pl.col(name).is_not_null() & moment.is_null()
+            found.append(pl.when(wrong).then(pl.lit(UNREADABLE, pl.Int64)).otherwise(moment).alias(name))
     return found
 
 
@@ -223,17 +224,15 @@ def _require(name: str, table: RawTable, schema: pl.Schema) -> None:
         )
 
 
-def _seconds(value: pl.Expr, kind: pl.DataType, per_second: int) -> pl.Expr:
-    """Whole seconds since the epoch (UTC), rounded down, of numbers, dates, or text with a number or an ISO date."""
-    if isinstance(kind, pl.Datetime | pl.Date):
-        return value.cast(pl.Datetime("us", getattr(kind, "time_zone", None))).dt.epoch("s")
-    if kind.is_integer():
-        return value.cast(pl.Int64, strict=False) // per_second
-    if kind == pl.String:
-        plain = value.str.strip_chars_end("Z")
-        texts = [plain.str.to_datetime(form, time_unit="us", strict=False).dt.epoch("s") for form in _TEXT_TIMES]
-        return pl.coalesce(value.cast(pl.Int64, strict=False) // per_second, *texts)
-    return (value.cast(pl.Float64, strict=False) / per_second).floor().cast(pl.Int64, strict=False)
+def _times(table: RawTable, kind: pl.DataType, unit: TimeUnit) -> list[pl.Expr]:
+    """`time`, and of text that is no time the text."""
+    try:
+        time = seconds(pl.col("time"), kind, unit)
+    except ValueError as error:
+        raise SourceError(f"{table.where}.columns.time: {table.name}: 'time' {error}") from None
+    if kind != pl.String:
+        return [time.alias("time")]
+    return [time.alias("time"), pl.when(time.is_null()).then(pl.col("time")).alias(TIME_AS_READ)]
 
 
 def _boolean(sql: str, where: str, frame: pl.LazyFrame, table: RawTable) -> pl.Expr:

@@ -37,6 +37,9 @@ EVENT_COLUMNS = {
     "part": "String, which part of a given split the event is of; only there when split.kind is given",
 }
 
+TIME_AS_READ = "time_as_read"
+"""Column of events whose times are text: the text that is no time, else null. Only the quarantine keeps it."""
+
 
 AVAILABLE = ("available_from", "available_until")
 """Optional columns of items, Int64 seconds since the epoch: from when an item is a candidate, and until when. Null is
@@ -60,7 +63,12 @@ def path(folder: Path, table: Table) -> Path:
 
 def scan(folder: Path, table: Table) -> pl.LazyFrame:
     """A canonical table, read when it is collected."""
-    return pl.scan_parquet(path(folder, table))
+    return scan_file(path(folder, table))
+
+
+def scan_file(file: Path) -> pl.LazyFrame:
+    """One Parquet file of ours, whatever characters its folders' names hold."""
+    return pl.scan_parquet(file, glob=False, hive_partitioning=False)
 
 
 def wanted_columns(recipe: Recipe, table: Table) -> list[Wanted]:

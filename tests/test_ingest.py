@@ -54,13 +54,15 @@ def test_events_have_the_canonical_columns_types_and_order(tmp_path: Path) -> No
         "user_id": pl.Int64,
         "item_id": pl.String,
         "time": pl.Int64,
+        "time_as_read": pl.String,
         "positive": pl.Boolean,
         "in_history": pl.Boolean,
         "weight": pl.Float32,
         "rating": pl.Int64,
         "device": pl.String,
     }
-    assert events.drop("weight").rows() == [
+    assert events["time_as_read"].to_list()[:2] == [None, None]
+    assert events.drop("weight", "time_as_read").rows() == [
         (7, "x", 100, True, True, 5, "tv"),
         (8, "y", 200, False, True, 2, None),
         (7, "y", None, True, True, 4, "phone"),
@@ -331,6 +333,7 @@ def test_movielens_100k(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     film = tables.scan(tmp_path / "tables", "items").filter(pl.col("item_id") == 1).collect().row(0, named=True)
     assert film == {
         "item_id": 1,
+        "available_from": 0,
         "genres": ["Animation", "Children", "Comedy"],
         "year": 1995.0,
         "title": "Toy Story (1995)",

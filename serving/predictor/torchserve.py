@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import string
@@ -20,10 +21,12 @@ from pathlib import Path
 from typing import Self
 
 from serving.ports import free_ports
+from shortlist.names import below
 
 _START_SECONDS = 120.0
 _STOP_SECONDS = 10.0
 _CONFIG = Path(__file__).with_name("config.properties")
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HANDLER = "serving.predictor.handler"
 
 
@@ -36,6 +39,11 @@ class Options:
     model_name: str = "shortlist"
     workers: int = 1
     """Processes that score."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a model's name that cannot stand in a path, a URL and TorchServe's configuration."""
+        if not _MODEL_NAME.fullmatch(self.model_name):
+            raise ValueError(f"--model_name {self.model_name!r}: use letters, digits, '-', '_' and '.', like my-shop")
 
 
 class PredictorError(RuntimeError):
@@ -80,7 +88,7 @@ class TorchServe:
         ports = ("management_port", "metrics_port", "grpc_inference_port", "grpc_management_port")
         self._ports = dict(zip(ports, free_ports(len(ports)), strict=True))
         name = self._options.model_name
-        model = folder / "models" / name
+        model = below(folder / "models", name)
         (model / "MAR-INF").mkdir(parents=True)
         manifest = {
             "createdOn": "",

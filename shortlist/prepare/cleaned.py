@@ -14,6 +14,7 @@ from shortlist.prepare.given import PARTS
 from shortlist.prepare.split import Windows, moment
 from shortlist.progress import say
 from shortlist.recipe import GivenSplit, Recipe, TemporalSplit
+from shortlist.tables import scan_file
 from shortlist.vocabulary import Vocabulary
 
 _BYTES_PER_EVENT = 280
@@ -51,7 +52,7 @@ class CleanEvents:
     def scan(cls, recipe: Recipe, folder: Path) -> "CleanEvents":
         """Raises ValueError when a column is missing, there is no positive, or a window of the split has none."""
         path = folder / "events.parquet"
-        table = pl.scan_parquet(path, glob=False)
+        table = scan_file(path)
         given = isinstance(recipe.split, GivenSplit)
         wanted, have = [*_COLUMNS, *(["part"] if given else []), *context_names(recipe)], table.collect_schema().names()
         missing = [name for name in wanted if name not in have]
@@ -83,7 +84,7 @@ class CleanEvents:
     def entities(self, kind: Literal["item", "user"]) -> Entities:
         """Every id of the items (users) table and of the events."""
         column = f"{kind}_id"
-        table = pl.scan_parquet(self.folder / f"{kind}s.parquet", glob=False).filter(pl.col(column).is_not_null())
+        table = scan_file(self.folder / f"{kind}s.parquet").filter(pl.col(column).is_not_null())
         key = common_key_type(column, self.table.collect_schema()[column], table.collect_schema()[column])
         ids = pl.col(column).cast(key)
         met = self.table.select(ids if self.whole else ids.unique()).collect(engine="streaming")[column]

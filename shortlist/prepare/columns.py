@@ -8,6 +8,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from shortlist.names import below
+
 
 class ColumnWriter:
     """Columns of known length, each a .npy file that grows piece by piece; equal bytes to `np.save` of the whole."""
@@ -19,7 +21,7 @@ class ColumnWriter:
         self._written: dict[str, int] = {}
 
     def add(self, name: str, dtype: DTypeLike, shape: tuple[int, ...]) -> None:
-        path = self.folder / f"{name}.npy"
+        path = below(self.folder, f"{name}.npy")
         path.parent.mkdir(parents=True, exist_ok=True)
         file = self._open.enter_context(path.open("wb"))
         kind = np.dtype(dtype)

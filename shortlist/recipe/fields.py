@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from shortlist.names import plain
+
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -41,6 +43,12 @@ def _one_word(value: str) -> str:
     return value
 
 
+def _column_file(value: str) -> str:
+    if "/" in plain(value) or value.startswith("."):
+        raise ValueError(f"{value!r}: its files are named after the column; give it a name without '/' in `columns`")
+    return value
+
+
 Duration = Annotated[
     int,
     BeforeValidator(_seconds, json_schema_input_type=str | int),
@@ -50,6 +58,9 @@ Duration = Annotated[
 
 Name = Annotated[str, AfterValidator(_one_word)]
 """A Kubernetes-safe name."""
+
+ColumnFile = Annotated[str, AfterValidator(_column_file)]
+"""A column after which files are named."""
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 """A part of the whole, 0 to 1."""

@@ -4,13 +4,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, model_validator
 
-from shortlist.recipe.fields import Duration, Section, Share
+from shortlist.recipe.fields import ColumnFile, Duration, Section, Share
 
 
 class Categorical(Section):
     """A column of ids or words, or of lists of them; each gets a vocabulary with a row for unknown."""
 
-    name: str
+    name: ColumnFile
     """The column, under the name that the source's `columns` give it."""
     dim: int = Field(16, ge=1, le=1024)
     """Width of its embedding."""

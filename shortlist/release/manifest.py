@@ -84,6 +84,13 @@ class Manifest(_Frozen):
         return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
+def check_release(name: str) -> str:
+    """A release's name itself, which pointers and users give. Raises ValueError for what cannot name a folder here."""
+    if "/" in check_key(name):
+        raise ValueError(f"{name!r} is no release: a name has one part")
+    return name
+
+
 def is_name(text: str) -> bool:
     """Whether a release could be called so."""
     return len(text) == _NAME_LENGTH and set(text) <= set("0123456789abcdef")

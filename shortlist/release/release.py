@@ -18,10 +18,11 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
+from shortlist.names import below
 from shortlist.recipe import Publish, Recipe, Resources, dump_recipe
 from shortlist.release.manifest import (
     MANIFEST,
@@ -31,6 +32,7 @@ from shortlist.release.manifest import (
     Lineage,
     Manifest,
     ReleaseError,
+    check_release,
     file_names,
     hash_files,
     parse_manifest,
@@ -65,8 +67,8 @@ class Live(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    release: str
-    previous: str | None = None
+    release: Annotated[str, AfterValidator(check_release)]
+    previous: Annotated[str, AfterValidator(check_release)] | None = None
     forced_by: str | None = None
     at: str
     """When it became live, ISO 8601 in UTC."""
@@ -197,7 +199,10 @@ def open_release(url: str, name: str | None = None, cache_dir: Path | None = Non
         if live is None:
             raise ReleaseError(f"{url}: no release is live; run the recipe (`shortlist run`) to publish one")
         name = live.release
-    here = root.path(release_key(name))
+    try:
+        here = root.path(release_key(check_release(name)))
+    except ValueError as error:
+        raise ReleaseError(f"{url}: {error}; see `shortlist releases list`") from None
     if here is not None:
         if not here.is_dir():
             raise _no_such(root, name)
@@ -205,7 +210,7 @@ def open_release(url: str, name: str | None = None, cache_dir: Path | None = Non
         return here
     if cache_dir is None:
         raise ValueError(f"{url}: this release lies elsewhere; give a cache_dir to download it to")
-    cached = cache_dir / name
+    cached = below(cache_dir, name)
     if cached.is_dir():
         with contextlib.suppress(ReleaseError):  # a damaged copy is fetched anew
             verify(cached, name)
@@ -220,7 +225,7 @@ def open_release(url: str, name: str | None = None, cache_dir: Path | None = Non
 def _download(root: Storage, name: str, cached: Path) -> Path:
     cached.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cached.parent, prefix=".partial-") as partial:
-        folder = Path(partial, name)
+        folder = below(Path(partial), name)
         folder.mkdir()
         place = f"{root.url}/{release_key(name, MANIFEST)}"
         try:

@@ -6,7 +6,8 @@ from pathlib import Path
 from shortlist.recipe import FilesSource, Recipe, YambdaSource
 from shortlist.sources.errors import MissingSourceError, SourceError
 from shortlist.sources.expressions import bind, bound_columns
-from shortlist.sources.files import broken_file, read_files
+from shortlist.sources.files import read_files
+from shortlist.sources.parquet import broken_file
 from shortlist.sources.raw import RawTable, RawTables
 from shortlist.sources.synthetic import read_synthetic
 from shortlist.sources.yambda import read_yambda

@@ -1,23 +1,23 @@
 """Tables in Parquet, CSV or JSON lines."""
 
+import glob
 import json
 from collections.abc import Collection
 from pathlib import Path
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from shortlist.recipe import DataFile, FilesSource, TableFile
 from shortlist.sources.csv_types import typed
 from shortlist.sources.declared import declared
 from shortlist.sources.delimited import check_utf8, scan_csv
-from shortlist.sources.errors import SourceError, missing_column, named
+from shortlist.sources.errors import SourceError, missing_column
 from shortlist.sources.locate import Found, find
-from shortlist.sources.plain import format_of, make_plain
+from shortlist.sources.parquet import num_rows, scan_parquet
+from shortlist.sources.partitions import with_partitions
+from shortlist.sources.plain import Format, format_of, make_plain
 from shortlist.sources.raw import JoinedTable, RawTable, RawTables
 from shortlist.sources.row_filter import filtered
-
-_ROWS = 1 << 17
 
 
 def read_files(source: FilesSource, scratch: Path, memory_gb: float) -> RawTables:
@@ -54,20 +54,55 @@ def read_files(source: FilesSource, scratch: Path, memory_gb: float) -> RawTable
 
 
 def scan_table(files: list[Found], table: DataFile, scratch: Path, memory_gb: float) -> pl.LazyFrame:
-    """One frame over all files, which must have the same columns; `memory_gb` bounds a Parquet row group."""
-    plain = [make_plain(file, table, scratch / str(i)) for i, file in enumerate(files)]
-    frames = [
-        declared(_scan(file, original, table, scratch, memory_gb), original, table)
-        for file, original in zip(plain, files, strict=True)
-    ]
-    names = frames[0].collect_schema().names()
-    for file, frame in zip(files[1:], frames[1:], strict=True):
-        there = frame.collect_schema().names()
-        for name in names:
-            if name not in there:
-                raise missing_column(files[0].name, name, file.name, there)
-    frame = pl.concat([frame.select(names) for frame in frames], how="vertical_relaxed") if files[1:] else frames[0]
-    return typed(frame, table.types) if format_of(files[0], table) == "csv" else frame
+    """One frame over all files, with the columns of their folders; `memory_gb` bounds a Parquet row group.
+
+    Files without rows say nothing, not even which columns there are. The others must have the same columns, but that
+    JSON lines may leave out a key. Raises SourceError.
+    """
+    parts = [(file, make_plain(file, table, scratch / str(i))) for i, file in enumerate(files)]
+    read = [(original, file) for original, file in parts if file is not None]
+    if not read:
+        more = f" and all {len(files)} files beside it are" if files[1:] else " is"
+        raise SourceError(f"{files[0].name}: the file{more} empty")
+    if format_of(read[0][0], table) == "parquet":
+        read = [one for one in read if num_rows(one[1])] or read[:1]
+    originals = [original for original, _ in read]
+    frames = [_scan(file, original, table, scratch / f"{i}.d", memory_gb) for i, (original, file) in enumerate(read)]
+    kind = format_of(originals[0], table)
+    frames = with_partitions(frames, originals, text=kind == "csv")
+    frames = [declared(frame, original, table) for frame, original in zip(frames, originals, strict=True)]
+    frame = _together(frames, originals, kind) if frames[1:] else frames[0]
+    return typed(frame, table.types) if kind == "csv" else frame
+
+
+def _together(frames: list[pl.LazyFrame], files: list[Found], kind: Format) -> pl.LazyFrame:
+    schemas = [frame.collect_schema() for frame in frames]
+    names = schemas[0].names()
+    for file, schema in zip(files[1:], schemas[1:], strict=True):
+        for name in names if kind != "jsonl" else []:
+            if name not in schema:
+                raise missing_column(files[0].name, name, file.name, schema.names())
+    if kind == "jsonl":
+        frame = pl.concat(frames, how="diagonal_relaxed")
+    else:
+        frame = pl.concat([frame.select(names) for frame in frames], how="vertical_relaxed")
+    try:
+        frame.collect_schema()
+    except pl.exceptions.PolarsError:
+        raise _different_types(files, schemas) from None
+    return frame
+
+
+def _different_types(files: list[Found], schemas: list[pl.Schema]) -> SourceError:
+    """The first column of which two files have types that do not meet."""
+    for file, schema in zip(files[1:], schemas[1:], strict=True):
+        for name, dtype in schemas[0].items():
+            other = schema.get(name, dtype)
+            if other != dtype and not (other.is_numeric() and dtype.is_numeric()):
+                return SourceError(
+                    f"{file.name}: the column {name!r} holds {other}, in {files[0].name} {dtype}; write it in one"
+                )
+    return SourceError(f"{files[0].name} and the files beside it have columns of different types; write them in one")
 
 
 def _scan(file: Found, original: Found, table: DataFile, scratch: Path, memory_gb: float) -> pl.LazyFrame:
@@ -86,11 +121,13 @@ def scan_jsonl(file: Found, texts: Collection[str] = ()) -> pl.LazyFrame:
     Raises SourceError with the broken line.
     """
     try:
-        frame = pl.scan_ndjson(file.path, infer_schema_length=None)
+        # It has no `glob=False`: what would be a wild character is written out.
+        path = glob.escape(str(file.path))
+        frame = pl.scan_ndjson(path, infer_schema_length=None)
         if there := set(texts) & set(frame.collect_schema().names()):
             # Read anew: what has once been a double has lost its digits.
             as_text = dict.fromkeys(there, pl.String)
-            frame = pl.scan_ndjson(file.path, infer_schema_length=None, schema_overrides=as_text)
+            frame = pl.scan_ndjson(path, infer_schema_length=None, schema_overrides=as_text)
         frame.select(pl.len()).collect(engine="streaming")
     except pl.exceptions.PolarsError:
         check_utf8(file)
@@ -108,44 +145,3 @@ def _check_object(file: Found, number: int, line: str) -> None:
         raise SourceError(f"{file.name}: line {number} is no JSON: {error.msg} at character {error.pos + 1}") from None
     if not isinstance(value, dict):
         raise SourceError(f"{file.name}: line {number} is a {type(value).__name__}; write one JSON object a line")
-
-
-def scan_parquet(file: Found, scratch: Path, memory_gb: float) -> pl.LazyFrame:
-    """A Parquet file; row groups too large for the memory are written anew in small ones first."""
-    try:
-        metadata = pq.read_metadata(file.path)
-    except (OSError, ValueError) as error:
-        raise SourceError(f"{file.name}: is cut off or no Parquet file ({_short(error)}); copy it again") from None
-    largest = max((metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups)), default=0)
-    if largest > memory_gb * 2**30 / 8:
-        return pl.scan_parquet(_in_small_groups(file, scratch), glob=False)
-    return pl.scan_parquet(file.path, glob=False)
-
-
-def _in_small_groups(file: Found, scratch: Path) -> Path:
-    """Polars decodes whole row groups; Arrow can read a part of one."""
-    scratch.mkdir(parents=True, exist_ok=True)
-    to = scratch / f"{file.path.stem}.grouped.parquet"
-    with (
-        pq.ParquetFile(file.path, buffer_size=1 << 20, pre_buffer=False) as parquet,
-        pq.ParquetWriter(to, parquet.schema_arrow, compression="lz4", use_dictionary=False) as writer,
-    ):
-        for batch in parquet.iter_batches(batch_size=_ROWS):
-            writer.write_batch(batch)
-    return to
-
-
-def broken_file(files: list[Found]) -> SourceError | None:
-    """The first Parquet file whose data cannot be decoded, looked for after Polars has met one."""
-    for file in files:
-        try:
-            with pq.ParquetFile(file.path, pre_buffer=False) as parquet:
-                for _ in parquet.iter_batches(batch_size=_ROWS):
-                    pass
-        except (OSError, ValueError) as error:
-            return SourceError(f"{file.name}: its data is damaged ({_short(error)}); copy it again")
-    return None
-
-
-def _short(error: Exception) -> str:
-    return named([str(error).splitlines()[0].rstrip(".")])

@@ -22,6 +22,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from shortlist.names import ForeignNameError, plain
 from shortlist.sources.errors import MissingSourceError, SourceError
 
 _URL = re.compile(
@@ -52,6 +53,10 @@ class Repository:
             return str(info.sha)
 
     def download(self, path: str) -> Path:
+        try:
+            plain(path)
+        except ForeignNameError as error:
+            raise SourceError(f"{self.url}: {error}") from None
         with _explained(f"{self.url}/{path}"):
             return Path(
                 _api().hf_hub_download(self.name, path, repo_type=self.kind.removesuffix("s"), revision=self.revision)

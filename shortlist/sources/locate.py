@@ -10,6 +10,8 @@ from shortlist.sources import hub, s3
 from shortlist.sources.errors import MissingSourceError, SourceError, named, near
 
 _WILD = re.compile(r"[*?\[]")
+_FOLDER_MARKER = "_$folder$"
+"""At the end of the empty objects that Hadoop leaves for folders."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,9 @@ class Found:
 def find(path: str, scratch: Path) -> list[Found]:
     """The files that `path` means, by name in order; remote ones are copied below `scratch` or into the hub's cache.
 
-    A folder means every file below it but those whose name, or whose folder's name, starts with `.` or `_`.
-    Raises MissingSourceError when there is none and SourceError when the store cannot be read.
+    A path that is there is that file or folder, whatever characters it holds; only then it is a pattern. A folder, also
+    one that a pattern meets, means every file below it but those whose name, or whose folder's name, starts with `.` or
+    `_`: they hold no rows. Raises MissingSourceError when there is none and SourceError when the store cannot be read.
     """
     scheme, _, rest = path.partition("://")
     if not rest or scheme == "file":
@@ -35,7 +38,7 @@ def find(path: str, scratch: Path) -> list[Found]:
         prefix = literal_prefix(key)
         # What lies beside is only listed to name the nearest when there is nothing.
         keys = choose(key, store.keys(prefix) or store.keys(prefix.rpartition("/")[0]), path)
-        return [Found(store.download(key, scratch / "s3" / bucket / key), f"s3://{bucket}/{key}") for key in keys]
+        return [Found(store.download(key, scratch / "s3"), f"s3://{bucket}/{key}") for key in keys]
     if scheme == "hf":
         repository, inside = hub.split(path)
         store_files = repository.files()
@@ -66,14 +69,21 @@ def literal_prefix(pattern: str) -> str:
 
 
 def choose(pattern: str, names: Iterable[str], path: str) -> list[str]:
-    """The names, `/` between their parts, that are the pattern, lie below it, or match it; sorted."""
+    """The names, `/` between their parts, that are the pattern, lie below it, or match it; sorted.
+
+    Raises MissingSourceError, and SourceError where the pattern is both a file and the folder of others.
+    """
     names = sorted(names)
-    if pattern in names:
-        return [pattern]
     folder = pattern.rstrip("/") + "/" if pattern else ""
     below = [name for name in names if name.startswith(folder) and not _hidden(name[len(folder) :])]
-    wild = re.compile(_regex(pattern)) if _WILD.search(pattern) else None
-    found = [name for name in names if wild.fullmatch(name)] if wild else below
+    if pattern in names:
+        if below:
+            raise SourceError(
+                f"{path}: is an object and the folder of others, like {below[0]}; write {path}/ for those below it, "
+                f"or {path[:-1]}[{path[-1]}] for the object alone"
+            )
+        return [pattern]
+    found = below or (_matching(pattern, names) if _WILD.search(pattern) else [])
     if not found:
         hint = near(pattern, names) or (f"; there are: {named(names, 5)}" if names else "")
         raise MissingSourceError(f"{path}: there is no such file{hint}")
@@ -85,14 +95,17 @@ def _on_disk(path: str) -> list[Path]:
     if place.is_file():
         return [place]
     if place.is_dir():
-        inside = sorted(
-            file for file in place.rglob("*") if file.is_file() and not _hidden(str(file.relative_to(place)))
-        )
+        inside = _files_below(place)
         if not inside:
             raise MissingSourceError(f"{path}: the folder holds no file")
         return inside
-    if _WILD.search(path):
-        matching = sorted(Path(file) for file in glob.glob(str(place), recursive=True) if Path(file).is_file())  # noqa: PTH207 - takes absolute patterns, Path.glob does not
+    start = next(parent for parent in place.parents if parent.is_dir() or parent == parent.parent)
+    pattern = str(place.relative_to(start))
+    if _WILD.search(pattern):
+        # What begins the path and is there stands as it is, so that a folder may be called `[1]`.
+        met = [Path(start, name) for name in glob.glob(pattern, root_dir=start, recursive=True)]  # noqa: PTH207 - Path.glob follows no links
+        files = {file for one in met for file in ([one] if one.is_file() else _files_below(one))}
+        matching = sorted(file for file in files if _wanted(str(file.relative_to(start)), pattern))
         if not matching:
             raise MissingSourceError(f"{path}: no file matches")
         return matching
@@ -101,8 +114,23 @@ def _on_disk(path: str) -> list[Path]:
     raise MissingSourceError(f"{path}: there is no such file{hint}")
 
 
+def _files_below(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*") if file.is_file() and not _hidden(str(file.relative_to(folder))))
+
+
+def _matching(pattern: str, names: list[str]) -> list[str]:
+    """The names that match a glob, or lie below a folder that does."""
+    wild = re.compile(_regex(pattern.rstrip("/")) + "(?:/.*)?", re.DOTALL)
+    return [name for name in names if wild.fullmatch(name) and _wanted(name, pattern)]
+
+
+def _wanted(name: str, pattern: str) -> bool:
+    """Whether what a pattern meets may hold rows: it is not hidden, or the pattern writes its `.` or `_` out."""
+    return _hidden(pattern) or not _hidden(name)
+
+
 def _hidden(name: str) -> bool:
-    return any(part.startswith((".", "_")) for part in PurePosixPath(name).parts)
+    return name.endswith(_FOLDER_MARKER) or any(part.startswith((".", "_")) for part in PurePosixPath(name).parts)
 
 
 def _regex(pattern: str) -> str:
@@ -115,4 +143,4 @@ def _regex(pattern: str) -> str:
             return tokens[token]
         return token.replace("[!", "[^", 1) if token.startswith("[") and len(token) > 1 else re.escape(token)
 
-    return re.sub(r"\*\*/|\*\*|\*|\?|\[[^\]]+\]|.", translate, pattern)
+    return re.sub(r"\*\*/|\*\*|\*|\?|\[[^\]]+\]|.", translate, pattern, flags=re.DOTALL)

@@ -1,11 +1,14 @@
 """From a compressed or oddly encoded file to a plain one that Polars reads: one streamed copy, a few MB at a time."""
 
+import bz2
 import codecs
 import gzip
+import lzma
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import IO, Literal
@@ -15,13 +18,14 @@ import zstandard
 from shortlist.recipe import DataFile
 from shortlist.sources.errors import SourceError, named
 from shortlist.sources.locate import Found
+from shortlist.sources.sniff import NO_EXCEL, PACKED, encoding_of, packing_of
 
 Format = Literal["parquet", "csv", "jsonl"]
 
 SEPARATOR = "\x1f"
 """Stands for a separator of several characters in the plain copy: the unit separator of ASCII."""
 _BLOCK = 1 << 22
-_PACKED = (".gz", ".zst", ".zip")
+_HEAD = 1 << 10
 _ENDINGS: dict[str, Format] = {
     ".parquet": "parquet",
     ".pq": "parquet",
@@ -31,13 +35,16 @@ _ENDINGS: dict[str, Format] = {
     ".ndjson": "jsonl",
     ".json": "jsonl",
 }
+_EXCEL = {".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"}
 
 
 def format_of(file: Found, table: DataFile) -> Format:
-    """The format that the recipe says, or that the name's ending does."""
+    """The format that the recipe says, or the name's ending. Raises SourceError for neither, and for Excel."""
     if table.format != "auto":
         return table.format
     ending = PurePosixPath(_unpacked_name(file.name)).suffix.lower()
+    if ending in _EXCEL:
+        raise SourceError(f"{file.name}: {NO_EXCEL}")
     if ending not in _ENDINGS:
         raise SourceError(
             f"{file.name}: the ending {ending!r} tells no format; set `format: parquet`, `csv` or `jsonl`"
@@ -45,59 +52,77 @@ def format_of(file: Found, table: DataFile) -> Format:
     return _ENDINGS[ending]
 
 
-def make_plain(file: Found, table: DataFile, to: Path) -> Found:
-    """The file itself when Polars can read it as it is, else a plain UTF-8 copy of it at `to`.
+def make_plain(file: Found, table: DataFile, to: Path) -> Found | None:
+    """The file itself when Polars can read it as it is, else a plain UTF-8 copy of it at `to`; None for an empty one.
 
-    Raises SourceError when the file is empty, is no archive of its kind, ends early, or is not in its encoding.
+    What is packed, or in UTF-16, is known by its first bytes too. Raises SourceError when the file is no archive of its
+    kind, ends early, is not in its encoding, or is of another format.
     """
-    if file.path.stat().st_size == 0:
-        raise SourceError(f"{file.name}: the file is empty")
-    text = format_of(file, table) != "parquet"
-    recode = text and _codec(file, table) != "utf-8"
-    separate = format_of(file, table) == "csv" and len(table.separator) > 1
-    if not (file.name.lower().endswith(_PACKED) or recode or separate):
-        return file
-    to.parent.mkdir(parents=True, exist_ok=True)
-    with _packing_errors(file.name), _unpacked(file) as packed, to.open("wb") as out:
-        blocks = packed
-        if recode:
-            blocks = _recoded(blocks, file.name, table.encoding)
-        if separate:
-            blocks = _separated(blocks, file.name, table.separator.encode())
-        for block in blocks:
-            out.write(block)
-    if to.stat().st_size == 0:
-        raise SourceError(f"{file.name}: the file is empty")
-    return Found(to, file.name)
+    kind, packing = format_of(file, table), packing_of(file)
+    if file.path.stat().st_size == 0 or (kind == "parquet" and not packing):
+        return file if file.path.stat().st_size else None
+    with _packing_errors(file.name), _unpacked(file, packing) as packed:
+        head, blocks = _peeked(packed)
+        change: list[Callable[[Iterator[bytes]], Iterator[bytes]]] = []
+        if kind != "parquet":
+            encoding = encoding_of(head, file.name, table)
+            if codecs.lookup(encoding).name != "utf-8" or (kind == "jsonl" and head.startswith(codecs.BOM_UTF8)):
+                change.append(partial(_recoded, name=file.name, encoding=encoding))
+        if kind == "csv" and len(table.separator) > 1:
+            change.append(partial(_separated, name=file.name, separator=table.separator.encode()))
+        if packing or change:
+            for one in change:
+                blocks = one(blocks)
+            to.parent.mkdir(parents=True, exist_ok=True)
+            with to.open("wb") as out:
+                out.writelines(blocks)
+            file = Found(to, file.name)
+    return None if _is_blank(file.path) else file
 
 
-def _codec(file: Found, table: DataFile) -> str:
-    try:
-        return codecs.lookup(table.encoding).name
-    except LookupError:
-        raise SourceError(f"{file.name}: encoding {table.encoding!r} is unknown; try latin-1 or cp1252") from None
+def _peeked(blocks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """The first bytes, some hundreds where there are, and all blocks."""
+    head = b""
+    for block in blocks:
+        head += block
+        if len(head) >= _HEAD:
+            break
+    return head, chain([head], blocks)
+
+
+def _is_blank(path: Path) -> bool:
+    """Whether nothing but white space is in a file, as in what is left of a task that had no rows."""
+    if path.stat().st_size > _HEAD:
+        return False
+    return not path.read_bytes().removeprefix(codecs.BOM_UTF8).strip()
 
 
 def _unpacked_name(name: str) -> str:
-    return name[: name.rindex(".")] if name.lower().endswith(_PACKED) else name
+    return name[: name.rindex(".")] if name.lower().endswith(PACKED) else name
 
 
 @contextmanager
-def _unpacked(file: Found) -> Iterator[Iterator[bytes]]:
-    ending = PurePosixPath(file.name).suffix.lower()
+def _unpacked(file: Found, packing: str) -> Iterator[Iterator[bytes]]:
+    """All members of a gzip file, streams of a bzip2 or xz file and frames of a Zstandard file, one after the other."""
     with file.path.open("rb") as raw:
-        if ending == ".gz":
+        if packing == ".gz":
             yield _blocks(gzip.GzipFile(fileobj=raw))
-        elif ending == ".zst":
+        elif packing == ".bz2":
+            with bz2.BZ2File(raw) as stream:
+                yield _blocks(stream)
+        elif packing == ".xz":
+            with lzma.LZMAFile(raw) as stream:
+                yield _blocks(stream)
+        elif packing == ".zst":
             yield _zstandard(_blocks(raw))
-        elif ending == ".zip":
+        elif packing == ".zip":
             with zipfile.ZipFile(raw) as archive, archive.open(_only_member(archive, file.name)) as member:
                 yield _blocks(member)
         else:
             yield _blocks(raw)
 
 
-def _blocks(stream: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
+def _blocks(stream: IO[bytes] | gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile) -> Iterator[bytes]:
     return iter(lambda: stream.read(_BLOCK), b"")
 
 
@@ -134,10 +159,16 @@ def _packing_errors(name: str) -> Iterator[None]:
         yield
     except EOFError:
         raise SourceError(f"{name}: the file ends in the middle; copy it again") from None
-    except (gzip.BadGzipFile, zlib.error, zipfile.BadZipFile, zstandard.ZstdError) as error:
-        raise SourceError(
-            f"{name}: this is no sound {PurePosixPath(name).suffix} file: {error}; copy it again"
-        ) from None
+    except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, zipfile.BadZipFile, zstandard.ZstdError) as error:
+        raise _unsound(name, error) from None
+    except OSError as error:
+        if error.errno is None:  # bzip2's own
+            raise _unsound(name, error) from None
+        raise
+
+
+def _unsound(name: str, error: Exception) -> SourceError:
+    return SourceError(f"{name}: this is no sound {PurePosixPath(name).suffix} file: {error}; copy it again")
 
 
 def _recoded(blocks: Iterator[bytes], name: str, encoding: str) -> Iterator[bytes]:
@@ -145,9 +176,10 @@ def _recoded(blocks: Iterator[bytes], name: str, encoding: str) -> Iterator[byte
     at = 0
     for block in chain(blocks, [b""]):
         try:
-            yield decoder.decode(block, final=not block).encode()
+            text = decoder.decode(block, final=not block)
         except UnicodeDecodeError as error:
             raise SourceError(f"{name}: byte {at + error.start} is not {encoding}; set another `encoding`") from None
+        yield (text.removeprefix("\ufeff") if at == 0 else text).encode()
         at += len(block)
 
 

@@ -1,5 +1,6 @@
 """Raw files in S3 and what speaks like it; boto3's own settings (AWS_ENDPOINT_URL, profiles, ...) hold."""
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 
+from shortlist.names import below
 from shortlist.progress import Progress
 from shortlist.sources.errors import MissingSourceError, SourceError
 
@@ -32,7 +34,7 @@ class Bucket:
             self._client = boto3.session.Session().client("s3", config=_CONFIG)
 
     def keys(self, prefix: str) -> list[str]:
-        """The keys that start with `prefix`, without folder markers."""
+        """The keys that start with `prefix`, without the empty objects that stand for folders."""
         return list(self.tags(prefix))
 
     def tags(self, prefix: str) -> dict[str, str]:
@@ -40,16 +42,31 @@ class Bucket:
         with _explained(f"s3://{self.name}/{prefix}"):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
             things = [thing for page in pages for thing in page.get("Contents", [])]
-            return {thing["Key"]: thing["ETag"] for thing in things if thing["Key"][-1] != "/"}
+            folders = {parent for thing in things for parent in _parents(thing["Key"])}
+            files = [
+                thing for thing in things if thing["Key"][-1] != "/" and (thing["Size"] or thing["Key"] not in folders)
+            ]
+            return {thing["Key"]: thing["ETag"] for thing in files}
 
-    def download(self, key: str, to: Path) -> Path:
-        """Copy one object to a file, in parts."""
-        to.parent.mkdir(parents=True, exist_ok=True)
+    def download(self, key: str, folder: Path) -> Path:
+        """Copy one object to a file of the folder, in parts.
+
+        The file is named by a digest: a key may be `../x`, too long for a file's name, or the folder of others.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        to = below(folder, hashlib.sha256(f"{self.name}/{key}".encode()).hexdigest()[:32])
         with _explained(f"s3://{self.name}/{key}"):
             size = self._client.head_object(Bucket=self.name, Key=key)["ContentLength"]
             progress = Progress(f"download {Path(key).name}", size)
             self._client.download_file(self.name, key, str(to), Callback=progress.advance)
         return to
+
+
+def _parents(key: str) -> Iterator[str]:
+    """`a/b` and `a` of `a/b/c`."""
+    while "/" in key:
+        key = key.rpartition("/")[0]
+        yield key
 
 
 @contextmanager

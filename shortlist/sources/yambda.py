@@ -28,8 +28,8 @@ import polars as pl
 
 from shortlist.recipe import Recipe, YambdaSource
 from shortlist.sources.errors import MissingSourceError, SourceError
-from shortlist.sources.files import scan_parquet
 from shortlist.sources.locate import Found, find
+from shortlist.sources.parquet import scan_parquet
 from shortlist.sources.raw import RawTable, RawTables
 from shortlist.tables import wanted_columns
 
@@ -85,7 +85,7 @@ class Folder:
         except MissingSourceError:
             return None
         self.files += found
-        return scan_parquet(found[0], self._scratch, self._memory_gb)
+        return scan_parquet(found[0], self._scratch / name, self._memory_gb)
 
 
 def with_label(listens: pl.LazyFrame, feedback: pl.LazyFrame, name: str) -> pl.LazyFrame:

@@ -5,8 +5,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TypeVar
+
+from shortlist.names import ForeignNameError, below, plain
 
 _WORKERS = 4
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -99,7 +101,7 @@ class Storage(ABC):
         """Copy the files `names` below `prefix` into a folder, a few at a time."""
 
         def get(name: str) -> None:
-            path = folder / check_key(name)
+            path = below(folder, check_key(name))
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
@@ -111,13 +113,22 @@ class Storage(ABC):
 
 def check_key(key: str) -> str:
     """The key itself when it stays below the root. Raises ValueError."""
-    parts = PurePosixPath(key).parts
-    plain = key == "/".join(parts) and "\\" not in key and "\0" not in key
-    if not parts or not plain or any(part in ("/", "..") or part.startswith(".") for part in parts):
-        raise ValueError(
-            f"{key!r} is no key: use a relative path without hidden parts, like releases/ab12/manifest.json"
-        )
+    try:
+        parts = plain(key).split("/")
+    except ForeignNameError as error:
+        raise ValueError(f"{key!r} is no key: {error}") from None
+    if any(part.startswith(".") for part in parts):
+        raise ValueError(f"{key!r} is no key: a part of it is hidden; use one like releases/ab12/manifest.json")
     return key
+
+
+def is_key(text: str) -> bool:
+    """Whether somebody could have stored something under it here; a bucket may hold what others put there."""
+    try:
+        check_key(text)
+    except ValueError:
+        return False
+    return True
 
 
 def from_os_error(error: OSError, place: object) -> StorageError:

@@ -24,6 +24,7 @@ from shortlist.storage.base import (
     Stored,
     check_key,
     from_os_error,
+    is_key,
 )
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Bucket(Storage):
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=start):
                 for found in page.get("Contents", []):
                     key = found["Key"].removeprefix(self._prefix)
-                    if not any(part.startswith(".") for part in key.split("/")):
+                    if is_key(key):
                         entries.append(Entry(key, found["Size"], found["LastModified"].timestamp()))
         return sorted(entries, key=lambda entry: entry.key)
 

@@ -19,6 +19,7 @@ from shortlist.storage.base import (
     Stored,
     check_key,
     from_os_error,
+    is_key,
 )
 
 _LOCK_SECONDS = 10.0
@@ -72,7 +73,8 @@ class Folder(Storage):
                         path = Path(folder, name)
                         with contextlib.suppress(FileNotFoundError):  # deleted since the folder was read
                             about = path.stat()
-                            entries.append(Entry(path.relative_to(self.root).as_posix(), about.st_size, about.st_mtime))
+                            key = path.relative_to(self.root).as_posix()
+                            entries += [Entry(key, about.st_size, about.st_mtime)] if is_key(key) else []
         except FileNotFoundError:
             return []
         except OSError as error:

@@ -7,6 +7,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist.tables import scan_file
+
 _BYTES_PER_ROW = 120
 """What a row costs at worst, when every key is a repetition; measured with three integers as the key."""
 
@@ -26,9 +28,9 @@ class Duplicates:
         """Rising row numbers, of each part that has any."""
         if not key:
             return
-        rows = int(pl.scan_parquet(table).select(pl.len()).collect().item())
+        rows = int(scan_file(table).select(pl.len()).collect().item())
         hashed = (
-            pl.scan_parquet(table)
+            scan_file(table)
             .select(key)
             .with_row_index("__row__")
             .filter(pl.all_horizontal(pl.col(key).is_not_null()))

@@ -11,6 +11,8 @@ import polars as pl
 from great_expectations import expectations as gxe
 
 from shortlist.recipe import FilesSource, Recipe
+from shortlist.sources.time_patterns import strptime_hint
+from shortlist.tables import TIME_AS_READ, path, scan_file
 from shortlist.validate.profile import Profile
 from shortlist.validate.rows import ROW, Checked
 from shortlist.validate.rules import latest_second, seconds_of
@@ -22,6 +24,12 @@ _SHOWN = 3
 """Values of a list in a message."""
 _PLAUSIBLE = "1995-01-01"
 """Event logs do not begin before; times that do are relative to something, or in another unit."""
+
+_OLDEST = "1980-01-01"
+"""Events of people with computers; a counter that is taken for seconds is in 1970."""
+_FIRST_DAY, _LAST_DAY = 1980_01_01, 2100_12_31
+_TEXTS = 1_000
+"""So many unread times tell the pattern of all."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +78,11 @@ def measure(
     """
     events, contract = checked["events"], recipe.contract
     rows, share, reasons = events.rows, _share(events), _top_reasons(events)
+    hints = {"events": _pattern_hint(recipe, quarantine), "items": _length_hint(lengths), "users": ""}
     limits = [
         _unit(recipe, events),
-        *(
-            _quarantined(checked[table], contract.max_quarantined, quarantine, lengths if table == "items" else {})
-            for table in _given(recipe)
-        ),
+        _plausible(recipe, events),
+        *(_quarantined(checked[table], contract.max_quarantined, quarantine, hints[table]) for table in _given(recipe)),
         _range(
             "events read",
             rows,
@@ -104,20 +111,16 @@ def measure(
     return limits
 
 
-def _quarantined(checked: Checked, most: float, quarantine: Path, lengths: Mapping[int, int]) -> Limit:
+def _quarantined(checked: Checked, most: float, quarantine: Path, hint: str) -> Limit:
     """The bound holds for each table by itself: a few wrong items among many events would not be seen."""
     table, share = checked.table, _share(checked)
-    found = ""
-    if lengths:
-        counts = ", ".join(f"{length} ({count:,} times)" for length, count in lengths.items())
-        found = f"The lengths found are {counts}; correct features.item.embedding.dim, or the vectors. "
     return _range(
         f"share of quarantined {table}",
         share,
         0,
         most,
         f"contract.max_quarantined: {_percent(share)} of {checked.rows:,} {table} are quarantined, at most "
-        f"{_percent(most)} may be. {_top_reasons(checked)}{found}The rows and their reasons are in "
+        f"{_percent(most)} may be. {_top_reasons(checked)}{hint}The rows and their reasons are in "
         f"{quarantine}; mend the data or the expressions under source.{table}, or ease the contract",
     )
 
@@ -188,6 +191,27 @@ def _unit(recipe: Recipe, events: Checked) -> Limit:
     return _text("unit of time", guess, [unit], complaint)
 
 
+def _plausible(recipe: Recipe, events: Checked) -> Limit:
+    """Whether the times are times at all: a counter or a session's id is none in any unit."""
+    name, unit = "times of this age", recipe.interactions.time_unit
+    asked = f"not before {_OLDEST} unless contract.earliest says so"
+    middle = float(np.median(events.middle_times)) if events.middle_times else 0.0
+    relative = unit == "row" or recipe.contract.earliest is not None or not isinstance(recipe.source, FilesSource)
+    # With another unit that fits, the limit of the unit says more.
+    if not events.middle_times or relative or _guess_unit(recipe, middle) != unit or middle >= seconds_of(_OLDEST, ""):
+        return _text(name, asked, [asked], "")
+    hint = ""
+    if _FIRST_DAY <= middle * _UNITS[unit] <= _LAST_DAY:
+        hint = "; digits of a date are read by time: STRPTIME(CAST(x AS VARCHAR), '%Y%m%d')"
+    complaint = (
+        f"the times are no times: half of the events are before {_date(middle)}, and no other unit makes a likely date "
+        "of them; check that source.events.columns.time names the right column, not a counter or the id of a session"
+        f"{hint} (if they count from a moment of their own, say so by contract.earliest: {_date(min(0.0, middle))}; "
+        "if only the order of the rows is known, set interactions.time_unit: row)"
+    )
+    return _text(name, _date(middle), [asked], complaint)
+
+
 def _guess_unit(recipe: Recipe, middle: float) -> str:
     unit, earliest = recipe.interactions.time_unit, recipe.contract.earliest
     if unit == "row":
@@ -224,7 +248,26 @@ def _top_reasons(events: Checked) -> str:
     for count, rule in found[:3]:
         if count:
             row = dict(events.examples[rule.reason])
-            number = row.pop(ROW)
+            number, read = row.pop(ROW), row.pop(TIME_AS_READ, None)
+            if read is not None:
+                row["time"] = read
             shown = ", ".join(f"{name}={_short(value)}" for name, value in list(row.items())[:6])
             parts.append(f"{rule.reason} ({count:,} times; first in row {number:,}: {shown})")
     return f"Most often: {'; '.join(parts)}. " if parts else ""
+
+
+def _length_hint(lengths: Mapping[int, int]) -> str:
+    if not lengths:
+        return ""
+    counts = ", ".join(f"{length} ({count:,} times)" for length, count in lengths.items())
+    return f"The lengths found are {counts}; correct features.item.embedding.dim, or the vectors. "
+
+
+def _pattern_hint(recipe: Recipe, quarantine: Path) -> str:
+    """How to read the times that could not be read, where a usual pattern fits them."""
+    events = scan_file(path(quarantine, "events"))
+    if TIME_AS_READ not in events.collect_schema() or not isinstance(recipe.source, FilesSource):
+        return ""
+    texts = events.select(pl.col(TIME_AS_READ).drop_nulls().head(_TEXTS)).collect().to_series().to_list()
+    hint = strptime_hint(texts, recipe.source.events[0].columns.get("time", "time"))
+    return f"These times would be read by {hint}. " if hint else ""

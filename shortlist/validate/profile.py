@@ -7,6 +7,8 @@ from typing import Any
 
 import polars as pl
 
+from shortlist.tables import scan_file
+
 _DAY = 86_400
 _MOST_POINTS = 730
 
@@ -25,7 +27,7 @@ class Profile:
 
 def profile_events(clean: Path, *, has_times: bool) -> Profile:
     """Count the events of the file `clean`; without times there is no series of days."""
-    scan = pl.scan_parquet(clean)
+    scan = scan_file(clean)
     totals, span, users, items = pl.collect_all(
         [
             scan.select(pl.len().alias("events"), pl.col("positive").sum().alias("positives")),

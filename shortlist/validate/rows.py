@@ -11,6 +11,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from shortlist.progress import Progress
+from shortlist.tables import TIME_AS_READ, scan_file
 from shortlist.validate.duplicates import Duplicates
 from shortlist.validate.rules import FIRST, DataError, RowRule
 from shortlist.validate.suite import Suite
@@ -60,7 +61,7 @@ def check_rows(
     A rule that a row breaks is what Great Expectations says; every row is written to exactly one of the files, in
     order and with its types. Raises DataError when a column has a name that the quarantine needs.
     """
-    name, scan = table.stem, pl.scan_parquet(table)
+    name, scan = table.stem, scan_file(table)
     rows, schema = int(scan.select(pl.len()).collect().item()), scan.collect_schema()
     for reserved in (ROW, REASON):
         if reserved in schema:
@@ -77,7 +78,7 @@ def check_rows(
             broken = _check_chunk(checked, chunk.with_columns(pl.Series(FIRST, ~again)))
             sound = np.ones(chunk.height, np.bool_)
             sound[broken[ROW].to_numpy()] = False
-            write_clean(chunk.filter(pl.Series(sound)))
+            write_clean(chunk.filter(pl.Series(sound)).drop(TIME_AS_READ, strict=False))
             bad = chunk.filter(pl.Series(~sound)).with_columns(broken[ROW] + start, broken[REASON])
             write_bad(bad)
             _count(checked, chunk, bad)
@@ -111,7 +112,7 @@ def _frame(chunk: pl.DataFrame, rules: list[RowRule]) -> Any:
 def _count(checked: Checked, chunk: pl.DataFrame, bad: pl.DataFrame) -> None:
     checked.rows += chunk.height
     checked.quarantined += bad.height
-    for column, nulls in chunk.null_count().row(0, named=True).items():
+    for column, nulls in chunk.drop(TIME_AS_READ, strict=False).null_count().row(0, named=True).items():
         checked.nulls[column] = checked.nulls.get(column, 0) + nulls
     for column in (c for c, dtype in chunk.schema.items() if dtype.is_float()):
         count = int((~chunk[column].is_finite()).sum())

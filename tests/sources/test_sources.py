@@ -19,8 +19,9 @@ from s3_server import Endpoint, moto_endpoint
 
 from shortlist.recipe import TableFile
 from shortlist.sources import MissingSourceError, SourceError, bind
-from shortlist.sources.files import broken_file, scan_parquet, scan_table
+from shortlist.sources.files import scan_table
 from shortlist.sources.locate import Found, choose, find
+from shortlist.sources.parquet import broken_file, scan_parquet
 
 ROWS = "user,item,note\n1,10,a\n2,20,é\n"
 
@@ -155,7 +156,9 @@ def test_files_of_one_table_agree_on_their_columns_and_may_differ_in_types(tmp_p
         ("logs", ["logs/a.csv", "logs/b.csv", "logs/x/c.csv"]),
         ("logs/", ["logs/a.csv", "logs/b.csv", "logs/x/c.csv"]),
         ("logs/*.csv", ["logs/a.csv", "logs/b.csv"]),
-        ("logs/**/*.csv", ["logs/_tmp/d.csv", "logs/a.csv", "logs/b.csv", "logs/x/c.csv"]),
+        ("logs/**/*.csv", ["logs/a.csv", "logs/b.csv", "logs/x/c.csv"]),
+        ("logs/_t*/*.csv", ["logs/_tmp/d.csv"]),
+        ("logs*/x", ["logs/x/c.csv"]),
         ("logs/[!a].csv", ["logs/b.csv"]),
         ("logs/?.csv", ["logs/a.csv", "logs/b.csv"]),
     ],

@@ -1,6 +1,7 @@
 """Validation: which rows are sound, what becomes of the others, and when the run stops."""
 
 import errno
+import json
 import socket
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from shortlist.facts import StepFacts
 from shortlist.recipe import Recipe, parse_recipe
+from shortlist.recipe.yaml_text import load_yaml
 from shortlist.tables import UNREADABLE, FullDiskError
 from shortlist.validate import DataError, rows, validate
 from shortlist.validate.duplicates import Duplicates
@@ -27,15 +29,17 @@ _RECIPE = """
 name: test
 source: {{kind: files, events: [{{path: events.parquet}}], items: {{path: items.parquet}}}}
 split: {{kind: leave_one_out}}
-contract: {{latest: "2024-01-01", max_quarantined: 1.0, min_rows: 1 {contract}}}
+contract: {contract}
 interactions: {{time_unit: {unit}}}
 features: {features}
 """
 
 
-# Of two equal keys in a YAML mapping the later one wins, so `contract` may override.
 def recipe(contract: str = "", features: str = "{}", unit: str = "s") -> Recipe:
-    return parse_recipe(_RECIPE.format(contract="," + contract if contract else "", features=features, unit=unit))
+    """`contract` overrides what is lenient here."""
+    lenient = {"latest": "2024-01-01", "max_quarantined": 1.0, "min_rows": 1}
+    strict = lenient | (load_yaml(f"{{{contract}}}") or {})
+    return parse_recipe(_RECIPE.format(contract=json.dumps(strict), features=features, unit=unit))
 
 
 def events(rows: int = 12, **columns: Any) -> pl.DataFrame:
@@ -291,7 +295,7 @@ def test_a_word_for_null_is_no_user(folders: Folders, word: str) -> None:
 
 def test_a_user_who_is_called_null_is_one_when_the_recipe_says_so(folders: Folders) -> None:
     named = parse_recipe(
-        _RECIPE.format(contract="", features="{}", unit="s").replace("events.parquet}", "events.parquet, nulls: []}")
+        _RECIPE.format(contract="{}", features="{}", unit="s").replace("events.parquet}", "events.parquet, nulls: []}")
     )
     assert folders.run(named, events(user_id=["null", "nulls", "Nan"] * 4)).rows_out["events"] == 12
 
@@ -311,8 +315,31 @@ def test_seconds_read_as_a_smaller_unit_are_noticed(folders: Folders, unit: str,
     assert folders.run(recipe("earliest: '1970-01-01'", unit=unit), events(time=times)).rows_out["events"] == 12
 
 
-def test_times_that_count_from_zero_are_fine_in_seconds(folders: Folders) -> None:
-    assert folders.run(recipe(), events(time=[5 * 10**6 * at for at in range(12)])).rows_out["events"] == 12
+def test_times_that_count_from_zero_are_fine_when_the_contract_says_so(folders: Folders) -> None:
+    times = [5 * 10**6 * at for at in range(12)]
+    assert folders.run(recipe("earliest: '1970-01-01'"), events(time=times)).rows_out["events"] == 12
+    with pytest.raises(DataError, match=r"the times are no times: half of the events are before 1970-11-15, and no"):
+        folders.run(recipe(), events(time=times))
+
+
+def test_digits_of_a_date_are_no_seconds(folders: Folders) -> None:
+    with pytest.raises(DataError, match=r"STRPTIME\(CAST\(x AS VARCHAR\), '%Y%m%d'\)"):
+        folders.run(recipe(), events(time=[20240101 + at for at in range(12)]))
+
+
+def test_unread_times_are_shown_as_they_were_with_the_line_that_reads_them(folders: Folders) -> None:
+    texts = [f"11/{20 + at}/2011 10:02" for at in range(10)]
+    given = events(time=[None] * 10 + [1704067200] * 2, time_as_read=[*texts, None, None])
+    with pytest.raises(DataError) as caught:
+        folders.run(recipe("max_quarantined: 0.05"), given)
+    assert "first in row 0: user_id=0, item_id=0, time='11/20/2011 10:02'" in str(caught.value)
+    assert "would be read by time: STRPTIME(time, '%m/%d/%Y %H:%M')" in str(caught.value)
+    assert folders.quarantined("events")["time_as_read"].to_list()[:10] == texts
+
+
+def test_sound_events_keep_no_raw_times(folders: Folders) -> None:
+    folders.run(recipe("max_quarantined: 0.5"), events(time_as_read=["soon", *[None] * 11]))
+    assert "time_as_read" not in pl.read_parquet(folders.clean / "events.parquet").columns
 
 
 def test_ids_of_two_types_never_meet(folders: Folders) -> None:
