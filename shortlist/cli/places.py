@@ -68,14 +68,14 @@ class Places:
 
         live = read_live(self.root)
         if live is None:
-            raise ValueError(self.none("no release is live"))
+            raise ValueError(self.none("no live release"))
         return live.release
 
     def none(self, what: str) -> str:
         """A message for a recipe of which nothing is known, with where that was looked for."""
         place = self.runs if "run" in what.split() else self.root.url
         return (
-            f"{what} of {self.recipe.name!r} in {place}; make one: shortlist run {self.file}, or say where it lies: "
+            f"{what} of {self.recipe.name!r} in {place}; run: shortlist run {self.file}, or say where it lies with "
             "--work or SHORTLIST_WORK"
         )
 

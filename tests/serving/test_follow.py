@@ -152,7 +152,7 @@ def test_a_service_follows_the_pointer(release: Path, other: Path, tmp_path: Pat
     first = publish(root, release, replaces=None).release
     where = tmp_path / "releases/made/releases"
 
-    class Ended(Exception):
+    class EndedError(Exception):
         """Ends the following from outside."""
 
     def say(line: str) -> None:
@@ -164,12 +164,12 @@ def test_a_service_follows_the_pointer(release: Path, other: Path, tmp_path: Pat
         def check_alive() -> None:
             alive()
             if ended.is_set():
-                raise Ended
+                raise EndedError
 
         service.check_alive = check_alive  # type: ignore[method-assign]
 
         def run() -> None:
-            with pytest.raises(Ended):
+            with pytest.raises(EndedError):
                 follow(service, root, tmp_path / "cache", say)
 
         thread = threading.Thread(target=run)

@@ -237,7 +237,7 @@ def test_the_reason_comes_before_what_a_service_says_otherwise(release: Path, tm
         timeout=100,
         check=False,
     )
-    (first,) = [line for line in ended.stderr.splitlines() if "ServiceError" in line]
+    (first,) = [line for line in ended.stderr.splitlines() if line.startswith("serving.child.ServiceError: ")]
     assert first.endswith(
         "the predictor ended with code 1: TorchServe ended before it was ready: Error: no memory for the heap"
     )
