@@ -17,7 +17,7 @@ _HUB_TOKEN = ".cache/huggingface/token"
 def prepare_machine(environment: MutableMapping[str, str] = os.environ) -> None:
     """For this process and those that it starts; what is set already stays as it is."""
     bypass_proxies(environment)
-    # torch, too, asks for the name and fails without one.
+    # Some libraries ask for the name as well, and not all do without one.
     environment["LOGNAME"] = user_name()
     home = _home(environment)
     if home is not None and os.access(home, os.W_OK):

@@ -105,9 +105,12 @@ def project_of(file: Path) -> Path:
 
 
 def _publish_to(to: str, project: Path, work: Path) -> str:
-    if "://" in to or Path(to).is_absolute():
+    if "://" in to:
         return to
-    first, *rest = Path(to).parts or (".",)
+    path = Path(to).expanduser()
+    if path.is_absolute():
+        return str(path)
+    first, *rest = path.parts or (".",)
     return str(work.joinpath(*rest) if first == WORK else project / to)
 
 

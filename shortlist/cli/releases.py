@@ -6,6 +6,7 @@ import typer
 
 from shortlist.cli.machine import user_name
 from shortlist.cli.places import Places, RecipePath, Work, find_places
+from shortlist.cli.tables import print_table
 
 if TYPE_CHECKING:
     from shortlist.release.release import Live
@@ -21,7 +22,6 @@ def list_all(recipe: RecipePath, work: Work = None) -> None:
     """Every whole release, the newest first."""
     from datetime import UTC, datetime
 
-    from rich.console import Console
     from rich.table import Table
 
     from shortlist.release.releases import list_releases
@@ -42,7 +42,7 @@ def list_all(recipe: RecipePath, work: Work = None) -> None:
         table.add_row(one.name, at, state, f"{one.manifest.num_bytes / 1e6:.1f}", shown)
     if not table.row_count:
         raise ValueError(places.none("no release"))
-    Console(highlight=False, soft_wrap=True).print(table)
+    print_table(table)
 
 
 @app.command()

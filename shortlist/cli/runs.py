@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shortlist.cli.places import RecipePath, Work, find_places
+from shortlist.cli.tables import print_table
 
 if TYPE_CHECKING:
     from shortlist.cli.run_folders import RunFolder
@@ -32,7 +33,7 @@ def list_all(recipe: RecipePath, work: Work = None) -> None:
     for one in found:
         seconds = "" if one.seconds is None else f"{one.seconds:.0f}"
         table.add_row(one.name, one.state, seconds, _shown(_metrics(one).get(metric)), _release(one))
-    _print(table)
+    print_table(table)
 
 
 @app.command()
@@ -83,7 +84,7 @@ def diff(recipe: RecipePath, run: Run, other: Run, work: Work = None) -> None:
     for key, digest in digests[0].items():
         if (beside := digests[1].get(key)) is not None:
             table.add_row(f"{key} (digest)", digest, beside, "=" if digest == beside else "")
-    _print(table)
+    print_table(table)
 
 
 @app.command()
@@ -136,9 +137,6 @@ def _flat(value: Any, path: str = "") -> dict[str, str]:
     return flat
 
 
-def _print(*lines: Any) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False, soft_wrap=True, markup=False)
+def _print(*lines: str) -> None:
     for line in lines:
-        console.print(line)
+        typer.echo(line)

@@ -48,6 +48,7 @@ def test_from_elsewhere_the_recipe_s_own_folder_is_the_project(
         (".work", "{work}/tiny"),
         ("out", "{project}/out/tiny"),
         ("/srv/out", "/srv/out/tiny"),
+        ("~/out", "{home}/out/tiny"),
         ("file:///srv/out", "/srv/out/tiny"),
     ],
 )
@@ -57,7 +58,7 @@ def test_releases_lie_in_the_work_folder_or_where_the_recipe_says(project: Path,
     for work, absolute in ((None, project / ".work"), (Path("a b"), project / "a b"), (Path("/w"), Path("/w"))):
         places = find_places(file, work)
         assert places.work == absolute
-        assert places.root.url == lies.format(work=absolute, project=project)
+        assert places.root.url == lies.format(work=absolute, project=project, home=project.parent)
 
 
 def test_an_address_stays_as_it_is(project: Path) -> None:
