@@ -139,8 +139,8 @@ def answer_of(connection: socket.socket) -> bytes:
 
 def cpu_seconds(service: LocalService) -> dict[str, float]:
     """CPU time of the clients, the transformer, and TorchServe's Java and worker."""
-    found = {"clients": sum(os.times()[:2]), "transformer": _cpu(service._children["transformer"].pid)}
-    for pid in _descendants(service._children["predictor"].pid):
+    found = {"clients": sum(os.times()[:2]), "transformer": _cpu(service.pids["transformer"])}
+    for pid in _descendants(service.pids["predictor"]):
         words = Path(f"/proc/{pid}/cmdline").read_bytes()
         name = "java" if b"org.pytorch.serve" in words else "worker" if b"model_service_worker" in words else "launcher"
         found[name] = found.get(name, 0.0) + _cpu(pid)

@@ -1,17 +1,20 @@
-"""A service that ends with whoever started it, also when that one is killed."""
+"""A process that ends with whoever started it, also when that one is killed."""
 
 import os
 import signal
 import threading
 
 
-def end_with_stdin() -> None:
-    """Send this process SIGTERM once its standard input is closed; the starter holds the other end of the pipe."""
-    threading.Thread(target=_wait, name="lifeline", daemon=True).start()
+def end_with_stdin(*, group: bool = False) -> None:
+    """Send this process (with `group`, its process group) SIGTERM once its standard input is closed.
+
+    The starter holds the other end of the pipe.
+    """
+    threading.Thread(target=_wait, args=(group,), name="lifeline", daemon=True).start()
 
 
-def _wait() -> None:
+def _wait(group: bool) -> None:
     # Not through sys.stdin: a thread that waits in there cannot be left when the interpreter ends.
     while os.read(0, 1):
         pass
-    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(0 if group else os.getpid(), signal.SIGTERM)

@@ -1,32 +1,24 @@
 """Transformer and predictor of one release on this machine, for trying out and for tests."""
 
+import contextlib
 import http.client
 import json
-import os
-import signal
-import subprocess
-import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+from serving.child import Child, ServiceError
 from serving.ports import check_port, free_ports
+from serving.target import Target, Targets
 from shortlist.release.release import read_manifest
 
+__all__ = ["LocalService", "ServiceError"]
+
 _START_SECONDS = 120.0
-_STOP_SECONDS = 15.0
 _ASK_SECONDS = 30.0
 _NAME = "shortlist"
-
-
-class ServiceError(RuntimeError):
-    """A service did not start, or refused a question; the message says why."""
-
-    def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        """The HTTP status of a refusal."""
 
 
 class LocalService:
@@ -42,21 +34,25 @@ class LocalService:
         self._given_port = http_port
         self._log_dir = log_dir
         self._workers = workers
-        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._transformer: Child | None = None
+        self._predictor: Child | None = None
 
     def __enter__(self) -> Self:
         """Start both and wait until they are ready.
 
         Raises ValueError for a port in use, no Java or a broken release, ServiceError when one does not start.
         """
-        read_manifest(self._release)
+        self.release = read_manifest(self._release).name
+        """The name of the release that answers."""
         if self._given_port is not None:
             check_port(self._given_port, "another http_port", "0.0.0.0")
-        http_port, self.grpc_port, self.predictor_port = free_ports(3)
+        http_port, self.grpc_port = free_ports(2)
         self.http_port = self._given_port or http_port
-        self._folder = tempfile.TemporaryDirectory(prefix="shortlist-")
+        self._scratch = tempfile.TemporaryDirectory(prefix="shortlist-")
+        self._folder = Path(self._scratch.name)
+        self._logs = self._log_dir or self._folder
         try:
-            self._start_all(Path(self._folder.name))
+            self._start()
         except BaseException:
             self._stop()
             raise
@@ -73,7 +69,8 @@ class LocalService:
     @property
     def predictor_url(self) -> str | None:
         """V1 REST of the predictor; None for a release without a ranker."""
-        return f"http://127.0.0.1:{self.predictor_port}/v1/models/{_NAME}:predict" if self._ranks else None
+        host = self._target.predictor_host
+        return f"http://{host}/v1/models/{_NAME}:predict" if host else None
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:
         """The prediction for one question, like `{"user_id": 7, "k": 10}`. Raises ServiceError with the refusal."""
@@ -84,7 +81,8 @@ class LocalService:
             answer = connection.getresponse()
             content = json.loads(answer.read())
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise ServiceError(f"the transformer did not answer: {error}\n{self._log_tail('transformer')}") from error
+            assert self._transformer is not None
+            raise self._transformer.error(f"did not answer: {error}") from error
         finally:
             connection.close()
         if answer.status != 200:
@@ -92,60 +90,100 @@ class LocalService:
         prediction: dict[str, Any] = content["predictions"][0]
         return prediction
 
+    @property
+    def pids(self) -> dict[str, int]:
+        """Service -> process that leads it."""
+        children = (self._transformer, self._predictor)
+        return {child.name: child.pid for child in children if child is not None}
+
+    @property
+    def logs(self) -> dict[str, str]:
+        """Service -> what it has said; each is quiet unless there is a problem."""
+        children = (self._transformer, self._predictor)
+        return {child.name: child.log for child in children if child is not None}
+
+    def check_alive(self) -> None:
+        """Raises ServiceError when one of them has ended by itself."""
+        for child in (self._transformer, self._predictor):
+            if child is not None:
+                child.check_alive()
+
     def wait(self) -> None:
         """Until one of them ends by itself, which neither should: raises ServiceError then."""
         while True:
-            for name in self._children:
-                self._check_alive(name)
+            self.check_alive()
             time.sleep(0.2)
 
-    @property
-    def _ranks(self) -> bool:
-        return (self._release / "ranking").is_dir()
+    def switch_to(self, release: Path) -> None:
+        """Answer from another release: no request fails, and each is retrieved and ranked by one release.
 
-    def _start_all(self, folder: Path) -> None:
-        self._logs = self._log_dir or folder
+        Its predictor is started beside the one that answers; then the transformer goes over between two requests.
+        Raises ValueError or ServiceError when the new one cannot be served; the old one goes on then.
+        """
+        name, before = read_manifest(release).name, self._target
+        predictor, target = self._start_predictor(release, before.number + 1)
+        try:
+            self._wait_for_predictor(predictor, target)
+            self._go_over(target)
+        except BaseException:
+            if self._target is target:  # some processes of the transformer may have gone over
+                with contextlib.suppress(ServiceError, ValueError):
+                    self._go_over(before.model_copy(update={"number": target.number + 1}))
+            if predictor is not None:
+                predictor.stop()
+            raise
+        old, self._predictor, self.release = self._predictor, predictor, name
+        if old is not None:
+            old.stop()
+
+    def _start(self) -> None:
         self._logs.mkdir(parents=True, exist_ok=True)
-        transformer = [
+        self._targets = Targets(self._folder / "targets")
+        self._predictor, self._target = self._start_predictor(self._release, 0)
+        self._targets.set(self._target)
+        arguments = [
+            *("--release", str(self._release), "--targets", str(self._folder / "targets")),
             *("--http_port", str(self.http_port), "--grpc_port", str(self.grpc_port)),
             *("--model_name", _NAME, "--workers", str(self._workers)),
         ]
-        if self._ranks:
-            ready = folder / "predictor.ready"
-            self._start("predictor", ["--port", str(self.predictor_port), "--ready_file", str(ready)])
-            transformer += ["--predictor_host", f"127.0.0.1:{self.predictor_port}"]
-        self._start("transformer", transformer)
-        self._wait_for("transformer", self._transformer_is_ready)
-        if self._ranks:
-            self._wait_for("predictor", ready.exists)
+        self._transformer = Child("transformer", arguments, self._logs / "transformer.log")
+        self._wait_for(self._transformer, self._transformer_is_ready)
+        self._wait_for_predictor(self._predictor, self._target)
 
-    def _start(self, name: str, arguments: list[str]) -> None:
-        library = str(Path(__file__).parents[1])
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(filter(None, [library, os.environ.get("PYTHONPATH")])),
-            "OMP_NUM_THREADS": "1",
-        }
-        with (self._logs / f"{name}.log").open("wb") as log:
-            # Not in our process group: Ctrl-C is ours alone to handle. The pipe ends it when we are killed.
-            self._children[name] = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", f"serving.{name}", "--end_with_stdin"),
-                    *("--release", str(self._release), *arguments),
-                ],
-                env=environment,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+    def _start_predictor(self, release: Path, number: int) -> tuple[Child | None, Target]:
+        """The predictor of a release, if that ranks, and where it will listen."""
+        if not (release / "ranking").is_dir():
+            return None, Target(number=number, folder=release.absolute(), predictor_host=None)
+        (port,) = free_ports(1)
+        target = Target(number=number, folder=release.absolute(), predictor_host=f"127.0.0.1:{port}")
+        arguments = ["--release", str(release), "--port", str(port), "--ready_file", str(self._ready_file(target))]
+        log = "predictor.log" if number == 0 else f"predictor-{number}.log"
+        return Child("predictor", arguments, self._logs / log), target
 
-    def _wait_for(self, name: str, ready: Any) -> None:
+    def _wait_for_predictor(self, predictor: Child | None, target: Target) -> None:
+        if predictor is not None:
+            self._wait_for(predictor, self._ready_file(target).exists)
+
+    def _ready_file(self, target: Target) -> Path:
+        return self._folder / f"predictor-{target.number}.ready"
+
+    def _go_over(self, target: Target) -> None:
+        """Let every process of the transformer go over. Raises ServiceError when one does not."""
+        assert self._transformer is not None
+        self._targets.set(target)
+        self._target = target
+        self._wait_for(self._transformer, lambda: all(one.number == target.number for one in self._targets.reports()))
+        errors = [one.error for one in self._targets.reports() if one.error is not None]
+        if errors:
+            raise ServiceError(errors[0])
+
+    def _wait_for(self, child: Child, ready: Callable[[], bool]) -> None:
         deadline = time.monotonic() + _START_SECONDS
         while not ready():
-            for child in self._children:
-                self._check_alive(child)
+            child.check_alive()
+            self.check_alive()
             if time.monotonic() > deadline:
-                raise ServiceError(f"the {name} was not ready after {_START_SECONDS:g} s\n{self._log_tail(name)}")
+                raise child.error(f"was not ready after {_START_SECONDS:g} s")
             time.sleep(0.05)
 
     def _transformer_is_ready(self) -> bool:
@@ -158,29 +196,11 @@ class LocalService:
         finally:
             connection.close()
 
-    def _check_alive(self, name: str) -> None:
-        code = self._children[name].poll()
-        if code == 2:  # what the user must mend; its message says all
-            raise ValueError(self._log_tail(name).strip())
-        if code is not None:
-            raise ServiceError(f"the {name} ended with code {code}\n{self._log_tail(name)}")
-
-    def _log_tail(self, name: str) -> str:
-        log = self._logs / f"{name}.log"
-        return "\n".join(log.read_text(errors="replace").splitlines()[-20:]) if log.exists() else ""
-
     def _stop(self) -> None:
-        try:
-            for child in self._children.values():
-                child.terminate()
-            for child in self._children.values():
-                child.wait(_STOP_SECONDS)
-        finally:
-            for child in self._children.values():
-                if child.poll() is None:
-                    os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
-                assert child.stdin is not None
-                child.stdin.close()
-            self._children.clear()
-            self._folder.cleanup()
+        children = [child for child in (self._transformer, self._predictor) if child is not None]
+        for child in children:
+            child.terminate()
+        for child in children:
+            child.stop()
+        self._transformer = self._predictor = None
+        self._scratch.cleanup()

@@ -1,14 +1,16 @@
 """The few things that a deploy asks of Kubernetes, for one InferenceService in KServe's Standard mode."""
 
+import contextlib
 import http.client
 import json
+import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any, Literal
 
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import portforward
+from yaml import YAMLError
 
 from serving.deploy.errors import ClusterError
 
@@ -31,10 +33,7 @@ class Cluster:
 
     def __init__(self, namespace: str, service: str, context: str | None = None) -> None:
         self.namespace, self.service = namespace, service
-        try:
-            config.load_config(context=context)
-        except config.ConfigException as error:
-            raise ClusterError(f"no cluster to talk to ({error}); set KUBECONFIG or pass --context") from None
+        _log_in(context)
         self._core, self._apps, self._custom = client.CoreV1Api(), client.AppsV1Api(), client.CustomObjectsApi()
 
     def inference_service(self) -> dict[str, Any]:
@@ -166,7 +165,7 @@ class Cluster:
             return ""
         return str(said).strip()
 
-    @contextmanager
+    @contextlib.contextmanager
     def asking(self, pod: str) -> Iterator["PodAsker"]:
         """Ask one pod by itself, through the API server: no Service chooses, and no ingress is needed."""
         with _explained(f"port {_PORT} of pod {self.namespace}/{pod}"):
@@ -206,6 +205,24 @@ class PodAsker:
         return prediction
 
 
+def _log_in(context: str | None) -> None:
+    """By the kubeconfig; in a pod without one by the pod's service account. Raises ClusterError."""
+    try:
+        config.load_kube_config(context=context)
+        return
+    except (config.ConfigException, YAMLError, OSError) as error:
+        problem = " ".join(str(error).split())
+    if context is None and "KUBECONFIG" not in os.environ:
+        with contextlib.suppress(config.ConfigException):
+            config.load_incluster_config()
+            return
+    where = os.environ.get("KUBECONFIG") or "~/.kube/config"
+    raise ClusterError(
+        f"no cluster to talk to: the kubeconfig {where} cannot be used: {problem}; set KUBECONFIG to one that can, "
+        "and see its contexts with `kubectl config get-contexts`"
+    )
+
+
 def annotations_of(inference_service: Mapping[str, Any], component: Component) -> dict[str, str]:
     """What `shortlist deploy` wrote to a component, and whatever else."""
     return dict(inference_service["spec"].get(component, {}).get("annotations") or {})
@@ -215,7 +232,7 @@ def is_ready(pod: Any) -> bool:
     return any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions or [])
 
 
-@contextmanager
+@contextlib.contextmanager
 def _explained(what: str) -> Iterator[None]:
     """Turn the client's errors into ours."""
     try:

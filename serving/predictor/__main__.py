@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FrameType
 
 from serving.lifeline import end_with_stdin
+from serving.loopback import bypass_proxies
 from serving.ports import check_port
 from serving.predictor.torchserve import Options, PredictorError, TorchServe
 from serving.release import find_release
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.end_with_stdin:
         end_with_stdin()
+    bypass_proxies()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
     try:

@@ -1,25 +1,23 @@
 """TorchServe as a child process: its model store, its configuration, its start and its end."""
 
-import contextlib
+import http.client
 import json
 import os
 import re
 import shutil
-import signal
 import string
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from serving.groups import end_group
 from serving.ports import free_ports
 from shortlist.names import below
 
@@ -28,6 +26,8 @@ _STOP_SECONDS = 10.0
 _CONFIG = Path(__file__).with_name("config.properties")
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HANDLER = "serving.predictor.handler"
+_JAVA_ERROR = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception)\b: .*")
+_PLAIN = re.compile(r"[A-Za-z0-9/._+@~-]{1,60}")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class TorchServe:
                 f"there is no java {'in JAVA_HOME ' + java_home if java_home else 'on the PATH'}, and TorchServe runs "
                 "on it; install Java 17 (Debian: apt install openjdk-17-jre-headless) or set JAVA_HOME"
             )
-        self._folder = tempfile.TemporaryDirectory(prefix="predictor-")
+        self._folder = tempfile.TemporaryDirectory(prefix="predictor-", dir=_plain_folder())
         try:
             self._start(Path(self._folder.name))
             self._wait_until_ready()
@@ -82,7 +82,7 @@ class TorchServe:
     def wait(self) -> None:
         """Until it ends by itself, which it should not: raises PredictorError then."""
         self._process.wait()
-        raise PredictorError(f"TorchServe ended by itself\n{self._tail()}".strip())
+        raise self._failed("TorchServe ended by itself")
 
     def _start(self, folder: Path) -> None:
         ports = ("management_port", "metrics_port", "grpc_inference_port", "grpc_management_port")
@@ -124,7 +124,8 @@ class TorchServe:
             errors="replace",
             start_new_session=True,
         )
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     def _listen(self) -> None:
         """Keep what it says; once it is ready, what it says is a problem and goes on to whoever reads our log."""
@@ -136,68 +137,68 @@ class TorchServe:
                 sys.stderr.flush()
 
     def _wait_until_ready(self) -> None:
-        url = f"http://127.0.0.1:{self._ports['management_port']}/models/{self._options.model_name}"
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
-                raise PredictorError(f"TorchServe ended before it was ready\n{self._tail()}")
+                self._listener.join(1.0)
+                raise self._failed("TorchServe ended before it was ready")
             if any("Load model failed" in line for line in list(self._said)):
                 time.sleep(0.5)  # what the worker said last may still be on its way
-                raise PredictorError(f"TorchServe's worker did not load the release\n{self._why()}")
-            if _workers_ready(url):
+                raise self._failed("TorchServe's worker did not load the release")
+            if _workers_ready(self._ports["management_port"], self._options.model_name):
                 self._said.clear()
                 self._ready = True
                 return
             time.sleep(0.1)
-        raise PredictorError(f"TorchServe was not ready after {_START_SECONDS:g} s\n{self._tail()}")
+        raise self._failed(f"TorchServe was not ready after {_START_SECONDS:g} s")
 
-    def _tail(self) -> str:
-        return "".join(f"  {line}" for line in self._said).rstrip()
-
-    def _why(self) -> str:
-        """The last error that the worker raised, else all that was said."""
-        raised = [line.partition("ValueError: ")[2].strip() for line in self._said if "ValueError: " in line]
-        return raised[-1] if raised else self._tail()
+    def _failed(self, what: str) -> PredictorError:
+        """The reason on the first line, and below it what TorchServe said."""
+        said = list(self._said)
+        lines = [f"{what}: {_reason(said)}".removesuffix(": ")]
+        if said:
+            lines += ["TorchServe said:", *(f"  {line.rstrip()}" for line in said)]
+        return PredictorError("\n".join(lines))
 
     def _stop(self) -> None:
         self._ready = False
         if hasattr(self, "_process"):
-            _end_group(self._process)
+            end_group(self._process, _STOP_SECONDS)
         self._folder.cleanup()
 
 
-def _workers_ready(url: str) -> bool:
+def _workers_ready(port: int, model_name: str) -> bool:
+    # Not by urllib, which would ask a proxy of the environment for this machine's own port.
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
-            models = json.load(answer)
-    except (OSError, ValueError):
+        connection.request("GET", f"/models/{model_name}")
+        models = json.loads(connection.getresponse().read())
+        workers = [worker["status"] for model in models for worker in model["workers"]]
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):  # it is still starting
         return False
-    workers = [worker["status"] for model in models for worker in model["workers"]]
+    finally:
+        connection.close()
     return bool(workers) and all(status == "READY" for status in workers)
 
 
-def _end_group(process: subprocess.Popen[str]) -> None:
-    """End a process and all it started: asked first, killed after a while."""
-    for number, seconds in ((signal.SIGTERM, _STOP_SECONDS), (signal.SIGKILL, 2.0)):
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
-            break
-        if _group_ends(process, seconds):
-            break
-    process.wait()
+def _reason(said: Sequence[str]) -> str:
+    """The line that says why, of what TorchServe said: its worker's last ValueError, else Java's first error."""
+    raised = [line.partition("ValueError: ")[2].strip() for line in said if "ValueError: " in line]
+    errors = [found[0].strip() for line in said if (found := _JAVA_ERROR.search(line))]
+    return raised[-1] if raised else errors[0] if errors else ""
 
 
-def _group_ends(process: subprocess.Popen[str], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        process.poll()
-        # As process 1 of a container we are the parent of what its parent left; elsewhere nothing may be ours.
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(-process.pid, os.WNOHANG)
-        try:
-            os.killpg(process.pid, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.02)
-    return False
+def _plain_folder() -> str:
+    """Where TorchServe's temporary files may lie: its start script splits the options of Java at spaces, Java reads
+    its configuration as Latin-1, and the path of a socket has at most 107 bytes.
+
+    Raises ValueError where there is no such folder.
+    """
+    temp = tempfile.gettempdir()
+    for folder in (temp, "/tmp", "/var/tmp", "/dev/shm"):
+        if _PLAIN.fullmatch(folder) and os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    raise ValueError(
+        f"the folder of temporary files is {temp!r}, and TorchServe needs one whose path has at most 60 characters, "
+        "ASCII letters and digits without spaces; set TMPDIR to one, like /tmp"
+    )

@@ -10,6 +10,7 @@ from kserve import ModelServer, model_server
 from kserve.protocol.rest.multiprocess.server import RESTServerProcess
 
 from serving.lifeline import end_with_stdin
+from serving.loopback import bypass_proxies
 from serving.ports import check_port
 from serving.release import find_release
 from serving.transformer.bodies import Bodies
@@ -29,11 +30,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--drain_seconds", type=float, default=0.0, help="answer so long after SIGTERM, until nobody asks any more"
     )
+    parser.add_argument(
+        "--targets", type=Path, help="a folder whose target.json names the release to answer from, and may be replaced"
+    )
     parser.add_argument("--end_with_stdin", action="store_true", help="end when the standard input is closed")
     parser.set_defaults(model_name="shortlist", log_config_file=str(Path(__file__).with_name("logging.yaml")))
     given = parser.parse_args(arguments)
     if given.end_with_stdin:
         end_with_stdin()
+    bypass_proxies()
     # ONNX Runtime sends usage data to its makers unless it is told not to before it is imported.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     # KServe reads these from its own parse of the command line.
@@ -51,9 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             given.predictor_host,
             tls=given.predictor_use_ssl,
             drain_seconds=given.drain_seconds,
+            targets=given.targets,
         )
         model.load()
-        prepare_server(model, model.service.release.recipe.serving.max_history, given.drain_seconds)
+        prepare_server(model, given.drain_seconds)
     except (ValueError, OSError) as error:
         sys.stderr.write(f"transformer: {error}\n")
         return 2

@@ -5,7 +5,7 @@ there; over gRPC INVALID_ARGUMENT and NOT_FOUND.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -47,12 +47,12 @@ class ClosedRepository(ModelRepositoryExtension):  # type: ignore[misc]  # kserv
         raise RefusedError(BadRequestError(f"{model_name}: models are not unloaded by request", 403))
 
 
-def register(app: FastAPI, max_history: int) -> None:
-    """Handle refusals in KServe's application, before it starts."""
+def register(app: FastAPI, max_bytes: Callable[[], int]) -> None:
+    """Handle refusals in KServe's application, before it starts; `max_bytes` is asked at each request."""
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _not_there)
-    app.add_middleware(BodyLimit, max_bytes=max_body_bytes(max_history))
+    app.add_middleware(BodyLimit, max_bytes=max_bytes)
 
 
 async def _refused(_: Any, error: Any) -> JSONResponse:
@@ -86,7 +86,7 @@ def malformed(mistake: Mapping[str, Any]) -> BadRequestError:
 class BodyLimit:
     """Refuses what is empty or too long before it is read as JSON, and what is asked by another verb than POST."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: Callable[[], int]) -> None:
         self._app = app
         self._max_bytes = max_bytes
 
@@ -99,21 +99,21 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         parts: list[bytes] = []
-        size, more = 0, True
+        size, more, most = 0, True, self._max_bytes()
         while more:
             message = await receive()
             if message["type"] != "http.request":
                 return  # the client went away
             size += len(message.get("body", b""))
-            if size <= self._max_bytes:
+            if size <= most:
                 parts.append(message.get("body", b""))
             more = message.get("more_body", False)
         if size == 0:
             await JSONResponse({"error": str(not_json(b"", "", "the body"))}, 400)(scope, receive, send)
             return
-        if size > self._max_bytes:
+        if size > most:
             refusal = (
-                f"the body has {size} bytes, at most {self._max_bytes} are read; "
+                f"the body has {size} bytes, at most {most} are read; "
                 "send shorter histories (serving.max_history) or fewer instances"
             )
             await JSONResponse({"error": refusal}, 413)(scope, receive, send)

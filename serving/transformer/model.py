@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import warnings
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,58 +15,90 @@ from serving.refusal import BadRequestError
 from serving.schema import Prediction
 from serving.transformer import errors, openapi, protocol
 from serving.transformer.drain import Drain
+from serving.transformer.follow import Follower
 
 if TYPE_CHECKING:
     from serving.transformer.service import Service
 
 
+_ASKED: "ContextVar[Service]" = ContextVar("asked")
+"""What answers the request that is being answered: another may take its place before the request is done."""
+
+
 class Transformer(Model):  # type: ignore[misc]  # kserve is untyped
-    """Answers from one release.
+    """Answers from one release, and with `targets` from the one that is named there, whatever that is at the time.
 
     A worker gets it pickled as its arguments, and opens the release, memory-mapped, before its first answer: KServe
     wants a sign of life soon after the start.
     """
 
     def __init__(
-        self, name: str, folder: Path, predictor_host: str | None, *, tls: bool = False, drain_seconds: float = 0.0
+        self,
+        name: str,
+        folder: Path,
+        predictor_host: str | None,
+        *,
+        tls: bool = False,
+        drain_seconds: float = 0.0,
+        targets: Path | None = None,
+        max_history: int = 0,
     ) -> None:
         super().__init__(name)
-        self._arguments = (name, folder, predictor_host, tls)
-        self._drain_seconds = drain_seconds
+        self._arguments = (name, folder, predictor_host, tls, drain_seconds, targets)
+        self._max_history = max_history
         self._loading = threading.Lock()
-        self._service: Service | None = None
+        self._follower: Follower | None = None
 
     @property
     def service(self) -> "Service":
-        """What answers, once it is loaded."""
-        assert self._service is not None
-        return self._service
+        """What answers this request; outside of one, what answers now, once it is loaded."""
+        assert self._follower is not None
+        return _ASKED.get(self._follower.service)
+
+    @property
+    def max_history(self) -> int:
+        """Of the release that answers; before it is loaded, what was given."""
+        return self.service.release.recipe.serving.max_history if self._follower is not None else self._max_history
 
     def load(self) -> bool:
         """Ready once the release has answered. Raises ValueError when it is broken, or ranks and has no predictor."""
         from serving.transformer.service import Service  # noqa: PLC0415  # brings FAISS and ONNX Runtime
 
-        name, folder, host, tls = self._arguments
+        name, folder, host, tls, _, targets = self._arguments
+
+        def opened(folder: Path, host: str | None) -> Service:
+            return Service.open(folder, name, host, tls=tls)
+
         with self._loading:
-            if self._service is None:
-                self._service = Service.open(folder, name, host, tls=tls)
+            if self._follower is None:
+                self._follower = Follower(opened, folder, host, targets)
                 self.ready = True
         return self.ready
 
     async def healthy(self) -> bool:
         """KServe asks this before every request."""
-        if self._service is None:
+        if self._follower is None:
             await asyncio.to_thread(self.load)
         return self.ready
+
+    async def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """One request, answered by one release from its first byte to its last."""
+        assert self._follower is not None
+        with self._follower.answering() as service:
+            token = _ASKED.set(service)
+            try:
+                return await super().__call__(*arguments, **options)
+            finally:
+                _ASKED.reset(token)
 
     def stop(self) -> None:
         """KServe calls this at the end, in its event loop."""
         self.ready = False
-        if self._service is not None:
-            self._closing = asyncio.get_running_loop().create_task(self._service.close())
+        if self._follower is not None:
+            self._closing = asyncio.get_running_loop().create_task(self._follower.service.close())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _in_a_worker, (*self._arguments, self._drain_seconds, self.service.release.recipe.serving.max_history)
+        return _in_a_worker, (*self._arguments, self.max_history)
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """V2 metadata."""
@@ -97,17 +130,31 @@ class Transformer(Model):  # type: ignore[misc]  # kserve is untyped
 
 
 def _in_a_worker(
-    name: str, folder: Path, predictor_host: str | None, tls: bool, drain_seconds: float, max_history: int
+    name: str,
+    folder: Path,
+    predictor_host: str | None,
+    tls: bool,
+    drain_seconds: float,
+    targets: Path | None,
+    max_history: int,
 ) -> Transformer:
-    model = Transformer(name, folder, predictor_host, tls=tls, drain_seconds=drain_seconds)
-    prepare_server(model, max_history, drain_seconds)
+    model = Transformer(
+        name,
+        folder,
+        predictor_host,
+        tls=tls,
+        drain_seconds=drain_seconds,
+        targets=targets,
+        max_history=max_history,
+    )
+    prepare_server(model, drain_seconds)
     return model
 
 
-def prepare_server(model: Transformer, max_history: int, drain_seconds: float = 0.0) -> None:
+def prepare_server(model: Transformer, drain_seconds: float = 0.0) -> None:
     """Set up KServe's application in this process, before it starts."""
     # About KServe's own answers, once in every log.
     warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
-    errors.register(app, max_history)
+    errors.register(app, lambda: errors.max_body_bytes(model.max_history))
     openapi.describe(app, model)
     app.add_middleware(Drain, seconds=drain_seconds)

@@ -27,11 +27,12 @@ _REFUSALS = {
 
 
 def describe(app: FastAPI, model: "Transformer") -> None:
-    """Let KServe's application give our description instead of its own; it is made when it is first asked for."""
+    """Let KServe's application give our description instead of its own; made anew for each release."""
 
     def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            model.load()
+        model.load()
+        release = model.service.release.name
+        if app.openapi_schema is None or app.openapi_schema["info"]["version"] != release:
             app.openapi_schema = document(app, model)
         return app.openapi_schema
 

@@ -10,19 +10,29 @@ from rich.table import Table
 from shortlist.features import FeatureStore
 
 
-def question_of(release: Path, user: str | None, items: list[str], k: int | None) -> dict[str, Any]:
-    """What the transformer is asked; without user and items, the release's user with the median history."""
-    question: dict[str, Any] = {} if k is None else {"k": k}
-    if items:
-        question["history"] = items
-    if user is not None:
-        question["user_id"] = user
-    elif not items:
-        store = FeatureStore.open(release / "features")
-        events = np.diff(store.history_offsets)
-        known = np.argsort(events, kind="stable")[np.count_nonzero(events == 0) :]
-        question["user_id"] = store.users.values(known[len(known) // 2 :][:1])[0]
-    return question
+def complete(release: Path, question: dict[str, Any]) -> dict[str, Any]:
+    """The question; where it names neither a user nor a history, with the release's user of the median history."""
+    if "user_id" in question or "history" in question:
+        return question
+    store = FeatureStore.open(release / "features")
+    events = np.diff(store.history_offsets)
+    known = np.argsort(events, kind="stable")[np.count_nonzero(events == 0) :]
+    return question | {"user_id": store.users.values(known[len(known) // 2 :][:1])[0]}
+
+
+def unknown(release: Path, question: dict[str, Any]) -> list[str]:
+    """What of a question the release does not know, and what that means for the answer; a line a kind."""
+    store = FeatureStore.open(release / "features")
+    lines = []
+    if "user_id" in question and not store.users.rows([question["user_id"]]).all():
+        lines.append(f"the release does not know user {question['user_id']}")
+    meanings = {"history": "left out of the history", "exclude": "nothing to exclude"}
+    for key, meaning in meanings.items():
+        ids = question.get(key, [])
+        missing = [item for item, row in zip(ids, store.items.rows(ids), strict=True) if not row] if ids else []
+        if missing:
+            lines.append(f"the release does not know {', '.join(missing)}: {meaning}")
+    return lines
 
 
 def show_answer(asked: dict[str, Any], answer: dict[str, Any], console: Console) -> None:

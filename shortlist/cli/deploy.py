@@ -5,14 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from shortlist.recipe import load_recipe
-from shortlist.release.publish import release_root
-from shortlist.release.release import read_live
+from shortlist.cli.places import Work, find_places
 
 _NAME = re.compile(r"(?:(?P<root>.+)/releases/)?(?P<name>[0-9a-f]{16})/?")
-_console = Console(highlight=False, soft_wrap=True)
 
 
 def deploy(
@@ -36,25 +32,26 @@ def deploy(
             "change of RELEASES. No answer is lost, but they come unranked while the predictor rolls over.",
         ),
     ] = False,
+    work: Work = None,
 ) -> None:
     """Point a live InferenceService at another release; no request fails, and it goes back by itself when that fails.
 
     The predictor learns the new release beside the live one; a transformer that nobody reaches is asked and compared
     with the live one; then the transformers go over, one by one, and each is asked.
     """
-    from serving.deploy.cluster import Cluster  # noqa: PLC0415  # brings the Kubernetes client, for this command alone
-    from serving.deploy.deploy import Options  # noqa: PLC0415
-    from serving.deploy.deploy import deploy as swap  # noqa: PLC0415
+    from serving.deploy.cluster import Cluster  # brings the Kubernetes client, for this command alone
+    from serving.deploy.deploy import Options
+    from serving.deploy.deploy import deploy as swap
 
-    root, name = release_of(what)
+    root, name = release_of(what, work)
     cluster = Cluster(namespace, service, context)
     options = Options(timeout, min_overlap, questions, root, replace)
-    done = swap(cluster, name, options, lambda line: _console.print(line, markup=False))
+    done = swap(cluster, name, options, typer.echo)
     took = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in done.seconds.items()) or "nothing to do"
-    _console.print(f"live: {done.release}; before: {done.before or 'none'}; {took}", markup=False)
+    typer.echo(f"live: {done.release}; before: {done.before or 'none'}; {took}")
 
 
-def release_of(what: str) -> tuple[str | None, str]:
+def release_of(what: str, work: Path | None = None) -> tuple[str | None, str]:
     """Root and name of a release; no root where only the name is given. Raises ValueError."""
     if found := _NAME.fullmatch(what):
         return found["root"], found["name"]
@@ -63,8 +60,5 @@ def release_of(what: str) -> tuple[str | None, str]:
             f"{what!r} is neither a recipe (a .yaml file) nor a release: 16 hexadecimal digits, alone or at the end of "
             "s3://<bucket>/<recipe>/releases/; see `shortlist releases list`"
         )
-    root = release_root(load_recipe(Path(what)))
-    live = read_live(root)
-    if live is None:
-        raise ValueError(f"{root.url}: no release is live; run the recipe (`shortlist run`) to publish one")
-    return root.url, live.release
+    places = find_places(Path(what), work)
+    return places.root.url, places.live()

@@ -1,7 +1,8 @@
 """Run the compiled pipeline in this process, each step in a process or a container of its own by kfp's local runners.
 
 `shortlist run` starts it as a child (`python -m shortlist.cli.pipeline RECIPE ROOT RUNNER [FORCED_BY]`), so that one
-signal to the child's process group ends all steps.
+signal to the child's process group ends all steps. It also ends, with its steps, when its standard input does: then
+`shortlist run` was killed.
 """
 
 import os
@@ -13,12 +14,14 @@ from pathlib import Path
 
 from kfp import components, local
 
-from shortlist.cli.run import Runner
+from serving.lifeline import end_with_stdin
+from shortlist.cli.runner import Runner
 from shortlist.recipe import load_recipe
 
 
 def main(recipe: Path, root: Path, runner: Runner, forced_by: str | None = None) -> None:
     """Raises RuntimeError when a step fails; its output has said why."""
+    end_with_stdin(group=True)
     # The steps' commands name `python3`; it must be this interpreter's.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -30,7 +33,7 @@ def main(recipe: Path, root: Path, runner: Runner, forced_by: str | None = None)
 
 
 def _run_in_containers(recipe: Path, root: Path, forced_by: str | None) -> None:
-    from shortlist.cli.docker_runner import docker_runner, end_containers  # noqa: PLC0415  # only this runner needs it
+    from shortlist.cli.docker_runner import docker_runner, end_containers  # only this runner needs it
 
     # The engine's containers are not in our process group.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))

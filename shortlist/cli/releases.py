@@ -1,77 +1,106 @@
 """`shortlist releases`: what was published, what is live, and back to an earlier one."""
 
-import getpass
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from shortlist.recipe import load_recipe
-from shortlist.release import releases
-from shortlist.release.publish import release_root
-from shortlist.release.release import Live
-from shortlist.storage import Storage
+from shortlist.cli.machine import user_name
+from shortlist.cli.places import Places, RecipePath, Work, find_places
+from shortlist.cli.tables import print_table
+
+if TYPE_CHECKING:
+    from shortlist.release.release import Live
+    from shortlist.release.releases import Listed
 
 app = typer.Typer(help="List, show, promote and roll back the releases of a recipe.", no_args_is_help=True)
 
-RecipePath = Annotated[Path, typer.Argument(help="The recipe's YAML file.", metavar="RECIPE")]
 Release = Annotated[str, typer.Argument(help="The release's name, or how it starts.", metavar="RELEASE")]
-
-_console = Console(highlight=False, soft_wrap=True)
-
-
-def _root(recipe: Path) -> Storage:
-    return release_root(load_recipe(recipe))
-
-
-def _say(live: Live) -> None:
-    _console.print(f"live: {live.release}; before: {live.previous or 'none'}")
 
 
 @app.command("list")
-def list_all(recipe: RecipePath) -> None:
+def list_all(recipe: RecipePath, work: Work = None) -> None:
     """Every whole release, the newest first."""
-    typed = load_recipe(recipe)
+    from datetime import UTC, datetime
+
+    from rich.table import Table
+
+    from shortlist.release.releases import list_releases
+
+    places = find_places(recipe, work)
+    metric_name = places.recipe.gate.metric
     table = Table(pad_edge=False)
-    for name in ("release", "published (UTC)", "", "MB", typed.gate.metric):
+    for name in ("release", "published (UTC)", "", "MB", metric_name):
         table.add_column(name)
-    for one in releases.list_releases(release_root(typed)):
+    for one in list_releases(places.root):
         at = datetime.fromtimestamp(one.published, UTC).strftime("%Y-%m-%d %H:%M:%S")
         state = "live" if one.is_live else "previous" if one.is_previous else ""
         if one.manifest is None:
             table.add_row(one.name, at, state, "", one.problem)
             continue
-        metric = one.manifest.metrics.get(typed.gate.metric)
+        metric = one.manifest.metrics.get(metric_name)
         shown = f"{metric.mean:.4f} ({metric.low:.4f} to {metric.high:.4f})" if metric else ""
         table.add_row(one.name, at, state, f"{one.manifest.num_bytes / 1e6:.1f}", shown)
-    _console.print(table)
+    if not table.row_count:
+        raise ValueError(places.none("no release"))
+    print_table(table)
 
 
 @app.command()
-def show(recipe: RecipePath, release: Release) -> None:
+def show(
+    recipe: RecipePath,
+    release: Annotated[
+        str | None, typer.Argument(help="The release's name, or how it starts; without one, the live one.")
+    ] = None,
+    work: Work = None,
+) -> None:
     """The manifest: files with their SHA-256, metrics, lineage."""
-    found = releases.find(_root(recipe), release)
-    _console.print(found.manifest.model_dump_json(indent=1) if found.manifest else found.problem, markup=False)
+    places = find_places(recipe, work)
+    found = _find(places, places.live() if release is None else release)
+    typer.echo(found.manifest.model_dump_json(indent=1) if found.manifest else found.problem)
 
 
 @app.command()
-def promote(recipe: RecipePath, release: Release) -> None:
+def promote(recipe: RecipePath, release: Release, work: Work = None) -> None:
     """Make a release live that was published before, without asking the gate; records who did."""
-    root = _root(recipe)
-    _say(releases.promote(root, releases.find(root, release).name, getpass.getuser()))
+    from shortlist.release import releases
+
+    places = find_places(recipe, work)
+    _say(releases.promote(places.root, _find(places, release).name, user_name()))
 
 
 @app.command()
-def rollback(recipe: RecipePath) -> None:
+def rollback(recipe: RecipePath, work: Work = None) -> None:
     """Make the release live that was so before; a second time takes it back."""
-    _say(releases.rollback(_root(recipe)))
+    from shortlist.release import releases
+
+    places = find_places(recipe, work)
+    places.live()
+    _say(releases.rollback(places.root))
 
 
 @app.command()
-def prune(recipe: RecipePath, keep: Annotated[int, typer.Option(help="How many of the newest are kept.")] = 5) -> None:
+def prune(
+    recipe: RecipePath,
+    keep: Annotated[int, typer.Option(help="How many of the newest are kept.")] = 5,
+    work: Work = None,
+) -> None:
     """Delete old releases; the live and the previous one always stay."""
-    gone = releases.prune(_root(recipe), keep)
-    _console.print(f"deleted: {', '.join(gone) or 'none'}")
+    from shortlist.release import releases
+
+    places = find_places(recipe, work)
+    if not places.root.list("releases"):
+        raise ValueError(places.none("no release"))
+    gone = releases.prune(places.root, keep)
+    typer.echo(f"deleted: {', '.join(gone) or 'none'}")
+
+
+def _find(places: Places, start: str) -> "Listed":
+    from shortlist.release.releases import find, list_releases
+
+    if not list_releases(places.root):
+        raise ValueError(places.none("no release"))
+    return find(places.root, start)
+
+
+def _say(live: "Live") -> None:
+    typer.echo(f"live: {live.release}; before: {live.previous or 'none'}")

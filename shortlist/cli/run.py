@@ -3,32 +3,25 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from pipelines.errors import RunFailedError
+from serving.groups import end_group
 from shortlist.cli.console import RunConsole
-from shortlist.recipe import Recipe, dump_recipe
+from shortlist.cli.places import Places
+from shortlist.cli.run_folders import new_run, write_failure
+from shortlist.cli.runner import Runner
+from shortlist.cli.signals import Terminated
+from shortlist.recipe import dump_recipe
 
-_KEPT_RUNS = 3
-_PATIENCE_SECONDS = 10
-
-
-class Runner(StrEnum):
-    """What each step runs in."""
-
-    SUBPROCESS = "subprocess"
-    """A process of its own, from the environment of the caller."""
-    DOCKER = "docker"
-    """A container of the pipeline's image, as in a cluster."""
+_PATIENCE_SECONDS = {Runner.SUBPROCESS: 3.0, Runner.DOCKER: 15.0}
+"""After a signal, for what does not end at once: a library that finishes a file, the engine that ends containers."""
 
 
 @dataclass(frozen=True)
@@ -42,23 +35,44 @@ class Run:
     """decision.json: published, release, reason, and what is live now."""
 
 
-def run_pipeline(recipe: Recipe, work: Path, console: Console, runner: Runner, forced_by: str | None = None) -> Run:
-    """Run the pipeline in a folder of its own below `work`; the oldest runs there give way.
+def run_pipeline(places: Places, keep: int, console: Console, runner: Runner, forced_by: str | None = None) -> Run:
+    """Run the pipeline in a folder of its own; of the earlier runs the newest `keep - 1` stay, and those that run.
 
-    Raises RunFailedError with the failed step's message. Nothing of the run outlives this call.
+    Raises RunFailedError with the failed step's message. Nothing of the run outlives this call, however it ends.
     """
-    folder = work / "runs" / recipe.name / datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
-    folder.mkdir(parents=True)
-    _forget_old(folder.parent)
-    (folder / "recipe.yaml").write_text(dump_recipe(recipe), encoding="utf-8")
+    folder, lock = new_run(places.runs, keep)
+    try:
+        return _run(places, folder, lock.descriptor, console, runner, forced_by)
+    except BaseException as error:
+        why = str(error) or type(error).__name__
+        if isinstance(error, KeyboardInterrupt | Terminated):
+            why = _interrupted(folder, why)
+            console.print(f"\n{why}", markup=False)
+            console.print(f"Run it again, from the first step: shortlist run {places.file}", markup=False)
+        write_failure(folder, why)
+        raise
+    finally:
+        lock.close()
+
+
+def _run(places: Places, folder: Path, lock: int, console: Console, runner: Runner, forced_by: str | None) -> Run:
+    (folder / "recipe.yaml").write_text(dump_recipe(places.recipe), encoding="utf-8")
     command = [sys.executable, "-m", "shortlist.cli.pipeline", str(folder / "recipe.yaml"), str(folder), runner]
+    library = str(Path(__file__).parents[2])
     child = subprocess.Popen(
         command + ([forced_by] if forced_by else []),
+        cwd=places.project,
+        stdin=subprocess.PIPE,  # its end is how the child hears that we were killed
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        env=os.environ
+        | {
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONPATH": os.pathsep.join(filter(None, [library, os.environ.get("PYTHONPATH")])),
+        },
+        pass_fds=[lock],
         start_new_session=True,
     )
     assert child.stdout is not None
@@ -67,34 +81,36 @@ def run_pipeline(recipe: Recipe, work: Path, console: Console, runner: Runner, f
             shown.follow(child.stdout)
             code = child.wait()
         finally:
-            _end(child)
+            end_group(child, _PATIENCE_SECONDS[runner])
     if code != 0 or shown.failed:
         raise RunFailedError(f"{shown.why_it_failed()}\nThe whole log: {folder / 'run.log'}")
     return _collect(folder)
 
 
 def _collect(folder: Path) -> Run:
-    outputs = next(folder.glob("shortlist-*"))
     report, record = folder / "report.html", folder / "run.json"
+    outputs = next(folder.glob("shortlist-*"))
     shutil.copyfile(outputs / "report" / "page", report)
-    shutil.copyfile(outputs / "report" / "run", record)
-    decision = json.loads((outputs / "publish" / "decision" / "decision.json").read_text())
+    aside = folder / ".run.json"
+    shutil.copyfile(outputs / "report" / "run", aside)
+    aside.replace(record)  # its presence is what says that the run came to its end
+    decision = _decision(folder)
+    assert decision is not None
     return Run(folder, report, record, decision)
 
 
-def _end(child: subprocess.Popen[str]) -> None:
-    """End what is left of the process group: the pipeline and whatever step it is in."""
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(child.pid, sign)
-        except ProcessLookupError:
-            return
-        try:
-            child.wait(_PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired:
-            continue
+def _decision(folder: Path) -> dict[str, Any] | None:
+    """What the publish step decided, if it came so far."""
+    for path in folder.glob("shortlist-*/publish/decision/decision.json"):
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
+    return None
 
 
-def _forget_old(runs: Path) -> None:
-    for old in sorted(path for path in runs.iterdir() if path.is_dir())[:-_KEPT_RUNS]:
-        shutil.rmtree(old)
+def _interrupted(folder: Path, how: str) -> str:
+    decision = _decision(folder)
+    if decision is None and any(folder.glob("shortlist-*/publish")):
+        return f"{how} while it was publishing; `shortlist releases list` says what is live. No process is left"
+    if decision is not None and decision["published"]:
+        return f"{how}, after release {decision['release']} had been published; it is live. No process is left"
+    return f"{how}: nothing was published, what was live is live, and no process is left"

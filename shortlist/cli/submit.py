@@ -1,19 +1,13 @@
 """`shortlist submit`: the same pipeline on a cluster."""
 
-import getpass
 import os
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from shortlist.recipe import load_recipe
-
-_console = Console(highlight=False, soft_wrap=True, markup=False)
-
-RecipePath = Annotated[Path, typer.Argument(help="The recipe's YAML file.", metavar="RECIPE")]
+from shortlist.cli.machine import user_name
+from shortlist.cli.places import RecipePath
 
 
 def submit(
@@ -35,28 +29,29 @@ def submit(
     A token for an installation with a login is taken from KFP_TOKEN. Ctrl-C stops the following, not the run.
     """
     # kfp takes a second to import; `shortlist recommend` must not wait for it.
-    from components.image import PIPELINE_IMAGE  # noqa: PLC0415
-    from pipelines import back_end, follow, submit  # noqa: PLC0415
+    from components.image import PIPELINE_IMAGE
+    from pipelines import back_end, follow, submit
+    from shortlist.recipe import load_recipe
 
     typed = load_recipe(recipe)
     submit.check_recipe(typed, str(recipe))
     api = back_end.connect(host, namespace, os.environ.get("KFP_TOKEN"))
-    forced_by = getpass.getuser() if force else None
+    forced_by = user_name() if force else None
     started, left_out = submit.start(api, typed, experiment or typed.name, image or PIPELINE_IMAGE, forced_by, cron)
     for one in left_out:
-        _console.print(f"warning: this Kubeflow Pipelines is too old for {one}; left out")
+        typer.echo(f"warning: this Kubeflow Pipelines is too old for {one}; left out")
     if cron is not None:
-        _console.print(f"recurring run {started}: {cron}\n{api.host}/#/recurringrun/details/{started}")
+        typer.echo(f"recurring run {started}: {cron}\n{api.host}/#/recurringrun/details/{started}")
         return
-    _console.print(f"run {started}\n{api.run_page(started)}")
+    typer.echo(f"run {started}\n{api.run_page(started)}")
     if not wait:
         return
     try:
-        steps = follow.Follower(api, started, _console.print).until_the_end()
+        steps = follow.Follower(api, started, typer.echo).until_the_end()
     except KeyboardInterrupt:
-        _console.print(f"no longer followed; the run goes on: {api.run_page(started)}")
+        typer.echo(f"no longer followed; the run goes on: {api.run_page(started)}")
         sys.exit(130)
     outcome = follow.outcome_of(api, started, steps)
-    _console.print("\n".join(outcome.lines))
+    typer.echo("\n".join(outcome.lines))
     if not outcome.published:
         raise typer.Exit(3)

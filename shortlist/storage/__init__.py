@@ -4,11 +4,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from shortlist.storage.base import ChangedError, Entry, MissingError, Storage, StorageError, Stored
-from shortlist.storage.bucket import Bucket
 from shortlist.storage.folder import Folder
 
 __all__ = [
-    "Bucket",
     "ChangedError",
     "Entry",
     "Folder",
@@ -37,5 +35,7 @@ def open_storage(url: str) -> Storage:
         return Folder(Path(unquote(parts.path)))
     bucket, _, prefix = rest.partition("/")
     if scheme == "s3" and bucket:
+        from shortlist.storage.bucket import Bucket  # noqa: PLC0415  # boto3 takes longer to import than all the rest
+
         return Bucket(bucket, prefix.strip("/"))
     raise ValueError(f"{url!r} is no storage that is known; give a folder, file:///folder or s3://bucket/prefix")

@@ -37,7 +37,7 @@ def test_a_recipe_means_its_live_release(tmp_path: Path) -> None:
         "name: made\nsource: {kind: synthetic}\nsplit: {kind: leave_one_out}\n"
         f"features: {{history_length: 5}}\npublish: {{to: {tmp_path}/releases}}\n"
     )
-    with pytest.raises(ValueError, match="no release is live; run the recipe"):
+    with pytest.raises(ValueError, match=r"no live release of .made. in .*releases/made; run: shortlist run"):
         release_of(str(recipe))
     make_release(tmp_path / "folder", num_items=600, num_users=20)
     root = open_storage(f"{tmp_path}/releases/made")

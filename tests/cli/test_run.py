@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from serving.ports import free_ports
+from shortlist.cli.run_folders import State, list_runs
 
 RECIPE = """
 name: tiny
@@ -33,7 +34,7 @@ STEPS = [
 
 def shortlist(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "shortlist.cli", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=250, check=False)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=800, check=False)
 
 
 def test_a_wrong_recipe_is_explained_before_anything_starts(tmp_path: Path) -> None:
@@ -56,7 +57,7 @@ def test_a_step_that_fails_says_why_once_and_ends_the_run(tmp_path: Path) -> Non
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.timeout(900)  # two whole pipelines and a service; minutes on a busy machine
+@pytest.mark.timeout(1800)  # two whole pipelines and a service; minutes on a busy machine
 def test_raw_events_become_a_served_answer_and_the_same_input_the_same_release(tmp_path: Path) -> None:
     (tmp_path / "shop.yaml").write_text(SMALL)
     # Popularity is better: the gate must be overruled, and that is recorded.
@@ -65,7 +66,7 @@ def test_raw_events_become_a_served_answer_and_the_same_input_the_same_release(t
     assert "Top 10 for user" in first.stdout
     assert json.loads((tmp_path / ".work/releases/tiny/live.json").read_text())["forced_by"]
     assert "degraded" not in first.stdout
-    (run,) = (tmp_path / ".work/runs/tiny").iterdir()
+    (run,) = (tmp_path / ".work/runs/tiny").glob("2*")
     record = json.loads((run / "run.json").read_text())
     assert [step["step"] for step in record["steps"]] == STEPS
     assert record["release"] in first.stdout
@@ -83,9 +84,22 @@ def test_raw_events_become_a_served_answer_and_the_same_input_the_same_release(t
     served.send_signal(signal.SIGINT)
     assert served.wait(30) == 0, "Ctrl-C is how it ends"
 
-    listed = shortlist("releases", "list", "shop.yaml", cwd=tmp_path)
+    # From another folder it is the same recommender.
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    listed = shortlist("releases", "list", "../shop.yaml", cwd=elsewhere)
     assert record["release"] in listed.stdout
     assert "live" in listed.stdout
+    shown = shortlist("releases", "show", "../shop.yaml", cwd=elsewhere)
+    assert json.loads(shown.stdout)["recipe"] == "tiny", "without a name it is the live one"
+    runs = shortlist("runs", "list", "../shop.yaml", cwd=elsewhere)
+    assert runs.stdout.count("succeeded") == 2
+    assert run.name in runs.stdout, "whole, to be named in another command"
+    compared = shortlist("runs", "diff", "../shop.yaml", run.name, "last", cwd=elsewhere)
+    assert "release (digest)" in compared.stdout
+    assert compared.stdout.count(" = ") == len(record["digests"])
+    assert "train_ranking" in shortlist("runs", "show", "../shop.yaml", cwd=elsewhere).stdout
+    assert list(elsewhere.iterdir()) == []
 
 
 def test_a_refused_release_is_not_published_and_the_exit_code_says_so(tmp_path: Path) -> None:
@@ -105,7 +119,10 @@ def command_of(process: psutil.Process) -> list[str]:
         return []
 
 
-def test_an_interrupt_leaves_no_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGKILL, -9)]
+)
+def test_a_signal_leaves_no_process(tmp_path: Path, number: signal.Signals, code: int) -> None:
     (tmp_path / "shop.yaml").write_text(RECIPE)
     command = [sys.executable, "-m", "shortlist.cli", "run", "shop.yaml"]
     run = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -115,9 +132,38 @@ def test_an_interrupt_leaves_no_process(tmp_path: Path) -> None:
             break
     below = psutil.Process(run.pid).children(recursive=True)
     assert below, "the step runs below the command"
-    run.send_signal(signal.SIGINT)
-    _, said = run.communicate(timeout=30)
-    assert run.returncode == 130, said
-    gone, alive = psutil.wait_procs(below, timeout=10)
+    run.send_signal(number)
+    out, said = run.communicate(timeout=30)
+    assert run.returncode == code, said
+    # Killed, it cannot wait for them: they end by themselves.
+    _, alive = psutil.wait_procs(below, timeout=10 if number == signal.SIGKILL else 0)
     assert not alive
-    assert gone
+    (folder,) = (tmp_path / ".work/runs/tiny").glob("2*")
+    (listed,) = list_runs(folder.parent)
+    assert listed.state == State.FAILED
+    assert not (tmp_path / ".work/releases").exists()
+    if number != signal.SIGKILL:
+        assert "nothing was published" in out
+        assert "shortlist run shop.yaml" in out
+        assert "nothing was published" in listed.failure
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["releases", "list"], "no release of 'tiny' in {work}/releases/tiny; run: shortlist run shop.yaml"),
+        (["releases", "show"], "no live release of 'tiny' in {work}/releases/tiny; run: shortlist run shop.yaml"),
+        (["releases", "prune"], "no release of 'tiny' in {work}/releases/tiny"),
+        (["releases", "rollback"], "no live release of 'tiny' in {work}/releases/tiny"),
+        (["runs", "list"], "no run of 'tiny' in {work}/runs/tiny; run: shortlist run shop.yaml"),
+        (["serve"], "no live release of 'tiny' in {work}/releases/tiny"),
+        (["recommend"], "no live release of 'tiny' in {work}/releases/tiny"),
+        (["deploy"], "no live release of 'tiny' in {work}/releases/tiny"),
+    ],
+)
+def test_a_recipe_of_which_nothing_is_known_says_so(tmp_path: Path, arguments: list[str], problem: str) -> None:
+    (tmp_path / "shop.yaml").write_text(RECIPE)
+    done = shortlist(*arguments, "shop.yaml", "--work", "w", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith(problem.format(work=tmp_path / "w"))
+    assert not (tmp_path / "w").exists()

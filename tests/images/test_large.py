@@ -74,7 +74,7 @@ def test_containers_make_what_processes_make(pipeline: str, tmp_path: Path) -> N
     for runner in ("subprocess", "docker"):
         ended = shortlist("run", "tiny.yaml", "--no-answer", "--force", "--runner", runner, cwd=tmp_path)
         assert ended.returncode == 0, ended.stdout + ended.stderr
-    by_process, by_docker = sorted((tmp_path / ".work/runs/tiny").iterdir())
+    by_process, by_docker = sorted((tmp_path / ".work/runs/tiny").glob("2*"))
     compared = shortlist("digests", str(by_process), str(by_docker), cwd=tmp_path)
     assert compared.returncode == 0, compared.stdout + compared.stderr
     owners = {path.stat().st_uid for path in by_docker.rglob("*")}
@@ -98,7 +98,7 @@ def test_an_interrupt_leaves_no_container(pipeline: str, tmp_path: Path) -> None
     run = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
     assert run.stdout is not None
     assert any(line.startswith("ingest") for line in run.stdout)
-    (folder,) = (tmp_path / ".work/runs/tiny").iterdir()
+    (folder,) = (tmp_path / ".work/runs/tiny").glob("2*")
     ours = ["ps", "-q", "--filter", f"label=shortlist.run={folder.name}"]
     while not docker(*ours):
         assert run.poll() is None

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -80,8 +81,7 @@ def test_when_a_part_dies_all_end_and_the_next_start_works(
         os.kill(java, signal.SIGKILL)
         assert wait_for_end(process) == 1
         _, said = process.communicate()
-        assert "ServiceError: the predictor ended with code 1\n" in said
-        assert "\npredictor: TorchServe ended by itself" in said
+        assert "ServiceError: the predictor ended with code 1: TorchServe ended by itself\n" in said
         assert processes_about(temp) == []
         assert list(temp.iterdir()) == []
     with running(release, port, temp) as process:
@@ -197,5 +197,48 @@ def test_why_the_worker_did_not_start_is_said(release: Path, tmp_path: Path) -> 
     ranking = json.loads((foreign / "ranking/ranking.json").read_text())
     (foreign / "ranking/ranking.json").write_text(json.dumps(ranking | {"schema_version": 99}))
     server = TorchServe([foreign], Options(port=free_ports(1)[0]))
-    with pytest.raises(PredictorError, match=r"did not load the release\n.*schema 99, this version of shortlist reads"):
+    with pytest.raises(PredictorError, match=r"did not load the release: .*schema 99, this version of shortlist reads"):
         server.__enter__()
+
+
+PROXIES = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+
+
+def test_services_of_this_machine_are_not_asked_through_a_proxy_and_start_in_any_folder(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing listens at the proxy's address, and the names of the folders have a space and letters beyond ASCII."""
+    temp, placed = tmp_path / "temp of André", tmp_path / "modèles, all/made"
+    temp.mkdir()
+    shutil.copytree(release, placed)
+    for name, value in PROXIES.items():
+        monkeypatch.setenv(name, value)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setenv("TMPDIR", str(temp))
+    with LocalService(placed) as service:
+        assert service.ask({"user_id": 3})["degraded"] is False
+    assert list(temp.iterdir()) == []
+
+
+def test_the_reason_comes_before_what_a_service_says_otherwise(release: Path, tmp_path: Path) -> None:
+    """A Java that does not start, and takes its leave with good news."""
+    java = tmp_path / "bin/java"
+    java.parent.mkdir()
+    java.write_text("#!/bin/sh\necho 'Error: no memory for the heap'; echo 'all is well'; exit 1\n")
+    java.chmod(0o755)
+    script = f"import sys\nfrom serving.local import LocalService\nLocalService({str(release)!r}).__enter__()"
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"JAVA_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    (first,) = [line for line in ended.stderr.splitlines() if line.startswith("serving.child.ServiceError: ")]
+    assert first.endswith(
+        "the predictor ended with code 1: TorchServe ended before it was ready: Error: no memory for the heap"
+    )
+    assert "  all is well" in ended.stderr

@@ -1,0 +1,65 @@
+"""A service on this machine that follows the pointer to the live release."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from serving.child import ServiceError
+from serving.local import LocalService
+from shortlist.release.release import Live, open_release, read_live
+from shortlist.storage import Storage
+
+_TICK_SECONDS = 0.2
+_LOOK_SECONDS = 2.0
+_MOST_SECONDS = 60.0
+
+
+def follow(service: LocalService, root: Storage, cache_dir: Path, say: Callable[[str], None]) -> None:
+    """Keep answering from the live release below `root`, whatever that becomes.
+
+    A release that cannot be served is tried and told once, and what answered goes on. A storage that fails is asked
+    again, less and less often. Never returns; raises ServiceError when one of the services ends by itself.
+    """
+    follower = _Follower(service, root, cache_dir, say)
+    pause = _LOOK_SECONDS
+    while True:
+        until = time.monotonic() + pause
+        while time.monotonic() < until:
+            service.check_alive()
+            time.sleep(_TICK_SECONDS)
+        pause = _LOOK_SECONDS if follower.look() else min(2 * pause, _MOST_SECONDS)
+
+
+class _Follower:
+    def __init__(self, service: LocalService, root: Storage, cache_dir: Path, say: Callable[[str], None]) -> None:
+        self._service, self._root, self._cache_dir, self._say = service, root, cache_dir, say
+        self._tried: Live | None = None
+        self._said = ""
+
+    def look(self) -> bool:
+        """Go over where something else is live; False when the storage failed."""
+        try:
+            live = read_live(self._root)
+            if live is not None and live != self._tried and live.release != self._service.release:
+                self._go_over(live)
+        except (OSError, ValueError) as error:
+            self._once(f"cannot tell what is live: {error}; {self._service.release} goes on answering")
+            return False
+        return True
+
+    def _go_over(self, live: Live) -> None:
+        """Raises OSError when the storage fails."""
+        before = self._service.release
+        self._once(f"release {live.release} is live now; starting it beside {before}")
+        try:
+            self._service.switch_to(open_release(self._root.url, live.release, self._cache_dir))
+            self._once(f"release {live.release} answers")
+        except (ValueError, ServiceError) as error:
+            self._service.check_alive()
+            self._once(f"release {live.release} cannot be served; {before} goes on answering. The reason: {error}")
+        self._tried = live
+
+    def _once(self, message: str) -> None:
+        if message != self._said:
+            self._say(message)
+        self._said = message

@@ -1,0 +1,24 @@
+"""Requests to this machine itself never go through a proxy."""
+
+import os
+from collections.abc import MutableMapping
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+
+
+def bypass_proxies(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Add the loopback addresses to `no_proxy`, for every client in this process and in those that it starts.
+
+    requests, urllib, httpx, botocore and the Kubernetes client all read these variables; a proxy would look for the
+    port on its own machine. Nothing is set where no proxy is.
+    """
+    if not any(environment.get(name) or environment.get(name.upper()) for name in _PROXIES):
+        return
+    given = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+    hosts = [host.strip() for host in given.split(",") if host.strip()]
+    if "*" in hosts:
+        return
+    every = ",".join(dict.fromkeys([*hosts, *_LOOPBACK]))
+    # Some clients read the one spelling, some the other.
+    environment["no_proxy"] = environment["NO_PROXY"] = every

@@ -1,0 +1,96 @@
+"""`shortlist serve` and `shortlist recommend`: the live release of a recipe on this machine."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from shortlist.cli.places import Places, RecipePath, Work, find_places
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import Console
+
+
+def serve(
+    recipe: RecipePath,
+    work: Work = None,
+    port: Annotated[int, typer.Option(help="Of the transformer, on this machine.")] = 8080,
+    workers: Annotated[int, typer.Option(help="Processes of the transformer.")] = 1,
+    follow: Annotated[
+        bool,
+        typer.Option(help="Go over to what becomes live (a run, promote, rollback), or stay on what is live now."),
+    ] = True,
+) -> None:
+    """Keep the live release up, transformer and predictor, until Ctrl-C.
+
+    When another release becomes live, its predictor is started beside and the transformer goes over between two
+    requests: none fails, none is mixed. One that cannot be served is told, and what answered goes on.
+    """
+    import contextlib
+    import json
+
+    from serving import follow as following
+    from serving.local import LocalService
+    from shortlist.cli.answer import complete
+
+    places = find_places(recipe, work)
+    release = live_release(places)
+    say(f"starting release {release.name} ...")
+    service = LocalService(release, http_port=port, workers=workers)
+    with contextlib.suppress(KeyboardInterrupt), service:
+        body = json.dumps({"instances": [complete(release, {"k": 10})]}, ensure_ascii=False)
+        say(
+            f"up: {service.url}\n    curl -s {service.url} -H 'Content-Type: application/json' -d '{body}'\n"
+            f"    metrics: http://127.0.0.1:{service.http_port}/metrics"
+        )
+        if not follow:
+            say(f"stays on release {release.name}, whatever becomes live\nCtrl-C ends it")
+            service.wait()
+        say(f"follows {places.root.url}/live.json\nCtrl-C ends it")
+        following.follow(service, places.root, places.cache, say)
+
+
+def recommend(
+    recipe: RecipePath,
+    user: Annotated[str | None, typer.Option(help="A user's id; by default one that the release knows.")] = None,
+    item: Annotated[list[str] | None, typer.Option(help="An item of a raw history, in time order; repeat it.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="An item that must not come back; repeat it.")] = None,
+    k: Annotated[int | None, typer.Option(help="How many items; by default the recipe's serving.default_k.")] = None,
+    work: Work = None,
+) -> None:
+    """One list from the live release, asked of services that are started for it."""
+    from rich.console import Console
+
+    given = {"user_id": user, "history": item, "exclude": exclude, "k": k}
+    question = {key: value for key, value in given.items() if value}
+    ask(find_places(recipe, work), question, Console(highlight=False, soft_wrap=True))
+
+
+def ask(places: Places, question: dict[str, Any], console: "Console") -> None:
+    """Start the services, show the answer to one question and what of it the release does not know, and stop them."""
+    from serving.local import LocalService
+    from shortlist.cli.answer import complete, show_answer, unknown
+
+    release = live_release(places)
+    asked = complete(release, question)
+    for line in unknown(release, asked):
+        typer.echo(f"warning: {line}", err=True)
+    with LocalService(release) as service:
+        service.ask(asked)  # the first answer pays for warming up
+        show_answer(asked, service.ask(asked), console)
+
+
+def live_release(places: Places) -> "Path":
+    """The folder of what is live. Raises ValueError when nothing is."""
+    from shortlist.release.release import open_release
+
+    return open_release(places.root.url, places.live(), places.cache)
+
+
+def say(text: str) -> None:
+    """One or a few lines, at once: whoever starts this in the background waits for them."""
+    import sys
+
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()

@@ -1,0 +1,34 @@
+"""A question from the command line."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.made_release import make_release
+from shortlist.cli.answer import complete, unknown
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("release") / "made"
+    make_release(folder, num_items=600, num_users=20)
+    return folder
+
+
+def test_what_the_release_does_not_know_is_told(release: Path) -> None:
+    given = {"user_id": "nobody", "history": ["1003", "x", "y"], "exclude": ["1004", "z"]}
+    assert unknown(release, given) == [
+        "the release does not know user nobody",
+        "the release does not know x, y: left out of the history",
+        "the release does not know z: nothing to exclude",
+    ]
+    assert unknown(release, {"user_id": "7", "history": ["1003"], "exclude": ["1004"]}) == []
+    assert unknown(release, {"k": 3}) == []
+
+
+def test_without_a_user_and_a_history_a_user_of_the_release_asks(release: Path) -> None:
+    asked = complete(release, {"k": 3})
+    assert unknown(release, asked) == []
+    assert asked.keys() == {"k", "user_id"}
+    for given in ({"user_id": "7"}, {"history": ["1003"], "k": 3}):
+        assert complete(release, given) == given
