@@ -79,6 +79,18 @@ class App:
             self._write(self._overlay)
             self.apply()
 
+    @contextmanager
+    def rooted(self, root: str) -> Iterator[None]:
+        """Applied with another RELEASES, and as before afterwards."""
+        generator = [self._overlay["configMapGenerator"][0] | {"literals": [f"RELEASES={root}"]}]
+        self._write(self._overlay | {"configMapGenerator": generator})
+        try:
+            self.apply()
+            yield
+        finally:
+            self._write(self._overlay)
+            self.apply()
+
     def _write(self, overlay: dict[str, Any]) -> None:
         (self.folder / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
 
@@ -88,8 +100,8 @@ class App:
             kubectl("-n", NAMESPACE, "rollout", "status", f"deployment/shortlist-{component}", f"--timeout={seconds}s")
 
     @contextmanager
-    def storage(self) -> Iterator[Storage]:
-        """The root of the releases in the cluster's S3, from here."""
+    def storage(self, root: str = ROOT) -> Iterator[Storage]:
+        """A root of releases in the cluster's S3, from here."""
         kubectl("-n", NAMESPACE, "rollout", "status", "deployment/minio", "--timeout=120s")
         (port,) = free_ports(1)
         command = ["kubectl", "-n", NAMESPACE, "port-forward", "service/minio", f"{port}:9000"]
@@ -98,7 +110,7 @@ class App:
                 assert forward.stdout is not None
                 assert "Forwarding" in forward.stdout.readline()
                 os.environ |= _S3 | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
-                yield open_storage(ROOT)
+                yield open_storage(root)
             finally:
                 forward.terminate()
 

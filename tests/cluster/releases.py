@@ -71,14 +71,19 @@ class Releases:
     def publish(self, root: Storage) -> None:
         """All of them; the first is live."""
         for folder in (self.first.folder, self.second.folder, self.unranked):
-            manifest = read_manifest(folder)
-            root.upload(folder, manifest.files, release_key(manifest.name))
-            root.write(release_key(manifest.name, "manifest.json"), manifest.canonical())
+            put(root, folder)
         broken = read_manifest(self.second.folder)
         for file in broken.files:
             root.write(release_key(BROKEN, file), (self.second.folder / file).read_bytes()[:-1])
         root.write(release_key(BROKEN, "manifest.json"), broken.canonical())
         root.write("live.json", f'{{"release": "{self.first.name}", "at": "2026-01-01T00:00:00Z"}}'.encode())
+
+
+def put(root: Storage, folder: Path) -> None:
+    """One release, not live."""
+    manifest = read_manifest(folder)
+    root.upload(folder, manifest.files, release_key(manifest.name))
+    root.write(release_key(manifest.name, "manifest.json"), manifest.canonical())
 
 
 def _ids(answers: Sequence[Mapping[str, Any]]) -> list[Any]:

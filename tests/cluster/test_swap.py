@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from app import NAMESPACE, App, Seen, eventually, kubectl
-from releases import BROKEN, Releases
+from app import NAMESPACE, ROOT, App, Seen, eventually, kubectl
+from releases import BROKEN, Releases, put
 
 from shortlist.release.release import read_manifest
 
@@ -70,11 +70,18 @@ def unharmed(seen: Seen, releases: Releases) -> None:
 def test_a_swap_and_the_way_back_cost_no_request_and_mix_nothing(
     app: App, deploy: Deployer, releases: Releases
 ) -> None:
+    done = []
     with app.load(clients=6, per_second=40, seconds=600) as seen:
         for target in (releases.second, releases.first):
             code, said = deploy(target.name, "--min-overlap", "0")
             assert code == 0, said
+            done.append(time.time())
+            time.sleep(3)
     unharmed(seen, releases)
+    # Once deploy has said so, nobody of the release before answers.
+    after = [line["release"] for line in seen.lines if done[0] < line["at"] < done[0] + 3]
+    assert {*after} == {releases.second.name}
+    assert {line["release"] for line in seen.lines if line["at"] > done[1]} == {releases.first.name}
     answered = [line["release"] for line in seen.lines]
     assert {*answered} == {releases.first.name, releases.second.name}
     assert answered[-1] == releases.first.name
@@ -124,6 +131,25 @@ def test_ctrl_c_takes_back_what_was_done(app: App, deploy: Deployer, releases: R
     assert process.returncode == 130
     unharmed(seen, releases)
     assert_nothing_is_left(releases)
+
+
+def test_a_live_release_of_another_root_is_told_and_replaced(app: App, deploy: Deployer, releases: Releases) -> None:
+    moved = f"{ROOT}-moved"
+    with app.storage(moved) as root:
+        put(root, releases.second.folder)
+    with app.load(clients=4, per_second=20, seconds=600) as seen:
+        with app.rooted(moved):
+            code, said = deploy(releases.second.name)
+            assert code == 1, said
+            assert f"pods that start now read releases below {moved}" in said
+            assert f"nothing was changed: {releases.first.name} answers" in said
+            code, said = deploy(f"{moved}/releases/{releases.second.name}", "--replace", "--min-overlap", "0")
+            assert code == 0, said
+        code, said = deploy(releases.first.name, "--replace", "--min-overlap", "0")
+        assert code == 0, said
+    unharmed(seen, releases)
+    assert {line["release"] for line in seen.lines} == {releases.first.name, releases.second.name}
+    assert seen.lines[-1]["release"] == releases.first.name
 
 
 def assert_nothing_is_left(releases: Releases) -> None:
