@@ -20,6 +20,7 @@ from serving.deploy.errors import ClusterError, RefusedError
 from serving.local import LocalService, ServiceError
 from shortlist.cli import releases
 from shortlist.cli.answer import question_of, show_answer
+from shortlist.cli.checked import checked_recipe
 from shortlist.cli.deploy import deploy
 from shortlist.cli.run import Runner, run_pipeline
 from shortlist.cli.schema import schema_text
@@ -62,7 +63,7 @@ def run(
     Runs the compiled pipeline, the very file that a cluster is given, step by step on this machine; then starts the
     predictor and the transformer on free local ports, asks for one user's list, shows it, and stops them.
     """
-    typed = load_recipe(recipe)
+    typed = checked_recipe(recipe)
     if runner is Runner.DOCKER:
         from shortlist.cli.docker_runner import check_docker  # noqa: PLC0415  # only this runner needs Docker's client
 
@@ -124,10 +125,7 @@ def validate(
     show: Annotated[bool, typer.Option(help="Print the recipe as a run would take it.")] = False,
 ) -> None:
     """Check a recipe and every SQL expression in it; nothing is read or run."""
-    from shortlist.sources.check_expressions import check_expressions  # noqa: PLC0415 - needs Polars
-
-    typed = load_recipe(recipe)
-    check_expressions(typed)
+    typed = checked_recipe(recipe)
     _console.print(dump_recipe(typed) if show else f"{recipe}: a sound recipe, {typed.name!r}", markup=False)
 
 

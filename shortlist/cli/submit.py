@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from shortlist.recipe import load_recipe
+from shortlist.cli.checked import checked_recipe
 
 _console = Console(highlight=False, soft_wrap=True, markup=False)
 
@@ -38,7 +38,7 @@ def submit(
     from components.image import PIPELINE_IMAGE  # noqa: PLC0415
     from pipelines import back_end, follow, submit  # noqa: PLC0415
 
-    typed = load_recipe(recipe)
+    typed = checked_recipe(recipe)
     submit.check_recipe(typed, str(recipe))
     api = back_end.connect(host, namespace, os.environ.get("KFP_TOKEN"))
     forced_by = getpass.getuser() if force else None

@@ -17,7 +17,8 @@ def bind(sql: str, schema: pl.Schema, *, where: str, file: str) -> pl.Expr:
     expression = parse(sql, where)
     for name in expression.meta.root_names():
         if name not in schema:
-            raise missing_column(where, name, file, schema.names())
+            text = f"; is it text? Then write '{name}' in single quotes" if f'"{name}"' in sql else ""
+            raise SourceError(f"{missing_column(where, name, file, schema.names())}{text}")
     try:
         probe = pl.DataFrame({name: [None, None] for name in schema}, schema=schema).select(expression)
     except pl.exceptions.PolarsError as error:
