@@ -65,9 +65,9 @@ def _where(sql: str, line: int, column: int) -> str:
     """The place of a statement in the expression: `at character 6, '1': `."""
     lines = sql.split("\n")
     if line > len(lines):
-        return f"at the end, after {sql.split()[-1]!r}, "
+        return f"at the end, after {sql.rsplit(maxsplit=1)[-1]!r}, "
     at = sum(len(one) + 1 for one in lines[: line - 1]) + column - (len(_BEFORE) if line == 1 else 0)
-    return f"at character {at}, {sql[at - 1 :].split()[0][:20]!r}, "
+    return f"at character {at}, {sql[at - 1 :].split(maxsplit=1)[0][:20]!r}, "
 
 
 def _hint(found: str, sql: str) -> str:
@@ -126,7 +126,7 @@ def _no_function(found: re.Match[str], bare: str) -> str:
     if call is None:
         return _reserved(found, bare)
     if call[1] == ".":
-        return f"{bare[call.start() :].split('(')[0]!r} is no SQL; a function is written like LOWER({name})"
+        return f"{bare[call.start() :].split('(', maxsplit=1)[0]!r} is no SQL; a function is written like LOWER({name})"
     return f"there is no function {name.upper()} (character {call.start() + 1}); {instead_of(name.upper())}"
 
 

@@ -2,29 +2,28 @@
 
 import difflib
 
-FUNCTIONS = tuple(
-    " ".join(
-        (
-            "ABS CBRT CEIL DEGREES DIV EXP FLOOR LN LOG LOG10 LOG1P LOG2 MOD PI POW RADIANS ROUND SIGN SQRT TRUNC",
-            "COS SIN TAN ACOS ASIN ATAN ATAN2",
-            "COALESCE GREATEST IF IFNULL LEAST NULLIF",
-            "CHAR_LENGTH CONCAT CONCAT_WS ENDS_WITH INITCAP LEFT LENGTH LOWER LPAD LTRIM NORMALIZE OCTET_LENGTH",
-            "REGEXP_LIKE REGEXP_REPLACE REPLACE REVERSE RIGHT RPAD RTRIM SPLIT_PART STARTS_WITH STRING_TO_ARRAY",
-            "STRPOS SUBSTR TRIM UPPER",
-            "DATE DATE_PART DATETIME DAY HOUR MINUTE MONTH STRFTIME STRPTIME TIME TIMESTAMP WEEK YEAR",
-            "ARRAY_CONTAINS ARRAY_GET ARRAY_LENGTH ARRAY_MEAN ARRAY_REVERSE ARRAY_SUM ARRAY_TO_STRING ARRAY_UNIQUE",
-        )
-    ).split()
-)
-"""Those that give a value for each row from the row's own columns."""
+FUNCTIONS_OF = {
+    "Numbers": "ABS, ACOS, ASIN, ATAN, ATAN2, CBRT, CEIL, COS, DEGREES, DIV, EXP, FLOOR, LN, LOG, LOG10, LOG1P, LOG2, "
+    "MOD, PI, POW, RADIANS, ROUND, SIGN, SIN, SQRT, TAN, TRUNC",
+    "Choices": "COALESCE, GREATEST, IF, IFNULL, LEAST, NULLIF",
+    "Text": "CHAR_LENGTH, CONCAT, CONCAT_WS, ENDS_WITH, INITCAP, LEFT, LENGTH, LOWER, LPAD, LTRIM, NORMALIZE, "
+    "OCTET_LENGTH, REGEXP_LIKE, REGEXP_REPLACE, REPLACE, REVERSE, RIGHT, RPAD, RTRIM, SPLIT_PART, STARTS_WITH, "
+    "STRING_TO_ARRAY, STRPOS, SUBSTR, TRIM, UPPER",
+    "Times": "DATE, DATE_PART, DATETIME, DAY, HOUR, MINUTE, MONTH, STRFTIME, STRPTIME, TIME, TIMESTAMP, WEEK, YEAR",
+    "Lists": "ARRAY_CONTAINS, ARRAY_GET, ARRAY_LENGTH, ARRAY_MEAN, ARRAY_REVERSE, ARRAY_SUM, ARRAY_TO_STRING, "
+    "ARRAY_UNIQUE",
+}
+"""Those that give a value for each row from the row's own columns, as the page lists them."""
+FUNCTIONS = [name for names in FUNCTIONS_OF.values() for name in names.split(", ")]
 
-AGGREGATES = dict.fromkeys(
-    (
-        *("ARRAY_AGG", "AVG", "CORR", "COUNT", "COVAR", "COVAR_POP", "FIRST", "GROUP_CONCAT", "LAST", "MEDIAN"),
-        *("QUANTILE_CONT", "QUANTILE_DISC", "STDDEV", "STDEV", "STDDEV_SAMP", "STRING_AGG", "SUM", "VAR", "VARIANCE", "VAR_SAMP"),
-    ),
-    "",
-) | {"MAX": "; the largest of several columns is GREATEST(x, y)", "MIN": "; the smallest is LEAST(x, y)"}
+_OF_ALL_ROWS = (
+    "ARRAY_AGG, AVG, CORR, COUNT, COVAR, COVAR_POP, FIRST, GROUP_CONCAT, LAST, MEDIAN, QUANTILE_CONT, QUANTILE_DISC, "
+    "STDDEV, STDDEV_SAMP, STDEV, STRING_AGG, SUM, VAR, VARIANCE, VAR_SAMP"
+)
+AGGREGATES = dict.fromkeys(_OF_ALL_ROWS.split(", "), "") | {
+    "MAX": "; the largest of several columns is GREATEST(x, y)",
+    "MIN": "; the smallest of several columns is LEAST(x, y)",
+}
 """Those that sum up rows, each with a further hint."""
 
 OF_OTHER_SHAPE = {
@@ -47,7 +46,7 @@ _INSTEAD = {
     "ISNULL": "write x IS NULL",
     "LEN": "write LENGTH(x) for text, ARRAY_LENGTH(x) for a list",
     "NVL": "write COALESCE(x, y)",
-    "REGEXP_EXTRACT": "write REGEXP_REPLACE(x, '^.*?([0-9]+).*$', '$1')",
+    "REGEXP_EXTRACT": "write REGEXP_REPLACE(x, '^.*?([0-9]+).*$', '\\1')",
     "SPLIT": "write STRING_TO_ARRAY(x, '|')",
     "STRING_SPLIT": "write STRING_TO_ARRAY(x, '|')",
     "TO_DATE": "write STRPTIME(x, '%d.%m.%Y')",
@@ -55,7 +54,7 @@ _INSTEAD = {
     "UNIX_TIMESTAMP": "write EXTRACT(epoch FROM x)",
 } | {name: f"write CAST(x AS {kind})" for name, kind in _CAST.items()}
 _CONSTRUCTS = {
-    "AT TIME ZONE": "AT TIME ZONE needs to know the type: write CAST(x AS TIMESTAMP) AT TIME ZONE 'UTC'",
+    "AT TIME ZONE": "AT TIME ZONE needs to know the type: write CAST(x AS TIMESTAMP) AT TIME ZONE 'Europe/Berlin'",
     "BitwiseXor": "^ is not supported; a power is POW(x, 2)",
     "DATE_TRUNC": "DATE_TRUNC is not supported; a day is CAST(x AS DATE), a month STRFTIME(x, '%Y-%m')",
     "Interval": "INTERVAL is not supported here; compare with a date, like x >= DATE '2024-01-31'",
