@@ -32,6 +32,8 @@ def validate(
     from shortlist import facts, validate
     from shortlist.recipe import parse_recipe
 
+    data_docs.path += ".html"  # so that a browser shows it
+
     def work() -> facts.StepFacts:
         folders = Path(tables.path), Path(clean.path), Path(quarantine.path), Path(data_docs.path)
         return validate.validate(parse_recipe(recipe), *folders)

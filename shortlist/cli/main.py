@@ -54,10 +54,12 @@ def run(
     """
     from rich.console import Console
 
+    from shortlist.cli.checked import checked_recipe
     from shortlist.cli.run import run_pipeline
     from shortlist.cli.serve import ask
 
     places = find_places(recipe, work)
+    checked_recipe(recipe)
     if runner is Runner.DOCKER:
         from shortlist.cli.docker_runner import check_docker  # only this runner needs Docker's client
 
@@ -94,11 +96,10 @@ def validate(
     show: Annotated[bool, typer.Option(help="Print the recipe as a run would take it.")] = False,
 ) -> None:
     """Check a recipe and every SQL expression in it; nothing is read or run."""
-    from shortlist.recipe import dump_recipe, load_recipe
-    from shortlist.sources.check_expressions import check_expressions
+    from shortlist.cli.checked import checked_recipe
+    from shortlist.recipe import dump_recipe
 
-    typed = load_recipe(recipe)
-    check_expressions(typed)
+    typed = checked_recipe(recipe)
     typer.echo(dump_recipe(typed).rstrip() if show else f"{recipe}: a sound recipe, {typed.name!r}")
 
 

@@ -31,9 +31,9 @@ def submit(
     # kfp takes a second to import; `shortlist recommend` must not wait for it.
     from components.image import PIPELINE_IMAGE
     from pipelines import back_end, follow, submit
-    from shortlist.recipe import load_recipe
+    from shortlist.cli.checked import checked_recipe
 
-    typed = load_recipe(recipe)
+    typed = checked_recipe(recipe)
     submit.check_recipe(typed, str(recipe))
     api = back_end.connect(host, namespace, os.environ.get("KFP_TOKEN"))
     forced_by = user_name() if force else None

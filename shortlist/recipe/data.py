@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shortlist.recipe.fields import Duration, Expression, Section, Separator, Share, Word
+from shortlist.recipe.fields import Duration, Expression, Moment, Section, Separator, Share, Until, Word
 
 ColumnType = Literal["text", "integer", "number", "boolean"]
 
@@ -143,9 +143,9 @@ class Contract(Section):
     """Columns that together name an event; a second one is a duplicate. Empty allows duplicates."""
     references: bool = True
     """Whether an event's item must be in the items table, when the recipe has one."""
-    earliest: str | None = None
+    earliest: Moment | None = None
     """No event is before this ISO date (UTC); guards against a wrong time_unit."""
-    latest: str = "now"
+    latest: Until = "now"
     """No event is after this ISO date (UTC) or `now`."""
     min_rows: int = Field(10, ge=1)
     """Fewer sound events than this stop the run."""

@@ -1,6 +1,7 @@
 """The types that recipe fields are made of."""
 
 import re
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -37,6 +38,14 @@ def _quoted(value: Any) -> Any:
     return value
 
 
+def _moment(value: str) -> str:
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is no ISO date: write it like 2024-01-31, or 2024-01-31T10:00:00Z") from None
+    return value
+
+
 def _one_word(value: str) -> str:
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", value):
         raise ValueError("use 1 to 63 lower-case letters, digits and '-', as Kubernetes does, like 'my-shop'")
@@ -55,6 +64,12 @@ Duration = Annotated[
     Field(ge=0),
 ]
 """Seconds; written as 30m, 12h, 7d, 2w or a number of seconds."""
+
+Moment = Annotated[str, AfterValidator(_moment)]
+"""An ISO date or time, UTC when it has no zone."""
+
+Until = Annotated[str, AfterValidator(lambda written: written if written == "now" else _moment(written))]
+"""An ISO date or time, or `now`."""
 
 Name = Annotated[str, AfterValidator(_one_word)]
 """A Kubernetes-safe name."""

@@ -14,10 +14,27 @@ import yaml
 _CORE: tuple[tuple[str, str, str], ...] = (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
     ("null", r"~|null|Null|NULL|", "~nN"),
-    ("int", r"[-+]?(?:0|[1-9][0-9]*)|0x[0-9a-fA-F]+", "-+0123456789"),
+    ("int", r"[-+]?(?:0|[1-9][0-9]*)|0x[0-9a-fA-F]+|0o[0-7]+", "-+0123456789"),
     ("float", r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", "-+.0123456789"),
     ("float", r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)", "-+."),
     ("merge", r"<<", "<"),
+)
+_MOST_NODES = 100_000
+_MENDS = (
+    (r"character '\\t'", "indent with spaces, not with tabs"),
+    (r"mapping values are not allowed", "put text that holds ': ' in quotes"),
+    (r"unknown escape character", "write a backslash twice within double quotes, or use single quotes"),
+    (r"cannot start any token", "put text that begins with it in quotes"),
+    (r"scanning an (alias|anchor)", "put text that begins with * or & in quotes"),
+    (r"(scanning a tag|a constructor for the tag)", "put text that begins with ! in quotes"),
+    (r"scanning a quoted scalar", "the quotes before it do not end"),
+    (r"a flow (mapping|sequence)", "within { } and [ ] put text that holds one of , : # { } [ ] or quotes in quotes"),
+    (
+        r"block end.*scalar|a block scalar",
+        """text that begins with quotes ends with them; put others around it, like '"a b" > 0'""",
+    ),
+    (r"block end.*(mapping|sequence) start|block end.*<", "indent it like its neighbours"),
+    (r"another document", "a recipe is one document; remove the line ---"),
 )
 _Resolvers = dict[str, list[tuple[str, re.Pattern[str]]]]
 
@@ -66,7 +83,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _integer(_: _Loader, node: yaml.ScalarNode) -> int:
-    return int(node.value, 16 if node.value.startswith("0x") else 10)
+    return int(node.value, {"0x": 16, "0o": 8}.get(node.value[:2], 10))
 
 
 def _number(_: _Loader, node: yaml.ScalarNode) -> float:
@@ -79,12 +96,34 @@ _Loader.add_constructor("tag:yaml.org,2002:float", _number)
 
 def load_yaml(text: str) -> Any:
     """The value of a YAML document. Raises YamlTextError."""
+    loader = _Loader(text)
     try:
-        return yaml.load(text, _Loader)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _size(node, [], {}) > _MOST_NODES:
+            raise YamlTextError(f"the aliases (*name) make it larger than {_MOST_NODES:,} values")
+        return loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
-        raise YamlTextError(_explained(error, text)) from None
+        raise YamlTextError(f"this is no YAML: {_explained(error, text)}") from None
     except yaml.YAMLError as error:
-        raise YamlTextError(str(error)) from None
+        raise YamlTextError(f"this is no YAML: {error}") from None
+    finally:
+        loader.dispose()
+
+
+def _size(node: yaml.Node, above: list[yaml.Node], known: dict[int, int]) -> int:
+    """How many values a node has when each alias is a copy. Raises YamlTextError for a node within itself."""
+    if node in above:
+        raise YamlTextError(f"line {_line(node)}: the anchor (&name) that begins here holds itself; remove its alias")
+    if id(node) not in known:
+        inside: list[yaml.Node] = []
+        if isinstance(node, yaml.MappingNode):
+            inside = [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            inside = node.value
+        known[id(node)] = 1 + sum(_size(part, [*above, node], known) for part in inside)
+    return known[id(node)]
 
 
 def dump_yaml(data: Any) -> str:
@@ -94,11 +133,24 @@ def dump_yaml(data: Any) -> str:
 
 def line_of(text: str, path: Sequence[int | str]) -> int | None:
     """The line of the value at a path, or of the closest thing around it; None where the text is no YAML."""
+    steps = _steps(text, path)
+    return _line(steps[-1][0]) if steps else None
+
+
+def written(text: str, path: Sequence[int | str]) -> str | None:
+    """The plain word at a path as it is written, like `1_000`; None for anything else."""
+    steps = _steps(text, path)
+    node = steps[-1][1] if len(steps) == len(path) and steps else None
+    return str(node.value) if isinstance(node, yaml.ScalarNode) and node.style is None else None
+
+
+def _steps(text: str, path: Sequence[int | str]) -> list[tuple[yaml.Node, yaml.Node]]:
+    """(what names the value, the value) for each part of a path, as far as it goes."""
     try:
         node = yaml.compose(text, _Loader)
     except yaml.YAMLError:
-        return None
-    line = None
+        return []
+    steps: list[tuple[yaml.Node, yaml.Node]] = []
     for part in path:
         if isinstance(node, yaml.MappingNode):
             pairs = [(key, value) for key, value in node.value if key.value == str(part)]
@@ -108,8 +160,9 @@ def line_of(text: str, path: Sequence[int | str]) -> int | None:
             break
         if not pairs:
             break
-        line, node = _line(pairs[-1][0]), pairs[-1][1]
-    return line
+        steps.append(pairs[-1])
+        node = steps[-1][1]
+    return steps
 
 
 def _line(node: yaml.Node) -> int:
@@ -122,12 +175,6 @@ def _explained(error: yaml.MarkedYAMLError, text: str) -> str:
         return str(error.problem or error)
     lines = text.splitlines()
     written = lines[mark.line].strip() if mark.line < len(lines) else ""
-    mend = ""
-    if "\\t" in str(error.problem):
-        mend = "; indent with spaces, not with tabs"
-    elif "mapping values are not allowed" in str(error.problem):
-        mend = "; put text that holds ': ' in quotes"
-    elif "unknown escape character" in str(error.problem):
-        mend = "; write a backslash twice within double quotes, or use single quotes"
+    mend = next((f"; {mend}" for pattern, mend in _MENDS if re.search(pattern, f"{error.context} {error.problem}")), "")
     shown = f", at {written[:60]!r}" if written else ", at the end"
     return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}{shown}{mend}"

@@ -41,15 +41,18 @@ def make_index(factory: str, vectors_ND: NDArray[np.float32], seed: int) -> Any:
             f"index.factory {factory!r} is no FAISS index for vectors of width {dim}: {_reason(str(error))}; use "
             "'auto', or see the guideline to choose an index in FAISS's wiki"
         ) from error
-    if (needed := _codewords(factory)) > count:
-        raise ValueError(
-            f"index.factory {factory!r}: its product quantizer learns {needed} centroids for each part and needs as "
-            f"many vectors, there are {count} items; use 'auto', or scalar quantization (SQ8), which needs no training"
-        )
+    for part, needed in _trained_parts(factory):
+        if needed > count:
+            raise ValueError(
+                f"index.factory {factory!r}: {part} learns {needed} centroids and needs as many vectors, there are "
+                f"{count} items; use 'auto', or a scalar quantizer in its place (SQ8), which needs no more than one"
+            )
     inverted = faiss.try_extract_index_ivf(index)
     lists = inverted.nlist if inverted is not None else 0
-    if lists > count:
-        raise ValueError(f"index.factory {factory!r} has {lists} lists for {count} items; use fewer, or 'auto'")
+    if inverted is not None and not 0 < lists <= count:
+        raise ValueError(
+            f"index.factory {factory!r} has {lists} lists for {count} items; IVF needs 1 to {count}; use 'auto'"
+        )
     trained = np.ascontiguousarray(vectors_ND[drawn_rows(count, max(lists * _TRAINED_PER_LIST, 1 << 16), seed)])
     try:
         if inverted is not None:
@@ -71,15 +74,17 @@ def make_index(factory: str, vectors_ND: NDArray[np.float32], seed: int) -> Any:
     return index
 
 
-def _codewords(factory: str) -> int:
-    """Centroids of the product quantizer that a factory names, PQ<parts>[x<bits>]; 0 without one."""
-    found = re.search(r"\bI?PQ\d+(?:x(\d+))?", factory)
-    return 2 ** int(found[1] or 8) if found else 0
+def _trained_parts(factory: str) -> list[tuple[str, int]]:
+    """The product quantizers that a factory names, PQ<parts>[x<bits>] and OPQ<parts>, and the centroids of each."""
+    found = re.finditer(r"\bO?PQ\d+(?:x(\d+))?", factory)
+    return [(part[0], 2 ** int(part[1] or 8)) for part in found]
 
 
 def _reason(error: str) -> str:
-    """What FAISS says without the place in its sources."""
-    return error.splitlines()[0].rpartition("failed: ")[2].rpartition("Error: ")[2].partition(" at /")[0].strip()
+    """What FAISS says, without its own code and the place in it."""
+    told = re.sub(r"^Error in .* at \S+:\d+: ", "", error, flags=re.DOTALL)
+    told = re.sub(r"^Error: '.*?' failed(?:: )?", "", told, flags=re.DOTALL)
+    return told.strip() or "it cannot be searched by inner product"
 
 
 def drawn_rows(count: int, limit: int, seed: int) -> NDArray[np.int64]:

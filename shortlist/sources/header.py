@@ -2,30 +2,35 @@
 
 import re
 from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
 
 import polars as pl
 
 from shortlist.sources.errors import SourceError, named
 
-_PERHAPS = re.compile(r"[-+]?\d+|\d{4}-\d\d-\d\d")
-"""Data, or the years of a table that has a column for each."""
-_SURELY = re.compile(r"[-+]?\d+[.,]\d+|[-+]?\d{6,}|\d{4}-\d\d-\d\d[T ]\d\d:.*|\d{1,2}[./]\d{1,2}[./]\d{2,4}.*")
 _ROWS = 1_000
+_NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)?(?:[eE][-+]?\d+)?")
+_DATE = re.compile(r"\d{4}[-/.]\d\d?[-/.]\d\d?(?:[T ]\d.*)?|\d\d?[-/.]\d\d?[-/.]\d{2,4}(?: .*)?")
+_UNLIKE_A_NAME = re.compile(
+    r"[-+]?\d+[.,]\d+|[-+]?\d{6,}|\d{4}-\d\d-\d\d[T ]\d\d:.*|\d\d?[./]\d\d?[./]\d{2,4}.*"
+    r"|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\S+@\S+\.\w+"
+)
+"""Fractions, long numbers, times, UUIDs and addresses."""
+_YEAR = re.compile(r"(?:19|20)\d\d")
+_MISSING = re.compile(r"\s*|-|\\N|n/?a|nan|none|null", re.IGNORECASE)
+
+Kind = Literal["number", "date", "text"]
 
 
 def check_header(names: list[str], rows: pl.LazyFrame, file: str, *, declared: bool) -> None:
     """Raises SourceError when a name is empty or there twice, or when the names look like data.
 
-    `rows` are those below the names. `declared` is whether the recipe itself says that there is a header; then names
-    that look like data are names.
+    `rows` are those below the names, as text. `declared` is whether the recipe itself says that there is a header: then
+    names that look like data are names, and a column without one is left alone.
     """
-    empty = [str(at) for at, name in enumerate(names, 1) if not name.strip()]
-    if empty:
-        raise SourceError(
-            f"{file}: line 1: the column in place {named(empty)} has no name; name it in the file, or write "
-            "`header: false` if the first line holds data"
-        )
-    twice = [name for name, count in Counter(names).items() if count > 1]
+    twice = [name for name, count in Counter(filter(str.strip, names)).items() if count > 1]
     if twice:
         raise SourceError(
             f"{file}: line 1: the column {named(twice)} is there twice; rename one in the file, or write "
@@ -33,15 +38,54 @@ def check_header(names: list[str], rows: pl.LazyFrame, file: str, *, declared: b
         )
     if declared:
         return
-    surely = any(_SURELY.fullmatch(name) for name in names)
-    if surely or all(_PERHAPS.fullmatch(name) for name in names) or (len(names) > 1 and _occur_below(names, rows)):
+    head = rows.head(_ROWS).collect()
+    below = [head.to_series(at).drop_nulls().to_list() for at in range(min(len(names), head.width))]
+    empty = [str(at) for at, name in enumerate(names, 1) if not name.strip()]
+    if empty and not (empty == ["1"] and _is_row_number(below[0])):
+        raise SourceError(
+            f"{file}: line 1: the column in place {named(empty)} has no name; name it in the file, write `header: "
+            "false` if the first line holds data, or `header: true` if the column is not needed"
+        )
+    if _look_like_data(names, below):
         raise SourceError(
             f"{file}: line 1 looks like data and not like names ({named(names, 6)}); write `header: false`, and the "
             "columns are called column_1, column_2, ...; write `header: true` if these really are their names"
         )
 
 
-def _occur_below(names: list[str], rows: pl.LazyFrame) -> bool:
-    """Whether each name is also a value of its own column, among the first rows."""
-    head = rows.head(_ROWS).collect()
-    return bool(head.height) and all(name in head.to_series(at) for at, name in enumerate(names))
+def _look_like_data(names: Sequence[str], below: Sequence[list[str]]) -> bool:
+    """Whether the names are like the values below them: of their kind, or found among them.
+
+    A column of numbers or dates whose name is neither shows that the line is a header, whatever the other names are.
+    """
+    kinds = [_kind(values) for values in below]
+    if any(kind and kind != "text" and _kind([name]) == "text" for name, kind in zip(names, kinds, strict=True)):
+        return False
+    if any(_UNLIKE_A_NAME.fullmatch(name) for name in names):
+        return True
+    alike = [n for n, kind in zip(names, kinds, strict=True) if kind in ("number", "date") and _kind([n]) == kind]
+    parts_of_a_vector = len(alike) < len(names) and _is_counting(alike)
+    if any(not _YEAR.fullmatch(name) for name in alike) and not parts_of_a_vector:
+        return True
+    found = sum(bool(name.strip()) and name in values for name, values in zip(names, below, strict=True))
+    return len(names) > 1 and found * 2 >= len(names)
+
+
+def _kind(values: Sequence[str]) -> Kind | None:
+    """What all values that are there are; None where there is none."""
+    there = [value for value in values if not _MISSING.fullmatch(value)]
+    if not there:
+        return None
+    if all(_NUMBER.fullmatch(value) for value in there):
+        return "number"
+    return "date" if all(_DATE.fullmatch(value) for value in there) else "text"
+
+
+def _is_counting(texts: Sequence[str]) -> bool:
+    """Whether texts are whole numbers one after the other."""
+    return len(texts) > 1 and all(a.isdigit() and b.isdigit() and int(b) == int(a) + 1 for a, b in pairwise(texts))
+
+
+def _is_row_number(values: Sequence[str]) -> bool:
+    """Whether a column counts its rows, as the nameless one that pandas writes does."""
+    return bool(values) and (len(values) == 1 or _is_counting(values))

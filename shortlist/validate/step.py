@@ -100,6 +100,7 @@ def _write_docs(recipe: Recipe, to: Path, pages: list[tuple[Suite, str]]) -> Non
     try:
         partial.write_text(render_docs(f"Data of {recipe.name}", pages), encoding="utf-8")
         partial.replace(to)
+        say(f"data docs: {to}")
     finally:
         partial.unlink(missing_ok=True)
 

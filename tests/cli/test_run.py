@@ -46,6 +46,17 @@ def test_a_wrong_recipe_is_explained_before_anything_starts(tmp_path: Path) -> N
     assert not (tmp_path / ".work").exists()
 
 
+@pytest.mark.parametrize("command", ["validate", "run", "submit"])
+def test_wrong_sql_is_a_mistake_of_the_recipe_and_nothing_starts(command: str, tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text(RECIPE + "interactions: {positive: played_ratio_pct > 50 AND (}\n")
+    done = shortlist(command, "shop.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    line = len(RECIPE.splitlines()) + 1
+    assert f"shop.yaml: 1 error\n  line {line}: interactions.positive: " in done.stderr
+    assert "the ( at character 27 is not closed" in done.stderr
+    assert not (tmp_path / ".work").exists()
+
+
 def test_a_step_that_fails_says_why_once_and_ends_the_run(tmp_path: Path) -> None:
     source = "source: {kind: files, events: [{path: nowhere.csv, columns: {user_id: u, item_id: i, time: t}}]}"
     text = "\n".join(source if line.startswith("source") else line for line in RECIPE.splitlines())
@@ -71,6 +82,8 @@ def test_raw_events_become_a_served_answer_and_the_same_input_the_same_release(t
     assert [step["step"] for step in record["steps"]] == STEPS
     assert record["release"] in first.stdout
     assert "<html" in (run / "report.html").read_text()
+    (docs,) = run.glob("shortlist-*/validate/data_docs.html")
+    assert "<html" in docs.read_text()
     assert not [one for one in psutil.process_iter() if str(tmp_path) in " ".join(command_of(one))]
 
     again = shortlist("run", "shop.yaml", "--no-answer", cwd=tmp_path)

@@ -7,8 +7,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from shortlist.recipe import parse_recipe
+from shortlist.sources.check_expressions import check_expressions
 from shortlist.sources.expressions import bind
-from shortlist.sources.sql import FUNCTIONS
+from shortlist.sources.sql_names import FUNCTIONS_OF
 
 PAGE = (Path(__file__).parents[2] / "docs/expressions.md").read_text()
 
@@ -20,7 +22,7 @@ def examples() -> list[tuple[str, str, str]]:
         cells = [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
         if len(cells) == 4 and cells[1].startswith("`"):
             found.append(tuple(cell.strip("`") for cell in cells[1:]))
-    assert len(found) == 20
+    assert len(found) == 28
     return found
 
 
@@ -39,6 +41,14 @@ def test_an_example(sql: str, row: str, gives: str) -> None:
     assert shown == gives
 
 
+def test_the_recipes_of_the_page_are_sound() -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        text = f"name: page\nsplit: {{kind: leave_one_out}}\n{block}"
+        check_expressions(parse_recipe(text), "page", text)
+
+
 def test_all_functions_are_listed() -> None:
-    listed = PAGE.partition("## Functions")[2]
-    assert [name for name in FUNCTIONS if not re.search(rf"\b{name}\b", listed)] == []
+    listed = " ".join(PAGE.partition("## Functions")[2].split())
+    assert [kind for kind, names in FUNCTIONS_OF.items() if f"{kind}: {names}." not in listed] == []

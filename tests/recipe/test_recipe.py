@@ -67,8 +67,58 @@ def test_a_misspelt_key_inside_a_list_names_its_place() -> None:
 
 def test_a_wrong_type_shows_the_value() -> None:
     message = refusal(MINIMAL + "seed: many\nevaluation: {bootstrap: 1}\n")
-    assert "seed: 'many': " in message
+    assert "line 4: seed: 'many' is not a whole number" in message
     assert "evaluation.bootstrap: 1: Input should be greater than or equal to 10" in message
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (
+            "features: {item: {numeric: [price, 2019]}}",
+            "features.item.numeric.1: YAML takes 2019 for a number",
+        ),
+        ("description: true", "line 4: description: YAML takes true for true, not for text; write 'true' in quotes"),
+        (
+            "resources: {env: {A: 1e3}}",
+            "resources.env.A: YAML takes 1e3 for a number, not for text; write '1e3'",
+        ),
+        ("publish: {to: ~}", "publish.to: YAML takes ~ for null, not for text; write '~' in quotes"),
+        ("evaluation: {k: 10}", "evaluation.k: 10 is not a list, like [a, b]; write [10]"),
+        ("retrieval: cosine", "retrieval: 'cosine' is not a mapping, like {name: value}"),
+        ("evaluation: {mask_seen: maybe}", "evaluation.mask_seen: 'maybe' is not true or false"),
+        (
+            "contract: {earliest: 01.02.2024}",
+            "contract.earliest: '01.02.2024' is no ISO date: write it",
+        ),
+        ("gate: {metric: ndcg_at_7}", "line 4: gate.metric 'ndcg_at_7' is none of"),
+        ("seed: 1\nseed: 2", "shop.yaml: line 5: the key 'seed' is there twice, first in line 4"),
+    ],
+)
+def test_what_yaml_takes_a_word_for_and_how_to_write_it(more: str, said: str) -> None:
+    assert said in refusal(f"{MINIMAL}{more}\n")
+
+
+def test_a_choice_of_types_is_told_once_and_at_its_place() -> None:
+    message = refusal(MINIMAL + "contract: {columns: {grade: {allowed: [a, 1.5]}}}\n")
+    assert message.splitlines()[1:] == [
+        "  line 4: contract.columns.grade.allowed.1: YAML takes 1.5 for a number, not for text or a whole number or "
+        "true or false; write '1.5' in quotes"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [
+        ("[NO, on, SE]", ["NO", "on", "SE"]),
+        ("[012, 1_000, 12:30]", ["012", "1_000", "12:30"]),
+        ("[7, true]", [7, True]),
+    ],
+)
+def test_words_are_what_a_person_means(written: str, found: list[object]) -> None:
+    recipe = parse_recipe(f"{MINIMAL}contract: {{earliest: 2024-01-01, columns: {{c: {{allowed: {written}}}}}}}\n")
+    assert recipe.contract.columns["c"].allowed == found
+    assert recipe.contract.earliest == "2024-01-01"
 
 
 def test_a_wrong_word_shows_the_nearest() -> None:

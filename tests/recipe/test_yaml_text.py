@@ -5,7 +5,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shortlist.recipe.yaml_text import YamlTextError, dump_yaml, line_of, load_yaml
+from shortlist.recipe.yaml_text import YamlTextError, dump_yaml, line_of, load_yaml, written
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,7 @@ from shortlist.recipe.yaml_text import YamlTextError, dump_yaml, line_of, load_y
         ("1E5", 1e5),
         ("-7", -7),
         ("0x1F", 31),
+        ("0o17", 15),
         (".5", 0.5),
         ("true", True),
         ("~", None),
@@ -72,11 +73,39 @@ def test_a_key_that_is_there_twice() -> None:
         ("a:\n\tb: 1\n", "line 2, column 1: .*; indent with spaces, not with tabs"),
         ("a: b: c\n", "line 1, column 5: mapping values are not allowed here, at 'a: b: c'; put text that holds ': '"),
         ('a: "\\d"\n', "unknown escape character 'd'.*; write a backslash twice within double quotes"),
+        ("a: [1\n", "within { } and \\[ \\] put text"),
+        ("a: {b: x = 'y', z}\nc: {d: 'a' = b}\n", "line 2, column 12: .*put text that holds one of"),
+        ('a: "unit price" > 0\n', """put others around it, like '"a b" > 0'"""),
+        ('a: "unit price" = b\n', "put others around it"),
+        ("a: %b\n", "put text that begins with it in quotes"),
+        ("a: *\n", "put text that begins with \\* or & in quotes"),
+        ("a: !b\n", "put text that begins with ! in quotes"),
+        ("a: 'b\n", "the quotes before it do not end"),
+        ("a: 1\n  b: 2\n", "mapping values|indent it like its neighbours"),
+        ("a: 1\n---\na: 2\n", "a recipe is one document"),
     ],
 )
 def test_text_that_is_no_yaml(text: str, said: str) -> None:
     with pytest.raises(YamlTextError, match=said):
         load_yaml(text)
+
+
+@pytest.mark.parametrize("text", ["a: &x [*x]", "a: &x {b: {c: *x}}"])
+def test_a_value_within_itself(text: str) -> None:
+    with pytest.raises(YamlTextError, match=r"line 1: the anchor .* holds itself"):
+        load_yaml(text)
+
+
+def test_aliases_do_not_multiply_without_end() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
+    with pytest.raises(YamlTextError, match="larger than 100,000 values"):
+        load_yaml("\n".join(lines))
+
+
+def test_a_plain_word_as_it_is_written() -> None:
+    assert written("a: {b: [1_000, 'x']}", ["a", "b", 0]) == "1_000"
+    assert written("a: {b: [1_000, 'x']}", ["a", "b", 1]) is None
 
 
 def test_the_line_of_a_path() -> None:

@@ -23,6 +23,12 @@ def names(folder: Path, text: str, **given: object) -> list[str]:
         "196,242,3,881250949\n186,302,3,891717742\n",
         "u1,2024-01-01 10:00,5\nu2,2024-01-02 11:00,4\n",
         "alice,book,5\nbob,book,4\nalice,pen,5\n",
+        "1,Toy Story (1995),Comedy\n2,Heat (1995),Action\n",
+        "u1,i1,2024-01-31\nu2,i2,2024-02-01\n",
+        "u1,i1,view\nu2,i1,view\nu1,i3,buy\n",
+        "a@b.se,x\nc@d.se,y\n",
+        "1,2,3\n4,5,6\n",
+        "u1,i1,1700000000\nu2,i2,\n",
     ],
 )
 def test_data_are_not_taken_for_names(tmp_path: Path, text: str) -> None:
@@ -33,7 +39,18 @@ def test_data_are_not_taken_for_names(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["user,item,at\n1,2,3\n", "country,2019,2020\nSE,1,2\n", "item\nitem\nother\n", "user,item\n"]
+    "text",
+    [
+        "user,item,at\n1,2,3\n",
+        "country,2019,2020\nSE,1,2\n",
+        "item\nitem\nother\n",
+        "user,item\n",
+        "user,item,rating\nuser,item,3\n",
+        "user,item,at\nu1,i1,2024-01-01\nuser,item,2024-01-02\n",
+        "track,0,1,2\nt1,3,4,5\n",
+        "name,2020-01-01\na,5\nb,\n",
+        "quantile,0.25\n1,2\n",
+    ],
 )
 def test_names_are_names(tmp_path: Path, text: str) -> None:
     assert names(tmp_path, text) == text.split("\n", maxsplit=1)[0].split(",")
@@ -47,6 +64,11 @@ def test_a_name_that_is_there_twice(tmp_path: Path) -> None:
 def test_a_name_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="line 1: the column in place 3 has no name"):
         names(tmp_path, "user,item,\n1,2,3\n")
+
+
+def test_the_row_numbers_that_pandas_writes_need_no_name(tmp_path: Path) -> None:
+    assert names(tmp_path, ",user,item\n0,a,b\n1,c,d\n") == ["", "user", "item"]
+    assert names(tmp_path, "user,,item\na,1,b\n", header=True) == ["user", "", "item"]
 
 
 def test_a_tab_may_be_written_in_any_quotes(tmp_path: Path) -> None:
