@@ -175,6 +175,9 @@ def write_prepared(
         np.save(into / "context/numeric.npy", np.zeros((size, 0), np.float32))
         if place != "samples":
             Unknowable(targets=len(questions["target_items"]), unknowable=0).save(into)
+    again = [len(set(one) & set(had)) for one, had in zip(targets, histories, strict=True)]
+    repeats = {"positives": sum(len(set(one)) for one in targets), "repeats": sum(again)}
+    (folder / "questions/test/repeats.json").write_text(json.dumps(repeats))
     return Prepared.open(folder)
 
 

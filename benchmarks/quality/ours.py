@@ -59,7 +59,7 @@ def trained(recipe: Recipe, prepared_folder: Path, part: Part, checkpoints: Path
             asked = questions.take(at)
             bounds = zip(asked.start.tolist(), asked.end.tolist(), strict=True)
             seen = [history[start:end] if recipe.evaluation.mask_seen else history[:0] for start, end in bounds]
-            retrieved, ranked = path.answer(prepared.queries(asked), k, seen, asked.time)
-            return {RETRIEVAL: retrieved, PATH: ranked} if path_too else {RETRIEVAL: retrieved}
+            found = path.answer(prepared.queries(asked), k, seen, asked.time)
+            return {RETRIEVAL: found.retrieved, PATH: found.ranked} if path_too else {RETRIEVAL: found.retrieved}
 
         yield rank, {step: one.model_dump(mode="json") for step, one in facts.items()}

@@ -55,8 +55,10 @@ def run(
     from rich.console import Console
 
     from shortlist.cli.checked import checked_recipe
+    from shortlist.cli.outcome import show_outcome
     from shortlist.cli.run import run_pipeline
     from shortlist.cli.serve import ask
+    from shortlist.report import RunRecord
 
     places = find_places(recipe, work)
     checked_recipe(recipe)
@@ -66,8 +68,7 @@ def run(
         check_docker()
     console = Console(highlight=False, soft_wrap=True)
     done = run_pipeline(places, keep, console, runner, user_name() if force else None)
-    verdict = "published" if done.decision["published"] else "refused"
-    console.print(f"\n{verdict}: release {done.decision['release']}: {done.decision['reason']}", markup=False)
+    show_outcome(RunRecord.model_validate_json(done.record.read_text()), console)
     if answer and done.decision["live"]:
         ask(places, {}, console)
     console.print(

@@ -1,4 +1,4 @@
-"""What needs no training to speak of: popularity and item-kNN, asked the same questions as the models.
+"""What needs no training to speak of: popularity, buying again and item-kNN, asked the same questions as the models.
 
 Shapes: Q questions, N item rows (0 among them), K ranked items.
 """
@@ -59,6 +59,40 @@ class Popularity:
         rows_QK = np.zeros((len(exclude), k), np.int64)
         rows_QK[at, order_QW[at, column] - 1] = self._best[column]
         return rows_QK
+
+
+class BuyAgain:
+    """Everyone gets what they had most often, of equally often the latest; then what is popular.
+
+    The personal top frequency of next-basket recommendation (Hu et al. 2020; Li et al. 2023), which much larger models
+    often do not reach where people come back to the same items.
+    """
+
+    def __init__(self, counts_N: NDArray[Any], available: Availability | None = None) -> None:
+        """`counts_N` says what is popular."""
+        self._available = available or Availability.always(len(counts_N))
+        self._popularity = Popularity(counts_N, self._available)
+        self._num_rows = len(counts_N)
+
+    def rank(self, k: int, histories: Sequence[NDArray[Any]], time_Q: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The k item rows of each question, whose histories are in time order, [Q, k]; 0 fills up. All are available
+        at the question's time."""
+        flat = np.concatenate([*histories, np.zeros(0, np.int64)]).astype(np.int64)
+        question = np.repeat(np.arange(len(histories)), [len(one) for one in histories])
+        there = self._available.among(flat, time_Q[question])
+        flat, question = flat[there], question[there]
+        keys, first, count = np.unique(
+            (question * self._num_rows + flat)[::-1], return_index=True, return_counts=True
+        )  # read from the end, so that the first is the latest
+        order = np.lexsort((first, -count, keys // self._num_rows))
+        owner, rows = np.divmod(keys[order], self._num_rows)
+        place = np.arange(len(owner)) - np.searchsorted(owner, owner)
+        kept = place < k
+        own_QK = np.zeros((len(histories), k), np.int64)
+        own_QK[owner[kept], place[kept]] = rows[kept]
+        rest_QK = self._popularity.rank(k, [one[one > 0] for one in own_QK], time_Q)
+        both = np.concatenate([own_QK, rest_QK], axis=1)
+        return np.take_along_axis(both, np.argsort(both == 0, axis=1, kind="stable")[:, :k], axis=1)
 
 
 class ItemKNN:

@@ -10,7 +10,6 @@ the full catalogue. Shapes: Q questions, K ranked items, N item rows.
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,14 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.evaluation.baselines import ItemKNN, Popularity
-from shortlist.evaluation.bootstrap import intervals
+from shortlist.evaluation.baselines import BuyAgain, ItemKNN, Popularity
+from shortlist.evaluation.lists import ItemMarks, Ranked, describe_lists, sample_users
 from shortlist.evaluation.live_answers import live_answers
-from shortlist.evaluation.metrics import coverage, find_hits, measure
-from shortlist.evaluation.whole_path import WholePath
+from shortlist.evaluation.metrics import coverage
+from shortlist.evaluation.repeats import judge_repeats
+from shortlist.evaluation.slices import slices_of
+from shortlist.evaluation.tables import judged, minus, tables
+from shortlist.evaluation.whole_path import Answers, WholePath
 from shortlist.facts import StepFacts
 from shortlist.prepare.prepared import Prepared, Questions
 from shortlist.progress import Progress, say
@@ -31,18 +33,6 @@ from shortlist.recipe import Recipe
 _AT_ONCE = 256
 _KNN_HISTORIES = (10, 50, 200)  # lengths that item-kNN chooses from
 _KNN_QUESTIONS = 2_000  # of the validation, to choose by
-
-Values = dict[str, NDArray[np.float64]]
-"""Metric -> one value a question, [Q]."""
-
-
-@dataclass(frozen=True)
-class Judged:
-    """One system's answers to all questions."""
-
-    rows_QK: NDArray[np.int64]
-    hits_QK: NDArray[np.bool_]
-    values: Values
 
 
 def evaluate(
@@ -72,7 +62,8 @@ def evaluate(
     num_items = int(store.available.within(int(questions.time.min()), int(questions.time.max())).sum())
     say(f"evaluate: {len(questions)} questions over {num_items} items")
     seen = _seen(recipe, _histories(prepared, questions))
-    answers = dict(zip(("path", "retrieval"), _ask(path, prepared, questions, depths[-1], seen), strict=True))
+    asked = _ask(path, prepared, questions, depths[-1], seen)
+    answers = {"path": asked.ranked, "retrieval": asked.retrieved}
     answers |= _ask_baselines(recipe, prepared, questions, depths[-1], seen)
     live: dict[str, Any] | None = None
     if live_release_folder is not None:
@@ -83,54 +74,57 @@ def evaluate(
             live["skipped"] = f"{type(error).__name__}: {error}"
             say(f"warning: the live release {live['release']} is not compared: {live['skipped']}")
 
-    judged = {system: _judge(rows_QK, questions, depths) for system, rows_QK in answers.items()}
-    others = [system for system in judged if system != "path"]
-    differences = {f"path_minus_{system}": _minus(judged["path"].values, judged[system].values) for system in others}
+    systems = {system: judged(rows_QK, questions, depths) for system, rows_QK in answers.items()}
+    others = [system for system in systems if system != "path"]
+    differences = {f"path_minus_{system}": minus(systems["path"].values, systems[system].values) for system in others}
     if path.ranker is not None:  # the gate may serve without it
-        alone = judged["retrieval"].values
+        alone = systems["retrieval"].values
         rest = [system for system in others if system != "retrieval"]
-        differences |= {f"retrieval_minus_{system}": _minus(alone, judged[system].values) for system in rest}
-    tables = _tables({system: one.values for system, one in judged.items()} | differences, recipe)
-    if live is not None and "live" in judged:
-        live |= {"metrics": tables.pop("live"), "difference": tables.pop("path_minus_live")}
-        live |= {"difference_of_retrieval": tables.pop("retrieval_minus_live", live["difference"])}
-        judged.pop("live")
+        differences |= {f"retrieval_minus_{system}": minus(alone, systems[system].values) for system in rest}
+    found = tables({system: one.values for system, one in systems.items()} | differences, recipe)
+    if live is not None and "live" in systems:
+        live |= {"metrics": found.pop("live"), "difference": found.pop("path_minus_live")}
+        live |= {"difference_of_retrieval": found.pop("retrieval_minus_live", live["difference"])}
+        systems.pop("live")
     evaluation = {
         "questions": len(questions),
         "unknowable_targets": prepared.unknowable("test").as_dict(),
         "k": depths,
         "confidence": recipe.gate.confidence,
-        "systems": {system: tables[system] for system in judged},
+        "systems": {system: found[system] for system in systems},
         "coverage": {
             system: {str(k): round(coverage(one.rows_QK, num_items, k), 6) for k in depths}
-            for system, one in judged.items()
+            for system, one in systems.items()
         },
-        "slices": _slices(recipe, prepared, questions, judged, depths),
-        "differences": {name: tables[name] for name in differences if name in tables},
+        "slices": slices_of(recipe, prepared, questions, systems, depths),
+        "differences": {name: found[name] for name in differences if name in found},
         "live": live,
+        "repeats": judge_repeats(recipe, prepared, path, int(recipe.gate.metric.rpartition("_at_")[2])),
+        **_lists(recipe, prepared, retrieval_folder, questions, asked, answers["popularity"]),
     }
     out.mkdir(parents=True, exist_ok=True)
     (out / "evaluation.json").write_text(json.dumps(evaluation, indent=1, sort_keys=True) + "\n")
     arrays = {
-        f"{system}/{name}": v.astype(np.float32) for system, one in judged.items() for name, v in one.values.items()
+        f"{system}/{name}": v.astype(np.float32) for system, one in systems.items() for name, v in one.values.items()
     }
     _write_npz(out / "rows.npz", arrays | {"user": questions.user.astype(np.int32)})
     return _facts(recipe, evaluation)
 
 
-def _ask(
-    path: WholePath, prepared: Prepared, questions: Questions, k: int, seen: Sequence[NDArray[Any]]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The whole path's answers and those of retrieval alone, each [Q, k]."""
-    path_QK, retrieval_QK = (np.zeros((len(questions), k), np.int64) for _ in range(2))
+def _ask(path: WholePath, prepared: Prepared, questions: Questions, k: int, seen: Sequence[NDArray[Any]]) -> Answers:
+    """Those of all questions, each [Q, k]."""
+    shape = (len(questions), k)
+    rows_QK, scores_QK = np.zeros(shape, np.int64), np.full(shape, -np.inf, np.float32)
+    answers = Answers(rows_QK, rows_QK.copy(), scores_QK, scores_QK.copy())
     progress = Progress("evaluate: whole path", len(questions))
     for start in range(0, len(questions), _AT_ONCE):
         at = np.arange(start, min(start + _AT_ONCE, len(questions)))
         part = questions.take(at)
-        asked = prepared.queries(part), k, [seen[q] for q in at.tolist()], part.time
-        retrieval_QK[at], path_QK[at] = path.answer(*asked)
+        found = path.answer(prepared.queries(part), k, [seen[q] for q in at.tolist()], part.time)
+        answers.retrieved[at], answers.ranked[at] = found.retrieved, found.ranked
+        answers.retrieval_scores[at], answers.ranking_scores[at] = found.retrieval_scores, found.ranking_scores
         progress.advance(len(at))
-    return path_QK, retrieval_QK
+    return answers
 
 
 def _ask_baselines(
@@ -149,12 +143,39 @@ def _ask_baselines(
     found = {}
     for length in _KNN_HISTORIES if len(valid) else ():
         rows_QK = knn.rank(depth, [rows[-length:] for rows in valid_histories], valid_seen, valid.time)
-        found[length] = _judge(rows_QK, valid, [depth]).values[recipe.gate.metric].mean()
+        found[length] = judged(rows_QK, valid, [depth]).values[recipe.gate.metric].mean()
     best = max(found, key=lambda length: found[length]) if found else _KNN_HISTORIES[0]
     say(f"evaluate: item-kNN reads the last {best} events")
-    return {
-        "popularity": Popularity(np.asarray(prepared.store.popular), available).rank(k, seen, questions.time),
+    popular = np.asarray(prepared.store.popular)
+    answers = {
+        "popularity": Popularity(popular, available).rank(k, seen, questions.time),
         "item_knn": knn.rank(k, [rows[-best:] for rows in histories], seen, questions.time),
+    }
+    # Where a list never holds what a user has, there is nothing to buy again: judge_repeats asks it by itself.
+    if recipe.evaluation.mask_seen:
+        return answers
+    return answers | {"buy_again": BuyAgain(popular, available).rank(k, histories, questions.time)}
+
+
+def _lists(
+    recipe: Recipe,
+    prepared: Prepared,
+    retrieval: Path,
+    questions: Questions,
+    asked: Answers,
+    popularity_QK: NDArray[np.int64],
+) -> dict[str, Any]:
+    """What lists of the length that is served hold, and some of them."""
+    store, k = prepared.store, min(recipe.serving.default_k, popularity_QK.shape[1])
+    systems = {"path": Ranked(asked.ranked, asked.ranking_scores)}
+    if recipe.ranking.enabled:
+        systems["retrieval"] = Ranked(asked.retrieved, asked.retrieval_scores)
+    by_models_Q = ~np.isnan(asked.retrieval_scores[:, 0])
+    popular = Ranked(popularity_QK, np.asarray(store.popular)[popularity_QK])
+    marks = ItemMarks.of(recipe, prepared, retrieval)
+    return {
+        "lists": describe_lists(systems | {"popularity": popular}, by_models_Q, marks, questions, store, k),
+        "sample_users": sample_users(systems, by_models_Q, questions, store, k),
     }
 
 
@@ -167,67 +188,6 @@ def _histories(prepared: Prepared, questions: Questions) -> list[NDArray[Any]]:
     """All item rows of each question's history, in time order; views, since together they may be most of the data."""
     items = np.asarray(prepared.store.history_items)
     return [items[start:end] for start, end in zip(questions.start.tolist(), questions.end.tolist(), strict=True)]
-
-
-def _judge(rows_QK: NDArray[np.int64], questions: Questions, depths: Sequence[int]) -> Judged:
-    hits = find_hits(rows_QK, questions.target_offsets, questions.target_items)
-    return Judged(rows_QK, hits, measure(hits, np.diff(questions.target_offsets), depths))
-
-
-def _minus(one: Values, other: Values) -> Values:
-    return {name: one[name] - other[name] for name in one}
-
-
-def _tables(systems: Mapping[str, Values], recipe: Recipe) -> dict[str, dict[str, dict[str, float]]]:
-    """System -> metric -> mean, low and high, all from the same resamples."""
-    names = [(system, metric) for system, values in systems.items() for metric in values]
-    columns = np.stack([systems[system][metric] for system, metric in names], axis=1)
-    found = intervals(
-        columns, resamples=recipe.evaluation.bootstrap, confidence=recipe.gate.confidence, seed=recipe.seed
-    )
-    tables: dict[str, dict[str, dict[str, float]]] = {system: {} for system in systems}
-    for (system, metric), mean, low, high in zip(names, *(values.tolist() for values in found), strict=True):
-        tables[system][metric] = {"mean": round(mean, 6), "low": round(low, 6), "high": round(high, 6)}
-    return tables
-
-
-def _slices(
-    recipe: Recipe, prepared: Prepared, questions: Questions, judged: Mapping[str, Judged], depths: Sequence[int]
-) -> dict[str, Any]:
-    """Questions of users with and without a train positive, and targets among head and tail items.
-
-    The head is the most popular items that together make up the first half of the train positives. In an item slice
-    only targets of that kind are right, and only questions that have one are asked.
-    """
-    samples = prepared.samples
-    trained = np.zeros(prepared.store.schema.num_user_rows, bool)
-    trained[samples.user[np.flatnonzero((samples.part == 1) & samples.label)]] = True
-    known_Q = trained[questions.user]
-    slices: dict[str, Any] = {}
-    for name, of_Q in (("known_users", known_Q), ("new_users", ~known_Q)):
-        values = {s: {metric: v[of_Q] for metric, v in one.values.items()} for s, one in judged.items()}
-        slices[name] = {"questions": int(of_Q.sum()), "systems": _tables(values, recipe)}
-    head_N = _head(np.asarray(prepared.store.popularity))
-    question_of = np.repeat(np.arange(len(questions)), np.diff(questions.target_offsets))
-    for name, of_N in (("head_items", head_N), ("tail_items", ~head_N)):
-        right = of_N[questions.target_items]
-        num_targets = np.bincount(question_of[right], minlength=len(questions))
-        asked = num_targets > 0
-        values = {
-            s: measure((one.hits_QK & of_N[one.rows_QK])[asked], num_targets[asked], depths)
-            for s, one in judged.items()
-        }
-        slices[name] = {"questions": int(asked.sum()), "systems": _tables(values, recipe)}
-    return slices
-
-
-def _head(counts_N: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which item rows make up the first half of the train positives, the most popular first."""
-    order = np.argsort(-counts_N, kind="stable")
-    before = np.cumsum(counts_N[order]) - counts_N[order]
-    head = np.zeros(len(counts_N), bool)
-    head[order[before < counts_N.sum() / 2]] = True
-    return head
 
 
 def _write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

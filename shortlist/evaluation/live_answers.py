@@ -66,7 +66,7 @@ def live_answers(
         part = asked.take(at)
         context = store.context(raw_context(ours, part.context), part.time)
         queries = store.queries(part.user, history, part.start, part.end, context)
-        answers[at] = here_I[path.answer(queries, k, [there_I[exclude[q]] for q in at.tolist()], part.time)[1]]
+        answers[at] = here_I[path.answer(queries, k, [there_I[exclude[q]] for q in at.tolist()], part.time).ranked]
         progress.advance(len(at))
     return answers
 

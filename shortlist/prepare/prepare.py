@@ -5,6 +5,7 @@ on the ranges. Statistics are taken from the written columns in blocks of fixed 
 """
 
 import hashlib
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -56,6 +57,7 @@ class _Preparation:
         self.active = np.zeros(self.users.vocabulary.num_rows, np.bool_)
         self.part_counts = np.zeros(4, np.int64)
         self.asked: dict[int, list[Asked]] = {VALID: [], TEST: []}
+        self.repeats: dict[str, dict[str, int]] = {}
         self.unknowable: dict[str, Unknowable] = {}
 
     def run(self) -> StepFacts:
@@ -90,6 +92,7 @@ class _Preparation:
             details={
                 "split": self._split_facts(),
                 "popular_half_life": half_life,
+                "repeats": self.repeats["test"],
                 "unknowable_targets": {name: told.as_dict() for name, told in self.unknowable.items()},
                 "leakage": proof.as_dict(),
                 "schema": schema.model_dump(mode="json"),
@@ -177,6 +180,8 @@ class _Preparation:
             )
         for column in QUESTION_COLUMNS:
             save(self.questions / f"{name}/{column}.npy", getattr(asked, column))
+        self.repeats[name] = {"positives": asked.positives, "repeats": asked.repeats}
+        (self.questions / f"{name}/repeats.json").write_text(json.dumps(self.repeats[name]) + "\n")
         self.context.write_questions(self.questions / name, asked)
         told.save(self.questions / name)
         self.unknowable[name] = told

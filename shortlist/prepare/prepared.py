@@ -4,11 +4,14 @@ features/                    a FeatureStore
 samples/history_times.npy    int64 [num_history_events], beside features/history/items.npy; not released
 samples/<column>.npy         one entry a sound event, in the order of user, time and row
 samples/context/<name>.npy   int32 [n, W] of every categorical; samples/context/numeric.npy float32 [n, F]
-questions/valid/, questions/test/   user, start, end, time, context/, target_offsets, target_items, unknowable.json
+questions/valid/, questions/test/   user, start, end, time, context/, target_offsets, target_items, unknowable.json, and
+                             repeats.json: of how many positives the history held the item already, those that are no
+                             targets too
 
 The samples are the large part. Each of the three is an artifact of its own, so that a step fetches what it reads.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -167,6 +170,12 @@ class Prepared:
     @cached_property
     def test(self) -> Questions:
         return _questions(self.store, self._folder("questions") / "test")
+
+    @cached_property
+    def test_repeats(self) -> tuple[int, int]:
+        """How many distinct items users took in the test, and how many of them their histories held already."""
+        told = json.loads((self._folder("questions") / "test/repeats.json").read_text())
+        return told["positives"], told["repeats"]
 
     def unknowable(self, name: Literal["valid", "test"]) -> Unknowable:
         """What the questions of a part leave out."""

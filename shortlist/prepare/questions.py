@@ -1,7 +1,7 @@
 """Evaluation questions: whom to ask, when, with which history, and what a right answer holds."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -23,16 +23,28 @@ class Asked:
     """The sample whose context is the question's; -1 where nothing is known of it yet."""
     target_offsets: NDArray[np.int64]
     target_items: NDArray[np.int32]
-    unknowable: int
+    unknowable: int = 0
     """Targets that are left out, also of users who are not asked: their items were not available when asked for."""
+    positives: int = 0
+    """Distinct items that users took in the window, of all users; those that are no targets among them."""
+    repeats: int = 0
+    """How many of them the user's history held already."""
 
     def take(self, at: NDArray[np.int64]) -> "Asked":
         length = np.diff(self.target_offsets)[at]
         offsets = np.append(0, np.cumsum(length))
         inside = np.arange(offsets[-1]) - np.repeat(offsets[:-1], length)
         targets = self.target_items[np.repeat(self.target_offsets[at], length) + inside]
-        user, start, end, time, sample = (one[at] for one in (self.user, self.start, self.end, self.time, self.sample))
-        return Asked(user, start, end, time, sample, offsets, targets, self.unknowable)
+        return replace(
+            self,
+            user=self.user[at],
+            start=self.start[at],
+            end=self.end[at],
+            time=self.time[at],
+            sample=self.sample[at],
+            target_offsets=offsets,
+            target_items=targets,
+        )
 
     @classmethod
     def join(cls, pieces: Sequence["Asked"]) -> "Asked":
@@ -46,6 +58,8 @@ class Asked:
             target_offsets=np.append(0, np.cumsum(np.concatenate(lengths))),
             target_items=np.concatenate([piece.target_items for piece in pieces]),
             unknowable=sum(piece.unknowable for piece in pieces),
+            positives=sum(piece.positives for piece in pieces),
+            repeats=sum(piece.repeats for piece in pieces),
         )
 
 
@@ -83,8 +97,9 @@ def questions(
     else:
         end_U[who] = line.history_before(asked_at - gap)[who]
     key = np.unique(who * num_item_rows + item[at])
+    positives, again = len(key), _seen(line, item, end_U, key, num_item_rows)
     if mask_seen:
-        key = key[~_seen(line, item, end_U, key, num_item_rows)]
+        key = key[~again]
     known = available.among(key % num_item_rows, time_U[key // num_item_rows])
     key, unknowable = key[known], int(np.count_nonzero(~known))
     user, count = np.unique(key // num_item_rows, return_counts=True)
@@ -97,6 +112,8 @@ def questions(
         target_offsets=np.append(0, np.cumsum(count)),
         target_items=(key % num_item_rows).astype(np.int32),
         unknowable=unknowable,
+        positives=positives,
+        repeats=int(again.sum()),
     )
 
 

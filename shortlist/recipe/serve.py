@@ -22,11 +22,24 @@ class Gate(Section):
     """When a release may replace the live one."""
 
     metric: str = "ndcg_at_10"
-    """Of the whole path, on the same test rows."""
+    """Of what is served, on the same test questions."""
     tolerance: Share = 0.0
     """How much lower the metric may be than the live release's, as a share of it."""
     confidence: float = Field(0.95, gt=0.5, lt=1.0)
     """Refused when the paired interval of the difference lies below the tolerance."""
+    margin: Share = 0.1
+    """A loss that would matter, as a share of the live release's metric (of popularity's where none is live): where the
+    interval reaches further down than that, the gate cannot tell."""
+    min_questions: int = Field(50, ge=1)
+    """With fewer test questions the gate cannot tell, however narrow the interval."""
+    when_unsure: Literal["publish", "refuse"] = "publish"
+    """What becomes of a release of which the gate cannot tell: published and labelled so, or refused, the first too."""
+    max_untrained: Share = 0.5
+    """Refused when the share of items that were never trained on is larger by more than this in the lists than in what
+    users then took; 1 allows all."""
+    max_tied: Share = 0.5
+    """Refused when more than this share of the lists are items of equal score, or that nothing tells apart; 1 allows
+    all."""
     ranker: Literal["always", "if_better"] = "always"
     """`if_better`: where the interval of the whole path minus retrieval alone is not above 0, the release has no ranker
     and answers in retrieval order."""

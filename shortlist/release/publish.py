@@ -34,6 +34,23 @@ class Decision(BaseModel):
     url: str
     """The root of the recommender's releases."""
 
+    @property
+    def headline(self) -> str:
+        """The outcome in a few words."""
+        beside = "the live release" if self.verdict.reference == "live" else "popularity"
+        said = {
+            "better": f"better than {beside}",
+            "not_worse": f"not worse than {beside}",
+            "cannot_tell": f"the gate cannot tell whether it is worse than {beside}",
+            "worse": f"worse than {beside}",
+            "bad_lists": "its lists are not fit to be served",
+        }[self.verdict.outcome]
+        if self.published and self.forced_by:
+            return f"Published, forced by {self.forced_by}: {said}"
+        if self.published:
+            return f"Published, but {said}" if self.verdict.outcome == "cannot_tell" else f"Published: {said}"
+        return f"Refused: {said}" if not self.verdict.accepted else "Refused: another release became live meanwhile"
+
 
 def release_root(recipe: Recipe) -> Storage:
     """Where this recommender's releases lie: `<publish.to>/<name>`. Raises ValueError for an unknown address."""
@@ -102,7 +119,11 @@ def publish_step(
         say(f"warning: {warning}")
     return StepFacts(
         rows_out={"files": len(manifest.files)},
-        metrics={"published": float(decision.published), "release_mb": round(manifest.num_bytes / 1e6, 3)},
+        metrics={
+            "published": float(decision.published),
+            f"served_{verdict.metric}": judged["systems"][verdict.serves][verdict.metric]["mean"],
+            "release_mb": round(manifest.num_bytes / 1e6, 3),
+        },
         details={
             "decision": decision.model_dump(mode="json"),
             "manifest": manifest.model_dump(mode="json"),

@@ -100,7 +100,8 @@ def assemble(
     `serves` is the system of the evaluation whose metrics are the release's: retrieval where its ranker is left out.
 
     What would make two runs over the same input differ stays out: where the recipe publishes to, what its steps may
-    use, and the comparison with whatever release was live at the time. Raises ReleaseError for a part that is empty
+    use, and the comparison with whatever release was live at the time; so do the sample users, who are for the report
+    alone. Raises ReleaseError for a part that is empty
     or missing, StorageError for a full disk.
     """
     try:
@@ -112,6 +113,7 @@ def assemble(
                 _link(folder / name, into / part / name)
         judged = json.loads(evaluation.read_text())
         judged.pop("live", None)
+        judged.pop("sample_users", None)
         (into / "evaluation.json").write_text(json.dumps(judged, indent=1, sort_keys=True) + "\n")
         (into / "recipe.yaml").write_text(_recipe_text(recipe))
         manifest = Manifest(

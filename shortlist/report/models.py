@@ -6,9 +6,9 @@ from typing import Any
 
 from shortlist.report.charts import Axes, Series, lines
 from shortlist.report.pieces import card, code, facts, note, section, table
-from shortlist.report.quality import metric_name
 from shortlist.report.record import RunRecord
 from shortlist.report.scales import duration, plain
+from shortlist.report.systems import metric_name
 
 _RATES = {"learning_rate", "seconds", "epoch", "loss"}
 

@@ -9,11 +9,13 @@ from shortlist.facts import StepRecord
 from shortlist.recipe import Recipe
 from shortlist.report.cost import cost, provenance
 from shortlist.report.data import data
+from shortlist.report.lists import advice, lists
 from shortlist.report.models import index, training
 from shortlist.report.pieces import tiles
-from shortlist.report.quality import headline, metric_name, quality
+from shortlist.report.quality import headline, quality
 from shortlist.report.record import RunRecord
 from shortlist.report.scales import duration
+from shortlist.report.systems import Systems, metric_name
 
 
 def page(recipe: Recipe, run: RunRecord, records: Sequence[StepRecord]) -> str:
@@ -23,6 +25,7 @@ def page(recipe: Recipe, run: RunRecord, records: Sequence[StepRecord]) -> str:
     sections = [
         _header(run, metric),
         quality(run, metric),
+        lists(run, metric),
         training(run, details),
         index(details),
         data(run, details),
@@ -54,27 +57,33 @@ def _verdict(run: RunRecord) -> str:
         return (
             '<div class="verdict refused"><strong>Not published</strong><p>The step publish left no decision.</p></div>'
         )
-    kind, said = "", "Published"
-    if not one.published:
-        kind, said = "refused", "Refused"
-    elif one.forced_by:
-        kind, said = "forced", f"Published, forced by {one.forced_by}"
-    more = [one.reason[:1].upper() + one.reason[1:], *(f"Warning: {text}" for text in one.verdict.warnings)]
+    kind = "refused" if not one.published else "forced" if one.forced_by else one.verdict.outcome
+    more = [
+        one.reason[:1].upper() + one.reason[1:],
+        *(f"Warning: {text}" for text in one.verdict.warnings),
+        *(f"Advice: {text}" for text in advice(run.evaluation)),
+    ]
     return (
-        f'<div class="verdict {kind}"><strong>{escape(said)}: release <span class="mono">{escape(one.release)}</span>'
-        f"</strong>{''.join(f'<p>{escape(text)}</p>' for text in more)}</div>"
+        f'<div class="verdict {kind}"><strong>{escape(one.headline)}</strong>'
+        f'<p>Release <span class="mono">{escape(one.release)}</span></p>'
+        f"{''.join(f'<p>{escape(text)}</p>' for text in more)}</div>"
     )
 
 
 def _tiles(run: RunRecord, metric: str) -> str:
     shown = []
-    if run.evaluation is not None and metric in run.evaluation.systems.get("path", {}):
-        one = run.evaluation
-        mean = one.systems["path"][metric].mean
-        shown.append((metric_name(metric), f"{mean:.4f}"))
-        for system, label in (("popularity", "beside popularity"), ("item_knn", "beside item-kNN")):
-            base = one.systems.get(system, {}).get(metric)
-            if base is not None and base.mean > 0:
-                shown.append((label, f"{mean / base.mean:.2f}&times;"))
+    served = run.served
+    if served is not None and run.evaluation is not None:
+        systems = Systems(run, run.evaluation)
+        shown.append((f"{metric_name(metric)}, {systems.name(served.system).lower()}", f"{served.value.mean:.4f}"))
+        for other, label in _BESIDE.items():
+            by = served.differences.get(other)
+            base = systems.tables.get(other, {}).get(metric)
+            if by is not None and base is not None and base.mean > 0:
+                told = f"{by.mean:+.4f} ({by.low:+.4f} to {by.high:+.4f})"
+                shown.append((label, f"{served.value.mean / base.mean:.2f}&times;<small>{told}</small>"))
     shown.append(("time of all steps", duration(run.seconds)))
     return tiles(shown)
+
+
+_BESIDE = {"live": "beside the live release", "popularity": "beside popularity", "item_knn": "beside item-kNN"}

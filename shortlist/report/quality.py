@@ -3,44 +3,23 @@
 from shortlist.release.manifest import Interval
 from shortlist.report.charts import Axes, Series, Whisker, lines, whiskers
 from shortlist.report.pieces import card, folded, note, section, table
-from shortlist.report.record import Evaluated, RunRecord, Table
+from shortlist.report.record import Evaluated, RunRecord, Table, differences
+from shortlist.report.systems import METRICS, Systems, color_of, metric_name
 
-SYSTEMS = {
-    "path": ("Retrieval + ranking", "c-path"),
-    "retrieval": ("Retrieval alone", "c-retrieval"),
-    "item_knn": ("Item-kNN", "c-knn"),
-    "popularity": ("Popularity", "c-popularity"),
-    "live": ("Live release", "c-live"),
-}
 SLICES = {
     "known_users": "Users seen in training",
     "new_users": "New users",
     "head_items": "Head items (half of all positives)",
     "tail_items": "Tail items",
 }
-METRICS = {"ndcg": "NDCG", "recall": "Recall", "hit_rate": "Hit rate", "mrr": "MRR", "map": "MAP"}
-
-
-def metric_name(metric: str) -> str:
-    """`ndcg_at_10` as NDCG@10."""
-    name, _, depth = metric.rpartition("_at_")
-    return f"{METRICS.get(name, name)}@{depth}" if name else metric
-
-
-def systems_of(evaluation: Evaluated) -> dict[str, Table]:
-    """System -> table, in the order of the page; the live release among them when it was compared."""
-    tables = dict(evaluation.systems)
-    if evaluation.live is not None and evaluation.live.skipped is None:
-        tables["live"] = evaluation.live.metrics
-    known = [name for name in SYSTEMS if name in tables]
-    return {name: tables[name] for name in known + [name for name in tables if name not in SYSTEMS]}
 
 
 def headline(run: RunRecord, metric: str) -> str:
     """The gate's metric of every system, dot and whisker."""
     if run.evaluation is None:
         return ""
-    rows = _rows(systems_of(run.evaluation), metric)
+    systems = Systems(run, run.evaluation)
+    rows = _rows(systems, systems.tables, metric)
     aside = f"{run.evaluation.questions:,} test questions, {100 * run.evaluation.confidence:g}% intervals"
     return card(metric_name(metric), whiskers([("", rows)], zero=True), aside)
 
@@ -49,55 +28,56 @@ def quality(run: RunRecord, metric: str) -> str:
     """The section of metrics."""
     if run.evaluation is None:
         return section("Quality", "", note("Left out: the step evaluate left no table."))
-    one = run.evaluation
+    one, systems = run.evaluation, Systems(run, run.evaluation)
     lead = (
         "Every system answers the same test questions over the whole catalogue. Intervals come from resampling the "
         "questions; differences are paired, question by question."
     )
-    charts = f'<div class="grid">{_differences(one, metric)}{_by_depth(one, metric)}</div>'
-    return section("Quality", lead, f"{charts}{_slices(one, metric)}{_tables(one, metric)}")
+    if one.unknowable_targets is not None:
+        lead += (
+            f" {one.unknowable_targets:.1%} of what users took did not exist when they were asked, so that no system "
+            "could have listed it."
+        )
+    charts = f'<div class="grid">{_differences(systems, one, metric)}{_by_depth(systems, one, metric)}</div>'
+    return section("Quality", lead, f"{charts}{_slices(systems, one, metric)}{_tables(systems, one, metric)}")
 
 
-def _rows(tables: dict[str, Table], metric: str) -> list[Whisker]:
-    return [_whisker(name, values[metric]) for name, values in tables.items() if metric in values]
+def _rows(systems: Systems, tables: dict[str, Table], metric: str) -> list[Whisker]:
+    return [_whisker(name, systems.name(name), values[metric]) for name, values in tables.items() if metric in values]
 
 
-def _whisker(system: str, value: Interval, label: str | None = None) -> Whisker:
-    name, color = SYSTEMS.get(system, (system, "c-live"))
-    return Whisker(label or name, color, value.mean, value.low, value.high)
+def _whisker(system: str, label: str, value: Interval) -> Whisker:
+    return Whisker(label, color_of(system), value.mean, value.low, value.high)
 
 
-def _differences(one: Evaluated, metric: str) -> str:
-    start = "path_minus_"
-    tables = {name.removeprefix(start): one.differences[name] for name in one.differences if name.startswith(start)}
-    if one.live is not None and one.live.skipped is None:
-        tables["live"] = one.live.difference
-    tables = {name: tables[name] for name in [*SYSTEMS, *tables] if name in tables}
+def _differences(systems: Systems, one: Evaluated, metric: str) -> str:
+    """What is served beside all others."""
+    found = {other: differences(one, systems.served, other) for other in systems.tables if other != systems.served}
     recall = f"recall_at_{metric.rpartition('_at_')[2]}"
     groups = []
     for shown in dict.fromkeys((metric, recall)):
-        rows = [_whisker(other, values[shown], _than(other)) for other, values in tables.items() if shown in values]
+        rows = [_whisker(other, _than(systems, other), by[shown]) for other, by in found.items() if shown in by]
         if rows:
             groups.append((metric_name(shown), rows))
     inner = whiskers(groups, zero=True, signed=True) if groups else note("No difference was told.")
     if one.live is not None and one.live.skipped is not None:
         inner += note(f"The live release was not compared: {one.live.skipped}")
-    return card("How much better the whole path is", inner)
+    served = systems.name(systems.served).removesuffix(" (served)")
+    return card("How much better what is served is", inner, f"{served[:1].lower()}{served[1:]}")
 
 
-def _than(other: str) -> str:
-    name = SYSTEMS.get(other, (other.replace("_", " "), ""))[0]
+def _than(systems: Systems, other: str) -> str:
+    name = systems.name(other)
     return f"than {name[0].lower()}{name[1:]}"
 
 
-def _by_depth(one: Evaluated, metric: str) -> str:
+def _by_depth(systems: Systems, one: Evaluated, metric: str) -> str:
     name = metric.rpartition("_at_")[0]
     series = []
-    for system, values in systems_of(one).items():
+    for system, values in systems.tables.items():
         points = [(float(k), values[f"{name}_at_{k}"].mean) for k in one.k if f"{name}_at_{k}" in values]
         if len(points) > 1:
-            label, color = SYSTEMS.get(system, (system, "c-live"))
-            series.append(Series(label, color, points))
+            series.append(Series(systems.name(system), color_of(system), points))
     if not series:
         return ""
     axes = Axes(
@@ -110,12 +90,11 @@ def _by_depth(one: Evaluated, metric: str) -> str:
     return card("By the depth of the list", lines(series, axes))
 
 
-def _slices(one: Evaluated, metric: str) -> str:
+def _slices(systems: Systems, one: Evaluated, metric: str) -> str:
     groups, empty = [], []
     for name, part in one.slices.items():
         title = _slice_name(name)
-        ordered = {system: part.systems[system] for system in SYSTEMS if system in part.systems}
-        rows = _rows(ordered, metric) if part.questions else []
+        rows = _rows(systems, systems.ordered(part.systems), metric) if part.questions else []
         if rows:
             groups.append((f"{title}: {part.questions:,} questions", rows))
         else:
@@ -130,20 +109,25 @@ def _slice_name(name: str) -> str:
     return SLICES.get(name, name.replace("_", " "))
 
 
-def _tables(one: Evaluated, gate_metric: str) -> str:
+def _tables(systems: Systems, one: Evaluated, gate_metric: str) -> str:
     """All metrics of all systems, and folded the same of every slice."""
-    systems = systems_of(one)
     said = "The best of each row is bold. Coverage is the share of the catalogue that appears in any list."
-    parts = [card("All metrics", _table(systems, one, gate_metric, one.coverage) + note(said))]
+    parts = [card("All metrics", _table(systems, systems.tables, one, gate_metric, one.coverage) + note(said))]
     for name, part in one.slices.items():
         if part.questions:
             title = f"All metrics, {_slice_name(name)}: {part.questions:,} questions"
-            parts.append(folded(title, _table(part.systems, one, gate_metric, {})))
+            inner = _table(systems, systems.ordered(part.systems), one, gate_metric, {})
+            parts.append(folded(title, inner))
     return "".join(parts)
 
 
-def _table(systems: dict[str, Table], one: Evaluated, gate_metric: str, coverage: dict[str, dict[str, float]]) -> str:
-    ordered = {name: systems[name] for name in [*SYSTEMS, *systems] if name in systems}
+def _table(
+    systems: Systems,
+    ordered: dict[str, Table],
+    one: Evaluated,
+    gate_metric: str,
+    coverage: dict[str, dict[str, float]],
+) -> str:
     rows: list[list[str]] = []
     groups = []
     for name in sorted(METRICS, key=lambda name: not gate_metric.startswith(f"{name}_at_")):
@@ -157,7 +141,7 @@ def _table(systems: dict[str, Table], one: Evaluated, gate_metric: str, coverage
     for k in one.k if coverage else ():
         shares = [coverage.get(system, {}).get(str(k)) for system in ordered]
         rows.append([f"Coverage@{k}", *("" if share is None else f"{100 * share:.1f}%" for share in shares)])
-    titles = ["", *(SYSTEMS.get(name, (name, ""))[0] for name in ordered)]
+    titles = ["", *(systems.name(name) for name in ordered)]
     return table(titles, rows, range(1, len(titles)), groups)
 
 

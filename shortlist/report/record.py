@@ -40,9 +40,85 @@ class LiveComparison(BaseModel):
     release: str
     metrics: Table
     difference: Table
-    """This run minus the live release, paired."""
+    """The whole path of this run minus the live release, paired."""
+    difference_of_retrieval: Table = {}
+    """The same of retrieval alone."""
     skipped: str | None
     """Why it was not compared."""
+
+
+class Item(BaseModel):
+    id: str
+    title: str = ""
+    share: float | None = None
+    """Of lists that hold it, where that is told."""
+    hit: bool | None = None
+    """Whether the user then took it, where that is told."""
+
+
+class ListStatistics(BaseModel):
+    """Of the first k of each list; shares are of what all lists hold together unless they are of lists."""
+
+    untrained: float
+    """Share of items that were never trained on."""
+    one_vector: float
+    """Share of items whose vector other items have too."""
+    indistinct: float
+    """Share of items that are both."""
+    tied: float
+    """Share of items of the same score as another one of the list."""
+    tied_lists: float
+    """Share of lists with a tie."""
+    longest_tie: float
+    """Items in the longest tie of such a list, on average."""
+    distinct: float
+    """Distinct lists, as a share of all."""
+    coverage: float
+    """Share of the catalogue in any list."""
+    most_recommended: list[Item]
+
+
+class Lists(BaseModel):
+    """What lists of the length that is served hold, of the questions that the models answered."""
+
+    k: int
+    questions: int
+    by_popularity: int
+    """Questions of which nothing was known: they get what is popular, and are left out here."""
+    without_history: int
+    items: int
+    untrained_items: float
+    """Share of the catalogue."""
+    one_vector_items: float
+    untrained_targets: float
+    """Share of untrained items among what users then took."""
+    systems: dict[str, ListStatistics]
+
+
+class SampleUser(BaseModel):
+    user: str
+    history_length: int
+    history: list[Item]
+    """The end of it, the latest first."""
+    num_targets: int
+    by_popularity: bool
+    lists: dict[str, list[Item]]
+
+
+class Repeats(BaseModel):
+    """Whether users take again what they have."""
+
+    positives: int
+    """Distinct items that users took in the test, targets or not."""
+    repeats: int
+    share: float
+    masked: bool
+    """Whether lists leave out what a user has."""
+    advice: str | None = None
+    questions: int = 0
+    k: int = 0
+    systems: dict[str, Table] = {}
+    """Of users who were asked once more with repeats as targets; empty unless repeats are many and left out."""
 
 
 class Evaluated(BaseModel):
@@ -57,6 +133,21 @@ class Evaluated(BaseModel):
     slices: dict[str, Slice] = {}
     differences: dict[str, Table]
     live: LiveComparison | None
+    unknowable_targets: float | None = None
+    """Share of targets of items that did not exist when the question was asked."""
+    repeats: Repeats | None = None
+    lists: Lists | None = None
+    sample_users: list[SampleUser] = []
+
+
+class Served(BaseModel):
+    """The headline: the system that the release is, by the metric of the gate."""
+
+    system: Literal["path", "retrieval"]
+    metric: str
+    value: Interval
+    differences: dict[str, Interval]
+    """What is served minus the live release and each baseline, paired."""
 
 
 class RunRecord(BaseModel):
@@ -75,6 +166,8 @@ class RunRecord(BaseModel):
     steps: list[Step]
     evaluation: Evaluated | None
     """Null when the run has no evaluation."""
+    served: Served | None = None
+    """Null without an evaluation and a decision."""
     release: str | None
     """The release that the run made, published or not."""
     decision: Decision | None
@@ -96,7 +189,8 @@ def run_record(recipe: Recipe, records: Sequence[StepRecord], run_id: str | None
         if decision.published:
             paths["release"] = f"{decision.url}/releases/{decision.release}"
     digests = details.get("publish", {}).get("digests")
-    evaluation = details.get("evaluate", {}).get("evaluation")
+    told = details.get("evaluate", {}).get("evaluation")
+    evaluation = Evaluated.model_validate(finite(told)) if told is not None else None
     return RunRecord(
         recipe=recipe.name,
         description=recipe.description,
@@ -105,12 +199,38 @@ def run_record(recipe: Recipe, records: Sequence[StepRecord], run_id: str | None
         seconds=round(sum(record.seconds for record in records), 3),
         peak_memory_mb=max((record.peak_memory_mb for record in records), default=0.0),
         steps=[_step(record) for record in records],
-        evaluation=Evaluated.model_validate(finite(evaluation)) if evaluation is not None else None,
+        evaluation=evaluation,
+        served=_served(evaluation, decision),
         release=decision.release if decision is not None else None,
         decision=decision,
         digests=Digests.model_validate(digests) if digests is not None else None,
         paths=paths,
     )
+
+
+def _served(evaluation: Evaluated | None, decision: Decision | None) -> Served | None:
+    if evaluation is None or decision is None:
+        return None
+    system, metric = decision.verdict.serves, decision.verdict.metric
+    value = evaluation.systems.get(system, {}).get(metric)
+    if value is None:
+        return None
+    found = {other: differences(evaluation, system, other) for other in ("live", *evaluation.systems)}
+    told = {other: table[metric] for other, table in found.items() if metric in table}
+    return Served(system=system, metric=metric, value=value, differences=told)
+
+
+def differences(evaluation: Evaluated, system: str, other: str) -> Table:
+    """Metric -> `system` minus `other`, where one of them is the whole path or retrieval; empty where nothing tells."""
+    live = evaluation.live
+    if other == "live":
+        if live is None or live.skipped is not None:
+            return {}
+        return live.difference_of_retrieval if system == "retrieval" else live.difference
+    turned = evaluation.differences.get(f"{other}_minus_{system}", {})
+    return evaluation.differences.get(f"{system}_minus_{other}") or {
+        metric: Interval(mean=-value.mean, low=-value.high, high=-value.low) for metric, value in turned.items()
+    }
 
 
 def finite(value: Any) -> Any:

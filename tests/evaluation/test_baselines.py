@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shortlist.availability import Availability
 from shortlist.evaluation import baselines
-from shortlist.evaluation.baselines import ItemKNN, Popularity
+from shortlist.evaluation.baselines import BuyAgain, ItemKNN, Popularity
 
 NUM_ITEMS = 12
 ITEM = st.integers(1, NUM_ITEMS)
@@ -29,6 +29,22 @@ def test_popularity_is_the_best_of_what_was_not_seen(counts: list[int], seen: li
     for row, one in zip(ranked.tolist(), seen, strict=True):
         free = [item for item in range(1, NUM_ITEMS + 1) if item not in one]
         expected = sorted(free, key=lambda item: (-counts[item - 1], item))[:k]
+        assert row == expected + [0] * (k - len(expected))
+
+
+@given(
+    counts=st.lists(st.integers(0, 5), min_size=NUM_ITEMS, max_size=NUM_ITEMS),
+    histories=st.lists(st.lists(ITEM, max_size=20), min_size=1, max_size=5),
+    k=st.integers(1, 15),
+)
+def test_buying_again_is_what_was_had_most_then_latest_then_what_is_popular(
+    counts: list[int], histories: list[list[int]], k: int
+) -> None:
+    ranked = BuyAgain(np.array([0, *counts])).rank(k, rows_of(histories), np.zeros(len(histories), np.int64))
+    for row, had in zip(ranked.tolist(), histories, strict=True):
+        own = sorted(set(had), key=lambda item: (-had.count(item), had[::-1].index(item)))
+        rest = [item for item in range(1, NUM_ITEMS + 1) if item not in had]
+        expected = [*own, *sorted(rest, key=lambda item: (-counts[item - 1], item))][:k]
         assert row == expected + [0] * (k - len(expected))
 
 

@@ -38,7 +38,7 @@ def test_evaluation_and_service_give_the_same_answers(tmp_path: Path, ranks: boo
     path = WholePath.open(
         recipe, store, release / "retrieval", release / "index", ranking if ranks else None, threads=1
     )
-    answers = path.answer(queries, 10, exclude, np.full(len(user_E), 3_600))[1]
+    answers = path.answer(queries, 10, exclude, np.full(len(user_E), 3_600)).ranked
 
     recommender = Recommender.open(release)
     found = recommender.find([Question(k=10, user_id=int(user), time=3_600) for user in user_E])

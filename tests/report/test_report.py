@@ -125,7 +125,7 @@ class TestPage:
         assert "IVF512_HNSW32,SQ8" in text
         assert "an event counts half after 14 days" in text
         assert "train retrieval 48 s" in text
-        assert "Published: release 1f0c9a7be3d24856" in text
+        assert "Published: better than popularity Release 1f0c9a7be3d24856" in text
         assert "Left out" not in text
         assert "are left out" not in text
 
@@ -194,9 +194,11 @@ class TestPage:
 
     def test_a_refused_release(self, tmp_path):
         steps = records()
-        steps[8].facts.details["decision"] |= {"published": False, "reason": "worse than live release ab12"}
+        decision = steps[8].facts.details["decision"]
+        decision |= {"published": False, "reason": "worse than live release ab12"}
+        decision["verdict"] |= {"accepted": False, "outcome": "worse", "reference": "live"}
         html, run = write(tmp_path, steps)
-        assert "Refused: release 1f0c9a7be3d24856" in words(html)
+        assert "Refused: worse than the live release Release 1f0c9a7be3d24856" in words(html)
         assert "Worse than live release ab12" in words(html)
         assert "release" not in run.paths
 
@@ -206,7 +208,7 @@ class TestPage:
         decision["forced_by"] = "ada"
         decision["verdict"]["warnings"] = ["ndcg_at_10 is not clearly above popularity's"]
         text = words(write(tmp_path, steps)[0])
-        assert "Published, forced by ada" in text
+        assert "Published, forced by ada: better than popularity" in text
         assert "Warning: ndcg_at_10 is not clearly above popularity's" in text
 
     def test_the_live_release_stands_among_the_systems(self, tmp_path):

@@ -1,0 +1,41 @@
+"""How a run ended, on the terminal: the outcome, what is served and how good it is, warnings, advice."""
+
+from rich.console import Console
+from rich.text import Text
+
+from shortlist.report import RunRecord
+from shortlist.report.lists import advice
+from shortlist.report.systems import Systems, metric_name
+
+_STYLES = {"better": "bold green", "not_worse": "bold cyan", "cannot_tell": "bold yellow"}
+
+
+def show_outcome(run: RunRecord, console: Console) -> None:
+    """Print what the report says at its top."""
+    decision = run.decision
+    assert decision is not None
+    style = _STYLES.get(decision.verdict.outcome, "bold red") if decision.published else "bold red"
+    console.print(Text(f"\n{decision.headline}", style="bold yellow" if decision.forced_by else style))
+    lines = [f"release {decision.release}: {decision.reason}"]
+    if run.served is not None and run.evaluation is not None:
+        lines += _served(run)
+    lines += [f"warning: {text}" for text in decision.verdict.warnings]
+    lines += [f"advice: {text}" for text in advice(run.evaluation)]
+    for line in lines:
+        console.print(line, markup=False)
+
+
+def _served(run: RunRecord) -> list[str]:
+    served, one = run.served, run.evaluation
+    assert served is not None
+    assert one is not None
+    systems, value = Systems(run, one), served.value
+    lines = [
+        f"{metric_name(served.metric)} {value.mean:.4f} ({value.low:.4f} to {value.high:.4f}) on {one.questions:,} "
+        f"questions: {systems.name(served.system)}"
+    ]
+    for other in systems.tables:
+        if other in served.differences:
+            by = served.differences[other]
+            lines.append(f"    {by.mean:+.4f} ({by.low:+.4f} to {by.high:+.4f}) than {systems.name(other)}")
+    return lines

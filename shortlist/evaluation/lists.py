@@ -1,0 +1,183 @@
+"""What the lists hold, whoever is right: untrained items, items that nothing tells apart, ties, one list for everybody.
+
+Shapes: Q questions, K ranked items, N item rows (0 among them), D width of a vector.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.evaluation.metrics import coverage
+from shortlist.features import FeatureStore
+from shortlist.prepare.prepared import Prepared, Questions
+from shortlist.prepare.split import TRAIN, VALID
+from shortlist.recipe import Recipe
+
+_STEPS = 1e5
+"""Vectors are equal when they are in steps of the largest number divided by this: the same item at another place of a
+batch differs in the last bits."""
+_ROWS = 1 << 16
+_MOST_RECOMMENDED = 10
+_SAMPLE_USERS = 10
+_SHOWN_HISTORY = 10
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """What a system answered, best first; scores are NaN where it has none."""
+
+    rows_QK: NDArray[np.int64]
+    scores_QK: NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class ItemMarks:
+    """Which items the models can tell little of, each bool [N]."""
+
+    untrained: NDArray[np.bool_]
+    one_vector: NDArray[np.bool_]
+    """Whose vector other items have too."""
+
+    @classmethod
+    def of(cls, recipe: Recipe, prepared: Prepared, retrieval: Path) -> "ItemMarks":
+        """From what the towers learnt, with a refit from the validation window too, and the exported vectors."""
+        trained = np.asarray(prepared.store.popularity) > 0
+        if recipe.retrieval.refit.epochs:
+            trained = trained.copy()
+            trained[prepared.samples.item[prepared.samples.positives([TRAIN, VALID])]] = True
+        vectors = np.load(retrieval / "vectors.npy", mmap_mode="r", allow_pickle=False).view(np.ndarray)
+        return cls(~trained, np.append(False, shared(vectors)))
+
+
+def shared(vectors_ND: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which vectors occur more than once, [N]; compared by a hash of their rounded numbers."""
+    blocks = range(0, len(vectors_ND), _ROWS)
+    largest = max((float(np.abs(vectors_ND[at : at + _ROWS]).max(initial=0)) for at in blocks), default=0.0) or 1.0
+    weights = np.random.default_rng(0).integers(np.iinfo(np.int64).max, size=vectors_ND.shape[1]) | 1
+    hashes = np.zeros(len(vectors_ND), np.int64)
+    for at in blocks:
+        steps = np.rint(vectors_ND[at : at + _ROWS] * (_STEPS / largest)).astype(np.int64)
+        hashes[at : at + _ROWS] = steps @ weights  # wraps around, as a hash may
+    _, which, count = np.unique(hashes, return_inverse=True, return_counts=True)
+    return np.asarray(count[which] > 1)
+
+
+def describe_lists(
+    systems: Mapping[str, Ranked],
+    by_models_Q: NDArray[np.bool_],
+    marks: ItemMarks,
+    questions: Questions,
+    store: FeatureStore,
+    k: int,
+) -> dict[str, Any]:
+    """The `lists` of evaluation.json: each system's first `k`, of the questions that the models answered.
+
+    Who is not known at all gets what is popular; these questions (`~by_models_Q`) are counted and left out, since they
+    have one list for good reason.
+    """
+    asked = questions.take(np.flatnonzero(by_models_Q))
+    targets = marks.untrained[asked.target_items]
+    return {
+        "k": k,
+        "questions": len(questions),
+        "by_popularity": int((~by_models_Q).sum()),
+        "without_history": int((asked.start == asked.end).sum()),
+        "items": store.schema.num_item_rows - 1,
+        "untrained_items": _share(marks.untrained[1:]),
+        "one_vector_items": _share(marks.one_vector[1:]),
+        "untrained_targets": _share(targets),
+        "systems": {
+            name: _statistics(one.rows_QK[by_models_Q, :k], one.scores_QK[by_models_Q, :k], marks, store)
+            for name, one in systems.items()
+            if by_models_Q.any()
+        },
+    }
+
+
+def _statistics(
+    rows_QK: NDArray[np.int64], scores_QK: NDArray[np.floating[Any]], marks: ItemMarks, store: FeatureStore
+) -> dict[str, Any]:
+    listed_QK = rows_QK > 0
+    rows = rows_QK[listed_QK]
+    tie_Q, tied_QK = ties(scores_QK, listed_QK)
+    counts_N = np.bincount(rows, minlength=len(marks.untrained))
+    most = np.argsort(-counts_N, kind="stable")[:_MOST_RECOMMENDED]
+    most = most[counts_N[most] > 0]
+    return {
+        "untrained": _share(marks.untrained[rows]),
+        "one_vector": _share(marks.one_vector[rows]),
+        "indistinct": _share(marks.untrained[rows] & marks.one_vector[rows]),
+        "tied": _share(tied_QK[listed_QK]),
+        "tied_lists": _share(tie_Q > 1),
+        "longest_tie": round(float(tie_Q[tie_Q > 1].mean()), 2) if (tie_Q > 1).any() else 0.0,
+        "distinct": round(len(np.unique(rows_QK, axis=0)) / max(len(rows_QK), 1), 6),
+        "coverage": round(coverage(rows_QK, store.schema.num_item_rows - 1, rows_QK.shape[1]), 6),
+        "most_recommended": [
+            item | {"share": round(int(counts_N[row]) / len(rows_QK), 6)}
+            for item, row in zip(_items(store, most), most.tolist(), strict=True)
+        ],
+    }
+
+
+def ties(
+    scores_QK: NDArray[np.floating[Any]], listed_QK: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The length of each list's longest run of equal scores, [Q], 1 without a tie; and who is in a run, [Q, K]."""
+    one, next_ = scores_QK[:, :-1], scores_QK[:, 1:]
+    with np.errstate(invalid="ignore"):
+        equal = np.abs(one - next_) <= 1e-5 * np.abs(one) + 1e-9
+    equal &= listed_QK[:, :-1] & listed_QK[:, 1:]
+    run, longest = np.ones(len(scores_QK), np.int64), np.ones(len(scores_QK), np.int64)
+    for at in range(equal.shape[1]):
+        run = np.where(equal[:, at], run + 1, 1)
+        longest = np.maximum(longest, run)
+    tied_QK = np.zeros(scores_QK.shape, bool)
+    tied_QK[:, :-1] |= equal
+    tied_QK[:, 1:] |= equal
+    return longest, tied_QK
+
+
+def sample_users(
+    systems: Mapping[str, Ranked], by_models_Q: NDArray[np.bool_], questions: Questions, store: FeatureStore, k: int
+) -> list[dict[str, Any]]:
+    """Ten users from the shortest to the longest history: its end, the latest first, each system's list, and hits."""
+    order = np.argsort(questions.end - questions.start, kind="stable")
+    at = order[np.unique(np.linspace(0, len(order) - 1, _SAMPLE_USERS).astype(np.int64))] if len(order) else order
+    told = []
+    for q, user in zip(at.tolist(), store.users.values(questions.user[at]), strict=True):
+        start, end = int(questions.start[q]), int(questions.end[q])
+        latest = np.asarray(store.history_items[max(start, end - _SHOWN_HISTORY) : end])[::-1].astype(np.int64)
+        targets = questions.target_items[questions.target_offsets[q] : questions.target_offsets[q + 1]]
+        lists = {}
+        for name, one in systems.items():
+            rows = one.rows_QK[q, :k]
+            rows = rows[rows > 0]
+            hits = np.isin(rows, targets).tolist()
+            lists[name] = [item | {"hit": hit} for item, hit in zip(_items(store, rows), hits, strict=True)]
+        told.append(
+            {
+                "user": str(user),
+                "history_length": end - start,
+                "history": _items(store, latest),
+                "num_targets": len(targets),
+                "by_popularity": not bool(by_models_Q[q]),
+                "lists": lists,
+            }
+        )
+    return told
+
+
+def _items(store: FeatureStore, rows: NDArray[np.int64]) -> list[dict[str, Any]]:
+    """Ids as text, since JSON's readers round large numbers, and titles, empty where there are none."""
+    return [
+        {"id": str(item), "title": title}
+        for item, title in zip(store.items.values(rows), store.titles(rows), strict=True)
+    ]
+
+
+def _share(of: NDArray[np.bool_]) -> float:
+    return round(float(of.mean()), 6) if of.size else 0.0

@@ -1,0 +1,51 @@
+"""Answers to hits, to metrics, to means with intervals.
+
+Shapes: Q questions, K ranked items.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.evaluation.bootstrap import intervals
+from shortlist.evaluation.metrics import find_hits, measure
+from shortlist.prepare.prepared import Questions
+from shortlist.recipe import Recipe
+
+Values = dict[str, NDArray[np.float64]]
+"""Metric -> one value a question, [Q]."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One system's answers to all questions."""
+
+    rows_QK: NDArray[np.int64]
+    hits_QK: NDArray[np.bool_]
+    values: Values
+
+
+def judged(rows_QK: NDArray[np.int64], questions: Questions, depths: Sequence[int]) -> Judged:
+    """A system's answers, [Q, K] item rows, with what they found."""
+    hits = find_hits(rows_QK, questions.target_offsets, questions.target_items)
+    return Judged(rows_QK, hits, measure(hits, np.diff(questions.target_offsets), depths))
+
+
+def minus(one: Values, other: Values) -> Values:
+    """The paired differences."""
+    return {name: one[name] - other[name] for name in one}
+
+
+def tables(systems: Mapping[str, Values], recipe: Recipe) -> dict[str, dict[str, dict[str, float]]]:
+    """System -> metric -> mean, low and high, all from the same resamples."""
+    names = [(system, metric) for system, values in systems.items() for metric in values]
+    columns = np.stack([systems[system][metric] for system, metric in names], axis=1)
+    found = intervals(
+        columns, resamples=recipe.evaluation.bootstrap, confidence=recipe.gate.confidence, seed=recipe.seed
+    )
+    told: dict[str, dict[str, dict[str, float]]] = {system: {} for system in systems}
+    for (system, metric), mean, low, high in zip(names, *(values.tolist() for values in found), strict=True):
+        told[system][metric] = {"mean": round(mean, 6), "low": round(low, 6), "high": round(high, 6)}
+    return told
