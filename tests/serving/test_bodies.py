@@ -99,7 +99,7 @@ def test_what_is_not_there(service: LocalService, method: str, path: str, status
     answer = connection.getresponse()
     assert (answer.status, json.loads(answer.read())) == (status, {"error": message})
     connection.close()
-    assert service._log_tail("transformer") == ""
+    assert service.logs["transformer"] == ""
 
 
 def test_a_cloud_event_is_answered_by_one(service: LocalService) -> None:
