@@ -27,6 +27,9 @@ def build_index(
         record: Time, memory, rows and metrics of the step, as JSON.
         metrics: The step's metrics.
     """
+    from shortlist.cpus import limit_threads
+
+    limit_threads()  # before the libraries below are imported
     from pathlib import Path
 
     from shortlist import facts

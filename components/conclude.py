@@ -19,6 +19,9 @@ def conclude(
         status: How the steps ended; Kubeflow fills it in.
         outcome: The same as a page.
     """
+    from shortlist.cpus import limit_threads
+
+    limit_threads()  # before the libraries below are imported
     from pathlib import Path
 
     from shortlist.recipe import parse_recipe

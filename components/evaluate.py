@@ -33,6 +33,9 @@ def evaluate(
         record: Time, memory, rows and metrics of the step, as JSON.
         metrics: The step's metrics.
     """
+    from shortlist.cpus import limit_threads
+
+    limit_threads()  # before the libraries below are imported
     import tempfile
     from pathlib import Path
 

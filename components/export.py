@@ -27,6 +27,9 @@ def export(
         record: Time, memory, rows and metrics of the step, as JSON.
         metrics: The step's metrics.
     """
+    from shortlist.cpus import limit_threads
+
+    limit_threads()  # before the libraries below are imported
     from pathlib import Path
 
     from shortlist import facts

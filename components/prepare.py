@@ -27,6 +27,9 @@ def prepare(
         record: Time, memory, rows and metrics of the step, as JSON.
         metrics: The step's metrics.
     """
+    from shortlist.cpus import limit_threads
+
+    limit_threads()  # before the libraries below are imported
     import shutil
     from pathlib import Path
 

@@ -35,6 +35,9 @@ def publish(
         metrics: The step's metrics.
         forced_by: Who publishes even what the gate refuses; empty for nobody (kfp's local runner knows no null).
     """
+    from shortlist.cpus import limit_threads
+
+    limit_threads()  # before the libraries below are imported
     from pathlib import Path
 
     from shortlist import facts

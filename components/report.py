@@ -37,6 +37,9 @@ def report(
         page: The report, one self-contained page.
         run: run.json.
     """
+    from shortlist.cpus import limit_threads
+
+    limit_threads()  # before the libraries below are imported
     from pathlib import Path
 
     from shortlist import facts, report

@@ -15,6 +15,9 @@ def survey(recipe: str) -> str:
     Returns:
         A word that is another one when a source file is.
     """
+    from shortlist.cpus import limit_threads
+
+    limit_threads()  # before the libraries below are imported
     from shortlist.recipe import parse_recipe
     from shortlist.sources import survey as sources
 

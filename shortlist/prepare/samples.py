@@ -4,7 +4,6 @@ Blocks are small enough for the processor's cache and independent of each other,
 third writes; they come out in order, and what they hold does not depend on where they are cut.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.availability import Availability
+from shortlist.cpus import available_cpus
 from shortlist.features import encode_clock
 from shortlist.prepare.cleaned import runs
 from shortlist.prepare.given import Given
@@ -141,7 +141,7 @@ class Sampler:
             columns |= {f"context/clock.{unit}": encode_clock(line.time, unit) for unit in self.clock}
             return Block(columns, item[line.in_history], asked)
 
-        with ThreadPoolExecutor(min(os.cpu_count() or 1, 4)) as pool:
+        with ThreadPoolExecutor(min(available_cpus(), 4)) as pool:
             yield from pool.map(block, blocks)
 
     def _parts(self, line: Timeline, label: NDArray[np.bool_], given: NDArray[np.int8] | None) -> NDArray[np.int8]:

@@ -1,0 +1,74 @@
+"""How many cores this process may use, and threads that keep to it.
+
+Libraries ask the machine for its cores. In a container with a CPU limit they then start a thread for each core of the
+node, and threads that wait for one another while the kernel holds them back can make a step ten times slower.
+"""
+
+import os
+from collections.abc import Callable, MutableMapping
+from contextlib import suppress
+from pathlib import Path
+
+_ROOT = Path("/sys/fs/cgroup")
+_V1_CONTROLLERS = ("cpu,cpuacct", "cpu")
+_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "POLARS_MAX_THREADS")
+"""Read by torch, FAISS and Arrow (OpenMP), by numpy's libraries, and by Polars, each when it is imported."""
+
+
+def available_cpus(root: Path = _ROOT, groups: Path = Path("/proc/self/cgroup")) -> int:
+    """Whole cores that the affinity and the control groups (v1 and v2) leave to this process, at least 1.
+
+    A quota of 2.5 cores is 2: a third thread would wait half of the time, and the others for it. A pod that has a
+    request and no limit may use the cores of its node.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([cores, *(int(quota) for quota in _quotas(root, groups))]))
+
+
+def limit_threads(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Tell libraries that are imported later, here and in child processes; what is set already stays."""
+    given = environment.get("OMP_NUM_THREADS", "")
+    threads = given if given.isdigit() else str(available_cpus())
+    for name in _VARIABLES:
+        environment.setdefault(name, threads)
+
+
+def _quotas(root: Path, groups: Path) -> list[float]:
+    """Cores allowed by each control group around this process."""
+    try:
+        lines = groups.read_text().splitlines()
+    except OSError:
+        return []
+    found: list[float] = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            found += _upwards(root, path, _quota_v2)
+        elif "cpu" in controllers.split(","):
+            for name in _V1_CONTROLLERS:
+                if (root / name).is_dir():
+                    found += _upwards(root / name, path, _quota_v1)
+                    break
+    return found
+
+
+def _upwards(root: Path, path: str, read: Callable[[Path], list[float]]) -> list[float]:
+    """The quotas of a group and of all above it. In a container the path may be the host's: then its root counts."""
+    folder = root / path.lstrip("/")
+    found = []
+    while True:
+        with suppress(OSError, ValueError):  # the root has no such file
+            found += read(folder)
+        if folder == root or root not in folder.parents:
+            return found
+        folder = folder.parent
+
+
+def _quota_v2(folder: Path) -> list[float]:
+    quota, period = (folder / "cpu.max").read_text().split()
+    return [] if quota == "max" else [int(quota) / int(period)]
+
+
+def _quota_v1(folder: Path) -> list[float]:
+    quota, period = (int((folder / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
+    return [] if quota <= 0 else [quota / period]
