@@ -57,13 +57,13 @@ class RetrievalTask:
             processes=processes.count,
         )
         self.questions = prepared.valid.draw(_QUESTIONS, recipe.seed)
-        self._known_N = self.inputs.known()
         self.mask_seen = recipe.evaluation.mask_seen
         self._num_rows, mined = store.schema.num_item_rows, None
         if num := recipe.retrieval.hard_negatives:
             mined = HardNegatives(prepared, self.batches.examples, recipe.index, num=num, seed=recipe.seed)
         if refit_of is not None:
             self._go_on_from(refit_of)
+        self._known_N = self.inputs.known()
         self.steps = Steps(recipe, self.batches, self.inputs, mined)
         self.ahead = Ahead(lambda epoch, step: self.steps.make(epoch, step, self.device), self.batches.num_batches)
 

@@ -55,7 +55,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     events["item_id"].append(1)
     events["time"].append(99)
     made = tmp_path_factory.mktemp("refit")
-    prepare(made_for(0), write_clean(made / "clean", events), made / "prepared")
+    # The late items were there all the time, so that the validation asks for them.
+    ids = sorted(set(events["item_id"]))
+    items = {"item_id": ids, "available_from": [0] * len(ids)}
+    prepare(made_for(0), write_clean(made / "clean", events, items), made / "prepared")
     prepared = Prepared.open(made / "prepared")
     for epochs in (0, 3):
         run = made / str(epochs)

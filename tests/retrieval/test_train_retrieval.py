@@ -172,7 +172,7 @@ def test_the_negatives_of_a_batch_are_bounded(folder: Path, monkeypatch: pytest.
     assert first.log_chance_N.max() <= np.log(5 / 20)
 
 
-def test_validation_asks_the_whole_catalogue_and_masks_what_was_seen(folder: Path) -> None:
+def test_validation_asks_for_all_that_is_there_and_masks_what_was_seen(folder: Path) -> None:
     task = task_of(folder, made_for(evaluation="{mask_seen: true}"))
     task.model.eval()
     values = task.validate()
@@ -185,7 +185,7 @@ def test_validation_asks_the_whole_catalogue_and_masks_what_was_seen(folder: Pat
             query = task.query(one, inputs[torch.from_numpy(one.history_BL)])
             scores = (query @ vectors.T)[0].numpy()
             scores[store.history_items[questions.start[q] : questions.end[q]]] = -np.inf
-            scores[0] = -np.inf
+            scores[~store.available.at(questions.time[q]) | (np.asarray(store.popularity) == 0)] = -np.inf
             targets = questions.target_items[questions.target_offsets[q] : questions.target_offsets[q + 1]]
             recall.append(np.isin(np.argsort(-scores)[:10], targets).sum() / len(targets))
     assert values["recall_at_10"] == pytest.approx(np.mean(recall))
@@ -243,7 +243,11 @@ def test_items_that_nobody_had_are_found_by_their_attributes(tmp_path: Path) -> 
         retrieval="{dim: 16, hidden: [], encoder: mean, temperature: 0.1, id_dropout: 0.3, "
         "training: {batch_size: 64, epochs: 6, learning_rate: 0.02, patience: 6, device: cpu}}",
     )
-    described = {"item_id": list(range(items)), "genre": [f"genre {one}" for one in genre]}
+    described = {
+        "item_id": list(range(items)),
+        "available_from": [0] * items,  # long before anybody took them
+        "genre": [f"genre {one}" for one in genre],
+    }
     prepare(made, write_clean(tmp_path / "clean", events, items=described), tmp_path / "prepared")
     task = task_of(tmp_path / "prepared", made)
     assert not np.load(task.prepared.store.folder / "items/trained.npy")[1:][cold].any()
