@@ -50,6 +50,7 @@ def evaluation(live: dict[str, Any] | None = None) -> dict[str, Any]:
         "differences": {f"path_minus_{s}": _table(0.142 - b, 0.005) for s, b in BASES.items() if s != "path"}
         | {f"retrieval_minus_{s}": _table(0.121 - BASES[s], 0.005) for s in ("item_knn", "popularity")},
         "live": live,
+        "unknowable_targets": {"targets": 7_120, "unknowable": 1_015, "share": 0.142556},
         "repeats": {"positives": 7_120, "repeats": 92, "share": 0.0129, "masked": True, "advice": None},
         "lists": lists(),
         "sample_users": [
@@ -59,7 +60,9 @@ def evaluation(live: dict[str, Any] | None = None) -> dict[str, Any]:
                 "history": [_item(row) for row in range(min(3 * i, 10))],
                 "num_targets": 4,
                 "by_popularity": i == 0,
-                "lists": {s: [_item(row) | {"hit": row == i} for row in range(20, 30)] for s in ("path", "retrieval")},
+                "lists": {
+                    s: [_item(row) | {"hit": row == 20 + i} for row in range(20, 30)] for s in ("path", "retrieval")
+                },
             }
             for i in range(10)
         ],

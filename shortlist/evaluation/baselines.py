@@ -68,24 +68,26 @@ class BuyAgain:
     often do not reach where people come back to the same items.
     """
 
-    def __init__(self, counts_N: NDArray[Any], available: Availability | None = None) -> None:
-        """`counts_N` says what is popular."""
-        self._available = available or Availability.always(len(counts_N))
-        self._popularity = Popularity(counts_N, self._available)
-        self._num_rows = len(counts_N)
+    def __init__(self, popularity: Popularity) -> None:
+        """`popularity` says what is available, too."""
+        self._popularity = popularity
 
-    def rank(self, k: int, histories: Sequence[NDArray[Any]], time_Q: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The k item rows of each question, whose histories are in time order, [Q, k]; 0 fills up. All are available
-        at the question's time."""
+    def rank(
+        self, k: int, histories: Sequence[NDArray[Any]], time_Q: NDArray[np.int64] | None = None
+    ) -> NDArray[np.int64]:
+        """The k item rows of each question, at its time if it has one, [Q, k]; histories are in time order; 0 fills
+        up."""
         flat = np.concatenate([*histories, np.zeros(0, np.int64)]).astype(np.int64)
         question = np.repeat(np.arange(len(histories)), [len(one) for one in histories])
-        there = self._available.among(flat, time_Q[question])
-        flat, question = flat[there], question[there]
+        if time_Q is not None:
+            there = self._popularity.available.among(flat, time_Q[question])
+            flat, question = flat[there], question[there]
+        width = int(flat.max(initial=0)) + 1
         keys, first, count = np.unique(
-            (question * self._num_rows + flat)[::-1], return_index=True, return_counts=True
+            (question * width + flat)[::-1], return_index=True, return_counts=True
         )  # read from the end, so that the first is the latest
-        order = np.lexsort((first, -count, keys // self._num_rows))
-        owner, rows = np.divmod(keys[order], self._num_rows)
+        order = np.lexsort((first, -count, keys // width))
+        owner, rows = np.divmod(keys[order], width)
         place = np.arange(len(owner)) - np.searchsorted(owner, owner)
         kept = place < k
         own_QK = np.zeros((len(histories), k), np.int64)

@@ -146,15 +146,15 @@ def _ask_baselines(
         found[length] = judged(rows_QK, valid, [depth]).values[recipe.gate.metric].mean()
     best = max(found, key=lambda length: found[length]) if found else _KNN_HISTORIES[0]
     say(f"evaluate: item-kNN reads the last {best} events")
-    popular = np.asarray(prepared.store.popular)
+    popularity = Popularity(np.asarray(prepared.store.popular), available)
     answers = {
-        "popularity": Popularity(popular, available).rank(k, seen, questions.time),
+        "popularity": popularity.rank(k, seen, questions.time),
         "item_knn": knn.rank(k, [rows[-best:] for rows in histories], seen, questions.time),
     }
     # Where a list never holds what a user has, there is nothing to buy again: judge_repeats asks it by itself.
     if recipe.evaluation.mask_seen:
         return answers
-    return answers | {"buy_again": BuyAgain(popular, available).rank(k, histories, questions.time)}
+    return answers | {"buy_again": BuyAgain(popularity).rank(k, histories, questions.time)}
 
 
 def _lists(

@@ -16,11 +16,8 @@ from shortlist.features import FeatureStore
 from shortlist.prepare.prepared import Prepared, Questions
 from shortlist.prepare.split import TRAIN, VALID
 from shortlist.recipe import Recipe
+from shortlist.retrieval.shared_vectors import shared
 
-_STEPS = 1e5
-"""Vectors are equal when they are in steps of the largest number divided by this: the same item at another place of a
-batch differs in the last bits."""
-_ROWS = 1 << 16
 _MOST_RECOMMENDED = 10
 _SAMPLE_USERS = 10
 _SHOWN_HISTORY = 10
@@ -53,19 +50,6 @@ class ItemMarks:
         return cls(~trained, np.append(False, shared(vectors)))
 
 
-def shared(vectors_ND: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Which vectors occur more than once, [N]; compared by a hash of their rounded numbers."""
-    blocks = range(0, len(vectors_ND), _ROWS)
-    largest = max((float(np.abs(vectors_ND[at : at + _ROWS]).max(initial=0)) for at in blocks), default=0.0) or 1.0
-    weights = np.random.default_rng(0).integers(np.iinfo(np.int64).max, size=vectors_ND.shape[1]) | 1
-    hashes = np.zeros(len(vectors_ND), np.int64)
-    for at in blocks:
-        steps = np.rint(vectors_ND[at : at + _ROWS] * (_STEPS / largest)).astype(np.int64)
-        hashes[at : at + _ROWS] = steps @ weights  # wraps around, as a hash may
-    _, which, count = np.unique(hashes, return_inverse=True, return_counts=True)
-    return np.asarray(count[which] > 1)
-
-
 def describe_lists(
     systems: Mapping[str, Ranked],
     by_models_Q: NDArray[np.bool_],
@@ -81,17 +65,19 @@ def describe_lists(
     """
     asked = questions.take(np.flatnonzero(by_models_Q))
     targets = marks.untrained[asked.target_items]
+    times = questions.time if len(questions) else np.zeros(1, np.int64)
+    there_N = store.available.within(int(times.min()), int(times.max()))
     return {
         "k": k,
         "questions": len(questions),
         "by_popularity": int((~by_models_Q).sum()),
         "without_history": int((asked.start == asked.end).sum()),
-        "items": store.schema.num_item_rows - 1,
-        "untrained_items": _share(marks.untrained[1:]),
-        "one_vector_items": _share(marks.one_vector[1:]),
+        "items": int(there_N.sum()),
+        "untrained_items": _share(marks.untrained[there_N]),
+        "one_vector_items": _share(marks.one_vector[there_N]),
         "untrained_targets": _share(targets),
         "systems": {
-            name: _statistics(one.rows_QK[by_models_Q, :k], one.scores_QK[by_models_Q, :k], marks, store)
+            name: _statistics(one.rows_QK[by_models_Q, :k], one.scores_QK[by_models_Q, :k], marks, store, there_N)
             for name, one in systems.items()
             if by_models_Q.any()
         },
@@ -99,7 +85,11 @@ def describe_lists(
 
 
 def _statistics(
-    rows_QK: NDArray[np.int64], scores_QK: NDArray[np.floating[Any]], marks: ItemMarks, store: FeatureStore
+    rows_QK: NDArray[np.int64],
+    scores_QK: NDArray[np.floating[Any]],
+    marks: ItemMarks,
+    store: FeatureStore,
+    there_N: NDArray[np.bool_],
 ) -> dict[str, Any]:
     listed_QK = rows_QK > 0
     rows = rows_QK[listed_QK]
@@ -115,7 +105,7 @@ def _statistics(
         "tied_lists": _share(tie_Q > 1),
         "longest_tie": round(float(tie_Q[tie_Q > 1].mean()), 2) if (tie_Q > 1).any() else 0.0,
         "distinct": round(len(np.unique(rows_QK, axis=0)) / max(len(rows_QK), 1), 6),
-        "coverage": round(coverage(rows_QK, store.schema.num_item_rows - 1, rows_QK.shape[1]), 6),
+        "coverage": round(coverage(rows_QK, int(there_N.sum()), rows_QK.shape[1]), 6),
         "most_recommended": [
             item | {"share": round(int(counts_N[row]) / len(rows_QK), 6)}
             for item, row in zip(_items(store, most), most.tolist(), strict=True)

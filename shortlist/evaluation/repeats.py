@@ -56,10 +56,10 @@ def judge_repeats(recipe: Recipe, prepared: Prepared, path: WholePath, k: int) -
     bounds = zip(questions.start.tolist(), questions.end.tolist(), strict=True)
     histories = [items[start:end] for start, end in bounds]
     nothing = [items[:0]] * len(histories)
-    popularity, available = np.asarray(prepared.store.popular), prepared.store.available
+    popularity = Popularity(np.asarray(prepared.store.popular), prepared.store.available)
     answers = {
-        "buy_again": BuyAgain(popularity, available).rank(k, histories, questions.time),
-        "popularity": Popularity(popularity, available).rank(k, nothing, questions.time),
+        "buy_again": BuyAgain(popularity).rank(k, histories, questions.time),
+        "popularity": popularity.rank(k, nothing, questions.time),
     }
     for name, exclude in (("masked", histories), ("unmasked", nothing)):
         retrieval_QK, path_QK = (np.zeros((len(questions), k), np.int64) for _ in range(2))
@@ -93,5 +93,8 @@ def with_repeats(recipe: Recipe, prepared: Prepared) -> Questions:
         context = store.context({}, time)
     width = store.schema.num_item_rows
     keys: NDArray[np.int64] = np.unique((user_P * width + item_P)[np.isin(user_P, users)])
-    _, targets = np.unique(keys // width, return_counts=True)
-    return Questions(users, start, end, time, context, np.append(0, np.cumsum(targets)), keys % width)
+    keys = keys[store.available.among(keys % width, time[np.searchsorted(users, keys // width)])]
+    asked, targets = np.unique(keys // width, return_counts=True)
+    kept = np.searchsorted(users, asked)  # without who took only what was not there when asked for
+    offsets = np.append(0, np.cumsum(targets))
+    return Questions(asked, start[kept], end[kept], time[kept], context.take(kept), offsets, keys % width)

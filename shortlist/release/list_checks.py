@@ -9,6 +9,7 @@ from shortlist.recipe import Gate
 
 _NEARLY_ALL = 0.8
 _FEW_LISTS = 0.1
+_SOME = 0.1
 _ENOUGH = 20
 """Lists, to speak of nearly everybody."""
 
@@ -50,6 +51,8 @@ def list_warnings(evaluation: dict[str, Any], system: str) -> list[str]:
     if not found or answered < _ENOUGH or 2 * lists["without_history"] > answered:
         return []
     warnings = []
+    if found["tied"] > _SOME:
+        warnings.append(f"{found['tied']:.0%} of what the lists hold has the score of another item of its list")
     if found["distinct"] < _FEW_LISTS:
         warnings.append(
             f"nearly everybody gets the same list: {answered} lists, {found['distinct']:.1%} of them distinct"

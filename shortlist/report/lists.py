@@ -49,12 +49,13 @@ def _plainly(run: RunRecord, told: Lists, served: ListStatistics | None) -> str:
 
 
 def _percent(share: float) -> str:
+    if 0 < share < 0.0005:
+        return "<0.1%"
     return f"{100 * share:.1f}%" if 0 < share < 0.1 else f"{100 * share:.0f}%"
 
 
 def _shares(systems: Systems, told: Lists) -> str:
-    shown = [name for name in (systems.served, "path", "retrieval", "popularity") if name in told.systems]
-    shown = list(dict.fromkeys(shown))
+    shown = [name for name in systems.tables if name in told.systems]
     columns = [told.systems[name] for name in shown]
     rows = [
         ["Items never trained on", *(_percent(one.untrained) for one in columns), _percent(told.untrained_items)],
@@ -68,7 +69,7 @@ def _shares(systems: Systems, told: Lists) -> str:
         ["Lists that hold the most recommended item", *(_top(one) for one in columns), ""],
     ]
     titles = ["", *(systems.name(name) for name in shown), "Of the catalogue"]
-    return card("What they hold", table(titles, rows, range(1, len(titles)), [5, 6]))
+    return card("What they hold", table(titles, rows, range(1, len(titles)), [3, 6]))
 
 
 def _top(one: ListStatistics) -> str:
@@ -116,7 +117,7 @@ def _users(users: list[SampleUser], served: str) -> str:
         title = f"User {one.user}: {one.history_length:,} events of history, {kind}"
         length = max(len(given), len(one.history))
         rows = [[str(i + 1), _item(one.history, i), _item(given, i)] for i in range(length)]
-        parts.append(folded(title, table(("", "History, the latest first", "List"), rows, [0])))
+        parts.append(folded(title, table(("", "History, the latest first", "List"), rows)))
     if not parts:
         return ""
     said = "From the shortest to the longest history. What a user then took is bold."

@@ -75,7 +75,8 @@ def _tiles(run: RunRecord, metric: str) -> str:
     served = run.served
     if served is not None and run.evaluation is not None:
         systems = Systems(run, run.evaluation)
-        shown.append((f"{metric_name(metric)}, {systems.name(served.system).lower()}", f"{served.value.mean:.4f}"))
+        name = escape(systems.name(served.system))
+        shown.append((metric_name(metric), f"{served.value.mean:.4f}<small>{name}</small>"))
         for other, label in _BESIDE.items():
             by = served.differences.get(other)
             base = systems.tables.get(other, {}).get(metric)

@@ -33,10 +33,10 @@ def quality(run: RunRecord, metric: str) -> str:
         "Every system answers the same test questions over the whole catalogue. Intervals come from resampling the "
         "questions; differences are paired, question by question."
     )
-    if one.unknowable_targets is not None:
+    if one.unknowable_targets is not None and one.unknowable_targets.unknowable:
         lead += (
-            f" {one.unknowable_targets:.1%} of what users took did not exist when they were asked, so that no system "
-            "could have listed it."
+            f" {one.unknowable_targets.share:.1%} of what users took was not there yet when they were asked; no system "
+            "could have listed it, and it is left out."
         )
     charts = f'<div class="grid">{_differences(systems, one, metric)}{_by_depth(systems, one, metric)}</div>'
     return section("Quality", lead, f"{charts}{_slices(systems, one, metric)}{_tables(systems, one, metric)}")

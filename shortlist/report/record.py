@@ -121,6 +121,15 @@ class Repeats(BaseModel):
     """Of users who were asked once more with repeats as targets; empty unless repeats are many and left out."""
 
 
+class Unknowable(BaseModel):
+    """Targets that are left out, since their items were not available when the question was asked."""
+
+    targets: int
+    """All of the test, these among them."""
+    unknowable: int
+    share: float
+
+
 class Evaluated(BaseModel):
     """The test questions: means with bootstrap intervals."""
 
@@ -133,8 +142,7 @@ class Evaluated(BaseModel):
     slices: dict[str, Slice] = {}
     differences: dict[str, Table]
     live: LiveComparison | None
-    unknowable_targets: float | None = None
-    """Share of targets of items that did not exist when the question was asked."""
+    unknowable_targets: Unknowable | None = None
     repeats: Repeats | None = None
     lists: Lists | None = None
     sample_users: list[SampleUser] = []
@@ -229,7 +237,8 @@ def differences(evaluation: Evaluated, system: str, other: str) -> Table:
         return live.difference_of_retrieval if system == "retrieval" else live.difference
     turned = evaluation.differences.get(f"{other}_minus_{system}", {})
     return evaluation.differences.get(f"{system}_minus_{other}") or {
-        metric: Interval(mean=-value.mean, low=-value.high, high=-value.low) for metric, value in turned.items()
+        metric: Interval(mean=0.0 - value.mean, low=0.0 - value.high, high=0.0 - value.low)
+        for metric, value in turned.items()
     }
 
 

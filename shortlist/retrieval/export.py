@@ -38,6 +38,7 @@ from shortlist.progress import Progress, say
 from shortlist.recipe import Recipe
 from shortlist.retrieval.candidates import KNOWN
 from shortlist.retrieval.refit import REFIT, UNSEEN
+from shortlist.retrieval.shared_vectors import shared
 from shortlist.retrieval.towers import Inputs, QueryInputs, QueryTower, Trained, TwoTower, slot
 from shortlist.training import checkpoints
 
@@ -82,7 +83,7 @@ def export(recipe: Recipe, prepared: Prepared, checkpoint: Path, out: Path) -> S
             "items_never_trained": int(untrained.sum()),
             "items_without_features": int((~prepared.store.described()[1:]).sum()),
             "items_unknown_to_towers": unknown,
-            "items_of_a_shared_vector": shared(vectors_ND),
+            "items_of_a_shared_vector": int(shared(vectors_ND).sum()),
         },
         metrics={
             "largest_difference": difference,
@@ -137,17 +138,6 @@ def write_items(model: TwoTower, inputs: Inputs, folder: Path) -> None:
         bar.advance(len(rows))
     rows_ND.flush()
     vectors_ND.flush()
-
-
-def shared(vectors_ND: NDArray[np.float32]) -> int:
-    """How many vectors have an equal one, by 64 bits of a hash."""
-    factor_D = np.random.default_rng(0).integers(2**63, size=vectors_ND.shape[1], dtype=np.uint64) | np.uint64(1)
-    hash_N = np.empty(len(vectors_ND), np.uint64)
-    for first in range(0, len(hash_N), _ROWS):
-        bits = np.ascontiguousarray(vectors_ND[first : first + _ROWS]).view(np.uint32).astype(np.uint64)
-        hash_N[first : first + _ROWS] = (bits * factor_D).sum(axis=1, dtype=np.uint64)  # modulo 2^64
-    _, count = np.unique(hash_N, return_counts=True)
-    return int(count[count > 1].sum())
 
 
 class _Served(nn.Module):

@@ -40,7 +40,7 @@ def test_popularity_is_the_best_of_what_was_not_seen(counts: list[int], seen: li
 def test_buying_again_is_what_was_had_most_then_latest_then_what_is_popular(
     counts: list[int], histories: list[list[int]], k: int
 ) -> None:
-    ranked = BuyAgain(np.array([0, *counts])).rank(k, rows_of(histories), np.zeros(len(histories), np.int64))
+    ranked = BuyAgain(Popularity(np.array([0, *counts]))).rank(k, rows_of(histories))
     for row, had in zip(ranked.tolist(), histories, strict=True):
         own = sorted(set(had), key=lambda item: (-had.count(item), had[::-1].index(item)))
         rest = [item for item in range(1, NUM_ITEMS + 1) if item not in had]

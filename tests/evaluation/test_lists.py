@@ -9,31 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shortlist.evaluation.evaluate import evaluate
-from shortlist.evaluation.lists import ItemMarks, Ranked, describe_lists, shared, ties
+from shortlist.evaluation.lists import ItemMarks, Ranked, describe_lists, ties
 from shortlist.prepare.prepared import Prepared
 from shortlist.recipe import Gate
 from shortlist.release.gate import judge
+from shortlist.report.record import Evaluated
 
 NUM_ITEMS = 30
-
-
-class TestShared:
-    def test_equal_vectors_and_those_that_differ_in_the_last_bits(self) -> None:
-        vectors = item_vectors(NUM_ITEMS)
-        vectors[[3, 7, 20]] = vectors[3]
-        vectors[7] *= 1 + 1e-7
-        assert np.flatnonzero(shared(vectors)).tolist() == [3, 7, 20]
-
-    @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
-    def test_the_scale_of_dot_products_does_not_matter(self, scale: float) -> None:
-        vectors = item_vectors(NUM_ITEMS) * np.float32(scale)
-        assert not shared(vectors).any()
-        vectors[1] = vectors[0]
-        assert shared(vectors).sum() == 2
-
-    def test_no_vectors_and_zeros(self) -> None:
-        assert shared(np.zeros((0, 4), np.float32)).tolist() == []
-        assert shared(np.zeros((3, 4), np.float32)).all()
 
 
 @given(st.lists(st.lists(st.sampled_from([0.1, 0.2, 0.3]), min_size=5, max_size=5), min_size=1, max_size=6))
@@ -120,6 +102,12 @@ class TestEvaluation:
         verdict = judge(judged, Gate(metric="ndcg_at_10"))
         assert verdict.accepted
         assert verdict.list_problems == []
+
+    def test_the_record_of_the_run_reads_what_was_written(self, tmp_path: Path) -> None:
+        judged = self.run(tmp_path, item_vectors(NUM_ITEMS), [[1, 2, 3], [4]])
+        read = Evaluated.model_validate(judged)
+        assert read.unknowable_targets is not None
+        assert read.model_dump(mode="json", exclude_none=True).keys() >= judged.keys() - {"live"}
 
     def test_sample_users_go_from_the_shortest_to_the_longest_history(self, tmp_path: Path) -> None:
         histories = [list(range(1, 2 + q % 14)) for q in range(40)]

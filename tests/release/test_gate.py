@@ -183,6 +183,10 @@ class TestLists:
         judged = evaluation() | {"lists": lists(one_vector=1.0)}
         assert judge(judged, Gate()).accepted
 
+    def test_ties_that_do_not_dominate_are_a_warning(self):
+        (warning,) = judge(evaluation() | {"lists": lists(tied=0.4)}, Gate()).warnings
+        assert "40% of what the lists hold has the score of another" in warning
+
     def test_one_list_for_nearly_everybody_is_a_warning(self):
         same = lists(distinct=0.01)
         same["systems"]["path"]["most_recommended"][0]["share"] = 0.93

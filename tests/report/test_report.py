@@ -192,6 +192,54 @@ class TestPage:
         steps[6].facts.details = {"enabled": False}
         assert "Left out: the recipe has it off." in words(write(tmp_path, steps)[0])
 
+    def test_what_a_release_without_its_ranker_serves_is_every_headline(self, tmp_path):
+        steps = records({"release": "ab12", "skipped": None, **_live()})
+        verdict = steps[8].facts.details["decision"]["verdict"]
+        verdict |= {"serves": "retrieval", "reference": "live", "outcome": "not_worse"}
+        html, run = write(tmp_path, steps)
+        assert run.served.system == "retrieval"
+        assert run.served.value == run.evaluation.systems["retrieval"]["ndcg_at_10"]
+        assert run.served.differences["live"].mean == -0.009
+        assert run.served.differences["path"].mean == -0.021
+        text = words(html)
+        assert "Published: not worse than the live release" in text
+        assert "NDCG@10 0.1210 Retrieval alone (served)" in text
+        assert "beside the live release 0.93" in text
+        assert "How much better what is served is · retrieval alone" in text
+        assert "than live release -0.0090 -0.0150 to -0.0030" in text
+        assert "than retrieval + ranking (not served) -0.0210 -0.0260 to -0.0160" in text
+
+    def test_without_a_ranker_there_is_one_system_of_ours(self, tmp_path):
+        steps = records()
+        judged = steps[7].facts.details["evaluation"]
+        judged["differences"] = {k: v for k, v in judged["differences"].items() if k.startswith("path")}
+        judged["systems"]["retrieval"] = judged["systems"]["path"]
+        text = words(write(tmp_path, steps)[0])
+        assert "Retrieval (served)" in text
+        assert "Retrieval alone" not in text
+
+    @pytest.mark.parametrize("outcome", ["better", "not_worse", "cannot_tell"])
+    def test_the_banner_has_the_colour_of_the_outcome(self, tmp_path, outcome):
+        steps = records()
+        steps[8].facts.details["decision"]["verdict"]["outcome"] = outcome
+        html, _ = write(tmp_path, steps)
+        assert f'<div class="verdict {outcome}">' in html
+        assert ("but the gate cannot tell" in words(html)) == (outcome == "cannot_tell")
+
+    def test_lists_repeats_and_users(self, tmp_path):
+        steps = records()
+        judged = steps[7].facts.details["evaluation"]
+        judged["repeats"] |= {"repeats": 3_133, "share": 0.44, "advice": "44% ...: set evaluation.mask_seen to false"}
+        judged["repeats"] |= {"questions": 500, "k": 10, "systems": {"buy_again": judged["systems"]["path"]}}
+        text = words(write(tmp_path, steps)[0])
+        assert "Advice: 44% ...: set evaluation.mask_seen to false" in text
+        assert "of 500 users, where repeats count as well" in text
+        assert "The first 10 items of 1,989 lists (12 more are of what is popular" in text
+        assert "2.1% was never trained on (of what users then took, 3.4%)" in text
+        assert "User 1003: 9 events of history, 1 of 4 found" in text
+        assert "Song 0 30% of lists" in text
+        assert "14.3% of what users took was not there yet when they were asked" in text
+
     def test_a_refused_release(self, tmp_path):
         steps = records()
         decision = steps[8].facts.details["decision"]
@@ -253,6 +301,7 @@ def _live():
     return {
         "metrics": {"ndcg_at_10": {"mean": 0.13, "low": 0.12, "high": 0.14}},
         "difference": {"ndcg_at_10": {"mean": 0.012, "low": 0.005, "high": 0.019}},
+        "difference_of_retrieval": {"ndcg_at_10": {"mean": -0.009, "low": -0.015, "high": -0.003}},
     }
 
 

@@ -17,7 +17,7 @@ from shortlist.prepare.prepare import prepare
 from shortlist.prepare.prepared import Prepared
 from shortlist.recipe import Recipe
 from shortlist.retrieval import export as exporting
-from shortlist.retrieval.export import export, probes, shared
+from shortlist.retrieval.export import export, probes
 from shortlist.retrieval.towers import Inputs, TwoTower
 from shortlist.retrieval.train_retrieval import train_retrieval
 
@@ -156,12 +156,6 @@ def test_items_of_which_the_towers_know_nothing_are_told_and_no_candidates(folde
     told = export(made_for("mean"), with_features, folder / "mean", tmp_path / "featured").rows_out
     assert np.load(tmp_path / "featured/known.npy").tolist() == [False] + [True] * 20
     assert (told["items_never_trained"], told["items_without_features"], told["items_unknown_to_towers"]) == (1, 0, 0)
-
-
-def test_vectors_that_are_equal_are_counted() -> None:
-    vectors = np.random.default_rng(0).normal(size=(50, 7)).astype(np.float32)
-    vectors[[3, 9, 20]], vectors[40] = vectors[0], vectors[41]
-    assert shared(vectors) == 6
 
 
 def test_only_what_the_recipe_has_is_asked_for(folder: Path, tmp_path: Path) -> None:
