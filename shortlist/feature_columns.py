@@ -20,8 +20,9 @@ def feature_columns(
         if column.name not in schema:
             raise missing_column(column.where, column.name, table.name, schema.names())
         value, kind = pl.col(column.name), schema[column.name]
+        _check_kind(column, table, kind)
         if column.kind == "categorical":
-            alone = kind_of(kind, f"{column.where}: {table.name}")
+            alone = _kind(column, table, kind)
             yield _categorical(value, kind, kinds.get(column.name, alone))
         elif column.kind == "numeric":
             yield value.cast(pl.Float64, strict=False)
@@ -39,13 +40,32 @@ def feature_columns(
             yield value
 
 
+def _kind(column: Wanted, table: RawTable, dtype: pl.DataType) -> Kind:
+    try:
+        return kind_of(dtype, f"{column.where}: {table.name}")
+    except ValueError as error:
+        raise SourceError(str(error)) from None
+
+
+def _check_kind(column: Wanted, table: RawTable, dtype: pl.DataType) -> None:
+    """Raises SourceError for a type that holds neither numbers nor words; `kind_of` does for categories."""
+    if column.kind in ("raw", "categorical", "embedding"):
+        return
+    inner = dtype if column.kind == "numeric" else inner_of(dtype)
+    if inner.is_nested() or inner in (pl.Binary, pl.Object, pl.Duration):
+        raise SourceError(
+            f"{column.where}: {column.name!r} of {table.name} is a column of {dtype}; make "
+            f"{'numbers' if column.kind == 'numeric' else 'text'} of it in the source's columns"
+        )
+
+
 def common_kinds(recipe: Recipe, logs: Sequence[tuple[RawTable, pl.LazyFrame]]) -> dict[str, Kind]:
     """How each categorical column of the events is read: as text where the files do not agree."""
     kinds: dict[str, Kind] = {}
     for column in wanted_columns(recipe, "events"):
         found = [(table, frame.collect_schema().get(column.name)) for table, frame in logs]
         if column.kind == "categorical":
-            each = {kind_of(kind, f"{column.where}: {table.name}") for table, kind in found if kind is not None}
+            each = {_kind(column, table, kind) for table, kind in found if kind is not None}
             kinds[column.name] = each.pop() if len(each) == 1 else "text"
     return kinds
 

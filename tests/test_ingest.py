@@ -422,3 +422,32 @@ def test_files_are_joined_by_the_digits_of_their_keys(tmp_path: Path) -> None:
     assert rows == [("y", "bolt"), ("x", "adhesive"), (None, "clamp")]
     (tmp_path / "texts.csv").write_text("asin,words\n8,bolt\n007,adhesive\nB1,clamp\n")
     assert "has the text '007' and" in refusal(recipe, tmp_path / "tables2")
+
+
+@pytest.mark.parametrize("kind", ["numeric", "categorical"])
+def test_a_column_of_bytes_is_named_with_its_type(kind: str, tmp_path: Path) -> None:
+    frame = pl.DataFrame({"item_id": ["x", "y"], "hash": [b"\xff\xfe", b"a"]})
+    frame.write_parquet(tmp_path / "items.parquet")
+    column = "hash" if kind == "numeric" else {"name": "hash"}
+    recipe = shop(
+        tmp_path,
+        source={"items": {"path": str(tmp_path / "items.parquet")}},
+        features={"item": {kind: [column]}},
+    )
+    message = refusal(recipe, tmp_path / "tables")
+    assert f"features.item.{kind}.0: " in message
+    assert "items.parquet" in message
+    assert "a column of Binary" in message
+
+
+def test_a_time_of_day_is_no_time(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"user_id": [1], "item_id": [1], "time": [datetime(2024, 1, 1, 12).time()]})
+    frame.write_parquet(tmp_path / "events.parquet")
+    recipe = shop(tmp_path, source={"events": [{"path": str(tmp_path / "events.parquet")}]})
+    assert "'time' Time holds no moments in time" in refusal(recipe, tmp_path / "tables")
+
+
+def test_tables_lie_in_folders_of_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / "we[1]rd *? d\u00e9 {a} %20"
+    folder.mkdir()
+    assert events_of(shop(folder), folder / "tables")["item_id"].to_list() == ["x", "y", "y"]

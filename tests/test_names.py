@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serving.predictor.torchserve import Options
 from shortlist.features import FeatureStore
 from shortlist.names import ForeignNameError, below
 from shortlist.prepare.columns import ColumnWriter
@@ -83,3 +84,9 @@ def test_a_store_reads_no_file_outside_of_it(tmp_path: Path) -> None:
 def test_a_file_of_a_hub_that_leads_out_is_refused_before_it_is_asked_for() -> None:
     with pytest.raises(ValueError, match=r"datasets/a/b: '\.\./x' is no name"):
         Repository("datasets", "a/b", None).download("../x")
+
+
+@pytest.mark.parametrize("name", ["../x", "/x", "", 'a"b', "a\nb", ".x", "a/b"])
+def test_a_model_cannot_be_called_like_a_path(name: str) -> None:
+    with pytest.raises(ValueError, match="--model_name"):
+        Options(model_name=name)

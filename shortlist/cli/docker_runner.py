@@ -17,7 +17,7 @@ from kfp import local
 from components.image import PIPELINE_IMAGE
 from shortlist.recipe import Recipe
 from shortlist.release.publish import release_root
-from shortlist.sources.locate import literal_prefix
+from shortlist.sources.locate import folder_holding
 from shortlist.storage.folder import Folder
 
 _LABEL = "shortlist.run"
@@ -78,5 +78,4 @@ def _folder(path: str) -> Path | None:
     scheme, _, rest = path.partition("://")
     if rest and scheme != "file":
         return None
-    place = Path(literal_prefix(rest or path)).absolute()
-    return place if place.is_dir() else place.parent
+    return folder_holding(rest or path)

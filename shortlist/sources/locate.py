@@ -68,6 +68,15 @@ def literal_prefix(pattern: str) -> str:
     return _WILD.split(pattern, maxsplit=1)[0]
 
 
+def folder_holding(path: str) -> Path:
+    """The folder on this disk below which everything lies that `path` means; it need not exist."""
+    place = Path(path).expanduser().absolute()
+    if place.is_dir():
+        return place
+    start = _start(place)
+    return start if _WILD.search(str(place.relative_to(start))) else place.parent
+
+
 def choose(pattern: str, names: Iterable[str], path: str) -> list[str]:
     """The names, `/` between their parts, that are the pattern, lie below it, or match it; sorted.
 
@@ -99,7 +108,7 @@ def _on_disk(path: str) -> list[Path]:
         if not inside:
             raise MissingSourceError(f"{path}: the folder holds no file")
         return inside
-    start = next(parent for parent in place.parents if parent.is_dir() or parent == parent.parent)
+    start = _start(place)
     pattern = str(place.relative_to(start))
     if _WILD.search(pattern):
         # What begins the path and is there stands as it is, so that a folder may be called `[1]`.
@@ -112,6 +121,11 @@ def _on_disk(path: str) -> list[Path]:
     beside = sorted(file.name for file in place.parent.glob("*")) if place.parent.is_dir() else []
     hint = near(place.name, beside) or (f"; in {place.parent} are: {named(beside, 5)}" if beside else "")
     raise MissingSourceError(f"{path}: there is no such file{hint}")
+
+
+def _start(place: Path) -> Path:
+    """The longest folder at the beginning of a path that is there."""
+    return next(parent for parent in place.parents if parent.is_dir() or parent == parent.parent)
 
 
 def _files_below(folder: Path) -> list[Path]:

@@ -14,7 +14,7 @@ import polars as pl
 
 TimeUnit = Literal["s", "ms", "us", "ns"]
 
-PER_SECOND: dict[TimeUnit, int] = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+PER_SECOND: dict[str, int] = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 _DAY, _HOUR, _MINUTE = 86_400, 3_600, 60
 _ISO = (

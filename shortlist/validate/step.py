@@ -10,7 +10,8 @@ from shortlist.facts import StepFacts
 from shortlist.progress import say
 from shortlist.recipe import Recipe
 from shortlist.validate.docs import render_docs
-from shortlist.validate.limits import Limit, hold, measure, type_limits
+from shortlist.validate.limit import Limit
+from shortlist.validate.limits import hold, measure, type_limits
 from shortlist.validate.profile import Profile, profile_events
 from shortlist.validate.rows import Checked, check_rows
 from shortlist.validate.rules import DataError, RowRule, embedding_lengths, entity_rules, event_rules

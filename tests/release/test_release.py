@@ -208,3 +208,14 @@ class TestOpen:
         open_storage(url).write("live.json", b'{"release": 5')
         with pytest.raises(ReleaseError, match=r"live\.json: cannot be read .*shortlist releases promote"):
             open_release(url, None, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../../etc", "/etc", "a/b", "..", "", ".hidden"])
+def test_a_pointer_or_a_user_names_no_folder_outside_the_releases(name, tmp_path):
+    with pytest.raises(ReleaseError, match="is no"):
+        open_release(str(tmp_path / "root"), name, tmp_path / "cache")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/live.json").write_text(json.dumps({"release": name, "at": "2024-01-01T00:00:00Z"}))
+    with pytest.raises(ReleaseError, match=r"live\.json: cannot be read"):
+        open_release(str(tmp_path / "root"), None, tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()

@@ -22,7 +22,7 @@ from s3_server import moto_endpoint
 from shortlist.recipe import TableFile
 from shortlist.sources import SourceError
 from shortlist.sources.files import scan_table
-from shortlist.sources.locate import find
+from shortlist.sources.locate import find, folder_holding
 from shortlist.sources.partitions import partitions_of
 
 ODD = "we[1]rd *? dé {a} %20 #x"
@@ -142,6 +142,15 @@ def test_a_path_that_exists_is_that_path_before_it_is_a_pattern(kind: str, tmp_p
     assert read(odd / f"a[1].{kind}", tmp_path / "s")["user"].to_list() == [1]
     assert read(odd, odd / "s[1]")["user"].to_list() == [1, 2]
     assert read(odd / f"b*.{kind}", odd / "s[1]")["user"].to_list() == [2]
+
+
+def test_the_folder_that_holds_a_path_is_what_is_there(tmp_path: Path) -> None:
+    odd = tmp_path / ODD
+    odd.mkdir()
+    (odd / "a[1].csv").touch()
+    for path in (odd, odd / "a[1].csv", odd / "b*.csv", odd / "*/x/b.csv"):
+        assert folder_holding(str(path)) == odd
+    assert folder_holding(str(odd / "none/a.csv")) == odd / "none"
 
 
 # S3

@@ -139,6 +139,15 @@ class TestContract:
         assert path is None if storage.url.startswith("s3:") else path.read_bytes() == b"x"
 
 
+def test_what_others_put_into_a_bucket_is_not_listed(moto, monkeypatch):
+    for name, value in moto.environment.items():
+        monkeypatch.setenv(name, value)
+    bucket = moto.new_bucket()
+    for key in ("root/a/b", "root/a//b", "root/a/../../b", "root/a\\b", "root/folder/"):
+        boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=b"x")
+    assert [entry.key for entry in open_storage(f"s3://{bucket}/root").list()] == ["a/b"]
+
+
 @given(st.text(max_size=12))
 def test_a_key_is_refused_or_stays_below(text):
     try:
