@@ -10,6 +10,7 @@ from typing import Any, Literal
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import portforward
+from urllib3.exceptions import HTTPError
 from yaml import YAMLError
 
 from serving.deploy.errors import ClusterError
@@ -210,7 +211,7 @@ def _log_in(context: str | None) -> None:
     try:
         config.load_kube_config(context=context)
         return
-    except (config.ConfigException, YAMLError, OSError) as error:
+    except (config.ConfigException, YAMLError, OSError, TypeError, AttributeError, KeyError, ValueError) as error:
         problem = " ".join(str(error).split())
     if context is None and "KUBECONFIG" not in os.environ:
         with contextlib.suppress(config.ConfigException):
@@ -239,7 +240,7 @@ def _explained(what: str) -> Iterator[None]:
         yield
     except ApiException as error:
         raise ClusterError(f"{what}: {_message(error)}", error.status) from error
-    except OSError as error:
+    except (OSError, HTTPError) as error:
         raise ClusterError(f"{what}: the cluster cannot be reached ({error})") from error
 
 
