@@ -9,7 +9,6 @@ from collections.abc import MutableMapping
 from pathlib import Path
 
 from serving.loopback import bypass_proxies
-from shortlist.cpus import limit_threads
 
 _CACHES = {"XDG_CACHE_HOME": "cache", "MPLCONFIGDIR": "matplotlib"}
 _HUB_TOKEN = ".cache/huggingface/token"
@@ -18,7 +17,6 @@ _HUB_TOKEN = ".cache/huggingface/token"
 def prepare_machine(environment: MutableMapping[str, str] = os.environ) -> None:
     """For this process and those that it starts; what is set already stays as it is."""
     bypass_proxies(environment)
-    limit_threads(environment)
     # Some libraries ask for the name as well, and not all do without one.
     environment["LOGNAME"] = user_name()
     home = _home(environment)
