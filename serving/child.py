@@ -21,22 +21,24 @@ class ServiceError(RuntimeError):
         """The HTTP status of a refusal."""
 
 
+def library_environment() -> dict[str, str]:
+    """The environment, in which Python finds this very code first, wherever a child process starts."""
+    library = str(Path(__file__).parents[1])
+    paths = filter(None, [library, os.environ.get("PYTHONPATH")])
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+
+
 class Child:
     """`python -m serving.<name>`, started at once; `stop` leaves nothing of it."""
 
     def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
         self.name = name
         self._log = log
-        library = str(Path(__file__).parents[1])
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(filter(None, [library, os.environ.get("PYTHONPATH")])),
-            "OMP_NUM_THREADS": "1",
-        }
         with log.open("wb") as output:
             # Not in our process group: Ctrl-C is ours alone to handle. The pipe ends it when we are killed.
             self._process = subprocess.Popen(
                 [sys.executable, "-m", f"serving.{name}", "--end_with_stdin", *arguments],
-                env=environment,
+                env=library_environment() | {"OMP_NUM_THREADS": "1"},
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+from serving import loopback
 from serving.child import Child, ServiceError
 from serving.ports import check_port, free_ports
 from serving.target import Target, Targets
@@ -187,14 +188,10 @@ class LocalService:
             time.sleep(0.05)
 
     def _transformer_is_ready(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=2)
         try:
-            connection.request("GET", f"/v2/models/{_NAME}/ready")
-            return connection.getresponse().status == 200
+            return loopback.get(self.http_port, f"/v2/models/{_NAME}/ready")[0] == 200
         except (OSError, http.client.HTTPException):
             return False
-        finally:
-            connection.close()
 
     def _stop(self) -> None:
         children = [child for child in (self._transformer, self._predictor) if child is not None]

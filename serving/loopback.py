@@ -1,5 +1,6 @@
 """Requests to this machine itself never go through a proxy."""
 
+import http.client
 import os
 from collections.abc import MutableMapping
 
@@ -22,3 +23,17 @@ def bypass_proxies(environment: MutableMapping[str, str] = os.environ) -> None:
     every = ",".join(dict.fromkeys([*hosts, *_LOOPBACK]))
     # Some clients read the one spelling, some the other.
     environment["no_proxy"] = environment["NO_PROXY"] = every
+
+
+def get(port: int, path: str) -> tuple[int, bytes]:
+    """Status and body of a service on this machine; a client of the environment might ask a proxy for the port.
+
+    Raises OSError and HTTPException when it does not answer within two seconds.
+    """
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()

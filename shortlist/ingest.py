@@ -14,7 +14,7 @@ from shortlist.facts import StepFacts
 from shortlist.feature_columns import common_kinds, feature_columns
 from shortlist.progress import say
 from shortlist.recipe import GivenSplit, Recipe
-from shortlist.sources import RawTable, RawTables, SourceError, bind, broken_file, read, tables_named
+from shortlist.sources import RawTable, RawTables, SourceError, bind, broken_file, condition, read, tables_named
 from shortlist.sources.errors import missing_column, named
 from shortlist.sources.hints import why_text
 from shortlist.sources.ids import IdColumn, as_mixed, ids
@@ -236,11 +236,7 @@ def _times(table: RawTable, kind: pl.DataType, unit: TimeUnit) -> list[pl.Expr]:
 
 
 def _boolean(sql: str, where: str, frame: pl.LazyFrame, table: RawTable) -> pl.Expr:
-    value = _bound(sql, where, frame, table.name)
-    kind = frame.select(value.alias("value")).collect_schema()["value"]
-    if kind != pl.Boolean:
-        raise SourceError(f"{where}: {sql!r} gives {kind}, not TRUE or FALSE; write a comparison, like `rating >= 4`")
-    return value.fill_null(value=False)
+    return condition(_bound(sql, where, frame, table.name), frame, sql, where=where, example="rating >= 4")
 
 
 def _sink(frame: pl.LazyFrame, to: Path) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from serving import loopback
 from serving.groups import end_group
 from serving.ports import free_ports
 from shortlist.names import below
@@ -168,16 +169,11 @@ class TorchServe:
 
 
 def _workers_ready(port: int, model_name: str) -> bool:
-    # Not by urllib, which would ask a proxy of the environment for this machine's own port.
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
-        connection.request("GET", f"/models/{model_name}")
-        models = json.loads(connection.getresponse().read())
+        models = json.loads(loopback.get(port, f"/models/{model_name}")[1])
         workers = [worker["status"] for model in models for worker in model["workers"]]
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):  # it is still starting
         return False
-    finally:
-        connection.close()
     return bool(workers) and all(status == "READY" for status in workers)
 
 

@@ -7,8 +7,13 @@ from shortlist.recipe import Recipe, load_recipe
 
 def checked_recipe(path: Path) -> Recipe:
     """The recipe, with every SQL expression parsed. Raises RecipeError."""
+    recipe = load_recipe(path)
+    check_sql(recipe, path)
+    return recipe
+
+
+def check_sql(recipe: Recipe, path: Path) -> None:
+    """Parse every SQL expression of a recipe that was read from `path`. Raises RecipeError."""
     from shortlist.sources.check_expressions import check_expressions
 
-    recipe = load_recipe(path)
     check_expressions(recipe, str(path), path.read_text(encoding="utf-8"))
-    return recipe

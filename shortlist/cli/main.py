@@ -54,14 +54,14 @@ def run(
     """
     from rich.console import Console
 
-    from shortlist.cli.checked import checked_recipe
+    from shortlist.cli.checked import check_sql
     from shortlist.cli.outcome import show_outcome
     from shortlist.cli.run import run_pipeline
     from shortlist.cli.serve import ask
     from shortlist.report import RunRecord
 
     places = find_places(recipe, work)
-    checked_recipe(recipe)
+    check_sql(places.recipe, recipe)
     if runner is Runner.DOCKER:
         from shortlist.cli.docker_runner import check_docker  # only this runner needs Docker's client
 

@@ -38,8 +38,7 @@ def list_all(recipe: RecipePath, work: Work = None) -> None:
             table.add_row(one.name, at, state, "", one.problem)
             continue
         metric = one.manifest.metrics.get(metric_name)
-        shown = f"{metric.mean:.4f} ({metric.low:.4f} to {metric.high:.4f})" if metric else ""
-        table.add_row(one.name, at, state, f"{one.manifest.num_bytes / 1e6:.1f}", shown)
+        table.add_row(one.name, at, state, f"{one.manifest.num_bytes / 1e6:.1f}", str(metric or ""))
     if not table.row_count:
         raise ValueError(places.none("no release"))
     print_table(table)
@@ -97,9 +96,10 @@ def prune(
 def _find(places: Places, start: str) -> "Listed":
     from shortlist.release.releases import find, list_releases
 
-    if not list_releases(places.root):
+    listed = list_releases(places.root)
+    if not listed:
         raise ValueError(places.none("no release"))
-    return find(places.root, start)
+    return find(listed, start, places.root.url)
 
 
 def _say(live: "Live") -> None:

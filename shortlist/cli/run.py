@@ -1,7 +1,6 @@
 """`shortlist run`: the compiled pipeline on this machine, and what it left."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from pipelines.errors import RunFailedError
+from serving.child import library_environment
 from serving.groups import end_group
 from shortlist.cli.console import RunConsole
 from shortlist.cli.places import Places
@@ -58,7 +58,6 @@ def run_pipeline(places: Places, keep: int, console: Console, runner: Runner, fo
 def _run(places: Places, folder: Path, lock: int, console: Console, runner: Runner, forced_by: str | None) -> Run:
     (folder / "recipe.yaml").write_text(dump_recipe(places.recipe), encoding="utf-8")
     command = [sys.executable, "-m", "shortlist.cli.pipeline", str(folder / "recipe.yaml"), str(folder), runner]
-    library = str(Path(__file__).parents[2])
     child = subprocess.Popen(
         command + ([forced_by] if forced_by else []),
         cwd=places.project,
@@ -67,11 +66,7 @@ def _run(places: Places, folder: Path, lock: int, console: Console, runner: Runn
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        env=os.environ
-        | {
-            "PYTHONUNBUFFERED": "1",
-            "PYTHONPATH": os.pathsep.join(filter(None, [library, os.environ.get("PYTHONPATH")])),
-        },
+        env=library_environment() | {"PYTHONUNBUFFERED": "1"},
         pass_fds=[lock],
         start_new_session=True,
     )

@@ -116,14 +116,16 @@ def _release(run: "RunFolder") -> str:
 
 
 def _shown(interval: dict[str, float] | None) -> str:
-    return f"{interval['mean']:.4f} ({interval['low']:.4f} to {interval['high']:.4f})" if interval else ""
+    from shortlist.release.manifest import Interval
+
+    return str(Interval.model_validate(interval)) if interval else ""
 
 
 def _recipe(run: "RunFolder") -> Any:
-    import yaml
+    from shortlist.recipe.yaml_text import load_yaml
 
     path = run.path / "recipe.yaml"
-    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return load_yaml(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def _flat(value: Any, path: str = "") -> dict[str, str]:

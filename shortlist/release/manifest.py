@@ -36,6 +36,9 @@ class Interval(_Frozen):
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f"{self.mean:.4f} ({self.low:.4f} to {self.high:.4f})"
+
 
 class Lineage(_Frozen):
     """What the release was made from."""

@@ -5,7 +5,7 @@ compare-and-set. Until the swap nothing that a reader can see has changed; after
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -106,15 +106,17 @@ def list_releases(root: Storage) -> list[Listed]:
     return sorted(found, key=lambda one: (-one.published, one.name))
 
 
-def find(root: Storage, start: str) -> Listed:
-    """The one release whose name starts so. Raises ReleaseError when there is none, or more than one."""
-    listed = list_releases(root)
+def find(listed: Sequence[Listed], start: str, url: str) -> Listed:
+    """The one of these releases whose name starts so; they lie below `url`, for the message.
+
+    Raises ReleaseError when there is none, or more than one.
+    """
     found = [one for one in listed if one.name.startswith(start)] if start else []
     if len(found) == 1:
         return found[0]
     names = ", ".join(one.name for one in found or listed) or "none"
     problem = "more than one release is called" if found else "there is no release"
-    raise ReleaseError(f"{root.url}: {problem} {start!r}; there are: {names}")
+    raise ReleaseError(f"{url}: {problem} {start!r}; there are: {names}")
 
 
 def prune(root: Storage, keep: int) -> list[str]:

@@ -69,7 +69,7 @@ def export(recipe: Recipe, prepared: Prepared, checkpoint: Path, out: Path) -> S
     names, difference = _write(model, inputs, prepared, draft)
     shutil.rmtree(out, ignore_errors=True)
     draft.rename(out)
-    unknown = int((~inputs.known()[1:]).sum())
+    unknown = int((~np.load(out / KNOWN)[1:]).sum())
     if unknown:
         say(
             f"export: {unknown:,} of {len(inputs.item_row) - 1:,} items were never trained and have no feature, so "

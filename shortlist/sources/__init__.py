@@ -5,7 +5,7 @@ from pathlib import Path
 
 from shortlist.recipe import FilesSource, Recipe, YambdaSource
 from shortlist.sources.errors import MissingSourceError, SourceError
-from shortlist.sources.expressions import bind, bound_columns
+from shortlist.sources.expressions import bind, condition
 from shortlist.sources.files import read_files
 from shortlist.sources.parquet import broken_file
 from shortlist.sources.raw import RawTable, RawTables
@@ -34,8 +34,8 @@ __all__ = [
     "RawTables",
     "SourceError",
     "bind",
-    "bound_columns",
     "broken_file",
+    "condition",
     "read",
     "tables_named",
 ]

@@ -56,9 +56,15 @@ def _impossible_cast(expression: pl.Expr, schema: pl.Schema) -> str:
     return ""
 
 
-def bound_columns(columns: dict[str, str], schema: pl.Schema, *, where: str, file: str) -> dict[str, pl.Expr]:
-    """Our columns, each bound."""
-    return {ours: bind(sql, schema, where=f"{where}.columns.{ours}", file=file) for ours, sql in columns.items()}
+def condition(value: pl.Expr, frame: pl.LazyFrame, sql: str, *, where: str, example: str) -> pl.Expr:
+    """The bound expression `value` as a condition, which is not true where it is null.
+
+    Raises SourceError when it gives something else than true or false; `example` is a condition for its message.
+    """
+    kind = frame.select(value.alias("value")).collect_schema()["value"]
+    if kind != pl.Boolean:
+        raise SourceError(f"{where}: {sql!r} gives {kind}, not TRUE or FALSE; write a comparison, like `{example}`")
+    return value.fill_null(value=False)
 
 
 def _first_line(error: Exception) -> str:

@@ -2,17 +2,15 @@
 
 import polars as pl
 
+from shortlist.sources.sql import names_in
+
 _MOSTLY = 0.5
 
 
 def why_text(frame: pl.LazyFrame, sql: str) -> str:
     """`; 'rating' is text: ...` for the columns of text in an expression that mostly hold numbers; else nothing."""
-    try:
-        names = pl.sql_expr(sql).meta.root_names()
-    except pl.exceptions.PolarsError:
-        return ""
     schema, said = frame.collect_schema(), ""
-    for name in dict.fromkeys(names):
+    for name in names_in(sql):
         if schema.get(name) != pl.String:
             continue
         text = pl.col(name)

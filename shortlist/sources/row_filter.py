@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from shortlist.sources.errors import SourceError
-from shortlist.sources.expressions import bind
+from shortlist.sources.expressions import bind, condition
 
 
 @dataclass(frozen=True)
@@ -22,9 +21,6 @@ def filtered(frame: pl.LazyFrame, sql: str, where: str, file: str) -> Filtered:
 
     Raises SourceError when it is no expression over the file's columns, or gives something else than true or false.
     """
-    keep = bind(sql, frame.collect_schema(), where=where, file=file)
-    kind = frame.select(keep.alias("keep")).collect_schema()["keep"]
-    if kind != pl.Boolean:
-        raise SourceError(f"{where}: {sql!r} gives {kind}, not TRUE or FALSE; write a comparison, like `quantity > 0`")
-    keep = keep.fill_null(value=False)
+    value = bind(sql, frame.collect_schema(), where=where, file=file)
+    keep = condition(value, frame, sql, where=where, example="quantity > 0")
     return Filtered(frame.filter(keep), frame.select((~keep).sum().alias("left_out")))

@@ -30,6 +30,14 @@ def parse(sql: str, where: str) -> pl.Expr:
     return expression
 
 
+def names_in(sql: str) -> list[str]:
+    """The columns that an expression names, each once; none where it is wrong, which `parse` explains."""
+    try:
+        return list(dict.fromkeys(pl.sql_expr(sql).meta.root_names()))
+    except pl.exceptions.PolarsError:
+        return []
+
+
 def _unbalanced(bare: str) -> str:
     """What is wrong with quotes and parentheses, with its position; empty when nothing is."""
     for mark, name in (("'", "text"), ('"', "a name")):

@@ -31,6 +31,7 @@ from shortlist.sources.errors import MissingSourceError, SourceError
 from shortlist.sources.locate import Found, find
 from shortlist.sources.parquet import scan_parquet
 from shortlist.sources.raw import RawTable, RawTables
+from shortlist.sources.sql import names_in
 from shortlist.tables import wanted_columns
 
 LABEL_SECONDS = 1_800
@@ -150,7 +151,7 @@ def _used_columns(recipe: Recipe) -> set[str]:
     """The event columns that the recipe names. Raises SourceError when a label would become a model's input."""
     meaning = recipe.interactions
     named = {
-        where: _names(sql)
+        where: names_in(sql)
         for where, sql in {
             "interactions.positive": meaning.positive,
             "interactions.weight": meaning.weight,
@@ -169,10 +170,3 @@ def _used_columns(recipe: Recipe) -> set[str]:
                 "set interactions.history to an expression without it, like 'played_ratio_pct >= 50'"
             )
     return set().union(*named.values(), (column.name for column in wanted_columns(recipe, "events")))
-
-
-def _names(sql: str) -> set[str]:
-    try:
-        return set(pl.sql_expr(sql).meta.root_names())
-    except pl.exceptions.PolarsError:
-        return set()  # bind() says what is wrong with it, with its place

@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,23 +67,19 @@ class App:
     def apply(self, *options: str) -> str:
         return kubectl("apply", "-k", str(self.folder), *options)
 
-    @contextmanager
-    def overlaid(self, component: str, patches: list[dict[str, Any]]) -> Iterator[None]:
+    def overlaid(self, component: str, patches: list[dict[str, Any]]) -> AbstractContextManager[None]:
         """Applied with a component of manifests/ and patches, and as before afterwards."""
         components = [*self._overlay["components"], f"manifests/components/{component}"]
-        self._write(self._overlay | {"components": components, "patches": patches})
-        try:
-            self.apply()
-            yield
-        finally:
-            self._write(self._overlay)
-            self.apply()
+        return self._changed(components=components, patches=patches)
+
+    def rooted(self, root: str) -> AbstractContextManager[None]:
+        """Applied with another RELEASES, and as before afterwards."""
+        generator = self._overlay["configMapGenerator"][0] | {"literals": [f"RELEASES={root}"]}
+        return self._changed(configMapGenerator=[generator])
 
     @contextmanager
-    def rooted(self, root: str) -> Iterator[None]:
-        """Applied with another RELEASES, and as before afterwards."""
-        generator = [self._overlay["configMapGenerator"][0] | {"literals": [f"RELEASES={root}"]}]
-        self._write(self._overlay | {"configMapGenerator": generator})
+    def _changed(self, **fields: Any) -> Iterator[None]:
+        self._write(self._overlay | fields)
         try:
             self.apply()
             yield

@@ -297,12 +297,12 @@ class TestManage:
 
     def test_find_by_the_start_of_a_name(self, three):
         root, names = three
-        assert find(root, names[0][:8]).name == names[0]
+        assert find(list_releases(root), names[0][:8], root.url).name == names[0]
         with pytest.raises(ReleaseError, match=f"there is no release 'zz'; there are: .*{names[0]}"):
-            find(root, "zz")
+            find(list_releases(root), "zz", root.url)
         root.write(f"releases/{names[0][:15]}X/manifest.json", root.read(f"releases/{names[0]}/manifest.json").data)
         with pytest.raises(ReleaseError, match="more than one release is called"):
-            find(root, names[0][:15])
+            find(list_releases(root), names[0][:15], root.url)
 
     def test_rollback_and_back(self, three):
         root, names = three
