@@ -22,7 +22,7 @@ KIND_CONFIG := .work/kind.kubeconfig
 BENCHMARKS := ingest prepare validate batches train index ranker serving
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test lint bench bench-quality compile images images-test engine image-base terraform-check manifest-tools cluster-up cluster-run \
+.PHONY: help setup run serve test lint bench bench-guard figures bench-quality compile images images-test engine image-base terraform-check manifest-tools cluster-up cluster-run \
   cluster-test kind-up kind-run kind-down lock clean
 
 help: ## name every verb
@@ -52,6 +52,12 @@ terraform-check: $(UV) ## checkov over terraform/; its exceptions are explained 
 
 bench: $(READY) ## measure what the README quotes; minutes, on an idle machine
 	@for bench in $(BENCHMARKS); do echo "== $$bench"; $(BIN)/python -m benchmarks.$$bench || exit 1; done
+
+bench-guard: $(READY) ## the main benches at the last kept revision and at this one, in turns; 15 minutes
+	@$(BIN)/python -m benchmarks.guard
+
+figures: $(READY) ## write the kept figures into the README and docs/figures.md
+	@$(BIN)/python -m benchmarks.figures
 
 bench-quality: $(BENCH_READY) ## every list beside its peers, from the raw files, hours; DATA=ml-100k for one set
 	@$(BENCH_VENV)/bin/python -m benchmarks.quality run $(DATA)

@@ -147,7 +147,7 @@ def training(prepared: Prepared, recipe: Recipe, steps: int) -> None:
     resident = made_on_the_way(0, 0)
 
     def step(batch: Callable[[int, int], Step], at: int) -> float:
-        task.ahead.at = batch  # type: ignore[method-assign] # the batch that is measured
+        task.step = batch  # type: ignore[method-assign] # the batch that is measured
         start = time.perf_counter()
         loss, _ = task.loss(0, at)
         loss.backward()  # type: ignore[no-untyped-call]

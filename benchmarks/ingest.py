@@ -16,10 +16,10 @@ from pathlib import Path
 
 import polars as pl
 
+from benchmarks.music import DATA, listens, music_log
 from shortlist.facts import peak_memory_mb
 from shortlist.ingest import ingest
-from shortlist.recipe import Recipe, SyntheticSource, parse_recipe
-from shortlist.sources.synthetic import write_log
+from shortlist.recipe import Recipe, parse_recipe
 
 RECIPE = """
 name: benchmark
@@ -37,24 +37,21 @@ features:
 
 
 def make_events(count: int, folder: Path, order: str = "time") -> Recipe:
-    """A synthetic log of `count` Yambda-shaped events below `folder`, unless it is there; the recipe that reads it."""
-    log = folder / f"{order}-{count}"
-    if not log.exists():
-        making = folder / f".{order}-{count}"
-        source = SyntheticSource(
-            kind="synthetic", users=max(count // 100, 10), items=max(count // 10, 100), events=count, days=300, dirty=0
-        )
-        write_log(making, source, seed=1)
-        if order == "time":
-            listens = making / "flat/50m/listens.parquet"
-            pl.read_parquet(listens).sort("timestamp", maintain_order=True).write_parquet(listens, compression="lz4")
-        making.rename(log)
-    return parse_recipe(RECIPE.format(path=log))
+    """The recipe of a log of `count` events below `folder`."""
+    log = music_log(
+        folder,
+        users=max(count // 100, 10),
+        items=max(count // 10, 100),
+        events=count,
+        days=300,
+        by_time=order == "time",
+    )
+    return parse_recipe(RECIPE.format(path=log.resolve()))
 
 
-def listens(recipe: Recipe) -> Path:
+def listens_of(recipe: Recipe) -> Path:
     assert recipe.source.kind == "yambda"
-    return Path(recipe.source.path) / "flat/50m/listens.parquet"
+    return listens(Path(recipe.source.path))
 
 
 def bare(path: Path, out: Path) -> None:
@@ -87,13 +84,13 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=10_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--order", choices=["time", "listener"], default="time")
-    parser.add_argument("--data", type=Path, default=Path(".work/benchmarks"), help="where the log is kept")
+    parser.add_argument("--data", type=Path, default=DATA, help="where the log is kept")
     given = parser.parse_args()
     recipe = make_events(given.events, given.data, given.order)
     seen: dict[str, list[tuple[float, float]]] = {"bare": [], "ingest": []}
     with tempfile.TemporaryDirectory(dir=given.data) as folder:
         for _ in range(given.rounds):
-            seen["bare"].append(measured(bare, listens(recipe), Path(folder) / "bare"))
+            seen["bare"].append(measured(bare, listens_of(recipe), Path(folder) / "bare"))
             seen["ingest"].append(measured(ingest, recipe, Path(folder) / "tables"))
     base = statistics.median(seconds for seconds, _ in seen["bare"])
     print(f"{given.events:,} events in order of {given.order}, {given.rounds} rounds, medians")

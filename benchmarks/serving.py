@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.kept import Figure, Figures
 from benchmarks.made_release import make_release
 from serving.local import LocalService
 
@@ -39,7 +40,9 @@ def main() -> None:
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement, after a warm-up of half")
     parser.add_argument("--repeats", type=int, default=3, help="the median run is shown")
+    parser.add_argument("--json", type=Path, help="write the figures here, too")
     given = parser.parse_args()
+    figures: list[Figure] = []
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     for items in given.items:
         with tempfile.TemporaryDirectory() as folder:
@@ -48,10 +51,12 @@ def main() -> None:
             with LocalService(release) as service:
                 measure(service, clients=max(given.clients), seconds=given.seconds / 2)
                 for clients in given.clients:
-                    report(service, items, clients, given)
+                    figures += report(service, items, clients, given)
+    if given.json:
+        Figures.here(figures).write(given.json)
 
 
-def report(service: LocalService, items: int, clients: int, given: argparse.Namespace) -> None:
+def report(service: LocalService, items: int, clients: int, given: argparse.Namespace) -> list[Figure]:
     """Measure some times and print the median run as one line of JSON."""
     runs = []
     for _ in range(given.repeats):
@@ -85,6 +90,12 @@ def report(service: LocalService, items: int, clients: int, given: argparse.Name
         ),
         flush=True,
     )
+    case = f"{items:,} items, {clients} client{'s' if clients > 1 else ''}"
+    return [
+        Figure(bench="serving", name=f"{case}, p50 ms", value=float(p50), better="lower"),
+        Figure(bench="serving", name=f"{case}, p99 ms", value=float(p99), better="lower"),
+        Figure(bench="serving", name=f"{case}, requests/s", value=count / run.seconds, better="higher"),
+    ]
 
 
 def measure(service: LocalService, *, clients: int, seconds: float) -> Run:

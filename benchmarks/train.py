@@ -1,7 +1,7 @@
 """Speed of a training step of the retrieval model, for each encoder, and where the time goes.
 
     python -m benchmarks.train [--recipe recipes/movielens-1m.yaml] [--encoder transformer,hstu] [--batch 32]
-                               [--steps 200] [--threads 2] [--device cpu] [--positions every] [--profile]
+                               [--steps 200] [--threads 2] [--device cpu] [--positions every] [--profile] [--json FILE]
 
 Without a recipe the data are synthetic listens of 20,000 items with artists and albums. On a CPU each step is taken
 apart: waiting for its batch, the forward pass with the loss, the backward pass, the optimiser. Medians, so that a busy
@@ -17,6 +17,9 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.kept import Figure, Figures
+from benchmarks.music import DATA, music_log
+from shortlist.cpus import available_cpus
 from shortlist.ingest import ingest
 from shortlist.prepare.prepare import prepare
 from shortlist.prepare.prepared import Prepared
@@ -27,7 +30,7 @@ from shortlist.training.optimiser import Optimiser
 
 MUSIC = """
 name: benchmark
-source: {kind: synthetic, users: 5000, items: 20000, events: 300000, days: 60, dirty: 0}
+source: {kind: yambda, path: "%s"}
 interactions: {positive: played_ratio_pct >= 50}
 split: {kind: temporal, test: 4d, valid: 4d}
 features:
@@ -51,11 +54,12 @@ def prepared_store(recipe: Recipe, folder: Path) -> Prepared:
     return Prepared.open(folder / "prepared")
 
 
-def measure(task: RetrievalTask, steps: int, device: torch.device) -> None:
+def measure(task: RetrievalTask, steps: int, device: torch.device) -> float:
+    """Steps a second."""
     training = task.retrieval.training
     task.model.to(device).train()
     optimiser = Optimiser(task.model, training.learning_rate, training.weight_decay, training.clip_norm)
-    made, waited = task.ahead.at, [0.0]
+    made, waited = task.step, [0.0]
 
     def timed(epoch: int, step: int) -> Step:
         start = time.perf_counter()
@@ -63,7 +67,7 @@ def measure(task: RetrievalTask, steps: int, device: torch.device) -> None:
         waited[0] = time.perf_counter() - start
         return one
 
-    task.ahead.at = timed  # type: ignore[method-assign]  # stands in for the batches and keeps the time
+    task.step = timed  # type: ignore[method-assign]  # stands in for the batches and keeps the time
     half = torch.autocast("cuda", dtype=torch.bfloat16) if device.type == "cuda" else nullcontext()
     per_epoch = task.num_batches(0)
     parts: dict[str, list[float]] = {"batch": [], "forward and loss": [], "backward": [], "optimiser": []}
@@ -95,14 +99,16 @@ def measure(task: RetrievalTask, steps: int, device: torch.device) -> None:
         for name, seconds in parts.items():
             part = statistics.median(seconds)
             print(f"  {name:<18} {1e3 * part:7.2f} ms  {100 * part / middle:5.1f} %")
+    return 1 / middle
 
 
-def profile(task: RetrievalTask, steps: int, device: torch.device) -> None:
-    """The operators that take the most time."""
+def profile(task: RetrievalTask, steps: int, device: torch.device) -> float:
+    """As `measure`, and the operators that take the most time."""
     kinds = torch.profiler.ProfilerActivity
     with torch.profiler.profile(activities=[kinds.CPU, *([kinds.CUDA] if device.type == "cuda" else [])]) as seen:
-        measure(task, steps, device)
+        speed = measure(task, steps, device)
     print(seen.key_averages().table(sort_by=f"self_{device.type}_time_total", row_limit=25, max_name_column_width=40))
+    return speed
 
 
 def chosen(recipe: Recipe, encoder: str, positions: str | None, batch: int | None) -> Recipe:
@@ -120,12 +126,19 @@ def main() -> None:
     parser.add_argument("--positions", choices=["last", "every"])
     parser.add_argument("--batch", type=int)
     parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=available_cpus(), help="by default as many as there are cores")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--data", type=Path, default=DATA, help="where the synthetic log is kept")
+    parser.add_argument("--json", type=Path, help="write the figures here, too")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    recipe = load_recipe(options.recipe) if options.recipe else parse_recipe(MUSIC)
+    if options.recipe:
+        recipe = load_recipe(options.recipe)
+    else:
+        log = music_log(options.data, users=5_000, items=20_000, events=300_000, days=60)
+        recipe = parse_recipe(MUSIC % log.resolve())
+    figures = []
     with tempfile.TemporaryDirectory() as folder:
         prepared = prepared_store(recipe, Path(folder))
         for encoder in options.encoder.split(","):
@@ -136,7 +149,11 @@ def main() -> None:
                 f"{options.threads} threads, {options.device}"
             )
             task = RetrievalTask(changed, prepared)
-            (profile if options.profile else measure)(task, options.steps, torch.device(options.device))
+            speed = (profile if options.profile else measure)(task, options.steps, torch.device(options.device))
+            name = f"{encoder}, {changed.retrieval.positions} positions, batch {size}, steps/s"
+            figures.append(Figure(bench="train", name=name, value=speed, better="higher"))
+    if options.json:
+        Figures.here(figures).write(options.json)
 
 
 if __name__ == "__main__":

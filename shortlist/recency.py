@@ -19,6 +19,29 @@ def count_of_late(
     return np.stack([np.bincount(item_P, np.exp2(-age_P / half_life), num_rows) for half_life in half_lives])
 
 
+def count_by_squares(
+    item_P: NDArray[Any], time_P: NDArray[Any], end: int, half_lives: Sequence[float], num_rows: int
+) -> NDArray[np.float64]:
+    """As `count_of_late`, equal but for the last bits: where a half-life is the one before it halved k times, its
+    weights are squared k times instead of found by an exponential, which takes ten times as long. `half_lives` fall.
+    """
+    age_P = (end - time_P).astype(np.float64)
+    counts_HN, weight_P, before = np.empty((len(half_lives), num_rows)), np.empty(0), np.inf
+    for counts_N, half_life in zip(counts_HN, half_lives, strict=True):
+        halvings = np.log2(before / half_life) if before != half_life else 0.0
+        if half_life == np.inf:
+            counts_N[:] = np.bincount(item_P, minlength=num_rows)
+            continue
+        if np.isfinite(halvings) and halvings == int(halvings):
+            for _ in range(int(halvings)):
+                np.square(weight_P, out=weight_P)
+        else:
+            weight_P = np.exp2(-age_P / half_life)
+        counts_N[:] = np.bincount(item_P, weight_P, num_rows)
+        before = half_life
+    return counts_HN
+
+
 def last_of_each_user(user_P: NDArray[Any], most: int) -> NDArray[np.int64]:
     """Where the last `most` positives of each user stand, user after user, of positives in time order for each user."""
     order_P = np.argsort(user_P, kind="stable")

@@ -22,9 +22,8 @@ def find_availability(recipe: Recipe, events: CleanEvents, items: Entities) -> A
     """
     if not has_times(recipe):
         return Availability.always(items.vocabulary.num_rows)
-    first = events.table.group_by("item_id").agg(pl.col("time").min()).collect(engine="streaming")
-    from_N = np.full(items.vocabulary.num_rows, ALWAYS)
-    from_N[rows_of(first["item_id"], items.vocabulary)] = first["time"].to_numpy()
+    first_N = events.first_times(items.vocabulary)
+    from_N = np.where(first_N == FOREVER, ALWAYS, first_N)
     available = Availability(from_N, np.full(len(from_N), FOREVER))
     declare(items.table, rows_of(items.table.select("item_id").collect()["item_id"], items.vocabulary), available)
     return available

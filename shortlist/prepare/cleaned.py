@@ -93,6 +93,16 @@ class CleanEvents:
         say(f"prepare: {vocabulary.num_rows - 1} {kind}s, {len(described)} of them described")
         return Entities(kind, table, len(described), vocabulary)
 
+    def first_times(self, items: Vocabulary) -> NDArray[np.int64]:
+        """Time of the first event of each item row, the greatest int64 for items without one, [N]."""
+        table = self.table
+        if not self.whole:
+            table = table.group_by("item_id").agg(pl.col("time").min())
+        events = table.select("item_id", "time").collect(engine="streaming")
+        first_N = np.full(items.num_rows, np.iinfo(np.int64).max)
+        np.minimum.at(first_N, rows_of(events["item_id"], items), events["time"].to_numpy())
+        return first_N
+
     def ranges(self, users: Vocabulary) -> Iterator[tuple[int, int, pl.DataFrame]]:
         """First and last user row of each range, and its events in the order of the table."""
         if self.whole:

@@ -6,6 +6,7 @@ the validation was most likely. A field that drifts has a short one, a field tha
 Shapes: N item rows, P positives, H half-lives.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,9 @@ from numpy.typing import NDArray
 from shortlist.availability import Availability
 from shortlist.prepare.columns import load
 from shortlist.prepare.split import TRAIN, VALID, Windows
-from shortlist.recency import count_of_late
+from shortlist.recency import count_by_squares, count_of_late
 
-HALF_LIVES = (0.5, 1.0, 2.0, 4.0, 16.0, np.inf)
+HALF_LIVES = (np.inf, 16.0, 4.0, 2.0, 1.0, 0.5)
 """In lengths of the validation window."""
 _NOISE = 3.0
 """Of the log-likelihood, nats: half-lives that differ by less are as good, and the longest of them rests on most."""
@@ -29,19 +30,24 @@ def count_popular(samples: Path, windows: Windows, available: Availability) -> t
     num_rows = len(available.from_N)
     half_lives = [share * (windows.valid_end - windows.valid_start) for share in HALF_LIVES]
     item, time, label, part = (load(samples / f"{name}.npy") for name in ("item", "time", "label", "part"))
-    learnt_HN, known_HN = (np.zeros((len(half_lives), num_rows)) for _ in range(2))
-    valid_N = np.zeros(num_rows, np.int64)
-    for first in range(0, len(item), _BLOCK):
-        block = slice(first, first + _BLOCK)
-        train, valid = (np.flatnonzero(label[block] & (part[block] == one)) + first for one in (TRAIN, VALID))
+    learnt_HN, valid_N = np.zeros((len(half_lives), num_rows)), np.zeros(num_rows, np.int64)
+    for block in _blocks(len(item)):
+        train, valid = (np.flatnonzero(label[block] & (part[block] == one)) + block.start for one in (TRAIN, VALID))
         valid_N += np.bincount(item[valid], minlength=num_rows)
-        both = np.concatenate([train, valid])
-        learnt_HN += count_of_late(item[train], time[train], windows.train_end, half_lives, num_rows)
-        known_HN += count_of_late(item[both], time[both], windows.valid_end, half_lives, num_rows)
+        learnt_HN += count_by_squares(item[train], time[train], windows.train_end, half_lives, num_rows)
     # A Dirichlet prior of one event an item: by a count of few events little is known, and that is less likely.
     # Nobody can foretell an item that did not exist yet, by whatever half-life.
     there_N = available.at(windows.valid_start)
     share_HN = learnt_HN[:, there_N] + 1
     log_likelihood_H = np.log(share_HN / share_HN.sum(axis=1, keepdims=True)) @ valid_N[there_N]
-    best = int(np.flatnonzero(log_likelihood_H >= log_likelihood_H.max() - _NOISE)[-1])
-    return half_lives[best], known_HN[best].astype(np.float32)
+    best = half_lives[int(np.argmax(log_likelihood_H >= log_likelihood_H.max() - _NOISE))]
+    known_N = np.zeros(num_rows)
+    for block in _blocks(len(item)):
+        train, valid = (np.flatnonzero(label[block] & (part[block] == one)) + block.start for one in (TRAIN, VALID))
+        both = np.concatenate([train, valid])
+        known_N += count_of_late(item[both], time[both], windows.valid_end, [best], num_rows)[0]
+    return best, known_N.astype(np.float32)
+
+
+def _blocks(count: int) -> Iterator[slice]:
+    return (slice(first, first + _BLOCK) for first in range(0, count, _BLOCK))

@@ -11,6 +11,9 @@ import os
 import sys
 from pathlib import Path
 
+import torch
+
+from shortlist.cpus import available_cpus
 from shortlist.prepare.prepared import Prepared
 from shortlist.recipe import load_recipe
 from shortlist.retrieval.train_retrieval import train_retrieval
@@ -19,6 +22,7 @@ from shortlist.training.processes import joined
 
 def main(recipe: str, features: str, samples: str, questions: str, out: str, facts: str) -> None:
     """Raises TrainingError, in all processes alike."""
+    torch.set_num_threads(max(available_cpus() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1))
     with joined() as processes:
         if not processes.first:
             sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - progress is said once, until this process ends
