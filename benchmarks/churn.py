@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.evaluation.baselines import ItemKNN, Popularity
+from shortlist.evaluation.baselines import ItemKNN
 from shortlist.evaluation.bootstrap import intervals
 from shortlist.evaluation.evaluate import evaluate
 from shortlist.evaluation.metrics import find_hits, measure
@@ -32,6 +32,7 @@ from shortlist.prepare.prepared import Prepared, Questions
 from shortlist.prepare.split import TRAIN, VALID
 from shortlist.ranking.train_ranking import train_ranking
 from shortlist.recipe import Recipe, load_recipe, parse_recipe
+from shortlist.recommend.sources.popularity import Popularity
 from shortlist.retrieval.build_index import build_index
 from shortlist.retrieval.export import export
 from shortlist.retrieval.train_retrieval import train_retrieval
@@ -145,13 +146,7 @@ def _tell(recipe: Recipe, work: Path) -> None:
         )
         print(f"{system:28} " + "  ".join(cells))
     path = WholePath.open(recipe, prepared.store, *parts, threads=1)
-    listed = np.concatenate(
-        [
-            path.answer(prepared.queries(part), 10, seen[first : first + _AT_ONCE], part.time)[1]
-            for first in range(0, len(questions), _AT_ONCE)
-            for part in [questions.take(np.arange(first, min(first + _AT_ONCE, len(questions))))]
-        ]
-    )
+    listed = path.ask(prepared, questions, 10).ranked.rows_EK
     wrong = (listed > 0) & ~prepared.store.available.among(listed, questions.time[:, None])
     print(f"items in lists that were not available when asked for: {int(wrong.sum())} of {int((listed > 0).sum())}")
 

@@ -20,8 +20,8 @@ from shortlist.ranking.features import ItemTables, RankerConfig
 from shortlist.ranking.model import RankingModel
 from shortlist.ranking.neighbours import TABLES, Neighbours
 from shortlist.ranking.ranker import Calibration, Ranker, shapes_of
-from shortlist.ranking.request import RankingRequest
 from shortlist.recipe import Ranking
+from shortlist.recommend.request import RankingRequest
 from shortlist.vocabulary import Vocabulary
 
 

@@ -72,6 +72,14 @@ def encode(store: FeatureStore, questions: Sequence[Question]) -> Asked:
     return Asked(user_E, histories, given, num_unknown, excluded, unknown, described, time_E, queries)
 
 
+def seen_rows(store: FeatureStore, asked: Asked) -> list[NDArray[np.int64]]:
+    """All item rows that each user has had, as far as the release or the question tells."""
+    return [
+        np.concatenate([given, stored_history(store, user)]) if user else given
+        for given, user in zip(asked.given, asked.user_E.tolist(), strict=True)
+    ]
+
+
 def stored_history(store: FeatureStore, user: int) -> NDArray[np.int64]:
     """All item rows that the release knows of a user, in time order."""
     start, end = int(store.history_offsets[user]), int(store.history_offsets[user + 1])

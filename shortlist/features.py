@@ -165,6 +165,17 @@ class Queries:
     """Qualified name -> [E, W] rows."""
     numeric_EF: NDArray[np.float32]
 
+    def take(self, at: NDArray[np.integer[Any]]) -> "Queries":
+        """These questions, each with a window of its own."""
+        return Queries(
+            self.history_BL[self.window_E[at]],
+            np.arange(len(at)),
+            self.prefix_E[at],
+            self.user_E[at],
+            {name: rows[at] for name, rows in self.categorical.items()},
+            self.numeric_EF[at],
+        )
+
 
 @dataclass(frozen=True)
 class PackedQueries:

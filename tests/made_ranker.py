@@ -12,7 +12,7 @@ from shortlist.ranking.features import ItemTables, RankerConfig
 from shortlist.ranking.model import RankingModel
 from shortlist.ranking.neighbours import Neighbours
 from shortlist.ranking.ranker import Calibration, Ranker, shapes_of
-from shortlist.ranking.request import RankingRequest
+from shortlist.recommend.request import RankingRequest
 from shortlist.vocabulary import Vocabulary
 
 NUM_ROWS, NUM_USERS, DIM = 41, 7, 8

@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 
 from benchmarks.quality.peers import Scored, histories_of, matrix_of
 from benchmarks.quality.rows import Ints, Rows
-from shortlist.evaluation.baselines import ItemKNN, Popularity
+from shortlist.evaluation.baselines import ItemKNN
+from shortlist.recommend.sources.popularity import Popularity
 
 _DAY = 86_400
 

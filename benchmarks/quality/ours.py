@@ -6,7 +6,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import torch
 
 from benchmarks.quality.judge import Rank
@@ -53,13 +52,10 @@ def trained(recipe: Recipe, prepared_folder: Path, part: Part, checkpoints: Path
             threads=torch.get_num_threads(),
         )
         questions = prepared.valid if part == "valid" else prepared.test
-        history = np.asarray(prepared.store.history_items)
 
         def rank(at: Ints, k: int) -> dict[str, Ints]:
-            asked = questions.take(at)
-            bounds = zip(asked.start.tolist(), asked.end.tolist(), strict=True)
-            seen = [history[start:end] if recipe.evaluation.mask_seen else history[:0] for start, end in bounds]
-            found = path.answer(prepared.queries(asked), k, seen, asked.time)
-            return {RETRIEVAL: found.retrieved, PATH: found.ranked} if path_too else {RETRIEVAL: found.retrieved}
+            found = path.ask(prepared, questions.take(at), k)
+            retrieved, ranked = found.retrieved.rows_EK, found.ranked.rows_EK
+            return {RETRIEVAL: retrieved, PATH: ranked} if path_too else {RETRIEVAL: retrieved}
 
         yield rank, {step: one.model_dump(mode="json") for step, one in facts.items()}

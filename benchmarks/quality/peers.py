@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from benchmarks.quality.judge import best
 from benchmarks.quality.rows import Ints, Rows
-from shortlist.evaluation.baselines import Popularity
+from shortlist.recommend.sources.popularity import Popularity
 
 
 class Peer(Protocol):

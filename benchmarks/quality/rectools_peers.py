@@ -17,7 +17,7 @@ from rectools.models import DSSMModel
 from rectools.models.nn.transformers.sasrec import SASRecModel
 
 from benchmarks.quality.rows import Ints, Rows
-from shortlist.evaluation.baselines import Popularity
+from shortlist.recommend.sources.popularity import Popularity
 
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
 

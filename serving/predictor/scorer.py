@@ -23,7 +23,7 @@ from serving.question import Id
 from serving.refusal import BadRequestError, not_json
 from serving.release import Release
 from shortlist.ranking.ranker import Ranker
-from shortlist.ranking.request import RankingRequest
+from shortlist.recommend.request import RankingRequest
 from shortlist.retrieval.retrieve import QueryTower
 
 _CONFLICT = 409

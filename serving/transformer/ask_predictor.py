@@ -7,7 +7,7 @@ import aiohttp
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.ranking.request import RankingRequest
+from shortlist.recommend.request import RankingRequest
 
 _HEADERS = {"Content-Type": "application/octet-stream"}
 _CONNECTIONS = 64

@@ -8,9 +8,9 @@ from typing import get_args
 from serving.question import Question
 from serving.release import Release
 from serving.schema import Prediction, Stage
+from serving.transformer.answer import Found, ReleaseRecommender
 from serving.transformer.ask_predictor import DegradedError, Predictor
 from serving.transformer.metrics import DEGRADED, QUESTIONS, STAGE_SECONDS
-from serving.transformer.recommend import Candidates, Recommender
 
 _WAIT_SHARE = 0.9
 """Of the deadline is waited for the predictor; the rest is for writing the answer."""
@@ -19,7 +19,7 @@ _WAIT_SHARE = 0.9
 class Service:
     """Answers from one release, with its predictor where the release ranks."""
 
-    def __init__(self, recommender: Recommender, predictor: Predictor | None) -> None:
+    def __init__(self, recommender: ReleaseRecommender, predictor: Predictor | None) -> None:
         self._recommender = recommender
         self._predictor = predictor
         self._stages = {stage: STAGE_SECONDS.labels(stage) for stage in get_args(Stage)}
@@ -28,7 +28,7 @@ class Service:
     @classmethod
     def open(cls, folder: Path, model_name: str, predictor_host: str | None, *, tls: bool = False) -> "Service":
         """Open a release and ask it once. Raises ValueError when it is broken, or ranks and has no predictor."""
-        recommender = Recommender.open(folder)
+        recommender = ReleaseRecommender.open(folder)
         if not recommender.release.ranks:
             return cls(recommender, None)
         if predictor_host is None:
@@ -66,7 +66,7 @@ class Service:
         if self._predictor is not None:
             await self._predictor.close()
 
-    def _count(self, found: Candidates) -> None:
+    def _count(self, found: Found) -> None:
         for stage, milliseconds in found.timings_ms.items():
             self._stages[stage].observe(milliseconds / 1e3)
             found.timings_ms[stage] = round(milliseconds, 3)

@@ -13,52 +13,10 @@ from numpy.typing import NDArray
 from shortlist.availability import Availability
 from shortlist.progress import Progress
 from shortlist.recency import last_of_each_user
+from shortlist.recommend.sources.popularity import Popularity
 
 _BLOCK_ENTRIES = 20_000_000  # similarities held at a time: about 240 MB
 _QUESTIONS = 512  # asked at a time
-
-
-class Popularity:
-    """Everyone gets the items that count most (ties: the lower row first), of those that are available."""
-
-    def __init__(self, counts_N: NDArray[Any], available: Availability | None = None) -> None:
-        """Without `available` all items always are."""
-        self.available = available or Availability.always(len(counts_N))
-        self._best = np.argsort(-counts_N[1:], kind="stable") + 1
-        self._place_N = np.full(len(counts_N), len(counts_N))
-        self._place_N[self._best] = np.arange(len(self._best))
-
-    def rank(
-        self, k: int, exclude: Sequence[NDArray[Any]], time_Q: NDArray[np.int64] | None = None
-    ) -> NDArray[np.int64]:
-        """The k most popular item rows of each question, at its time if it has one, without those it excludes, [Q, k];
-        0 fills up."""
-        rows_QK = np.zeros((len(exclude), k), np.int64)
-        for start in range(0, len(exclude), _QUESTIONS):
-            at, width = np.arange(start, min(start + _QUESTIONS, len(exclude))), 2 * k
-            while len(at):
-                asked_at = None if time_Q is None else time_Q[at]
-                rows_QK[at] = self._first(k, min(width, len(self._best)), [exclude[q] for q in at.tolist()], asked_at)
-                # Who has had nearly all of the most popular ones is looked at again, further down the list.
-                at = at[rows_QK[at, -1] == 0] if width < len(self._best) else at[:0]
-                width *= 4
-        return rows_QK
-
-    def _first(
-        self, k: int, width: int, exclude: Sequence[NDArray[Any]], time_Q: NDArray[np.int64] | None
-    ) -> NDArray[np.int64]:
-        """As `rank`, among the `width` most popular."""
-        place = self._place_N[np.concatenate(exclude)]
-        question = np.repeat(np.arange(len(exclude)), [len(rows) for rows in exclude])
-        free_QW = np.ones((len(exclude), width), bool)
-        if time_Q is not None:
-            free_QW &= self.available.among(self._best[:width], time_Q[:, None])
-        free_QW[question[place < width], place[place < width]] = False
-        order_QW = np.cumsum(free_QW, axis=1, dtype=np.int32)
-        at, column = np.nonzero(free_QW & (order_QW <= k))
-        rows_QK = np.zeros((len(exclude), k), np.int64)
-        rows_QK[at, order_QW[at, column] - 1] = self._best[column]
-        return rows_QK
 
 
 class BuyAgain:

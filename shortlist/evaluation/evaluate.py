@@ -17,7 +17,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.evaluation.baselines import BuyAgain, ItemKNN, Popularity
+from shortlist.evaluation.baselines import BuyAgain, ItemKNN
 from shortlist.evaluation.lists import ItemMarks, Ranked, describe_lists, sample_users
 from shortlist.evaluation.live_answers import live_answers
 from shortlist.evaluation.metrics import coverage
@@ -27,10 +27,11 @@ from shortlist.evaluation.tables import judged, minus, tables
 from shortlist.evaluation.whole_path import Answers, WholePath
 from shortlist.facts import StepFacts
 from shortlist.prepare.prepared import Prepared, Questions
-from shortlist.progress import Progress, say
+from shortlist.progress import say
 from shortlist.recipe import Recipe
+from shortlist.recommend.sources.popularity import Popularity
+from shortlist.recommend.trace import Trace
 
-_AT_ONCE = 256
 _KNN_HISTORIES = (10, 50, 200)  # lengths that item-kNN chooses from
 _KNN_QUESTIONS = 2_000  # of the validation, to choose by
 
@@ -61,9 +62,10 @@ def evaluate(
     path = WholePath.open(recipe, store, retrieval_folder, index_folder, ranking, threads=threads)
     num_items = int(store.available.within(int(questions.time.min()), int(questions.time.max())).sum())
     say(f"evaluate: {len(questions)} questions over {num_items} items")
-    seen = _seen(recipe, _histories(prepared, questions))
-    asked = _ask(path, prepared, questions, depths[-1], seen)
-    answers = {"path": asked.ranked, "retrieval": asked.retrieved}
+    seen = _seen(recipe, prepared.histories(questions))
+    trace = Trace()
+    asked = path.ask(prepared, questions, depths[-1], label="evaluate: whole path", trace=trace)
+    answers = {"path": asked.ranked.rows_EK, "retrieval": asked.retrieved.rows_EK}
     answers |= _ask_baselines(recipe, prepared, questions, depths[-1], seen)
     live: dict[str, Any] | None = None
     if live_release_folder is not None:
@@ -108,23 +110,7 @@ def evaluate(
         f"{system}/{name}": v.astype(np.float32) for system, one in systems.items() for name, v in one.values.items()
     }
     _write_npz(out / "rows.npz", arrays | {"user": questions.user.astype(np.int32)})
-    return _facts(recipe, evaluation)
-
-
-def _ask(path: WholePath, prepared: Prepared, questions: Questions, k: int, seen: Sequence[NDArray[Any]]) -> Answers:
-    """Those of all questions, each [Q, k]."""
-    shape = (len(questions), k)
-    rows_QK, scores_QK = np.zeros(shape, np.int64), np.full(shape, -np.inf, np.float32)
-    answers = Answers(rows_QK, rows_QK.copy(), scores_QK, scores_QK.copy())
-    progress = Progress("evaluate: whole path", len(questions))
-    for start in range(0, len(questions), _AT_ONCE):
-        at = np.arange(start, min(start + _AT_ONCE, len(questions)))
-        part = questions.take(at)
-        found = path.answer(prepared.queries(part), k, [seen[q] for q in at.tolist()], part.time)
-        answers.retrieved[at], answers.ranked[at] = found.retrieved, found.ranked
-        answers.retrieval_scores[at], answers.ranking_scores[at] = found.retrieval_scores, found.ranking_scores
-        progress.advance(len(at))
-    return answers
+    return _facts(recipe, evaluation, trace)
 
 
 def _ask_baselines(
@@ -134,7 +120,7 @@ def _ask_baselines(
     samples, counts = prepared.samples, np.asarray(prepared.store.popularity)
     train = np.flatnonzero((samples.part == 1) & samples.label)
     valid = prepared.valid.draw(_KNN_QUESTIONS, recipe.seed)
-    histories, valid_histories = _histories(prepared, questions), _histories(prepared, valid)
+    histories, valid_histories = prepared.histories(questions), prepared.histories(valid)
     read = [rows[-_KNN_HISTORIES[-1] :] for rows in (*histories, *valid_histories)]
     available, together = prepared.store.available, np.unique(np.concatenate(read))
     knn = ItemKNN(samples.user[train], samples.item[train], counts, together, available=available)
@@ -167,27 +153,19 @@ def _lists(
 ) -> dict[str, Any]:
     """What lists of the length that is served hold, and some of them."""
     store, k = prepared.store, min(recipe.serving.default_k, popularity_QK.shape[1])
-    systems = {"path": Ranked(asked.ranked, asked.ranking_scores)}
-    if recipe.ranking.enabled:
-        systems["retrieval"] = Ranked(asked.retrieved, asked.retrieval_scores)
-    by_models_Q = ~np.isnan(asked.retrieval_scores[:, 0])
+    lists = {"path": asked.ranked} | ({"retrieval": asked.retrieved} if recipe.ranking.enabled else {})
+    systems = {name: Ranked(one.rows_EK, one.scores_EK) for name, one in lists.items()}
     popular = Ranked(popularity_QK, np.asarray(store.popular)[popularity_QK])
     marks = ItemMarks.of(recipe, prepared, retrieval)
     return {
-        "lists": describe_lists(systems | {"popularity": popular}, by_models_Q, marks, questions, store, k),
-        "sample_users": sample_users(systems, by_models_Q, questions, store, k),
+        "lists": describe_lists(systems | {"popularity": popular}, asked.known_E, marks, questions, store, k),
+        "sample_users": sample_users(systems, asked.known_E, questions, store, k),
     }
 
 
 def _seen(recipe: Recipe, histories: list[NDArray[Any]]) -> list[NDArray[Any]]:
     """What each question must not be answered with."""
     return histories if recipe.evaluation.mask_seen else [np.zeros(0, np.int32)] * len(histories)
-
-
-def _histories(prepared: Prepared, questions: Questions) -> list[NDArray[Any]]:
-    """All item rows of each question's history, in time order; views, since together they may be most of the data."""
-    items = np.asarray(prepared.store.history_items)
-    return [items[start:end] for start, end in zip(questions.start.tolist(), questions.end.tolist(), strict=True)]
 
 
 def _write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -198,7 +176,7 @@ def _write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
                 np.lib.format.write_array(entry, np.ascontiguousarray(arrays[name]), allow_pickle=False)
 
 
-def _facts(recipe: Recipe, evaluation: dict[str, Any]) -> StepFacts:
+def _facts(recipe: Recipe, evaluation: dict[str, Any], trace: Trace) -> StepFacts:
     depth = recipe.gate.metric.rpartition("_at_")[2]
     shown = dict.fromkeys((recipe.gate.metric, f"recall_at_{depth}", f"hit_rate_at_{depth}"))
     metrics = {
@@ -210,5 +188,7 @@ def _facts(recipe: Recipe, evaluation: dict[str, Any]) -> StepFacts:
         one = table[recipe.gate.metric]
         say(f"evaluate: {system} {recipe.gate.metric} {one['mean']:.4f} [{one['low']:.4f}, {one['high']:.4f}]")
     return StepFacts(
-        rows_in={"questions": evaluation["questions"]}, metrics=metrics, details={"evaluation": evaluation}
+        rows_in={"questions": evaluation["questions"]},
+        metrics=metrics,
+        details={"evaluation": evaluation, "stages": trace.as_dict()},
     )

@@ -18,6 +18,7 @@ from shortlist.features import Context, FeatureStore
 from shortlist.prepare.prepared import Questions
 from shortlist.progress import Progress
 from shortlist.recipe import load_recipe
+from shortlist.recommend.query import QueryBatch
 from shortlist.release.release import read_manifest
 from shortlist.vocabulary import Vocabulary
 
@@ -66,7 +67,9 @@ def live_answers(
         part = asked.take(at)
         context = store.context(raw_context(ours, part.context), part.time)
         queries = store.queries(part.user, history, part.start, part.end, context)
-        answers[at] = here_I[path.answer(queries, k, [there_I[exclude[q]] for q in at.tolist()], part.time).ranked]
+        # What must not come back is what this run says, whatever the recipe of the live release has.
+        batch = QueryBatch(queries, part.time, seen=(), excluded=[there_I[exclude[q]] for q in at.tolist()])
+        answers[at] = here_I[path.answer(batch, k).ranked.rows_EK]
         progress.advance(len(at))
     return answers
 

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.evaluation.baselines import BuyAgain, Popularity
+from shortlist.evaluation.baselines import BuyAgain
 from shortlist.evaluation.tables import Values, judged, tables
 from shortlist.evaluation.whole_path import WholePath
 from shortlist.prepare.prepared import Prepared, Questions
 from shortlist.prepare.split import TEST
 from shortlist.recipe import Recipe, TemporalSplit
+from shortlist.recommend.sources.popularity import Popularity
 
 MANY = 0.2
 """From this share of repeats on, leaving out what a user has costs more than it saves."""
@@ -22,7 +23,6 @@ FEW = 0.02
 """Below this share, lists need not hold what a user has."""
 _ASKED_FROM = 0.1
 _QUESTIONS = 500
-_AT_ONCE = 256
 
 
 def advise(share: float, mask_seen: bool) -> str | None:
@@ -52,23 +52,15 @@ def judge_repeats(recipe: Recipe, prepared: Prepared, path: WholePath, k: int) -
     if not masked or share < _ASKED_FROM:
         return told
     questions = with_repeats(recipe, prepared)
-    items = np.asarray(prepared.store.history_items)
-    bounds = zip(questions.start.tolist(), questions.end.tolist(), strict=True)
-    histories = [items[start:end] for start, end in bounds]
-    nothing = [items[:0]] * len(histories)
+    histories = prepared.histories(questions)
     popularity = Popularity(np.asarray(prepared.store.popular), prepared.store.available)
     answers = {
         "buy_again": BuyAgain(popularity).rank(k, histories, questions.time),
-        "popularity": popularity.rank(k, nothing, questions.time),
+        "popularity": popularity.rank(k, [histories[0][:0]] * len(histories), questions.time),
     }
-    for name, exclude in (("masked", histories), ("unmasked", nothing)):
-        retrieval_QK, path_QK = (np.zeros((len(questions), k), np.int64) for _ in range(2))
-        for start in range(0, len(questions), _AT_ONCE):
-            at = np.arange(start, min(start + _AT_ONCE, len(questions)))
-            part = questions.take(at)
-            found = path.answer(prepared.queries(part), k, [exclude[q] for q in at.tolist()], part.time)
-            retrieval_QK[at], path_QK[at] = found.retrieved, found.ranked
-        answers |= {f"path_{name}": path_QK, f"retrieval_{name}": retrieval_QK}
+    for name, masked in (("masked", True), ("unmasked", False)):
+        found = path.ask(prepared, questions, k, mask_seen=masked)
+        answers |= {f"path_{name}": found.ranked.rows_EK, f"retrieval_{name}": found.retrieved.rows_EK}
     values: dict[str, Values] = {name: judged(rows_QK, questions, [k]).values for name, rows_QK in answers.items()}
     return told | {"questions": len(questions), "k": k, "systems": tables(values, recipe)}
 

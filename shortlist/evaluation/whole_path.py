@@ -1,51 +1,45 @@
-"""The path of an answer as it is served: history -> query vector -> candidates -> ranked list.
+"""The lists of a run: of retrieval alone and of the whole path, by the recommender that serves.
 
-Shapes: E questions, K ranked items.
+Shapes: E queries, K listed items.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.availability import Availability
-from shortlist.evaluation.baselines import Popularity
-from shortlist.features import FeatureStore, Queries
-from shortlist.ranking.request import RankingRequest
+from shortlist.features import FeatureStore
+from shortlist.prepare.prepared import Prepared, Questions
+from shortlist.progress import Progress
 from shortlist.recipe import Recipe
-from shortlist.retrieval.retrieve import Retriever
-from shortlist.vocabulary import UNKNOWN
+from shortlist.recommend.query import QueryBatch
+from shortlist.recommend.recommender import Recommendations, Recommender
+from shortlist.recommend.scorer import Scorer
+from shortlist.recommend.trace import Trace
 
-if TYPE_CHECKING:  # it needs torch, which a path without ranking does not
-    from shortlist.ranking.ranker import Ranker
+_AT_ONCE = 256
 
 
 class Answers(NamedTuple):
-    """Item rows, best first, 0 filling up, and their scores; the scores are NaN where the list is of what is popular,
-    and where an item lies beyond what the ranker scores."""
+    """The lists of E queries by both."""
 
-    retrieved: NDArray[np.int64]
-    """Of retrieval alone, [E, k]."""
-    ranked: NDArray[np.int64]
-    """Of the whole path, [E, k]."""
-    retrieval_scores: NDArray[np.float32]
-    ranking_scores: NDArray[np.float32]
+    retrieved: Recommendations
+    ranked: Recommendations
+    """As `retrieved` where there is no ranker."""
+    known_E: NDArray[np.bool_]
+    """Which queries the towers answered; the others got what is popular."""
 
 
 @dataclass(frozen=True)
 class WholePath:
-    """The served parts of one recommender."""
+    """The recommender of a run, and the scorer in this process."""
 
-    retriever: Retriever
-    ranker: "Ranker | None"
-    num_candidates: int
-    """How many retrieved items the ranker scores."""
-    popularity: Popularity
-    has_profiles: bool
-    """Whether the tower knows something of a user beside the history."""
+    recommender: Recommender
+    ranker: Scorer | None
 
     @classmethod
     def open(
@@ -63,43 +57,48 @@ class WholePath:
 
         Raises ValueError when a part is broken or they are not of one another.
         """
-        available = available or store.available
-        retriever = Retriever.open(retrieval, index, store, threads=threads, available=available)
-        user = store.schema.user
-        has_profiles = bool(user.categorical or user.numeric or user.text or recipe.features.user.id_dim)
-        popularity = Popularity(np.asarray(store.popular), available)
+        recommender = Recommender.open(
+            recipe, store, retrieval, index, ranks=ranking is not None, threads=threads, available=available
+        )
         if ranking is None:
-            return cls(retriever, None, 0, popularity, has_profiles)
-        from shortlist.ranking.ranker import Ranker  # noqa: PLC0415 -- see above
+            return cls(recommender, None)
+        from shortlist.ranking.ranker import Ranker  # noqa: PLC0415 -- brings torch, which retrieval alone does not need
 
-        ranker = Ranker.open(ranking, retrieval, store)
-        return cls(retriever, ranker, recipe.ranking.candidates, popularity, has_profiles)
+        return cls(recommender, Ranker.open(ranking, retrieval, store))
 
-    def answer(self, queries: Queries, k: int, exclude: Sequence[NDArray[Any]], time_E: NDArray[np.int64]) -> Answers:
-        """The k best items of retrieval alone and of the whole path, all of them available at the question's time.
+    def answer(self, batch: QueryBatch, k: int, trace: Trace | None = None) -> Answers:
+        """The k best items of each query by retrieval alone and by the whole path, from the same candidates."""
+        found = self.recommender.candidates(batch, np.full(len(batch), k), trace)
+        retrieved = ranked = self.recommender.recommend(found, None)
+        if self.ranker is not None:
+            request = found.request
+            scores = None if request is None else self.ranker.score(request)
+            ranked = self.recommender.recommend(found, scores, trace)
+        return Answers(retrieved, ranked, found.encoded.known_E)
 
-        Where k is more than the ranker scores, the rest follows in the order of retrieval. A question of which
-        nothing is known, neither a history nor the user, gets what is popular from both.
-        """
-        found = self._answer(queries, k, exclude, time_E)
-        unknown = (queries.prefix_E == 0) & ((queries.user_E == UNKNOWN) | (not self.has_profiles))
-        at = np.flatnonzero(unknown)
-        if len(at):
-            popular = self.popularity.rank(k, [exclude[e] for e in at.tolist()], time_E[at])
-            found.retrieved[at] = found.ranked[at] = popular
-            found.retrieval_scores[at] = found.ranking_scores[at] = np.nan
-        return found
+    def ask(
+        self,
+        prepared: Prepared,
+        questions: Questions,
+        k: int,
+        *,
+        mask_seen: bool = True,
+        label: str = "",
+        trace: Trace | None = None,
+    ) -> Answers:
+        """As `answer`, for the questions of a run. Without `mask_seen` also repeats are listed, where the recipe masks
+        them; with a `label` the progress is shown."""
+        progress = Progress(label, len(questions)) if label else None
+        found = []
+        for start in range(0, max(len(questions), 1), _AT_ONCE):
+            part = questions.take(np.arange(start, min(start + _AT_ONCE, len(questions))))
+            seen = prepared.histories(part) if mask_seen else ()
+            found.append(self.answer(QueryBatch(prepared.queries(part), part.time, seen), k, trace))
+            if progress is not None:
+                progress.advance(len(part))
+        retrieved, ranked, known = zip(*found, strict=True)
+        return Answers(_joined(retrieved), _joined(ranked), np.concatenate(known))
 
-    def _answer(self, queries: Queries, k: int, exclude: Sequence[NDArray[Any]], time_E: NDArray[np.int64]) -> Answers:
-        vectors_ED = self.retriever.embed(queries)
-        rows, scores = self.retriever.search(vectors_ED, max(k, self.num_candidates), exclude, time_E)
-        if self.ranker is None:
-            return Answers(rows, rows, scores, scores)
-        candidates, rest = rows[:, : self.num_candidates], rows[:, self.num_candidates :]
-        request = RankingRequest.of(queries, vectors_ED, candidates, scores[:, : self.num_candidates])
-        given = self.ranker.score(request)
-        order = np.argsort(-given, axis=1, kind="stable")
-        ranked = np.concatenate([np.take_along_axis(candidates, order, axis=1), rest], axis=1)
-        beyond = np.full(rest.shape, np.nan, np.float32)
-        ranking = np.concatenate([np.take_along_axis(given, order, axis=1), beyond], axis=1)
-        return Answers(rows[:, :k], ranked[:, :k], scores[:, :k], ranking[:, :k])
+
+def _joined(parts: Sequence[Recommendations]) -> Recommendations:
+    return Recommendations(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))

@@ -187,6 +187,12 @@ class Prepared:
             questions.user, self.store.history_items, questions.start, questions.end, questions.context
         )
 
+    def histories(self, questions: Questions) -> list[NDArray[Any]]:
+        """All item rows of each question's history, in time order; views, since together they may be most of the
+        data."""
+        items = np.asarray(self.store.history_items)
+        return [items[start:end] for start, end in zip(questions.start.tolist(), questions.end.tolist(), strict=True)]
+
     def _folder(self, part: Part) -> Path:
         assert part in self.folders, f"a step that reads the {part} of prepare must be given them"
         return self.folders[part]

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from shortlist.evaluation.metrics import find_hits
 from shortlist.prepare.prepared import Prepared, Questions
 from shortlist.progress import Progress
-from shortlist.ranking.request import RankingRequest
-from shortlist.retrieval.retrieve import Retriever
+from shortlist.recommend.query import QueryBatch
+from shortlist.recommend.recommender import Recommender
+from shortlist.recommend.request import RankingRequest
 
 _BLOCK = 256
 
@@ -46,25 +47,23 @@ class Retrieved:
         return RankingRequest.of(queries, self.vectors_QD[at_E], rows, scores)
 
 
-def retrieve(
-    prepared: Prepared, retriever: Retriever, questions: Questions, k: int, *, mask_seen: bool, label: str
-) -> Retrieved:
-    """Ask the index for `k` candidates of every question, as serving does: of what was available when it was
-    asked, without what was seen if `mask_seen`."""
-    count, items = len(questions), prepared.store.history_items
-    vectors_QD = np.zeros((count, retriever.dim), np.float32)
-    rows_QK, scores_QK = np.zeros((count, k), np.int32), np.zeros((count, k), np.float32)
-    progress = Progress(label, count)
-    for first in range(0, count, _BLOCK):
-        part = questions.take(np.arange(first, min(first + _BLOCK, count)))
-        at = slice(first, first + len(part))
-        vectors_QD[at] = retriever.embed(prepared.queries(part))
-        bounds = zip(part.start.tolist(), part.end.tolist(), strict=True)
-        seen = [items[start:end].astype(np.int64) for start, end in bounds] if mask_seen else None
-        rows_QK[at], scores_QK[at] = retriever.search(vectors_QD[at], k, seen, part.time)
+def retrieve(prepared: Prepared, recommender: Recommender, questions: Questions, *, label: str) -> Retrieved:
+    """The candidates of every question, as many as the scorer reads, as serving finds them."""
+    vectors, rows, scores, progress = [], [], [], Progress(label, len(questions))
+    for first in range(0, max(len(questions), 1), _BLOCK):
+        part = questions.take(np.arange(first, min(first + _BLOCK, len(questions))))
+        batch = QueryBatch(prepared.queries(part), part.time, prepared.histories(part))
+        found = recommender.candidates(batch, np.ones(len(part), np.int64))
+        ranked = found.ranked
+        assert ranked is not None
+        assert len(ranked.at_A) == len(part), "the towers answer each question"
+        vectors.append(found.encoded.vector_ED)
+        rows.append(ranked.found.rows_AK.astype(np.int32))
+        scores.append(ranked.found.scores_AK)
         progress.advance(len(part))
+    rows_QK = np.concatenate(rows)
     hits_QK = find_hits(rows_QK, questions.target_offsets, questions.target_items)
-    return Retrieved(prepared, questions, vectors_QD, rows_QK, scores_QK, hits_QK)
+    return Retrieved(prepared, questions, np.concatenate(vectors), rows_QK, np.concatenate(scores), hits_QK)
 
 
 class RankingBatches:

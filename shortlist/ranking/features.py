@@ -20,7 +20,7 @@ from shortlist.ranking.attention import NUM_EVENTS
 from shortlist.ranking.counted import Counted
 from shortlist.ranking.nearness import HALF_LIFE, IN_ORDER, WITHOUT_ORDER, last_events, nearness
 from shortlist.ranking.neighbours import TABLES
-from shortlist.ranking.request import RankingRequest
+from shortlist.recommend.request import RankingRequest
 
 
 class RankerConfig(BaseModel):

@@ -20,14 +20,14 @@ from shortlist.ranking.listwise import listwise_loss
 from shortlist.ranking.model import RankingModel
 from shortlist.ranking.straight_line import begin_with_line
 from shortlist.recipe import Recipe
+from shortlist.recommend.query import is_known, reads_profiles
 
 
 def answerable(recipe: Recipe, prepared: Prepared) -> Questions:
-    """The validation questions that serving ranks: of whom nothing is known gets what is popular."""
-    questions, user = prepared.valid, prepared.store.schema.user
-    if user.categorical or user.numeric or recipe.features.user.id_dim:
-        return questions
-    return questions.take(np.flatnonzero(questions.end > questions.start))
+    """The validation questions that serving ranks: those of whom the towers know something."""
+    questions, profiles = prepared.valid, reads_profiles(recipe, prepared.store.schema)
+    known_Q = is_known(questions.end - questions.start, questions.user, reads_profiles=profiles)
+    return questions if known_Q.all() else questions.take(np.flatnonzero(known_Q))
 
 
 class CandidateTask:

@@ -19,8 +19,8 @@ from shortlist.prepare.prepared import Prepared
 from shortlist.prepare.split import TRAIN, VALID
 from shortlist.ranking.features import ItemTables, RankerConfig
 from shortlist.ranking.model import RankingModel
-from shortlist.ranking.request import RankingRequest
 from shortlist.recipe import Recipe
+from shortlist.recommend.request import RankingRequest
 
 _AT_ONCE = 8_192
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from shortlist.ranking.attention import HistoryAttention
 from shortlist.ranking.crossnet import CrossNetwork
 from shortlist.ranking.features import InputReader, Inputs, ItemTables, RankerConfig
-from shortlist.ranking.request import RankingRequest
+from shortlist.recommend.request import RankingRequest
 
 _WIDTH = 8
 """Of every embedding."""

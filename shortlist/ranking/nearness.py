@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.ranking.counted import Counted
-from shortlist.ranking.request import RankingRequest
+from shortlist.recommend.request import RankingRequest
 
 HALF_LIFE = 3.0
 """Events after which a past event counts half in what is recent."""

@@ -23,7 +23,7 @@ from shortlist.features import FeatureStore
 from shortlist.ranking.counted import Counted
 from shortlist.ranking.features import ItemTables, RankerConfig
 from shortlist.ranking.model import RankingModel
-from shortlist.ranking.request import RankingRequest
+from shortlist.recommend.request import RankingRequest
 
 SCHEMA_VERSION = 2
 

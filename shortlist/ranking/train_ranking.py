@@ -22,8 +22,8 @@ from shortlist.ranking.learn_labels import LabelTask
 from shortlist.ranking.network import network_of
 from shortlist.ranking.ranker import Calibration, Ranker
 from shortlist.recipe import Recipe
+from shortlist.recommend.recommender import Recommender
 from shortlist.retrieval.refit import unseen
-from shortlist.retrieval.retrieve import Retriever
 from shortlist.training.fit import FitResult
 
 
@@ -47,15 +47,11 @@ def train_ranking(
 
 
 def _from_candidates(recipe: Recipe, prepared: Prepared, retrieval: Path, index: Path, out: Path) -> StepFacts:
-    retriever = Retriever.open(retrieval, index, prepared.store, threads=torch.get_num_threads())
-    retrieved = retrieve(
-        prepared,
-        retriever,
-        answerable(recipe, prepared).draw(recipe.ranking.max_queries, recipe.seed),
-        recipe.ranking.candidates,
-        mask_seen=recipe.evaluation.mask_seen,
-        label="train ranking: retrieve",
+    recommender = Recommender.open(
+        recipe, prepared.store, retrieval, index, ranks=True, threads=torch.get_num_threads()
     )
+    questions = answerable(recipe, prepared).draw(recipe.ranking.max_queries, recipe.seed)
+    retrieved = retrieve(prepared, recommender, questions, label="train ranking: retrieve")
     tables = ItemTables(retrieval, prepared.store, count(recipe, prepared))
     learnt = learn(recipe, retrieved, tables, network_of(recipe, prepared, tables, retrieved))
     judged = judge(learnt.held_out, recipe.seed)

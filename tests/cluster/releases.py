@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.made_release import make_release
 from serving.question import Question
-from serving.transformer.recommend import Recommender
+from serving.transformer.answer import ReleaseRecommender
 from shortlist.ranking.ranker import Ranker
 from shortlist.release.release import read_manifest, release_key
 from shortlist.storage import Storage
@@ -41,7 +41,7 @@ class Served:
 
     @classmethod
     def open(cls, folder: Path) -> "Served":
-        recommender = Recommender.open(folder)
+        recommender = ReleaseRecommender.open(folder)
         release = recommender.release
         ranker = Ranker.open(folder / "ranking", folder / "retrieval", release.store)
         ranked, retrieved = [], []

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.made_release import make_release
 from serving.deploy.errors import ClusterError, RefusedError
 from serving.deploy.shadow import Ask, compare, judge, questions, smoke
-from serving.transformer.recommend import Recommender
+from serving.transformer.answer import ReleaseRecommender
 from shortlist.ranking.ranker import Ranker
 
 
@@ -17,7 +17,7 @@ class Answering:
     """A release that is asked without a server."""
 
     def __init__(self, folder: Path, degraded: str | None = None) -> None:
-        self._recommender = Recommender.open(folder)
+        self._recommender = ReleaseRecommender.open(folder)
         self._release, self._degraded = self._recommender.release, degraded
         self._ranker = Ranker.open(folder / "ranking", folder / "retrieval", self._release.store)
         self.name = self._release.name

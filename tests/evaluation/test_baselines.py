@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from shortlist.availability import Availability
 from shortlist.evaluation import baselines
-from shortlist.evaluation.baselines import BuyAgain, ItemKNN, Popularity
+from shortlist.evaluation.baselines import BuyAgain, ItemKNN
+from shortlist.recommend.sources.popularity import Popularity
 
 NUM_ITEMS = 12
 ITEM = st.integers(1, NUM_ITEMS)

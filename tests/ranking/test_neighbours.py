@@ -12,7 +12,7 @@ from shortlist.ranking.counted import Counted
 from shortlist.ranking.find_neighbours import find_neighbours
 from shortlist.ranking.nearness import nearness
 from shortlist.ranking.neighbours import Neighbours
-from shortlist.ranking.request import RankingRequest
+from shortlist.recommend.request import RankingRequest
 
 NUM_ROWS = 9
 

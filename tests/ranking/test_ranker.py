@@ -16,7 +16,7 @@ from made_ranker import (
 )
 
 from shortlist.ranking.ranker import Ranker
-from shortlist.ranking.request import RankingRequest
+from shortlist.recommend.request import RankingRequest
 
 
 @settings(deadline=None, max_examples=30)

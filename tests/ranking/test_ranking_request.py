@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from shortlist.features import Queries
-from shortlist.ranking.request import RankingRequest
+from shortlist.recommend.request import RankingRequest
 
 RELEASE = "a" * 64
 

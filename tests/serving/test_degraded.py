@@ -17,7 +17,7 @@ from benchmarks.made_release import make_release
 from serving.ports import free_ports
 from serving.question import Question
 from serving.transformer.service import Service
-from shortlist.ranking.request import RankingRequest
+from shortlist.recommend.request import RankingRequest
 
 DEADLINE_MS = 400
 Handler = Callable[[web.Request], Coroutine[Any, Any, web.StreamResponse]]

@@ -18,7 +18,7 @@ from serving.child import ServiceError
 from serving.follow import follow
 from serving.local import LocalService
 from serving.question import Question
-from serving.transformer.recommend import Recommender
+from serving.transformer.answer import ReleaseRecommender
 from shortlist.ranking.ranker import Ranker
 from shortlist.release.release import read_manifest
 from shortlist.release.releases import promote, publish
@@ -39,7 +39,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def lists_of(release: Path) -> dict[int, list[Any]]:
     """User -> the list that this release alone makes."""
-    recommender = Recommender.open(release)
+    recommender = ReleaseRecommender.open(release)
     ranker = (
         Ranker.open(release / "ranking", release / "retrieval", recommender.release.store)
         if recommender.release.ranks

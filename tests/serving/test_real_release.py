@@ -10,14 +10,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from serving.predictor.scorer import Scorer
 from serving.queries import encode
 from serving.question import Question
-from serving.transformer.recommend import Recommender
+from serving.transformer.answer import ReleaseRecommender
 from shortlist.ingest import ingest
 from shortlist.prepare.prepare import prepare
 from shortlist.prepare.prepared import Prepared
 from shortlist.ranking.ranker import Ranker
-from shortlist.ranking.request import RankingRequest
 from shortlist.ranking.train_ranking import train_ranking
 from shortlist.recipe import parse_recipe
+from shortlist.recommend.request import RankingRequest
 from shortlist.release.release import Lineage, assemble
 from shortlist.retrieval.build_index import build_index
 from shortlist.retrieval.export import export
@@ -78,7 +78,7 @@ def test_a_question_is_served_as_it_was_evaluated(made: Path) -> None:
         assert_array_equal(served.categorical[name], rows)
 
     # The whole path by the library alone, on one question, against what the two services do.
-    recommender, scorer = Recommender.open(made / "release"), Scorer.open([made / "release"])
+    recommender, scorer = ReleaseRecommender.open(made / "release"), Scorer.open([made / "release"])
     at = next(e for e, question in enumerate(questions) if question.history)
     found = recommender.find([questions[at]])
     assert found.request is not None

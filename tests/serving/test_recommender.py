@@ -13,15 +13,15 @@ from benchmarks.made_release import make_release
 from serving.queries import encode, stored_history
 from serving.question import Question
 from serving.refusal import BadRequestError
-from serving.transformer.recommend import Recommender
+from serving.transformer.answer import ReleaseRecommender
 
 
 @pytest.fixture(scope="module")
-def recommender(release: Path) -> Recommender:
-    return Recommender.open(release)
+def recommender(release: Path) -> ReleaseRecommender:
+    return ReleaseRecommender.open(release)
 
 
-def ask(recommender: Recommender, *questions: Question) -> list[dict[str, Any]]:
+def ask(recommender: ReleaseRecommender, *questions: Question) -> list[dict[str, Any]]:
     return recommender.answers(recommender.find(questions), None, None)
 
 
@@ -29,7 +29,7 @@ def ids(answer: dict[str, Any]) -> list[Any]:
     return [item["item_id"] for item in answer["items"]]
 
 
-def test_a_known_user_is_asked_by_the_stored_history(recommender: Recommender) -> None:
+def test_a_known_user_is_asked_by_the_stored_history(recommender: ReleaseRecommender) -> None:
     store = recommender.release.store
     user = 3
     history = [int(i) for i in store.items.values(stored_history(store, user))]
@@ -42,7 +42,7 @@ def test_a_known_user_is_asked_by_the_stored_history(recommender: Recommender) -
     assert sent["items"] == answer["items"]
 
 
-def test_serving_makes_the_arrays_of_the_training(recommender: Recommender) -> None:
+def test_serving_makes_the_arrays_of_the_training(recommender: ReleaseRecommender) -> None:
     store = recommender.release.store
     times = np.array([1767225600, 1767229200])
     users = np.array([3, 5])
@@ -68,22 +68,24 @@ def test_serving_makes_the_arrays_of_the_training(recommender: Recommender) -> N
             assert_array_equal(value, getattr(served, name))
 
 
-def test_scores_are_inner_products_in_falling_order(recommender: Recommender) -> None:
+def test_scores_are_inner_products_in_falling_order(recommender: ReleaseRecommender) -> None:
     found = recommender.find([Question(k=20, user_id=7)])
     queries = encode(recommender.release.store, [found.questions[0]]).queries
     vectors = np.load(recommender.release.folder / "retrieval/vectors.npy")
-    wanted = vectors @ recommender._retriever.embed(queries)[0]
-    assert len(found.rows[0]) == 500  # ranking.candidates
-    np.testing.assert_allclose(found.scores[0], wanted[found.rows[0] - 1], atol=1e-5)
-    assert (np.diff(found.scores[0]) <= 1e-6).all()
+    wanted = vectors @ recommender._recommender.retriever.embed(queries)[0]
+    assert found.request is not None
+    rows, scores = found.request.candidates_EK[0], found.request.retrieval_scores_EK[0]
+    assert len(rows) == 500  # ranking.candidates
+    np.testing.assert_allclose(scores, wanted[rows - 1], atol=1e-5)
+    assert (np.diff(scores) <= 1e-6).all()
 
 
-def test_titles_and_ids_belong_together(recommender: Recommender) -> None:
+def test_titles_and_ids_belong_together(recommender: ReleaseRecommender) -> None:
     (answer,) = ask(recommender, Question(k=5, user_id=1))
     assert [item["title"] for item in answer["items"]] == [f"Title {i - 1000}" for i in ids(answer)]
 
 
-def test_exclusions_never_come_back(recommender: Recommender) -> None:
+def test_exclusions_never_come_back(recommender: ReleaseRecommender) -> None:
     (before,) = ask(recommender, Question(k=10, user_id=2))
     away = [*ids(before)[:4], 5]
     (after,) = ask(recommender, Question(k=10, user_id=2, exclude=away))
@@ -94,9 +96,10 @@ def test_exclusions_never_come_back(recommender: Recommender) -> None:
     assert not set(ids(rest)) & set(ids(popular))
 
 
-def test_the_ranker_orders_what_was_found(recommender: Recommender) -> None:
+def test_the_ranker_orders_what_was_found(recommender: ReleaseRecommender) -> None:
     found = recommender.find([Question(k=3), Question(k=4, user_id=1), Question(k=2, user_id=2)])
-    assert found.ranked == [1, 2]
+    assert found.candidates.ranked is not None
+    assert found.candidates.ranked.at_A.tolist() == [1, 2]
     assert found.request is not None
     ranks = np.random.default_rng(0).random(found.request.candidates_EK.shape, np.float32)
     _, second, third = recommender.answers(found, ranks, None)
@@ -106,7 +109,7 @@ def test_the_ranker_orders_what_was_found(recommender: Recommender) -> None:
         assert [item["score"] for item in answer["items"]] == ranks[e][best].astype(float).round(6).tolist()
 
 
-def test_an_unknown_user_without_a_history_gets_what_is_popular(recommender: Recommender) -> None:
+def test_an_unknown_user_without_a_history_gets_what_is_popular(recommender: ReleaseRecommender) -> None:
     popularity = np.asarray(recommender.release.store.popular)
     for question in (Question(k=5, user_id=10**6), Question(k=5), Question(k=5, history=[-1, "x"])):
         (answer,) = ask(recommender, question)
@@ -117,12 +120,12 @@ def test_an_unknown_user_without_a_history_gets_what_is_popular(recommender: Rec
     assert answer["unknown_items"] == 2
 
 
-def test_a_known_user_without_a_history_gets_what_is_popular(recommender: Recommender) -> None:
+def test_a_known_user_without_a_history_gets_what_is_popular(recommender: ReleaseRecommender) -> None:
     (answer,) = ask(recommender, Question(k=5, user_id=NUM_USERS))
     assert (answer["user"], answer["source"]) == ("known", "popularity")
 
 
-def test_a_catalogue_that_is_used_up_gives_a_short_list(recommender: Recommender) -> None:
+def test_a_catalogue_that_is_used_up_gives_a_short_list(recommender: ReleaseRecommender) -> None:
     everything = [1000 + i for i in range(NUM_ITEMS)]
     (answer,) = ask(recommender, Question(k=10, user_id=1, exclude=everything[:-2]))
     assert set(ids(answer)) <= set(everything[-2:])
@@ -131,7 +134,7 @@ def test_a_catalogue_that_is_used_up_gives_a_short_list(recommender: Recommender
 
 
 def test_text_ids_are_found(unranked: Path) -> None:
-    recommender = Recommender.open(unranked)
+    recommender = ReleaseRecommender.open(unranked)
     found = recommender.find([Question(k=3, history=["i1003", "i1004", "i9" * 100])])
     assert found.request is None
     (answer,) = recommender.answers(found, None, None)
@@ -145,7 +148,7 @@ LARGE = 4876769046116846438
 
 
 @pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> Recommender:
+def large(tmp_path_factory: pytest.TempPathFactory) -> ReleaseRecommender:
     """Half of the item ids are so large that a double rounds them."""
     folder = tmp_path_factory.mktemp("large") / "made"
     make_release(folder, num_items=NUM_ITEMS, num_users=NUM_USERS)
@@ -153,13 +156,13 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Recommender:
     ids = np.load(path)
     ids[NUM_ITEMS // 2 :] += LARGE - ids[NUM_ITEMS // 2]
     np.save(path, ids)
-    return Recommender.open(folder)
+    return ReleaseRecommender.open(folder)
 
 
 @given(as_text=st.booleans(), user=st.booleans(), data=st.data())
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_ids_come_back_as_they_are_asked_and_survive_a_parser_of_doubles(
-    large: Recommender, as_text: bool, user: bool, data: st.DataObject
+    large: ReleaseRecommender, as_text: bool, user: bool, data: st.DataObject
 ) -> None:
     known = st.integers(1000, 1000 + NUM_ITEMS // 2 - 1) | st.integers(LARGE, LARGE + NUM_ITEMS // 2 - 1)
     history = data.draw(st.lists(known, min_size=1, max_size=4))
@@ -180,15 +183,17 @@ def test_ids_come_back_as_they_are_asked_and_survive_a_parser_of_doubles(
     assert not set(map(str, ids(again))) & set(plain)
 
 
-def test_a_number_written_as_text_asks_for_text_and_text_stays_text(recommender: Recommender, unranked: Path) -> None:
+def test_a_number_written_as_text_asks_for_text_and_text_stays_text(
+    recommender: ReleaseRecommender, unranked: Path
+) -> None:
     (answer,) = ask(recommender, Question(k=3, user_id="3"))
     assert {type(one) for one in ids(answer)} == {str}
-    text_items = Recommender.open(unranked)
+    text_items = ReleaseRecommender.open(unranked)
     (answer,) = ask(text_items, Question(k=3, history=[1003, "i1004"]))
     assert {type(one) for one in ids(answer)} == {str}
 
 
-def test_what_the_release_does_not_know_is_told(recommender: Recommender) -> None:
+def test_what_the_release_does_not_know_is_told(recommender: ReleaseRecommender) -> None:
     asked = Question(k=3, history=[5, 1003, "x"], exclude=[1004, 6], context={"device": "fridge", "volume": 3})
     (answer,) = ask(recommender, asked)
     assert (answer["unknown_items"], answer["unknown_exclude"]) == (2, 1)
@@ -216,7 +221,9 @@ QUESTION = st.fixed_dictionaries(
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(QUESTION, min_size=1, max_size=3))
-def test_whatever_is_accepted_is_answered(recommender: Recommender, given_questions: list[dict[str, Any]]) -> None:
+def test_whatever_is_accepted_is_answered(
+    recommender: ReleaseRecommender, given_questions: list[dict[str, Any]]
+) -> None:
     try:
         questions = [recommender.release.reader.question(one, "q") for one in given_questions]
     except BadRequestError:

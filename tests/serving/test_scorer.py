@@ -11,8 +11,8 @@ from released import NUM_ITEMS, NUM_USERS
 from benchmarks.made_release import make_release
 from serving.predictor.scorer import Reply, Scorer
 from serving.question import Question
-from serving.transformer.recommend import Recommender
-from shortlist.ranking.request import RankingRequest
+from serving.transformer.answer import ReleaseRecommender
+from shortlist.recommend.request import RankingRequest
 
 
 @pytest.fixture(scope="module")
@@ -21,11 +21,11 @@ def scorer(release: Path) -> Scorer:
 
 
 @pytest.fixture(scope="module")
-def recommender(release: Path) -> Recommender:
-    return Recommender.open(release)
+def recommender(release: Path) -> ReleaseRecommender:
+    return ReleaseRecommender.open(release)
 
 
-def request(recommender: Recommender, *users: int) -> RankingRequest:
+def request(recommender: ReleaseRecommender, *users: int) -> RankingRequest:
     found = recommender.find([Question(k=1, user_id=user) for user in users]).request
     assert found is not None
     return found
@@ -42,7 +42,7 @@ def narrow(request: RankingRequest, num_candidates: int) -> RankingRequest:
     return RankingRequest(**(vars(request) | changed))
 
 
-def test_a_batch_gives_each_request_its_own_scores(scorer: Scorer, recommender: Recommender) -> None:
+def test_a_batch_gives_each_request_its_own_scores(scorer: Scorer, recommender: ReleaseRecommender) -> None:
     name = recommender.release.name
     requests = [request(recommender, 1), narrow(request(recommender, 2, 3), 7), request(recommender, 4)]
     replies = scorer.answer([one.to_bytes(name) for one in requests])
@@ -53,7 +53,9 @@ def test_a_batch_gives_each_request_its_own_scores(scorer: Scorer, recommender: 
     assert scores_of(replies[1]).shape == (2, 7)
 
 
-def test_another_release_is_refused_by_name_and_touches_nobody_else(scorer: Scorer, recommender: Recommender) -> None:
+def test_another_release_is_refused_by_name_and_touches_nobody_else(
+    scorer: Scorer, recommender: ReleaseRecommender
+) -> None:
     one = request(recommender, 1)
     name = recommender.release.name
     good, other, also_good = scorer.answer([one.to_bytes(name), one.to_bytes("feedc0de"), one.to_bytes(name)])
@@ -64,10 +66,10 @@ def test_another_release_is_refused_by_name_and_touches_nobody_else(scorer: Scor
 
 
 def test_two_releases_side_by_side_each_score_their_own(
-    release: Path, recommender: Recommender, tmp_path: Path
+    release: Path, recommender: ReleaseRecommender, tmp_path: Path
 ) -> None:
     make_release(tmp_path / "next", num_items=NUM_ITEMS, num_users=NUM_USERS, seed=1)
-    both, newer = Scorer.open([release, tmp_path / "next"]), Recommender.open(tmp_path / "next")
+    both, newer = Scorer.open([release, tmp_path / "next"]), ReleaseRecommender.open(tmp_path / "next")
     names = recommender.release.name, newer.release.name
     asked = [request(recommender, 1).to_bytes(names[0]), request(newer, 1, 2).to_bytes(names[1])]
     asked += [request(recommender, 4).to_bytes(names[0]), request(newer, 5).to_bytes("feedc0de")]
@@ -82,7 +84,7 @@ def test_two_releases_side_by_side_each_score_their_own(
     assert json.loads(plain.body)["release"] == names[0]
 
 
-def test_rows_that_the_release_does_not_have_touch_nobody_else(scorer: Scorer, recommender: Recommender) -> None:
+def test_rows_that_the_release_does_not_have_touch_nobody_else(scorer: Scorer, recommender: ReleaseRecommender) -> None:
     one, name = request(recommender, 1), recommender.release.name
     wrong = RankingRequest(**(vars(one) | {"candidates_EK": one.candidates_EK + 10**6}))
     good, bad = scorer.answer([one.to_bytes(name), wrong.to_bytes(name)])
@@ -91,7 +93,7 @@ def test_rows_that_the_release_does_not_have_touch_nobody_else(scorer: Scorer, r
     assert "candidates has rows outside" in json.loads(bad.body)["error"]
 
 
-def test_json_is_scored_as_the_transformer_would_have_asked(scorer: Scorer, recommender: Recommender) -> None:
+def test_json_is_scored_as_the_transformer_would_have_asked(scorer: Scorer, recommender: ReleaseRecommender) -> None:
     context = {"device": "car", "volume": 0.4}
     found = recommender.find([Question(k=1, user_id=5, context=context, time=3600)])
     assert found.request is not None

@@ -17,7 +17,7 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceSt
 from serving.local import LocalService, ServiceError
 from serving.question import Question
 from serving.release import Release
-from serving.transformer.recommend import Recommender
+from serving.transformer.answer import ReleaseRecommender
 from shortlist.ranking.ranker import Ranker
 
 BINARY = {"Content-Type": "application/octet-stream"}
@@ -37,7 +37,7 @@ def items_of(prediction: dict[str, Any]) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def expected(release: Path) -> Any:
     """What the services must answer, computed in this process."""
-    recommender = Recommender.open(release)
+    recommender = ReleaseRecommender.open(release)
     ranker = Ranker.open(release / "ranking", release / "retrieval", recommender.release.store)
 
     def expect(question: Question) -> list[dict[str, Any]]:
@@ -177,7 +177,7 @@ def test_refusals_and_answers_leave_no_line_in_the_log(service: LocalService) ->
 
 
 def test_the_predictor_refuses_another_release_by_name(service: LocalService, release: Path) -> None:
-    recommender = Recommender.open(release)
+    recommender = ReleaseRecommender.open(release)
     name = recommender.release.name
     asked = recommender.find([Question(k=1, user_id=3)]).request
     assert asked is not None

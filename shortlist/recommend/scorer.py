@@ -1,0 +1,15 @@
+"""Scores of candidates, by which the list is ordered."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.recommend.request import RankingRequest
+
+
+class Scorer(Protocol):
+    """The ranker in this process (`shortlist.ranking.ranker`); the transformer awaits the predictor instead."""
+
+    def score(self, request: RankingRequest) -> NDArray[np.float32]:
+        """A score for each candidate, [E, K], higher is better."""

@@ -1,0 +1,77 @@
+"""Time-decayed popularity: for queries of which nothing is known, and where other sources have too little.
+
+Shapes: as in `sources`; N item rows.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.availability import Availability
+from shortlist.recommend.query import Rows
+from shortlist.recommend.sources import Encoded, Found
+
+_AT_ONCE = 512
+
+
+class Popularity:
+    """The items that count most (ties: the lower row first), of those that are available."""
+
+    def __init__(self, counts_N: NDArray[Any], available: Availability | None = None) -> None:
+        """Without `available` all items always are."""
+        self.available = available or Availability.always(len(counts_N))
+        self._best = np.argsort(-counts_N[1:], kind="stable") + 1
+        self._place_N = np.full(len(counts_N), len(counts_N))
+        self._place_N[self._best] = np.arange(len(self._best))
+
+    def rank(self, k: int, exclude: Sequence[Rows], time_E: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """The k most popular item rows of each query, at its time if it has one, without those it excludes, [E, k];
+        0 fills up."""
+        rows_EK = np.zeros((len(exclude), k), np.int64)
+        for start in range(0, len(exclude), _AT_ONCE):
+            at, width = np.arange(start, min(start + _AT_ONCE, len(exclude))), 2 * k
+            while len(at):
+                asked_at = None if time_E is None else time_E[at]
+                rows_EK[at] = self._first(k, min(width, len(self._best)), [exclude[e] for e in at.tolist()], asked_at)
+                # Who has had nearly all of the most popular ones is looked at again, further down the list.
+                at = at[rows_EK[at, -1] == 0] if width < len(self._best) else at[:0]
+                width *= 4
+        return rows_EK
+
+    def _first(
+        self, k: int, width: int, exclude: Sequence[Rows], time_E: NDArray[np.int64] | None
+    ) -> NDArray[np.int64]:
+        """As `rank`, among the `width` most popular."""
+        place = self._place_N[np.concatenate(exclude)]
+        query = np.repeat(np.arange(len(exclude)), [len(rows) for rows in exclude])
+        free_EW = np.ones((len(exclude), width), bool)
+        if time_E is not None:
+            free_EW &= self.available.among(self._best[:width], time_E[:, None])
+        free_EW[query[place < width], place[place < width]] = False
+        order_EW = np.cumsum(free_EW, axis=1, dtype=np.int32)
+        at, column = np.nonzero(free_EW & (order_EW <= k))
+        rows_EK = np.zeros((len(exclude), k), np.int64)
+        rows_EK[at, order_EW[at, column] - 1] = self._best[column]
+        return rows_EK
+
+
+class PopularitySource:
+    """Candidates of anybody, with their shares of all events."""
+
+    name = "popularity"
+    ranked = False
+
+    def __init__(self, counts_N: NDArray[Any], available: Availability) -> None:
+        counts_N = np.append(0, np.asarray(counts_N, np.float64)[1:])
+        self._popularity = Popularity(counts_N, available)
+        self._share_N = (counts_N / (counts_N.sum() or 1)).astype(np.float32)
+
+    def answers(self, encoded: Encoded) -> NDArray[np.bool_]:
+        return np.ones(len(encoded.batch), np.bool_)
+
+    def find(self, encoded: Encoded, at_A: NDArray[np.int64], depth_A: NDArray[np.int64], dropped: list[Rows]) -> Found:
+        rows_AK = self._popularity.rank(int(depth_A.max()), dropped, encoded.batch.time_E[at_A])
+        rows_AK[np.arange(rows_AK.shape[1]) >= depth_A[:, None]] = 0
+        return Found(rows_AK, np.where(rows_AK > 0, self._share_N[rows_AK], np.float32(-np.inf)))
