@@ -21,12 +21,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist.bootstrap import intervals
 from shortlist.evaluation.baselines import ItemKNN
-from shortlist.evaluation.bootstrap import intervals
 from shortlist.evaluation.evaluate import evaluate
-from shortlist.evaluation.metrics import find_hits, measure
 from shortlist.evaluation.whole_path import WholePath
 from shortlist.ingest import ingest
+from shortlist.metrics import find_hits, measure
 from shortlist.prepare.prepare import prepare
 from shortlist.prepare.prepared import Prepared, Questions
 from shortlist.prepare.split import TRAIN, VALID

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from shortlist.categories import Kind
 from shortlist.facts import StepFacts
 from shortlist.feature_columns import common_kinds, feature_columns
+from shortlist.hashing import hash_file
 from shortlist.progress import say
 from shortlist.recipe import GivenSplit, Recipe
 from shortlist.sources import RawTable, RawTables, SourceError, bind, broken_file, condition, read, tables_named
@@ -55,7 +56,7 @@ def ingest(recipe: Recipe, out: Path) -> StepFacts:
             told = "; the `where` of the source leaves out every row" if any(left_out.values()) else ""
             raise SourceError(f"{tables_named(raw.events)}: there is not a single row{told}")
         files = [
-            {"name": file.name, "bytes": file.path.stat().st_size, "sha256": _sha256(file.path)} for file in raw.files
+            {"name": file.name, "bytes": file.path.stat().st_size, "sha256": hash_file(file.path)} for file in raw.files
         ]
     together = hashlib.sha256("".join(str(file["sha256"]) for file in files).encode()).hexdigest()
     say(", ".join(f"{rows[table]:,} {table}" for table in rows) + f" from {len(files)} files")
@@ -264,8 +265,3 @@ def _explained(raw: RawTables) -> Iterator[None]:
 
 def _some(table: _T | None) -> Sequence[_T]:
     return [] if table is None else [table]
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

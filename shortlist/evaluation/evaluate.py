@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from shortlist.evaluation.baselines import BuyAgain, ItemKNN
 from shortlist.evaluation.lists import ItemMarks, Ranked, describe_lists, sample_users
 from shortlist.evaluation.live_answers import live_answers
-from shortlist.evaluation.metrics import coverage
 from shortlist.evaluation.repeats import judge_repeats
 from shortlist.evaluation.slices import slices_of
 from shortlist.evaluation.tables import judged, minus, tables
 from shortlist.evaluation.whole_path import Answers, WholePath
 from shortlist.facts import StepFacts
+from shortlist.metrics import coverage
 from shortlist.prepare.prepared import Prepared, Questions
 from shortlist.progress import say
 from shortlist.recipe import Recipe

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.evaluation.metrics import coverage
 from shortlist.features import FeatureStore
+from shortlist.metrics import coverage
 from shortlist.prepare.prepared import Prepared, Questions
 from shortlist.prepare.split import TRAIN, VALID
 from shortlist.recipe import Recipe

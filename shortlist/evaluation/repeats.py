@@ -56,7 +56,7 @@ def judge_repeats(recipe: Recipe, prepared: Prepared, path: WholePath, k: int) -
     popularity = Popularity(np.asarray(prepared.store.popular), prepared.store.available)
     answers = {
         "buy_again": BuyAgain(popularity).rank(k, histories, questions.time),
-        "popularity": popularity.rank(k, [histories[0][:0]] * len(histories), questions.time),
+        "popularity": popularity.rank(k, [one[:0] for one in histories], questions.time),
     }
     for name, masked in (("masked", True), ("unmasked", False)):
         found = path.ask(prepared, questions, k, mask_seen=masked)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.evaluation.metrics import measure
 from shortlist.evaluation.tables import Judged, tables
+from shortlist.metrics import measure
 from shortlist.prepare.prepared import Prepared, Questions
 from shortlist.recipe import Recipe
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.evaluation.bootstrap import intervals
-from shortlist.evaluation.metrics import find_hits, measure
+from shortlist.bootstrap import intervals
+from shortlist.metrics import find_hits, measure
 from shortlist.prepare.prepared import Questions
 from shortlist.recipe import Recipe
 

@@ -7,13 +7,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist.hashing import GAMMA, splitmix64
 from shortlist.prepare.split import LEFT_OUT, MIN_POSITIVES, TEST, TRAIN, VALID
 from shortlist.recipe import GivenSplit, LeaveOneOutSplit, Recipe
 
 PARTS = {"train": TRAIN, "valid": VALID, "test": TEST}
 MIN_TRAIN_POSITIVES = 2
 """A user's last train positive is taken for validation only when one is left to train on."""
-_MIX = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], np.uint64)
 
 
 @dataclass(frozen=True)
@@ -92,10 +92,7 @@ def part_codes(part: pl.Series) -> NDArray[np.int8]:
 
 
 def _hash(seed: int, user: NDArray[np.int32], item: NDArray[np.int32]) -> NDArray[np.uint64]:
-    """SplitMix64 (Steele, Lea and Flood 2014) of the seed and the pair."""
+    """Of the seed and the pair."""
     with np.errstate(over="ignore"):
-        state = (user.astype(np.uint64) << np.uint64(32) | item.astype(np.uint64)) + np.uint64(seed + 1) * _MIX[0]
-        state = (state ^ (state >> np.uint64(30))) * _MIX[1]
-        state = (state ^ (state >> np.uint64(27))) * _MIX[2]
-    mixed: NDArray[np.uint64] = state ^ (state >> np.uint64(31))
-    return mixed
+        state = (user.astype(np.uint64) << np.uint64(32) | item.astype(np.uint64)) + np.uint64(seed + 1) * GAMMA
+    return splitmix64(state)

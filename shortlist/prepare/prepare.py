@@ -6,7 +6,6 @@ on the ranges. Statistics are taken from the written columns in blocks of fixed 
 
 import hashlib
 import json
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from shortlist.facts import StepFacts
 from shortlist.features import FeatureSchema
+from shortlist.hashing import hash_files
 from shortlist.prepare.available import find_availability, has_times
 from shortlist.prepare.catalogue import Catalogue
 from shortlist.prepare.cleaned import CleanEvents
@@ -235,18 +235,6 @@ class _Preparation:
             return "none", self.popularity.astype(np.float32)
         half_life, counts = count_popular(self.samples, self.events.windows, self.available)
         return "none" if half_life == np.inf else span(int(half_life)), counts
-
-
-def hash_files(folder: Path) -> dict[str, str]:
-    """The SHA-256 of each file below a folder, by its name there."""
-
-    def of(path: Path) -> str:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-
-    paths = [path for path in folder.rglob("*") if path.is_file()]
-    with ThreadPoolExecutor() as pool:
-        return dict(zip((path.relative_to(folder).as_posix() for path in paths), pool.map(of, paths), strict=True))
 
 
 def digest(hashes: dict[str, str]) -> str:

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict
 
 from shortlist.features import Context, FeatureStore, Queries
 from shortlist.prepare.columns import load
+from shortlist.ragged import ranges
 
 SAMPLE_COLUMNS = {
     "user": np.int32,
@@ -112,7 +113,6 @@ class Questions:
         """The questions at these positions, in this order."""
         length = np.diff(self.target_offsets)[at]
         offsets = np.append(0, np.cumsum(length))
-        inside = np.arange(offsets[-1]) - np.repeat(offsets[:-1], length)
         return Questions(
             self.user[at],
             self.start[at],
@@ -120,7 +120,7 @@ class Questions:
             self.time[at],
             self.context.take(at),
             offsets,
-            self.target_items[np.repeat(self.target_offsets[at], length) + inside],
+            self.target_items[ranges(self.target_offsets[at], length)],
         )
 
     def draw(self, limit: int, seed: int) -> "Questions":

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from shortlist.availability import Availability
 from shortlist.prepare.timeline import Timeline
+from shortlist.ragged import ranges
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,7 @@ class Asked:
     def take(self, at: NDArray[np.int64]) -> "Asked":
         length = np.diff(self.target_offsets)[at]
         offsets = np.append(0, np.cumsum(length))
-        inside = np.arange(offsets[-1]) - np.repeat(offsets[:-1], length)
-        targets = self.target_items[np.repeat(self.target_offsets[at], length) + inside]
+        targets = self.target_items[ranges(self.target_offsets[at], length)]
         return replace(
             self,
             user=self.user[at],

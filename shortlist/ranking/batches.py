@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.evaluation.metrics import find_hits
+from shortlist.metrics import find_hits
 from shortlist.prepare.prepared import Prepared, Questions
 from shortlist.progress import Progress
 from shortlist.recommend.query import QueryBatch

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from shortlist.evaluation.metrics import measure
+from shortlist.hashing import GAMMA, splitmix64
+from shortlist.metrics import measure
 from shortlist.ranking.batches import Retrieved
 from shortlist.ranking.model import RankingModel
 
@@ -24,12 +25,10 @@ _CANDIDATES_AT_A_TIME = 32_768
 
 
 def folds_of(user_Q: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """The fold of each user's questions, by a hash (splitmix64, Steele et al. 2014) of the user's row and the seed."""
+    """The fold of each user's questions, by a hash of the user's row and the seed."""
     with np.errstate(over="ignore"):
-        x = user_Q.astype(np.uint64) + np.uint64(seed % 2**63) * np.uint64(0x9E3779B97F4A7C15)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return ((x ^ (x >> np.uint64(31))) % np.uint64(NUM_FOLDS)).astype(np.int64)
+        state_Q = user_Q.astype(np.uint64) + np.uint64(seed % 2**63) * GAMMA
+    return (splitmix64(state_Q) % np.uint64(NUM_FOLDS)).astype(np.int64)
 
 
 def held_out(user_Q: NDArray[np.int64], seed: int) -> list[NDArray[np.int64]]:

@@ -3,17 +3,16 @@
 import hashlib
 import json
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
+from shortlist.hashing import hash_files
 from shortlist.storage.base import check_key
 
 RELEASE_SCHEMA = 1
 MANIFEST = "manifest.json"
 _NAME_LENGTH = 16
-_READ_AT_ONCE = 1 << 20
 
 
 class ReleaseError(ValueError):
@@ -117,20 +116,12 @@ def parse_manifest(data: bytes, place: str) -> Manifest:
         raise ReleaseError(f"{place}: this is no manifest of a release: {error}; publish it again") from None
 
 
-def hash_files(folder: Path, names: Iterable[str]) -> dict[str, FileEntry]:
-    """SHA-256 and size of files of a folder, a few at a time. Raises OSError."""
-
-    def entry(name: str) -> FileEntry:
-        digest, size = hashlib.sha256(), 0
-        with (folder / name).open("rb") as file:
-            while block := file.read(_READ_AT_ONCE):
-                digest.update(block)
-                size += len(block)
-        return FileEntry(sha256=digest.hexdigest(), size=size)
-
-    listed = list(names)
-    with ThreadPoolExecutor(4) as pool:
-        return dict(zip(listed, pool.map(entry, listed), strict=True))
+def entries(folder: Path, names: Iterable[str]) -> dict[str, FileEntry]:
+    """SHA-256 and size of files of a folder. Raises OSError."""
+    return {
+        name: FileEntry(sha256=found, size=(folder / name).stat().st_size)
+        for name, found in hash_files(folder, names).items()
+    }
 
 
 def file_names(folder: Path) -> list[str]:

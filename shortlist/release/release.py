@@ -22,6 +22,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
+from shortlist.hashing import hash_files
 from shortlist.names import below
 from shortlist.recipe import Publish, Recipe, Resources, dump_recipe
 from shortlist.release.manifest import (
@@ -33,8 +34,8 @@ from shortlist.release.manifest import (
     Manifest,
     ReleaseError,
     check_release,
+    entries,
     file_names,
-    hash_files,
     parse_manifest,
 )
 from shortlist.storage import MissingError, Storage, Stored, open_storage
@@ -118,7 +119,7 @@ def assemble(
         (into / "recipe.yaml").write_text(_recipe_text(recipe))
         manifest = Manifest(
             recipe=recipe.name,
-            files=hash_files(into, file_names(into)),
+            files=entries(into, file_names(into)),
             metrics=judged["systems"][serves],
             lineage=lineage,
         )
@@ -150,10 +151,10 @@ def verify(folder: Path, name: str | None = None) -> Manifest:
     if missing:
         raise ReleaseError(f"{folder / missing[0]}: this file of release {manifest.name} is missing; {mend}")
     try:
-        entries = hash_files(folder, manifest.files)
+        found_files = entries(folder, manifest.files)
     except OSError as error:
         raise from_os_error(error, error.filename or folder) from error
-    for file, found in entries.items():
+    for file, found in found_files.items():
         expected = manifest.files[file]
         if found != expected:
             raise ReleaseError(
@@ -268,6 +269,6 @@ def _code_fingerprint() -> str:
     package = Path(__file__).parents[1]
     sources = [path.relative_to(package).as_posix() for path in sorted(package.rglob("*.py"))]
     digest = hashlib.sha256()
-    for name, entry in hash_files(package, sources).items():
-        digest.update(f"{name} {entry.sha256}\n".encode())
+    for name, found in hash_files(package, sources).items():
+        digest.update(f"{name} {found}\n".encode())
     return digest.hexdigest()[:12]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from shortlist.release.manifest import MANIFEST, Manifest, ReleaseError, hash_files, parse_manifest
+from shortlist.release.manifest import MANIFEST, Manifest, ReleaseError, entries, parse_manifest
 from shortlist.release.release import LIVE, Live, parse_live, read_live, read_manifest, read_pointer, release_key
 from shortlist.storage import ChangedError, MissingError, Storage, Stored
 
@@ -179,7 +179,7 @@ def _wrong_files(root: Storage, manifest: Manifest) -> list[str]:
     here = root.path(folder)
     if here is not None:
         present = [name for name in manifest.files if name not in wrong]
-        wrong |= {name for name, entry in hash_files(here, present).items() if entry != manifest.files[name]}
+        wrong |= {name for name, entry in entries(here, present).items() if entry != manifest.files[name]}
     return sorted(wrong)
 
 

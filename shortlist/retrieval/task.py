@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shortlist.evaluation.metrics import find_hits, measure
 from shortlist.features import Queries
+from shortlist.metrics import find_hits, measure
 from shortlist.prepare.prepared import Prepared, Questions
 from shortlist.prepare.split import TRAIN
 from shortlist.recipe import Recipe

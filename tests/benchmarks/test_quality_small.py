@@ -10,7 +10,7 @@ from benchmarks.quality.ours import PATH, RETRIEVAL, trained
 from benchmarks.quality.peers import make_peer
 from benchmarks.quality.protocol import Protocol
 from benchmarks.quality.rows import Rows, read_rows
-from shortlist.evaluation.bootstrap import intervals
+from shortlist.bootstrap import intervals
 from shortlist.ingest import ingest
 from shortlist.prepare.prepare import prepare
 from shortlist.recipe import Recipe, parse_recipe

@@ -21,9 +21,10 @@ from hand_made import (
 from shortlist.evaluation.evaluate import evaluate
 from shortlist.evaluation.live_answers import raw_context
 from shortlist.evaluation.whole_path import WholePath
-from shortlist.features import FeatureStore, Queries
+from shortlist.features import FeatureStore
 from shortlist.prepare.prepared import Prepared
 from shortlist.recipe import Recipe
+from shortlist.recommend.query import QueryBatch
 from shortlist.vocabulary import Vocabulary
 
 NUM_ITEMS = 60
@@ -226,9 +227,9 @@ def test_the_live_release_is_asked_for_its_own_users(tmp_path: Path, monkeypatch
     parts(tmp_path)
     asked: list[list[int]] = []
 
-    def answer(path: WholePath, queries: Queries, *rest: Any) -> Any:
-        asked.append(queries.user_E.tolist())
-        return served(path, queries, *rest)
+    def answer(path: WholePath, batch: QueryBatch, *rest: Any) -> Any:
+        asked.append(batch.queries.user_E.tolist())
+        return served(path, batch, *rest)
 
     served = WholePath.answer
     monkeypatch.setattr(WholePath, "answer", answer)

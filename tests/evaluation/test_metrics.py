@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from shortlist.evaluation.bootstrap import intervals
-from shortlist.evaluation.metrics import METRICS, coverage, find_hits, measure
+from shortlist.bootstrap import intervals
+from shortlist.metrics import METRICS, coverage, find_hits, measure
 
 
 def one_question(rows: list[int], targets: list[int], k: int) -> dict[str, float]:
@@ -98,7 +98,7 @@ def test_intervals_hold_the_mean_and_are_the_seeds(values: np.ndarray, seed: int
 
 def test_intervals_are_as_wide_as_theory_says(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(0).normal(size=(2_000, 1))
-    monkeypatch.setattr("shortlist.evaluation.bootstrap._BLOCK", 100_000)
+    monkeypatch.setattr("shortlist.bootstrap._BLOCK", 100_000)
     _, low, high = intervals(values, resamples=1_000, confidence=0.95, seed=1)
     assert (high - low)[0] == pytest.approx(2 * 1.96 / math.sqrt(2_000), rel=0.1)
 

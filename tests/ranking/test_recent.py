@@ -14,7 +14,7 @@ from shortlist.ranking.learn_candidates import CandidateTask
 from shortlist.ranking.network import network_of
 from shortlist.ranking.recent import FILE, open_recent, recent_popularity
 from shortlist.ranking.train_ranking import train_ranking
-from shortlist.retrieval.retrieve import Retriever
+from shortlist.recommend.recommender import Recommender
 
 NUM_ITEMS, NUM_USERS = 60, 150
 BY_TIME = {"kind": "temporal", "test": "400s", "valid": "400s"}
@@ -69,8 +69,8 @@ def test_what_was_taken_of_late_is_learnt(folders, tmp_path):
 
 def test_the_training_begins_with_the_best_straight_line_and_restarts_without(folders):
     prepared, made = Prepared.open(folders / "prepared"), recipe(BY_TIME)
-    retriever = Retriever.open(folders / "retrieval", folders / "index", prepared.store)
-    retrieved = retrieve(prepared, retriever, prepared.valid, 60, mask_seen=True, label="retrieve")
+    recommender = Recommender.open(made, prepared.store, folders / "retrieval", folders / "index", ranks=True)
+    retrieved = retrieve(prepared, recommender, prepared.valid, label="retrieve")
     tables = ItemTables(folders / "retrieval", prepared.store, count(made, prepared))
     network = network_of(made, prepared, tables, retrieved)
     task = CandidateTask(made, retrieved, tables, network, np.arange(0, len(retrieved.questions), 5))

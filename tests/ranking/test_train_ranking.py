@@ -18,6 +18,7 @@ from shortlist.ranking.batches import RankingBatches, retrieve
 from shortlist.ranking.held_out import held_out
 from shortlist.ranking.ranker import Ranker
 from shortlist.ranking.train_ranking import train_ranking
+from shortlist.recommend.recommender import Recommender
 from shortlist.retrieval.retrieve import Retriever
 
 NUM_ITEMS, NUM_USERS, NUM_GENRES = 80, 150, 5
@@ -64,8 +65,8 @@ def recipe(**ranking):
 @pytest.fixture(scope="module")
 def retrieved(folders):
     prepared = Prepared.open(folders[0])
-    retriever = Retriever.open(folders[1], folders[2], prepared.store)
-    return retrieve(prepared, retriever, prepared.valid, 60, mask_seen=True, label="retrieve")
+    recommender = Recommender.open(recipe(), prepared.store, folders[1], folders[2], ranks=True)
+    return retrieve(prepared, recommender, prepared.valid, label="retrieve")
 
 
 @pytest.mark.parametrize(("loss", "embeddings"), [("listwise", False), ("binary", False), ("listwise", True)])
@@ -161,7 +162,8 @@ def test_a_ranker_that_is_worse_than_retrieval_is_not_kept(folders, tmp_path, mo
     assert facts.metrics["heldout_ndcg_at_10_ranked"] < 1
     assert facts.metrics["kept"] == 0
     assert facts.details["kept"] == "the order of retrieval"
-    asked = retrieve(opened, retriever, opened.valid, 20, mask_seen=True, label="retrieve").request(np.arange(4))
+    recommender = Recommender.open(recipe(candidates=20), opened.store, retrieval, index, ranks=True)
+    asked = retrieve(opened, recommender, opened.valid, label="retrieve").request(np.arange(4))
     scores = Ranker.open(tmp_path / "out", retrieval, opened.store).score(asked)
     assert (np.diff(scores, axis=1) < 0).all()
 

@@ -89,7 +89,7 @@ def test_a_question_is_served_as_it_was_evaluated(made: Path) -> None:
     user = int(asked.user[at])
     everything = np.asarray(store.history_items[store.history_offsets[user] : store.history_offsets[user + 1]])
     rows, inner = retriever.search(vector, 50, [everything], asked.time[[at]])
-    assert_array_equal(found.rows[0], rows[0][rows[0] > 0])
+    assert_array_equal(found.request.candidates_EK, rows)
     wanted = ranker.score(RankingRequest.of(one, vector, rows, inner))
     (reply,) = scorer.answer([found.request.to_bytes(recommender.release.name)])
     scores = np.load(io.BytesIO(reply.body))

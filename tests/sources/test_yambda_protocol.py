@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from shortlist.evaluation.metrics import find_hits, measure
 from shortlist.ingest import ingest
+from shortlist.metrics import find_hits, measure
 from shortlist.prepare.prepare import prepare
 from shortlist.prepare.prepared import Prepared, Questions
 from shortlist.recipe import Recipe, load_recipe

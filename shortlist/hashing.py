@@ -1,0 +1,35 @@
+"""Hashes of files, and of numbers where a draw must depend on them alone."""
+
+import hashlib
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+GAMMA = np.uint64(0x9E3779B97F4A7C15)
+"""By which the state of SplitMix64 grows from one number to the next."""
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 in hexadecimal digits. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_files(folder: Path, names: Iterable[str] | None = None) -> dict[str, str]:
+    """SHA-256 of these files of a folder, or of all below it, by their names there. Raises OSError."""
+    if names is None:
+        names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    listed = list(names)
+    with ThreadPoolExecutor(4) as pool:
+        return dict(zip(listed, pool.map(hash_file, [folder / name for name in listed]), strict=True))
+
+
+def splitmix64(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The output of SplitMix64 for each state (Steele, Lea and Flood 2014)."""
+    with np.errstate(over="ignore"):
+        mixed = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
