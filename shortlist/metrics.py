@@ -17,8 +17,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-METRICS = ("recall", "ndcg", "hit_rate", "mrr", "map")
-
 
 def find_hits(
     rows_QK: NDArray[np.integer], target_offsets: NDArray[np.int64], target_items: NDArray[np.integer]

@@ -15,6 +15,7 @@ from shortlist.recipe.data import (
     YambdaSource,
 )
 from shortlist.recipe.fields import Name, Section
+from shortlist.recipe.metrics import METRICS
 from shortlist.recipe.model import Features, Index, Ranking, Retrieval
 from shortlist.recipe.resources import Resources
 from shortlist.recipe.serve import Evaluation, Gate, Publish, Serving
@@ -79,10 +80,9 @@ class Recipe(Section):
             raise ValueError("retrieval.dim must be even for the transformer encoder")
         self._check_loss()
         metric, _, depth = self.gate.metric.rpartition("_at_")
-        allowed = ("recall", "ndcg", "hit_rate", "mrr", "map")
-        if metric not in allowed or not depth.isdigit() or int(depth) not in self.evaluation.k:
+        if metric not in METRICS or not depth.isdigit() or int(depth) not in self.evaluation.k:
             raise ValueError(
-                f"gate.metric {self.gate.metric!r} is none of {', '.join(allowed)} followed by _at_ and one of "
+                f"gate.metric {self.gate.metric!r} is none of {', '.join(METRICS)} followed by _at_ and one of "
                 f"evaluation.k {self.evaluation.k}, like ndcg_at_{self.evaluation.k[0]}"
             )
         return self

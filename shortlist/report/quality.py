@@ -1,10 +1,11 @@
 """How good the lists are: beside the baselines, by depth, by slice."""
 
+from shortlist.recipe.metrics import METRICS
 from shortlist.release.manifest import Interval
 from shortlist.report.charts import Axes, Series, Whisker, lines, whiskers
 from shortlist.report.pieces import card, folded, note, section, table
 from shortlist.report.record import Evaluated, RunRecord, Table, differences
-from shortlist.report.systems import METRICS, Systems, color_of, metric_name
+from shortlist.report.systems import Systems, color_of, metric_name
 
 SLICES = {
     "known_users": "Users seen in training",

@@ -1,5 +1,6 @@
 """What the page calls the systems, and in which order and colour it shows them: what is served first."""
 
+from shortlist.recipe.metrics import METRICS
 from shortlist.report.record import Evaluated, RunRecord, Table
 
 _NAMES = {
@@ -17,7 +18,6 @@ _COLORS = {
     "popularity": "c-popularity",
     "buy_again": "c-again",
 }
-METRICS = {"ndcg": "NDCG", "recall": "Recall", "hit_rate": "Hit rate", "mrr": "MRR", "map": "MAP"}
 
 
 def metric_name(metric: str) -> str:

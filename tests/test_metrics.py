@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from shortlist.bootstrap import intervals
-from shortlist.metrics import METRICS, coverage, find_hits, measure
+from shortlist.metrics import coverage, find_hits, measure
+from shortlist.recipe.metrics import METRICS
 
 
 def one_question(rows: list[int], targets: list[int], k: int) -> dict[str, float]:
