@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from shortlist.availability import ALWAYS, FOREVER, Availability
 from shortlist.features import Context, FeatureSchema, FeatureStore, Queries, TableSchema
 from shortlist.recipe import Features, Index, Retrieval
 from shortlist.retrieval.export import write_query_tower
@@ -26,6 +27,7 @@ from shortlist.retrieval.towers import TwoTower
 from shortlist.vocabulary import Vocabulary
 
 _DIM, _LENGTH, _CANDIDATES = 64, 50, 500
+_DEPTH, _FILTERED_QUESTIONS = 100, 200
 
 
 def clustered(num_items: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -144,6 +146,31 @@ def measure(
     for num_seen in (1_000, 10_000):
         seen = rng.permutation(count)[:num_seen] + 1
         timed(f"whole retrieval without {num_seen} seen", lambda i, seen=seen: answer(i, seen), 300)
+    vectors_QD = np.concatenate([retriever.embed(question(i)) for i in range(_FILTERED_QUESTIONS)])
+    for left in (50, 1_000, count // 100, count // 10, count // 2):
+        filtered(folder, store, vectors_ND, vectors_QD, np.sort(rng.permutation(count)[:left]))
+
+
+def filtered(
+    folder: Path,
+    store: FeatureStore,
+    vectors_ND: NDArray[np.float32],
+    vectors_QD: NDArray[np.float32],
+    left_L: NDArray[np.int64],
+) -> None:
+    """Print the recall and the time of a search in which a filter leaves only the items at `left_L`."""
+    until_N = np.full(len(vectors_ND) + 1, ALWAYS)
+    until_N[left_L + 1] = FOREVER
+    available = Availability(np.full(len(until_N), ALWAYS), until_N)
+    retriever = Retriever.open(folder / "retrieval", folder / "index", store, threads=1, available=available)
+    now, k = np.zeros(1, np.int64), min(_DEPTH, len(left_L))
+
+    def search(i: int) -> NDArray[np.int64]:
+        return retriever.search(vectors_QD[[i % len(vectors_QD)]], k, None, now)[0][0]
+
+    exact = left_L[np.argsort(-(vectors_QD @ vectors_ND[left_L].T), axis=1, kind="stable")[:, :k]] + 1
+    recall = np.mean([len(np.intersect1d(search(i), exact[i])) / k for i in range(len(vectors_QD))])
+    timed(f"{k} of {len(left_L):,} that a filter leaves: recall {recall:.3f}", search, 100)
 
 
 if __name__ == "__main__":
