@@ -30,7 +30,7 @@ from shortlist.metrics import find_hits, measure
 from shortlist.prepare.prepare import prepare
 from shortlist.prepare.prepared import Prepared, Questions
 from shortlist.prepare.split import TRAIN, VALID
-from shortlist.ranking.train_ranking import train_ranking
+from shortlist.ranking.training.train_ranking import train_ranking
 from shortlist.recipe import Recipe, load_recipe, parse_recipe
 from shortlist.recommend.sources.popularity import Popularity
 from shortlist.retrieval.build_index import build_index

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from shortlist.features import CategoricalField, FeatureSchema, FeatureStore, NumericField, TableSchema
-from shortlist.ranking.model import ItemTables, RankerConfig, RankingModel
+from shortlist.ranking.network.model import ItemTables, RankerConfig, RankingModel
 from shortlist.ranking.ranker import Calibration, Ranker, shapes_of
 from shortlist.recipe import Recipe, parse_recipe
 from shortlist.release.release import Lineage, Manifest, assemble

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 
 from shortlist.features import CategoricalField, FeatureSchema, FeatureStore, NumericField, TableSchema
-from shortlist.ranking.alike import Alike
-from shortlist.ranking.attention import NUM_EVENTS
-from shortlist.ranking.counted import Counted
-from shortlist.ranking.features import ItemTables, RankerConfig
-from shortlist.ranking.model import RankingModel
-from shortlist.ranking.neighbours import TABLES, Neighbours
+from shortlist.ranking.network.attention import NUM_EVENTS
+from shortlist.ranking.network.inputs import ItemTables, RankerConfig
+from shortlist.ranking.network.model import RankingModel
 from shortlist.ranking.ranker import Calibration, Ranker, shapes_of
+from shortlist.ranking.statistics.item_neighbours import TABLES, ItemNeighbours
+from shortlist.ranking.statistics.item_statistics import ItemStatistics
+from shortlist.ranking.statistics.user_knn import UserKNN
 from shortlist.recipe import Ranking
 from shortlist.recommend.request import RankingRequest
 from shortlist.vocabulary import Vocabulary
@@ -81,20 +81,20 @@ def request(items: int, questions: int, candidates: int, history_length: int, di
     )
 
 
-def made_counts(items: int, keep: int, half_lives: int, *, ordered: bool) -> Counted:
+def made_counts(items: int, keep: int, half_lives: int, *, ordered: bool) -> ItemStatistics:
     """Drawn ones: where they lie in memory is as bad as it can be. Without order each item has 40 users and each user
     30 items."""
     rng = np.random.default_rng(1)
     recent_NR = rng.gamma(1.0, 5.0, (items + 1, half_lives)).astype(np.float32)
     if not keep:
-        return Counted(recent_NR=recent_NR)
+        return ItemStatistics(recent_NR=recent_NR)
     rows = rng.integers(1, items + 1, (len(TABLES) if ordered else 1, items + 1, keep), np.int32)
-    neighbours = Neighbours(rows, rng.random(rows.shape, np.float32))
+    neighbours = ItemNeighbours(rows, rng.random(rows.shape, np.float32))
     if ordered:
-        return Counted(neighbours, recent_NR=recent_NR)
+        return ItemStatistics(neighbours, recent_NR=recent_NR)
     pairs = 40 * items
-    alike = Alike.of(rng.integers(0, pairs // 30, pairs), rng.integers(1, items + 1, pairs), items + 1)
-    return Counted(neighbours, alike, recent_NR)
+    alike = UserKNN.of(rng.integers(0, pairs // 30, pairs), rng.integers(1, items + 1, pairs), items + 1)
+    return ItemStatistics(neighbours, alike, recent_NR)
 
 
 def main() -> None:
@@ -116,8 +116,8 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         store = catalogue(Path(folder) / "features", given.items, given.history, given.dim, given.genres)
-        counted = made_counts(given.items, given.neighbours, given.recent, ordered=not given.no_order)
-        tables = ItemTables(store.folder, store, counted)
+        statistics = made_counts(given.items, given.neighbours, given.recent, ordered=not given.no_order)
+        tables = ItemTables(store.folder, store, statistics)
         ranking = Ranking()
         config = RankerConfig(
             **shapes_of(store, tables, users=False),

@@ -38,7 +38,7 @@ def train_ranking(
 
     from shortlist import facts
     from shortlist.prepare.prepared import Prepared
-    from shortlist.ranking import train_ranking
+    from shortlist.ranking.training import train_ranking
     from shortlist.recipe import parse_recipe
 
     def work() -> facts.StepFacts:

@@ -19,8 +19,8 @@ from onnx import TensorProto, helper, numpy_helper
 from shortlist.availability import Availability
 from shortlist.features import Context, FeatureSchema, FeatureStore, TableSchema
 from shortlist.prepare.prepared import Prepared, Unknowable
-from shortlist.ranking.features import ItemTables, RankerConfig
-from shortlist.ranking.model import RankingModel
+from shortlist.ranking.network.inputs import ItemTables, RankerConfig
+from shortlist.ranking.network.model import RankingModel
 from shortlist.ranking.ranker import Calibration, Ranker, shapes_of
 from shortlist.recipe import Recipe, dump_recipe
 from shortlist.release.manifest import Lineage, Manifest

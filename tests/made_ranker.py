@@ -6,12 +6,12 @@ import numpy as np
 import torch
 
 from shortlist.features import CategoricalField, FeatureSchema, FeatureStore, NumericField, TableSchema
-from shortlist.ranking.alike import Alike
-from shortlist.ranking.counted import Counted
-from shortlist.ranking.features import ItemTables, RankerConfig
-from shortlist.ranking.model import RankingModel
-from shortlist.ranking.neighbours import Neighbours
+from shortlist.ranking.network.inputs import ItemTables, RankerConfig
+from shortlist.ranking.network.model import RankingModel
 from shortlist.ranking.ranker import Calibration, Ranker, shapes_of
+from shortlist.ranking.statistics.item_neighbours import ItemNeighbours
+from shortlist.ranking.statistics.item_statistics import ItemStatistics
+from shortlist.ranking.statistics.user_knn import UserKNN
 from shortlist.recommend.request import RankingRequest
 from shortlist.vocabulary import Vocabulary
 
@@ -57,18 +57,18 @@ def make_store(folder: Path, **changes) -> FeatureStore:
     return FeatureStore.open(folder)
 
 
-def neighbours_of(store: FeatureStore, tables: int = 2) -> Neighbours:
+def neighbours_of(store: FeatureStore, tables: int = 2) -> ItemNeighbours:
     rng = np.random.default_rng(1)
     rows = rng.integers(0, NUM_ROWS, (tables, NUM_ROWS, 4)).astype(np.int32)
-    return Neighbours(rows, rng.random(rows.shape, np.float32) * (rows > 0))
+    return ItemNeighbours(rows, rng.random(rows.shape, np.float32) * (rows > 0))
 
 
 def tables_of(store: FeatureStore, tables: int = 0) -> ItemTables:
     rng = np.random.default_rng(2)
     recent_NR = rng.gamma(1.0, 5.0, (NUM_ROWS, 2)).astype(np.float32)
-    alike = Alike.of(rng.integers(1, 9, 60), rng.integers(1, NUM_ROWS, 60), NUM_ROWS)
+    alike = UserKNN.of(rng.integers(1, 9, 60), rng.integers(1, NUM_ROWS, 60), NUM_ROWS)
     neighbours = neighbours_of(store, tables) if tables else None
-    return ItemTables(store.folder, store, Counted(neighbours, alike if tables == 1 else None, recent_NR))
+    return ItemTables(store.folder, store, ItemStatistics(neighbours, alike if tables == 1 else None, recent_NR))
 
 
 VARIANTS = {

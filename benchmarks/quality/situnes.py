@@ -23,9 +23,9 @@ from shortlist.ingest import ingest
 from shortlist.prepare.prepare import prepare
 from shortlist.prepare.prepared import Prepared
 from shortlist.prepare.split import TEST, VALID
-from shortlist.ranking.features import ItemTables
-from shortlist.ranking.learn_labels import Labelled, LabelTask, auc
-from shortlist.ranking.network import network_of
+from shortlist.ranking.network.configure import ranker_config
+from shortlist.ranking.network.inputs import ItemTables
+from shortlist.ranking.training.label_task import Labelled, LabelTask, auc
 from shortlist.recipe import Recipe, load_recipe
 from shortlist.recipe.model import ContextFeatures
 from shortlist.training.fit import fit
@@ -75,7 +75,7 @@ def prepared_split(setting: str, seed: int, work: Path) -> tuple[Recipe, Prepare
 def measure(recipe: Recipe, prepared: Prepared, part: Part) -> float:
     """Train the product's ranker on the labels of one split; the area under the curve of a part."""
     tables = ItemTables(None, prepared.store)
-    task = LabelTask(recipe, prepared, tables, network_of(recipe, prepared, tables, None))
+    task = LabelTask(recipe, prepared, tables, ranker_config(recipe, prepared, tables, None))
     with tempfile.TemporaryDirectory() as folder:
         fit(task, recipe.ranking.training, Path(folder), seed=recipe.seed, label="situnes")
     events = Labelled.of(prepared, TEST if part == "test" else VALID, len(prepared.samples), recipe.seed)

@@ -2,7 +2,7 @@
 
     ranking/ranker.safetensors   the weights
     ranking/ranking.json         schema, the network's shape, the calibration, the metrics on the held-out questions
-    ranking/neighbour_*.npy, alike_*.npy   where the network reads nearness (see `Neighbours` and `Alike`)
+    ranking/neighbour_*.npy, alike_*.npy   where the network reads nearness (see `ItemNeighbours` and `UserKNN`)
     ranking/recent_popularity.npy          where it reads what was popular of late (see `recent`)
 
 Shapes: E questions, K candidates each, W values of a categorical field.
@@ -20,9 +20,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from shortlist.features import FeatureStore
-from shortlist.ranking.counted import Counted
-from shortlist.ranking.features import ItemTables, RankerConfig
-from shortlist.ranking.model import RankingModel
+from shortlist.ranking.network.inputs import ItemTables, RankerConfig
+from shortlist.ranking.network.model import RankingModel
+from shortlist.ranking.statistics.item_statistics import ItemStatistics
 from shortlist.recommend.request import RankingRequest
 
 SCHEMA_VERSION = 2
@@ -72,12 +72,14 @@ class Ranker:
                     f"its network reads {len(network.near_scale)} numbers of nearness, this version of shortlist "
                     f"counts {network.num_near}; train it again"
                 )
-            alike = bool(network.neighbours) and not network.ordered
+            user_knn = bool(network.neighbours) and not network.ordered
             half_lives = len(network.recent_mean)
-            counted = Counted.open(ranking, num_tables=network.num_tables, alike=alike, half_lives=half_lives)
+            statistics = ItemStatistics.open(
+                ranking, num_tables=network.num_tables, user_knn=user_knn, half_lives=half_lives
+            )
         except (OSError, ValueError, SafetensorError) as error:
             raise ValueError(f"{ranking}: the ranker cannot be read: {error}") from error
-        tables = ItemTables(retrieval, store, counted)
+        tables = ItemTables(retrieval, store, statistics)
         for name, wanted in shapes_of(store, tables, users=file.network.num_user_rows > 0).items():
             if getattr(file.network, name) != wanted:
                 raise ValueError(
@@ -91,13 +93,14 @@ class Ranker:
             raise ValueError(f"{ranking}: ranker.safetensors and ranking.json do not fit: {error}") from error
         return cls(model, file.calibration)
 
-    def save(self, folder: Path, metrics: dict[str, float]) -> None:
-        """Write the files; the same ranker gives the same bytes."""
+    def save(self, folder: Path, metrics: dict[str, float], statistics: ItemStatistics | None = None) -> None:
+        """Write the files; the same ranker gives the same bytes. `statistics` are served in place of those that it was
+        trained with: they may count later events."""
         folder.mkdir(parents=True, exist_ok=True)
         weights = {name: weight.cpu().contiguous() for name, weight in self.model.state_dict().items()}
         # Not by save_file, whose file nobody but its owner may read: in a container another user serves it.
         (folder / "ranker.safetensors").write_bytes(save(weights))
-        self.model.tables.counted.save(folder)
+        (statistics or self.model.tables.statistics).save(folder)
         file = RankerFile(network=self.model.config, calibration=self.calibration, metrics=metrics)
         (folder / "ranking.json").write_text(json.dumps(file.model_dump(mode="json"), indent=1, sort_keys=True))
 

@@ -2,8 +2,8 @@
 
 import torch
 
-from shortlist.ranking.attention import HistoryAttention
-from shortlist.ranking.crossnet import CrossMixture, CrossNetwork
+from shortlist.ranking.network.attention import HistoryAttention
+from shortlist.ranking.network.crossnet import CrossMixture, CrossNetwork
 
 
 def test_the_activation_unit_is_its_formula():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shortlist.ranking.calibration import calibrated, calibration_error, fit_platt, reliability
+from shortlist.ranking.training.calibration import calibrated, calibration_error, fit_platt, reliability
 
 
 @pytest.mark.parametrize(("slope", "intercept"), [(1.0, 0.0), (0.5, -3.0), (4.0, 2.0)])

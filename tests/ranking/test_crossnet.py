@@ -2,7 +2,7 @@
 
 import torch
 
-from shortlist.ranking.crossnet import CrossLayer, CrossNetwork
+from shortlist.ranking.network.crossnet import CrossLayer, CrossNetwork
 
 
 def test_cross_layer_is_equation_1():

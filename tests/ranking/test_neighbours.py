@@ -1,4 +1,4 @@
-"""Neighbours: found as the formulas say, summed as a loop would, kept as they are on disk."""
+"""ItemNeighbours: found as the formulas say, summed as a loop would, kept as they are on disk."""
 
 import numpy as np
 import pytest
@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shortlist.ranking import find_neighbours as search
-from shortlist.ranking.alike import Alike
-from shortlist.ranking.counted import Counted
-from shortlist.ranking.find_neighbours import find_neighbours
-from shortlist.ranking.nearness import nearness
-from shortlist.ranking.neighbours import Neighbours
+from shortlist.ranking.statistics import find_neighbours as search
+from shortlist.ranking.statistics.find_neighbours import find_neighbours
+from shortlist.ranking.statistics.item_neighbours import ItemNeighbours
+from shortlist.ranking.statistics.item_statistics import ItemStatistics
+from shortlist.ranking.statistics.nearness import nearness
+from shortlist.ranking.statistics.user_knn import UserKNN
 from shortlist.recommend.request import RankingRequest
 
 NUM_ROWS = 9
@@ -84,7 +84,7 @@ def test_what_follows_is_not_what_precedes():
 def test_nearness_is_the_sum_of_a_loop(seed, questions, candidates):
     rng = np.random.default_rng(seed)
     rows = rng.integers(0, NUM_ROWS, (2, NUM_ROWS, 3)).astype(np.int32)
-    neighbours = Neighbours(rows, rng.random(rows.shape, np.float32))
+    neighbours = ItemNeighbours(rows, rng.random(rows.shape, np.float32))
     events, asked = rng.integers(0, NUM_ROWS, (questions, 4)), rng.integers(0, NUM_ROWS, (questions, candidates))
     weight = rng.random((questions, 4, 2), np.float32)
     expected = np.zeros((questions, candidates, 2, 2))
@@ -93,7 +93,7 @@ def test_nearness_is_the_sum_of_a_loop(seed, questions, candidates):
             expected[e, k, t] += neighbours.weights_TNn[t, events[e, event], n] * weight[e, event]
     found = neighbours.near(events, weight, asked)
     np.testing.assert_allclose(found, expected.reshape(questions, candidates, 4), atol=1e-5)
-    squared = Neighbours(rows, neighbours.weights_TNn**2).near(events, weight, asked)
+    squared = ItemNeighbours(rows, neighbours.weights_TNn**2).near(events, weight, asked)
     expected = np.where(np.arange(4) % 2 == 0, found, squared)
     np.testing.assert_allclose(neighbours.near(events, weight, asked, powers=(1, 2)), expected, atol=1e-5)
 
@@ -101,20 +101,22 @@ def test_nearness_is_the_sum_of_a_loop(seed, questions, candidates):
 def test_as_many_events_count_as_the_ranker_reads():
     rows = np.zeros((2, NUM_ROWS, 1), np.int32)
     rows[0, 3] = 4
-    neighbours = Neighbours(rows, np.ones(rows.shape, np.float32))
+    neighbours = ItemNeighbours(rows, np.ones(rows.shape, np.float32))
     numbers = np.zeros((1, 1), np.float32)
     history, length, user, candidates = np.array([[3, 5, 5, 5]]), np.array([4]), np.array([0]), np.array([[4]])
     request = RankingRequest(history, length, user, {}, numbers, numbers, candidates, numbers)
-    last_three = nearness(request, Counted(neighbours), 3, ordered=True)
+    last_three = nearness(request, ItemStatistics(neighbours), 3, ordered=True)
     assert last_three.sum() == 0, "the first event is not among the last three"
-    np.testing.assert_allclose(nearness(request, Counted(neighbours), 4, ordered=True)[0, 0, 2], 1 / 4, rtol=1e-6)
+    np.testing.assert_allclose(
+        nearness(request, ItemStatistics(neighbours), 4, ordered=True)[0, 0, 2], 1 / 4, rtol=1e-6
+    )
 
 
 def test_without_an_order_four_numbers_say_how_near_a_candidate_is():
     rows = np.zeros((1, NUM_ROWS, 1), np.int32)
     rows[0, [3, 4, 6], 0] = 4, 5, 7
-    neighbours = Neighbours(rows, np.full(rows.shape, 0.5, np.float32))
-    alike = Alike.of(np.array([1, 1, 2, 2]), np.array([3, 6, 7, 4]), NUM_ROWS)
+    neighbours = ItemNeighbours(rows, np.full(rows.shape, 0.5, np.float32))
+    alike = UserKNN.of(np.array([1, 1, 2, 2]), np.array([3, 6, 7, 4]), NUM_ROWS)
     numbers = np.zeros((1, 1), np.float32)
 
     def near(*candidates: int) -> NDArray[np.float32]:
@@ -129,7 +131,7 @@ def test_without_an_order_four_numbers_say_how_near_a_candidate_is():
             asked,
             np.zeros(asked.shape, np.float32),
         )
-        return nearness(request, Counted(neighbours, alike), 4, ordered=False)[0]
+        return nearness(request, ItemStatistics(neighbours, alike), 4, ordered=False)[0]
 
     # Of four events one has 4 for a neighbour, by a half, and 4 has 5; who has 3 of the four has 6 too.
     expected = [[1 / 8, 1 / 4, 0, 0], [0, 0, 1 / 16, 0], [0, 0, 0, 1 / 8], [0, 0, 0, 0], [0, 0, 0, 0]]
@@ -140,14 +142,14 @@ def test_without_an_order_four_numbers_say_how_near_a_candidate_is():
 def test_saved_and_opened_they_are_the_same(tmp_path):
     made = find_neighbours(np.array([1, 1, 2, 2]), np.array([3, 4, 3, 5]), NUM_ROWS, 2)
     made.save(tmp_path)
-    opened = Neighbours.open(tmp_path, 2)
+    opened = ItemNeighbours.open(tmp_path, 2)
     np.testing.assert_array_equal(opened.rows_TNn, made.rows_TNn)
     np.testing.assert_array_equal(opened.weights_TNn, made.weights_TNn)
     with pytest.raises(ValueError, match="reads 1 tables"):
-        Neighbours.open(tmp_path, 1)
+        ItemNeighbours.open(tmp_path, 1)
     np.save(tmp_path / "neighbour_weights.npy", made.weights_TNn[:, :, :1])
     with pytest.raises(ValueError, match="neighbour_rows"):
-        Neighbours.open(tmp_path, 2)
+        ItemNeighbours.open(tmp_path, 2)
     (tmp_path / "neighbour_rows.npy").unlink()
     with pytest.raises(ValueError, match="cannot be read"):
-        Neighbours.open(tmp_path, 2)
+        ItemNeighbours.open(tmp_path, 2)

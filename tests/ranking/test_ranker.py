@@ -74,7 +74,7 @@ def test_what_was_popular_of_late_counts_in_a_straight_line(store):
     logits = []
     for log_count in (0.0, 1.0, 2.0):
         recent_NR = np.full((NUM_ROWS, 2), np.expm1(log_count), np.float32)
-        ranker.model.tables.counted = replace(ranker.model.tables.counted, recent_NR=recent_NR)
+        ranker.model.tables.statistics = replace(ranker.model.tables.statistics, recent_NR=recent_NR)
         logits.append(ranker.logits(request))
     assert np.abs(logits[1] - logits[0]).max() > 1e-2
     np.testing.assert_allclose(logits[2] - logits[1], logits[1] - logits[0], atol=1e-4)

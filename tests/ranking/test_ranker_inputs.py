@@ -12,7 +12,7 @@ from made_ranker import (
     make_request,
 )
 
-from shortlist.ranking.features import InputReader, ItemTables, event_weights, key_shares
+from shortlist.ranking.network.inputs import InputReader, ItemTables, event_weights, key_shares
 
 
 @settings(deadline=None, max_examples=50)

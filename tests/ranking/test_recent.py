@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shortlist.prepare.prepared import Prepared
-from shortlist.ranking.batches import retrieve
-from shortlist.ranking.count import count
-from shortlist.ranking.features import ItemTables
-from shortlist.ranking.learn_candidates import CandidateTask
-from shortlist.ranking.network import network_of
-from shortlist.ranking.recent import FILE, open_recent, recent_popularity
-from shortlist.ranking.train_ranking import train_ranking
+from shortlist.ranking.network.configure import ranker_config
+from shortlist.ranking.network.inputs import ItemTables
+from shortlist.ranking.statistics.collect import collect_statistics
+from shortlist.ranking.statistics.recent_popularity import FILE, open_recent, recent_popularity
+from shortlist.ranking.training.batches import retrieve
+from shortlist.ranking.training.candidate_task import CandidateTask
+from shortlist.ranking.training.train_ranking import train_ranking
 from shortlist.recommend.recommender import Recommender
 
 NUM_ITEMS, NUM_USERS = 60, 150
@@ -71,8 +71,8 @@ def test_the_training_begins_with_the_best_straight_line_and_restarts_without(fo
     prepared, made = Prepared.open(folders / "prepared"), recipe(BY_TIME)
     recommender = Recommender.open(made, prepared.store, folders / "retrieval", folders / "index", ranks=True)
     retrieved = retrieve(prepared, recommender, prepared.valid, label="retrieve")
-    tables = ItemTables(folders / "retrieval", prepared.store, count(made, prepared))
-    network = network_of(made, prepared, tables, retrieved)
+    tables = ItemTables(folders / "retrieval", prepared.store, collect_statistics(made, prepared))
+    network = ranker_config(made, prepared, tables, retrieved)
     task = CandidateTask(made, retrieved, tables, network, np.arange(0, len(retrieved.questions), 5))
     judged = task.judged()
     assert judged.ndcg().mean() > judged.ndcg_retrieved().mean() + 0.3
@@ -91,10 +91,12 @@ def test_half_lives_are_parts_of_the_validation_window(folders):
     samples = prepared.samples
     expected = recent_popularity(samples.item[:], samples.time[:], NUM_ITEMS + 1, [100, 400, np.inf])
     np.testing.assert_array_equal(expected[:, -1], np.bincount(samples.item[:], minlength=NUM_ITEMS + 1))
-    np.testing.assert_array_equal(count(recipe(BY_TIME, recent=[0.25, 1.0]), prepared).recent_NR, expected)
-    np.testing.assert_array_equal(count(recipe(BY_TIME), prepared).recent_NR, expected[:, 1:])
-    assert count(recipe(BY_TIME, recent=[]), prepared).recent_NR is None
-    assert count(recipe(BY_TIME | {"valid": 0}), prepared).recent_NR is None, "there is no window to measure by"
+    np.testing.assert_array_equal(collect_statistics(recipe(BY_TIME, recent=[0.25, 1.0]), prepared).recent_NR, expected)
+    np.testing.assert_array_equal(collect_statistics(recipe(BY_TIME), prepared).recent_NR, expected[:, 1:])
+    assert collect_statistics(recipe(BY_TIME, recent=[]), prepared).recent_NR is None
+    assert collect_statistics(recipe(BY_TIME | {"valid": 0}), prepared).recent_NR is None, (
+        "there is no window to measure by"
+    )
 
 
 def test_a_file_of_another_run_is_refused(tmp_path):

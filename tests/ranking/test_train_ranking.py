@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from shortlist.features import CategoricalField, FeatureSchema, FeatureStore
 from shortlist.prepare.prepared import Prepared
-from shortlist.ranking import held_out as held_out_module
-from shortlist.ranking.batches import RankingBatches, retrieve
-from shortlist.ranking.held_out import held_out
 from shortlist.ranking.ranker import Ranker
-from shortlist.ranking.train_ranking import train_ranking
+from shortlist.ranking.training import held_out as held_out_module
+from shortlist.ranking.training.batches import RankingBatches, retrieve
+from shortlist.ranking.training.held_out import held_out
+from shortlist.ranking.training.train_ranking import train_ranking
 from shortlist.recommend.recommender import Recommender
 from shortlist.retrieval.retrieve import Retriever
 

@@ -12,9 +12,9 @@ from clean_tables import recipe, write_clean
 from shortlist.prepare.prepare import prepare
 from shortlist.prepare.prepared import Prepared
 from shortlist.prepare.split import TEST, VALID
-from shortlist.ranking.count import count
-from shortlist.ranking.counted import Counted
-from shortlist.ranking.train_ranking import train_ranking
+from shortlist.ranking.statistics.collect import collect_statistics
+from shortlist.ranking.statistics.item_statistics import ItemStatistics
+from shortlist.ranking.training.train_ranking import train_ranking
 from shortlist.recipe import Recipe
 from shortlist.release.manifest import file_names
 from shortlist.retrieval.build_index import build_index
@@ -125,13 +125,13 @@ def test_the_ranker_learns_from_towers_that_did_not_see_its_answers(folder: Path
 def test_what_is_counted_for_serving_knows_the_validation_window(folder: Path, tmp_path: Path, epochs: int) -> None:
     prepared, run = Prepared.open(folder / "prepared"), folder / str(epochs)
     late = int(np.flatnonzero(np.asarray(prepared.store.popularity)[1:] == 0)[0]) + 1
-    learnt = count(made_for(epochs), prepared)
+    learnt = collect_statistics(made_for(epochs), prepared)
     assert learnt.neighbours is not None
     assert learnt.recent_NR is not None
     assert not (learnt.neighbours.rows_TNn == late).any(), "no train event has it"
     assert (learnt.recent_NR[late] == 0).all()
     train_ranking(made_for(epochs), prepared, run / "retrieval", run / "index", tmp_path)
-    served = Counted.open(tmp_path, num_tables=2, alike=False, half_lives=2)
+    served = ItemStatistics.open(tmp_path, num_tables=2, user_knn=False, half_lives=2)
     assert served.neighbours is not None
     assert served.recent_NR is not None
     assert served.neighbours.rows_TNn[:, late].any()

@@ -15,7 +15,7 @@ from shortlist.ingest import ingest
 from shortlist.prepare.prepare import prepare
 from shortlist.prepare.prepared import Prepared
 from shortlist.ranking.ranker import Ranker
-from shortlist.ranking.train_ranking import train_ranking
+from shortlist.ranking.training.train_ranking import train_ranking
 from shortlist.recipe import parse_recipe
 from shortlist.recommend.request import RankingRequest
 from shortlist.release.release import Lineage, assemble

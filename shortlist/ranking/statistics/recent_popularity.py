@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.ranking.arrays import open_arrays
+from shortlist.ranking.statistics.arrays import open_arrays
 from shortlist.recency import count_of_late
 
 FILE = "recent_popularity.npy"

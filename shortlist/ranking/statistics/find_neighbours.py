@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from shortlist.ranking.neighbours import Neighbours
+from shortlist.ranking.statistics.item_neighbours import ItemNeighbours
 from shortlist.recency import last_of_each_user
 
 _REACH = 5
@@ -26,7 +26,7 @@ _ENTRIES = 20_000_000
 
 def find_neighbours(
     users: NDArray[Any], items: NDArray[Any], num_rows: int, keep: int, *, ordered: bool = True
-) -> Neighbours:
+) -> ItemNeighbours:
     """`users` and `items` are the rows of the train positives; keeps `keep` neighbours of each item.
 
     In time order for each user if `ordered`; otherwise nothing follows, and there is the first table alone.
@@ -41,7 +41,7 @@ def find_neighbours(
     tables = [_nearest_of_product(of_users, keep)]
     if ordered:
         tables.append(_nearest(sp.csr_matrix(scale @ _after(users, items, num_rows) @ scale), 0, keep))
-    return Neighbours(np.stack([rows for rows, _ in tables]), np.stack([weights for _, weights in tables]))
+    return ItemNeighbours(np.stack([rows for rows, _ in tables]), np.stack([weights for _, weights in tables]))
 
 
 def _inverse_root(counts: NDArray[Any]) -> Any:

@@ -9,31 +9,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.prepare.prepared import Prepared
-from shortlist.ranking.attention import NUM_EVENTS
-from shortlist.ranking.batches import Retrieved
-from shortlist.ranking.counted import Counted
-from shortlist.ranking.features import ItemTables, RankerConfig
-from shortlist.ranking.nearness import nearness
+from shortlist.ranking.network.attention import NUM_EVENTS
+from shortlist.ranking.network.inputs import ItemTables, RankerConfig
 from shortlist.ranking.ranker import shapes_of
+from shortlist.ranking.statistics.item_statistics import ItemStatistics
+from shortlist.ranking.statistics.nearness import nearness
+from shortlist.ranking.training.batches import Retrieved
 from shortlist.recipe import Recipe
 
 _SAMPLED_VECTORS = 100_000
 _SAMPLED_QUESTIONS = 1_000
 
 
-def network_of(recipe: Recipe, prepared: Prepared, tables: ItemTables, retrieved: Retrieved | None) -> RankerConfig:
+def ranker_config(recipe: Recipe, prepared: Prepared, tables: ItemTables, retrieved: Retrieved | None) -> RankerConfig:
     """The network that learns from `retrieved`, or from labels, where it reads nothing of retrieval."""
     ranking = recipe.ranking
     popularity_mean, popularity_std = _log_unit(tables.popularity)
-    counted = tables.counted
-    recent = [] if counted.recent_NR is None else [_log_unit(counts_N) for counts_N in counted.recent_NR.T]
+    statistics = tables.statistics
+    recent = [] if statistics.recent_NR is None else [_log_unit(counts_N) for counts_N in statistics.recent_NR.T]
     ordered = recipe.interactions.ordered
     config = RankerConfig(
         **shapes_of(prepared.store, tables, users=recipe.features.user.id_dim > 0),
         retrieval=retrieved is not None,
         embeddings=ranking.embeddings,
         attention=ranking.attention and retrieved is not None,
-        neighbours=ranking.neighbours if counted.neighbours is not None else 0,
+        neighbours=ranking.neighbours if statistics.neighbours is not None else 0,
         # Without an order no event says more than another.
         num_events=NUM_EVENTS if ordered else recipe.features.history_length,
         ordered=ordered,
@@ -59,7 +59,7 @@ def _units(retrieved: Retrieved, tables: ItemTables, config: RankerConfig) -> di
         "score_std": float(scores.std()) or 1.0 if len(scores) else 1.0,
         "vector_scale": _unit_scale(sample),
         "query_scale": _unit_scale(retrieved.vectors_QD),
-        "near_scale": _near_scale(retrieved, tables.counted, config) if config.neighbours else [],
+        "near_scale": _near_scale(retrieved, tables.statistics, config) if config.neighbours else [],
     }
 
 
@@ -69,10 +69,10 @@ def _log_unit(counts_N: NDArray[Any]) -> tuple[float, float]:
     return float(log_N.mean()), float(log_N.std()) or 1.0
 
 
-def _near_scale(retrieved: Retrieved, counted: Counted, config: RankerConfig) -> list[float]:
+def _near_scale(retrieved: Retrieved, statistics: ItemStatistics, config: RankerConfig) -> list[float]:
     """The mean of each nearness over the candidates that have any, of some of the questions."""
     at = np.arange(0, len(retrieved.questions), max(1, len(retrieved.questions) // _SAMPLED_QUESTIONS))
-    near = nearness(retrieved.request(at), counted, config.num_events, ordered=config.ordered)
+    near = nearness(retrieved.request(at), statistics, config.num_events, ordered=config.ordered)
     near = near.reshape(-1, config.num_near).astype(np.float64)
     means = near.sum(axis=0) / np.maximum((near > 0).sum(axis=0), 1)
     return [float(mean) or 1.0 for mean in means]

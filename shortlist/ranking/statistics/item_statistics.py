@@ -1,4 +1,4 @@
-"""What was counted in the events before the questions, and is read when a candidate is ranked.
+"""Item statistics of the events before the queries, read when a candidate is ranked.
 
 Shapes: N item rows, R half-lives.
 """
@@ -9,38 +9,38 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.ranking import recent
-from shortlist.ranking.alike import Alike
-from shortlist.ranking.neighbours import Neighbours
+from shortlist.ranking.statistics import recent_popularity as recent
+from shortlist.ranking.statistics.item_neighbours import ItemNeighbours
+from shortlist.ranking.statistics.user_knn import UserKNN
 
 
 @dataclass(frozen=True)
-class Counted:
+class ItemStatistics:
     """Each of it is None where a ranker does not read it."""
 
-    neighbours: Neighbours | None = None
-    alike: Alike | None = None
+    neighbours: ItemNeighbours | None = None
+    user_knn: UserKNN | None = None
     """Of data without order."""
     recent_NR: NDArray[np.float32] | None = None
     """Recent popularity."""
 
     @classmethod
-    def open(cls, folder: Path, *, num_tables: int, alike: bool, half_lives: int) -> "Counted":
+    def open(cls, folder: Path, *, num_tables: int, user_knn: bool, half_lives: int) -> "ItemStatistics":
         """Of a release: `num_tables` of neighbours, and counts of as many half-lives.
 
         Raises ValueError when a file is missing or broken, or holds something else.
         """
         return cls(
-            Neighbours.open(folder, num_tables) if num_tables else None,
-            Alike.open(folder) if alike else None,
+            ItemNeighbours.open(folder, num_tables) if num_tables else None,
+            UserKNN.open(folder) if user_knn else None,
             recent.open_recent(folder, half_lives) if half_lives else None,
         )
 
     def save(self, folder: Path) -> None:
         if self.neighbours is not None:
             self.neighbours.save(folder)
-        if self.alike is not None:
-            self.alike.save(folder)
+        if self.user_knn is not None:
+            self.user_knn.save(folder)
         if self.recent_NR is not None:
             np.save(folder / recent.FILE, self.recent_NR)
 
@@ -49,8 +49,8 @@ class Counted:
         rows = {}
         if self.neighbours is not None:
             rows["neighbours"] = self.neighbours.rows_TNn.shape[1]
-        if self.alike is not None:
-            rows["users of the items"] = self.alike.num_rows
+        if self.user_knn is not None:
+            rows["users of the items"] = self.user_knn.num_rows
         if self.recent_NR is not None:
             rows["recent popularity"] = len(self.recent_NR)
         return rows

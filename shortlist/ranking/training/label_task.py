@@ -17,8 +17,8 @@ from torch.nn import functional
 
 from shortlist.prepare.prepared import Prepared
 from shortlist.prepare.split import TRAIN, VALID
-from shortlist.ranking.features import ItemTables, RankerConfig
-from shortlist.ranking.model import RankingModel
+from shortlist.ranking.network.inputs import ItemTables, RankerConfig
+from shortlist.ranking.network.model import RankingModel
 from shortlist.recipe import Recipe
 from shortlist.recommend.request import RankingRequest
 

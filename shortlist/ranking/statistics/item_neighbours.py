@@ -15,22 +15,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.ranking.arrays import open_arrays
+from shortlist.ranking.statistics.arrays import open_arrays
 
-TABLES = ("together", "follows")
+TABLES = ("co_occurrence", "transitions")
 """Whether two items are of the same users, and whether one comes soon after the other; in data without order, where
 nothing follows, the first alone."""
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class ItemNeighbours:
     """The neighbours of every item row in each table, nearest first."""
 
     rows_TNn: NDArray[np.int32]
     weights_TNn: NDArray[np.float32]
 
     @classmethod
-    def open(cls, folder: Path, num_tables: int) -> "Neighbours":
+    def open(cls, folder: Path, num_tables: int) -> "ItemNeighbours":
         """Raises ValueError when the files are missing or do not fit together, or hold other than `num_tables`."""
         rows, weights = open_arrays(folder, "neighbour_rows", "neighbour_weights", what="the neighbours of the items")
         if rows.shape != weights.shape or rows.ndim != 3 or len(rows) != num_tables:

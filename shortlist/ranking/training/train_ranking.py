@@ -11,16 +11,16 @@ import torch
 from shortlist.facts import StepFacts
 from shortlist.prepare.prepared import Prepared
 from shortlist.progress import say
-from shortlist.ranking.batches import retrieve
-from shortlist.ranking.count import count
-from shortlist.ranking.cross_fit import fit_ranker, learn
-from shortlist.ranking.features import ItemTables
-from shortlist.ranking.held_out import METRIC
-from shortlist.ranking.judge import calibrate_candidates, calibrate_labels, judge
-from shortlist.ranking.learn_candidates import answerable
-from shortlist.ranking.learn_labels import LabelTask
-from shortlist.ranking.network import network_of
+from shortlist.ranking.network.configure import ranker_config
+from shortlist.ranking.network.inputs import ItemTables
 from shortlist.ranking.ranker import Calibration, Ranker
+from shortlist.ranking.statistics.collect import collect_statistics
+from shortlist.ranking.training.batches import retrieve
+from shortlist.ranking.training.candidate_task import answerable
+from shortlist.ranking.training.cross_fit import fit_ranker, learn
+from shortlist.ranking.training.held_out import METRIC
+from shortlist.ranking.training.label_task import LabelTask
+from shortlist.ranking.training.validation import calibrate_candidates, calibrate_labels, compare_with_retrieval
 from shortlist.recipe import Recipe
 from shortlist.recommend.recommender import Recommender
 from shortlist.retrieval.refit import unseen
@@ -52,9 +52,9 @@ def _from_candidates(recipe: Recipe, prepared: Prepared, retrieval: Path, index:
     )
     questions = answerable(recipe, prepared).draw(recipe.ranking.max_queries, recipe.seed)
     retrieved = retrieve(prepared, recommender, questions, label="train ranking: retrieve")
-    tables = ItemTables(retrieval, prepared.store, count(recipe, prepared))
-    learnt = learn(recipe, retrieved, tables, network_of(recipe, prepared, tables, retrieved))
-    judged = judge(learnt.held_out, recipe.seed)
+    tables = ItemTables(retrieval, prepared.store, collect_statistics(recipe, prepared))
+    learnt = learn(recipe, retrieved, tables, ranker_config(recipe, prepared, tables, retrieved))
+    judged = compare_with_retrieval(learnt.held_out, recipe.seed)
     kept = learnt.result is not None and judged.difference >= 0
     if learnt.result is not None and not kept:
         say("train ranking: on the held-out questions retrieval alone is better; its order is kept")
@@ -69,9 +69,9 @@ def _from_candidates(recipe: Recipe, prepared: Prepared, retrieval: Path, index:
         "kept": float(kept),
         **calibrated.errors,
     }
-    tables.counted = count(recipe, prepared, served=True)
     model, result = learnt.task.model, learnt.result
-    Ranker(model, Calibration(slope=calibrated.slope, intercept=calibrated.intercept)).save(out, metrics)
+    ranker = Ranker(model, Calibration(slope=calibrated.slope, intercept=calibrated.intercept))
+    ranker.save(out, metrics, collect_statistics(recipe, prepared, served=True))
     num_targets = int(retrieved.num_targets.sum())
     metrics[f"recall_at_{retrieved.rows_QK.shape[1]}"] = float(retrieved.hits_QK.sum() / max(num_targets, 1))
     return StepFacts(
@@ -84,7 +84,7 @@ def _from_candidates(recipe: Recipe, prepared: Prepared, retrieval: Path, index:
 
 def _from_labels(recipe: Recipe, prepared: Prepared, retrieval: Path, out: Path) -> StepFacts:
     tables = ItemTables(retrieval, prepared.store)
-    task = LabelTask(recipe, prepared, tables, network_of(recipe, prepared, tables, None))
+    task = LabelTask(recipe, prepared, tables, ranker_config(recipe, prepared, tables, None))
     result = None
     if len(task.train.at_n) and len(task.valid.at_n):
         result = fit_ranker(recipe, task)

@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from shortlist.prepare.prepared import Prepared, Questions
-from shortlist.ranking.batches import RankingBatches, Retrieved
-from shortlist.ranking.features import ItemTables, RankerConfig
-from shortlist.ranking.held_out import METRIC, HeldOut
-from shortlist.ranking.listwise import listwise_loss
-from shortlist.ranking.model import RankingModel
-from shortlist.ranking.straight_line import begin_with_line
+from shortlist.ranking.network.inputs import ItemTables, RankerConfig
+from shortlist.ranking.network.model import RankingModel
+from shortlist.ranking.training.batches import RankingBatches, Retrieved
+from shortlist.ranking.training.conditional_logit import begin_with_line
+from shortlist.ranking.training.held_out import METRIC, HeldOut
+from shortlist.ranking.training.listwise import listwise_loss
 from shortlist.recipe import Recipe
 from shortlist.recommend.query import is_known, reads_profiles
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from shortlist.bootstrap import intervals
 from shortlist.progress import say
-from shortlist.ranking.calibration import calibrated, calibration_error, fit_platt, reliability
-from shortlist.ranking.held_out import DEPTH, HeldOut
-from shortlist.ranking.learn_labels import LabelTask
+from shortlist.ranking.training.calibration import calibrated, calibration_error, fit_platt, reliability
+from shortlist.ranking.training.held_out import DEPTH, HeldOut
+from shortlist.ranking.training.label_task import LabelTask
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Judged:
     high: float
 
 
-def judge(held_out: HeldOut, seed: int) -> Judged:
+def compare_with_retrieval(held_out: HeldOut, seed: int) -> Judged:
     ranked_H, retrieved_H = held_out.ndcg(), held_out.ndcg_retrieved()
     values_H3 = np.stack([ranked_H, retrieved_H, ranked_H - retrieved_H], axis=1)
     means, low, high = intervals(values_H3, resamples=1_000, confidence=0.95, seed=seed)

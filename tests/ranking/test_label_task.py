@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from shortlist.features import FeatureStore
 from shortlist.prepare.prepared import Prepared
 from shortlist.prepare.split import TEST, TRAIN, VALID
-from shortlist.ranking.learn_labels import Labelled, auc
 from shortlist.ranking.ranker import Ranker
-from shortlist.ranking.train_ranking import train_ranking
+from shortlist.ranking.training.label_task import Labelled, auc
+from shortlist.ranking.training.train_ranking import train_ranking
 
 NUM_ITEMS, NUM_USERS = 8, 30
 

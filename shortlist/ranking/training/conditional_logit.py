@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shortlist.ranking.batches import Retrieved
-from shortlist.ranking.listwise import listwise_loss
-from shortlist.ranking.model import RankingModel
+from shortlist.ranking.network.model import RankingModel
+from shortlist.ranking.training.batches import Retrieved
+from shortlist.ranking.training.listwise import listwise_loss
 
 _MOST = 1_000
 """Questions: for so few weights more of them say nothing new."""

@@ -1,4 +1,4 @@
-"""How near a candidate is to the events of a history, by what was counted of those who came before.
+"""How near a candidate is to the events of a history, by item statistics.
 
 Shapes: E questions, L history length, K candidates.
 """
@@ -6,7 +6,7 @@ Shapes: E questions, L history length, K candidates.
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.ranking.counted import Counted
+from shortlist.ranking.statistics.item_statistics import ItemStatistics
 from shortlist.recommend.request import RankingRequest
 
 HALF_LIFE = 3.0
@@ -17,21 +17,23 @@ WITHOUT_ORDER = ("to all", "to all, squared", "by way of the other candidates", 
 """What is told of data without order."""
 
 
-def nearness(request: RankingRequest, counted: Counted, num_events: int, *, ordered: bool) -> NDArray[np.float32]:
+def nearness(
+    request: RankingRequest, statistics: ItemStatistics, num_events: int, *, ordered: bool
+) -> NDArray[np.float32]:
     """The numbers of `IN_ORDER` by each table, or those `WITHOUT_ORDER`, of the last `num_events`: [E, K, numbers]."""
-    assert counted.neighbours is not None
+    assert statistics.neighbours is not None
     events_EL, num_events_E = last_events(request.history_EL, request.length_E, num_events)
     back_L = np.arange(events_EL.shape[1])
     inside_EL = back_L < num_events_E[:, None]
     share_EL = inside_EL / np.maximum(num_events_E, 1)[:, None]
     if ordered:
         columns = [inside_EL & (back_L == 0), inside_EL * np.exp2(back_L * (-1 / HALF_LIFE)), share_EL]
-        return counted.neighbours.near(events_EL, np.stack(columns, axis=2, dtype=np.float32), request.candidates_EK)
-    return _without_order(request, counted, events_EL, share_EL)
+        return statistics.neighbours.near(events_EL, np.stack(columns, axis=2, dtype=np.float32), request.candidates_EK)
+    return _without_order(request, statistics, events_EL, share_EL)
 
 
 def _without_order(
-    request: RankingRequest, counted: Counted, events_EL: NDArray[np.int64], share_EL: NDArray[np.float64]
+    request: RankingRequest, statistics: ItemStatistics, events_EL: NDArray[np.int64], share_EL: NDArray[np.float64]
 ) -> NDArray[np.float32]:
     """There the history says less of where it goes on, and more is asked.
 
@@ -39,14 +41,14 @@ def _without_order(
     to all. By way of the others a candidate is as near to those that are near to the history as they are near to it,
     two steps away.
     """
-    assert counted.neighbours is not None
-    assert counted.alike is not None
+    assert statistics.neighbours is not None
+    assert statistics.user_knn is not None
     candidates_EK = request.candidates_EK
     weight_EL2 = np.repeat(share_EL[..., None].astype(np.float32), 2, axis=2)
-    near_EK2 = counted.neighbours.near(events_EL, weight_EL2, candidates_EK, powers=(1, 2))
+    near_EK2 = statistics.neighbours.near(events_EL, weight_EL2, candidates_EK, powers=(1, 2))
     near_EK2[..., 1] = np.sqrt(near_EK2[..., 1])
-    others_EK1 = counted.neighbours.near(candidates_EK, near_EK2[..., :1], candidates_EK)
-    alike_EK1 = counted.alike.near(events_EL, candidates_EK)[..., None]
+    others_EK1 = statistics.neighbours.near(candidates_EK, near_EK2[..., :1], candidates_EK)
+    alike_EK1 = statistics.user_knn.near(events_EL, candidates_EK)[..., None]
     return np.concatenate([near_EK2, others_EK1, alike_EK1], axis=2)
 
 

@@ -11,25 +11,25 @@ from numpy.typing import NDArray
 
 from shortlist.prepare.prepared import Prepared
 from shortlist.prepare.split import TRAIN
-from shortlist.ranking.alike import Alike
-from shortlist.ranking.counted import Counted
-from shortlist.ranking.find_neighbours import find_neighbours
-from shortlist.ranking.recent import recent_popularity
+from shortlist.ranking.statistics.find_neighbours import find_neighbours
+from shortlist.ranking.statistics.item_statistics import ItemStatistics
+from shortlist.ranking.statistics.recent_popularity import recent_popularity
+from shortlist.ranking.statistics.user_knn import UserKNN
 from shortlist.recipe import Recipe, TemporalSplit
 from shortlist.retrieval.refit import PARTS
 
 
-def count(recipe: Recipe, prepared: Prepared, *, served: bool = False) -> Counted:
+def collect_statistics(recipe: Recipe, prepared: Prepared, *, served: bool = False) -> ItemStatistics:
     """All that the recipe's ranker reads."""
     samples, num_rows = prepared.samples, prepared.store.schema.num_item_rows
     at = samples.positives(PARTS if served else (TRAIN,))
     recent_NR = _recent(recipe, samples.item[at], samples.time[at], num_rows)
     keep, ordered = recipe.ranking.neighbours, recipe.interactions.ordered
     if not keep:
-        return Counted(recent_NR=recent_NR)
+        return ItemStatistics(recent_NR=recent_NR)
     user, item = samples.user[at], samples.item[at]
     neighbours = find_neighbours(user, item, num_rows, keep, ordered=ordered)
-    return Counted(neighbours, None if ordered else Alike.of(user, item, num_rows), recent_NR)
+    return ItemStatistics(neighbours, None if ordered else UserKNN.of(user, item, num_rows), recent_NR)
 
 
 def _recent(

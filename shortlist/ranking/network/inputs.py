@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from shortlist.features import CategoricalField, FeatureStore
-from shortlist.ranking.attention import NUM_EVENTS
-from shortlist.ranking.counted import Counted
-from shortlist.ranking.nearness import HALF_LIFE, IN_ORDER, WITHOUT_ORDER, last_events, nearness
-from shortlist.ranking.neighbours import TABLES
+from shortlist.ranking.network.attention import NUM_EVENTS
+from shortlist.ranking.statistics.item_neighbours import TABLES
+from shortlist.ranking.statistics.item_statistics import ItemStatistics
+from shortlist.ranking.statistics.nearness import HALF_LIFE, IN_ORDER, WITHOUT_ORDER, last_events, nearness
 from shortlist.recommend.request import RankingRequest
 
 
@@ -129,14 +129,14 @@ class Inputs:
 class ItemTables:
     """What is known of every item, fetched from the files as it is asked for.
 
-    Raises ValueError when vectors.npy, what was counted and the store are not of the same run.
+    Raises ValueError when vectors.npy, the item statistics and the store are not of the same run.
     """
 
     def __init__(
         self,
         retrieval: Path | None,
         store: FeatureStore,
-        counted: Counted | None = None,
+        statistics: ItemStatistics | None = None,
     ) -> None:
         """Without `retrieval` items have no vectors, for a ranker that reads none."""
         nothing = np.zeros((store.schema.num_item_rows - 1, 0), np.float32)
@@ -146,8 +146,8 @@ class ItemTables:
         self.attributes = [np.asarray(table) for table in store.item_categorical.values()]
         self.numeric = np.asarray(store.item_numeric)
         self.popularity = np.asarray(store.popularity)
-        self.counted = Counted() if counted is None else counted
-        for name, num_rows in self.counted.num_rows().items():
+        self.statistics = ItemStatistics() if statistics is None else statistics
+        for name, num_rows in self.statistics.num_rows().items():
             if num_rows != store.schema.num_item_rows:
                 raise ValueError(
                     f"{store.folder}: the features know {store.schema.num_item_rows} item rows, the {name} "
@@ -184,7 +184,7 @@ class InputReader:
         distance_EKF = np.abs(own_EKF - usual_EF[:, None]) * (num_events_E > 0)[:, None, None]
         numeric = [own_EKF, share_EKF, distance_EKF]
         if config.neighbours:
-            near_EKF = nearness(request, tables.counted, config.num_events, ordered=config.ordered)
+            near_EKF = nearness(request, tables.statistics, config.num_events, ordered=config.ordered)
             numeric.append(np.log1p(near_EKF / np.array(config.near_scale, np.float32)))
         keys_EKM[..., 0] *= tables.popularity.take(rows_EK) > 0
         lengths_E2 = np.stack([np.log1p(request.length_E), usual_EF[:, -1]], axis=1)
@@ -221,8 +221,8 @@ class InputReader:
         config = self.config
         if not config.recent_mean:
             return None
-        assert self.tables.counted.recent_NR is not None
-        log_EKR = np.log1p(self.tables.counted.recent_NR.take(rows_EK, axis=0))
+        assert self.tables.statistics.recent_NR is not None
+        log_EKR = np.log1p(self.tables.statistics.recent_NR.take(rows_EK, axis=0))
         mean_R, std_R = np.array(config.recent_mean, np.float32), np.array(config.recent_std, np.float32)
         return (log_EKR - mean_R) / std_R
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from shortlist.hashing import GAMMA, splitmix64
 from shortlist.metrics import measure
-from shortlist.ranking.batches import Retrieved
-from shortlist.ranking.model import RankingModel
+from shortlist.ranking.network.model import RankingModel
+from shortlist.ranking.training.batches import Retrieved
 
 DEPTH = 10
 METRIC = f"ndcg_at_{DEPTH}"

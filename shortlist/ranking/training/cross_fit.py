@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from shortlist.progress import say
-from shortlist.ranking.batches import Retrieved
-from shortlist.ranking.features import ItemTables, RankerConfig
-from shortlist.ranking.held_out import METRIC, HeldOut, held_out
-from shortlist.ranking.learn_candidates import CandidateTask
+from shortlist.ranking.network.inputs import ItemTables, RankerConfig
+from shortlist.ranking.training.batches import Retrieved
+from shortlist.ranking.training.candidate_task import CandidateTask
+from shortlist.ranking.training.held_out import METRIC, HeldOut, held_out
 from shortlist.recipe import Recipe
 from shortlist.training.fit import FitResult, Task, fit
 

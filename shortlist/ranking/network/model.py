@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from shortlist.ranking.attention import HistoryAttention
-from shortlist.ranking.crossnet import CrossNetwork
-from shortlist.ranking.features import InputReader, Inputs, ItemTables, RankerConfig
+from shortlist.ranking.network.attention import HistoryAttention
+from shortlist.ranking.network.crossnet import CrossNetwork
+from shortlist.ranking.network.inputs import InputReader, Inputs, ItemTables, RankerConfig
 from shortlist.recommend.request import RankingRequest
 
 _WIDTH = 8

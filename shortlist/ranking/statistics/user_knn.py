@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.ranking.arrays import open_arrays
+from shortlist.ranking.statistics.arrays import open_arrays
 from shortlist.recency import last_of_each_user
 
 _MOST_ALIKE = 400
@@ -30,7 +30,7 @@ _FILES = ("alike_items", "alike_item_starts", "alike_users", "alike_user_starts"
 
 
 @dataclass(frozen=True)
-class Alike:
+class UserKNN:
     """Who has what, from both sides."""
 
     items_P: NDArray[np.int32]
@@ -39,7 +39,7 @@ class Alike:
     user_starts: NDArray[np.int64]
 
     @classmethod
-    def of(cls, users: NDArray[Any], items: NDArray[Any], num_rows: int) -> "Alike":
+    def of(cls, users: NDArray[Any], items: NDArray[Any], num_rows: int) -> "UserKNN":
         """Of positives, in time order for each user."""
         last = last_of_each_user(users, _MAX_EVENTS)
         _, user = np.unique(users[last], return_inverse=True)
@@ -56,7 +56,7 @@ class Alike:
         )
 
     @classmethod
-    def open(cls, folder: Path) -> "Alike":
+    def open(cls, folder: Path) -> "UserKNN":
         """Raises ValueError when a file is missing, or they do not fit together."""
         arrays = open_arrays(folder, *_FILES, what="who has what")
         for (name, values), starts in zip(zip(_FILES[::2], arrays[::2], strict=True), arrays[1::2], strict=True):
@@ -82,7 +82,7 @@ class Alike:
         of the events is padding.
         """
         near_EK = np.zeros(candidates_EK.shape, np.float32)
-        # One place a row of the catalogue, cleared after each question, as in `Neighbours.near`.
+        # One place a row of the catalogue, cleared after each question, as in `ItemNeighbours.near`.
         place_N = np.zeros(self.num_rows, np.int32)
         for events_L, rows_K, near_K in zip(events_EL, candidates_EK, near_EK, strict=True):
             user_V, alike_V = self._most_alike(events_L[events_L > 0])

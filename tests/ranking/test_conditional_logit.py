@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shortlist.ranking.straight_line import conditional_logit
+from shortlist.ranking.training.conditional_logit import conditional_logit
 
 
 def drawn(seed: int, questions: int, candidates: int, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

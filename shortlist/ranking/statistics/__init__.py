@@ -1,0 +1,1 @@
+"""Item statistics that the ranker reads, collected from the events before the queries; nothing here needs torch."""

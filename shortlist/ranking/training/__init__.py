@@ -1,0 +1,1 @@
+"""Training of the ranker: examples, losses, cross-fitting, validation, calibration."""
