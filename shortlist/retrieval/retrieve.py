@@ -5,6 +5,7 @@ Shapes: E questions, L history length, D vector dim, k results. Item row `r` is 
 
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ _BROKEN_MODEL = (runtime.Fail, runtime.InvalidArgument, runtime.InvalidGraph, ru
 _Parameters: Any = faiss.SearchParameters
 _ParametersIVF: Any = faiss.SearchParametersIVF
 _NOTHING = np.zeros(0, np.int64)
+_FEW = 16_384
+"""Vectors that are compared one by one in about a millisecond."""
 
 
 class QueryTower:
@@ -185,8 +188,8 @@ class Retriever:
         if subset.whole or not self._inverted:
             return self._search_index(vectors_ED, k, seen, subset, self._num_probes)
         # As many vectors are compared as without a subset: in more lists where few of a list may come back, and where
-        # these are no more than all that would be compared, each of them.
-        if subset.count * self.index.nlist <= self.num_items * self._num_probes:
+        # these are few, or no more than all that would be compared, each of them.
+        if subset.count <= max(_FEW, self.num_items * self._num_probes // self.index.nlist):
             return self._search_exactly(vectors_ED, k, seen, subset)
         num_probes = -(-self._num_probes * self.num_items // subset.count)
         return self._search_index(vectors_ED, k, seen, subset, num_probes)
@@ -207,10 +210,12 @@ class Retriever:
         depth = k if alone else k + int(num_seen_E.max())
         if not self._selects:  # what is not of the subset is dropped from more answers
             depth = -(-depth * self.num_items // max(subset.count, 1))
-        found, positions = self.index.search(
-            vectors_ED, max(min(depth, self.num_items), 1), params=self._parameters(num_probes, selector)
-        )
-        rows, scores = positions + 1, np.where(positions < 0, np.float32(-np.inf), found)
+        depth = max(min(depth, self.num_items), 1)
+        if self._inverted and num_probes > self._num_probes:
+            inner, positions = self._search_lists(vectors_ED, depth, num_probes, selector)
+        else:
+            inner, positions = self.index.search(vectors_ED, depth, params=self._parameters(num_probes, selector))
+        rows, scores = positions + 1, np.where(positions < 0, np.float32(-np.inf), inner)
         if (not alone and num_seen_E.any()) or (not self._selects and not subset.whole):
             rows, scores = _drop(rows, scores, seen, subset)
         rows_EK, scores_EK = _to_width(rows, k, 0), _to_width(scores, k, -np.inf)
@@ -223,6 +228,42 @@ class Retriever:
                 found = self._search_exactly(vectors, k, dropped, subset)
             rows_EK[lacking], scores_EK[lacking] = found
         return rows_EK, scores_EK
+
+    def _search_lists(
+        self, vectors_ED: NDArray[np.float32], depth: int, num_probes: int, selector: Any
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """As `index.search` in many lists, chosen by comparing all their centres.
+
+        The graph by which an index chooses a few lists does not reach all of them: of 2,048 that were asked for, one
+        returned 600, and the recall was .59 where it is .98 now.
+        """
+        count, num_probes = len(vectors_ED), min(num_probes, self.index.nlist)
+        nearness_EC = vectors_ED @ self._centres.T
+        lists_EP = np.argsort(-nearness_EC, axis=1, kind="stable")[:, :num_probes]
+        nearness_EP = np.ascontiguousarray(np.take_along_axis(nearness_EC, lists_EP, axis=1))
+        lists_EP = np.ascontiguousarray(lists_EP)
+        scores, positions = np.empty((count, depth), np.float32), np.empty((count, depth), np.int64)
+        # The method for arrays takes no parameters.
+        pointers = [faiss.swig_ptr(one) for one in (vectors_ED, lists_EP, nearness_EP, scores, positions)]
+        vectors, lists, nearness, out_scores, out_positions = pointers
+        self.index.search_preassigned_c(
+            count,
+            vectors,
+            depth,
+            lists,
+            nearness,
+            out_scores,
+            out_positions,
+            False,
+            self._parameters(num_probes, selector),
+        )
+        return scores, positions
+
+    @cached_property
+    def _centres(self) -> NDArray[np.float32]:
+        """Of all lists of an inverted index."""
+        quantizer = faiss.downcast_index(self.index.quantizer)
+        return np.asarray(quantizer.reconstruct_n(0, self.index.nlist))
 
     def _parameters(self, num_probes: int, selector: Any) -> Any:
         if self._inverted:

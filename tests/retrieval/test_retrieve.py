@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from shortlist.availability import FOREVER, Availability
 from shortlist.features import FeatureStore, Queries
+from shortlist.retrieval import retrieve
 from shortlist.retrieval.retrieve import QueryTower, Retriever
 
 NUM_ITEMS = 300
@@ -216,6 +217,11 @@ class TestAvailability:
         there = searched.candidates.available.among(rows, time) & (rows % 10 != 0)
         return set(rows[~there].tolist())
 
+    @pytest.fixture(autouse=True)
+    def searched_in_lists(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Otherwise a catalogue as small as this one is compared whole."""
+        monkeypatch.setattr(retrieve, "_FEW", 0)
+
     @pytest.mark.parametrize("factory", FACTORIES)
     @pytest.mark.parametrize("share", [0.02, 0.9])
     @pytest.mark.parametrize("num_seen", [0, 3, 40])
@@ -248,6 +254,27 @@ class TestAvailability:
             return float(np.mean([VECTORS[r - 1] @ q >= b - 0.02 for r, q, b in zip(rows, queries, best, strict=True)]))
 
         assert recall(10) >= recall(20) - 0.02  # 40 % of the items, and all
+
+    def test_lists_that_the_graph_does_not_reach_are_searched(self, tmp_path: Path) -> None:
+        """Clustered centres, as tastes are, leave a graph over them in pieces."""
+        rng, count = np.random.default_rng(1), 12_000
+        centres = 8 * rng.normal(size=(40, 8))
+        centre = rng.integers(40, size=count)
+        vectors = (centres[centre] + rng.normal(size=(count, 8))).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        from_N = np.append(100, np.where(centre < 8, 0, 100))  # far from what is asked
+        store = write_store(
+            tmp_path / "features", [[1]], count, available=Availability(from_N, np.full(count + 1, FOREVER))
+        )
+        write_retrieval(tmp_path / "retrieval", vectors)
+        write_index(tmp_path / "index", vectors, factory="IVF256_HNSW4,Flat", nprobe=32)
+        searched = Retriever.open(tmp_path / "retrieval", tmp_path / "index", store)
+        queries = vectors[np.flatnonzero(centre >= 8)[:50]]
+        rows, scores = searched.search(queries, 10, None, np.zeros(50, np.int64))
+        assert (from_N[rows] == 0).all()
+        left_I = np.flatnonzero(from_N[1:] == 0)
+        best = np.sort(queries @ vectors[left_I].T, axis=1)[:, :-11:-1]
+        assert np.isclose(scores, best, atol=1e-5).mean() >= 0.99  # 256 lists of 12,000 items are asked for
 
     def test_without_a_time_what_is_known_comes_back(self, tmp_path: Path) -> None:
         rows, _ = self.searched(tmp_path, "Flat", share=0.5).search(item_vectors(2), NUM_ITEMS)
