@@ -14,7 +14,7 @@ from shortlist.features import CategoricalField, FeatureSchema, FeatureStore, Nu
 from shortlist.ranking.network.model import ItemTables, RankerConfig, RankingModel
 from shortlist.ranking.ranker import Calibration, Ranker, shapes_of
 from shortlist.recipe import Recipe, parse_recipe
-from shortlist.release.release import Lineage, Manifest, assemble
+from shortlist.release.bundle import Lineage, Manifest, assemble
 from shortlist.retrieval.faiss_index import choose_factory
 from shortlist.vocabulary import Vocabulary
 

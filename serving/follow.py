@@ -6,7 +6,7 @@ from pathlib import Path
 
 from serving.child import ServiceError
 from serving.local import LocalService
-from shortlist.release.release import Live, open_release, read_live
+from shortlist.release.bundle import Live, open_release, read_live
 from shortlist.storage import Storage
 
 _TICK_SECONDS = 0.2

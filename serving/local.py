@@ -13,7 +13,7 @@ from serving import loopback
 from serving.child import Child, ServiceError
 from serving.ports import check_port, free_ports
 from serving.target import Target, Targets
-from shortlist.release.release import read_manifest
+from shortlist.release.bundle import read_manifest
 
 __all__ = ["LocalService", "ServiceError"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from serving.question import QuestionReader
 from shortlist.features import FeatureStore
 from shortlist.recipe import Recipe, load_recipe
+from shortlist.release.bundle import open_release, read_manifest, verify
 from shortlist.release.manifest import MANIFEST, is_name
-from shortlist.release.release import open_release, read_manifest, verify
 from shortlist.storage import open_storage
 from shortlist.storage.folder import Folder
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from shortlist.facts import StepFacts, StepRecord
 from shortlist.recipe import Recipe, parse_recipe
+from shortlist.release.bundle import assemble, lineage_of
 from shortlist.release.manifest import Manifest
-from shortlist.release.release import assemble, lineage_of
 
 RECIPE = """\
 # a comment that a user wrote

@@ -15,7 +15,7 @@ from serving.deploy.rehearsal import rehearsal
 from serving.deploy.rollout import wait_for_rollout
 from serving.deploy.roots import check_live_root, check_release_root
 from serving.deploy.shadow import Comparison, compare, judge, questions, smoke
-from shortlist.release.release import release_key
+from shortlist.release.bundle import release_key
 
 
 @dataclass(frozen=True)

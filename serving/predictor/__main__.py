@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from serving.lifeline import end_with_stdin
 from serving.loopback import bypass_proxies
+from serving.parent_watcher import end_with_stdin
 from serving.ports import check_port
 from serving.predictor.torchserve import Options, PredictorError, TorchServe
 from serving.release import find_release

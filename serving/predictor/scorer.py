@@ -24,7 +24,7 @@ from serving.refusal import BadRequestError, not_json
 from serving.release import Release
 from shortlist.ranking.ranker import Ranker
 from shortlist.recommend.request import RankingRequest
-from shortlist.retrieval.retrieve import QueryTower
+from shortlist.retrieval.onnx_query_tower import OnnxQueryTower
 
 _CONFLICT = 409
 _BAD_REQUEST = 400
@@ -47,7 +47,7 @@ class Opened:
         retrieval = release.folder / "retrieval"
         self.ranker = Ranker.open(release.folder / "ranking", retrieval, release.store)
         self.ranker.model.to(device)
-        self.tower = QueryTower.open(retrieval, release.store)
+        self.tower = OnnxQueryTower.open(retrieval, release.store)
         self.vectors = np.asarray(np.load(retrieval / "vectors.npy", mmap_mode="r", allow_pickle=False))
 
     @classmethod

@@ -9,8 +9,8 @@ from pathlib import Path
 from kserve import ModelServer, model_server
 from kserve.protocol.rest.multiprocess.server import RESTServerProcess
 
-from serving.lifeline import end_with_stdin
 from serving.loopback import bypass_proxies
+from serving.parent_watcher import end_with_stdin
 from serving.ports import check_port
 from serving.release import find_release
 from serving.transformer.bodies import Bodies

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from kfp import components, local
 
-from serving.lifeline import end_with_stdin
+from serving.parent_watcher import end_with_stdin
 from shortlist.cli.runner import Runner
 from shortlist.recipe import load_recipe
 

@@ -64,7 +64,7 @@ class Places:
 
     def live(self) -> str:
         """The name of the live release. Raises ValueError when there is none."""
-        from shortlist.release.release import read_live
+        from shortlist.release.bundle import read_live
 
         live = read_live(self.root)
         if live is None:

@@ -9,8 +9,8 @@ from shortlist.cli.places import Places, RecipePath, Work, find_places
 from shortlist.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from shortlist.release.release import Live
-    from shortlist.release.releases import Listed
+    from shortlist.release.bundle import Live
+    from shortlist.release.registry import Listed
 
 app = typer.Typer(help="List, show, promote and roll back the releases of a recipe.", no_args_is_help=True)
 
@@ -24,7 +24,7 @@ def list_all(recipe: RecipePath, work: Work = None) -> None:
 
     from rich.table import Table
 
-    from shortlist.release.releases import list_releases
+    from shortlist.release.registry import list_releases
 
     places = find_places(recipe, work)
     metric_name = places.recipe.gate.metric
@@ -61,20 +61,20 @@ def show(
 @app.command()
 def promote(recipe: RecipePath, release: Release, work: Work = None) -> None:
     """Make a release live that was published before, without asking the gate; records who did."""
-    from shortlist.release import releases
+    from shortlist.release import registry
 
     places = find_places(recipe, work)
-    _say(releases.promote(places.root, _find(places, release).name, user_name()))
+    _say(registry.promote(places.root, _find(places, release).name, user_name()))
 
 
 @app.command()
 def rollback(recipe: RecipePath, work: Work = None) -> None:
     """Make the release live that was so before; a second time takes it back."""
-    from shortlist.release import releases
+    from shortlist.release import registry
 
     places = find_places(recipe, work)
     places.live()
-    _say(releases.rollback(places.root))
+    _say(registry.rollback(places.root))
 
 
 @app.command()
@@ -84,17 +84,17 @@ def prune(
     work: Work = None,
 ) -> None:
     """Delete old releases; the live and the previous one always stay."""
-    from shortlist.release import releases
+    from shortlist.release import registry
 
     places = find_places(recipe, work)
     if not places.root.list("releases"):
         raise ValueError(places.none("no release"))
-    gone = releases.prune(places.root, keep)
+    gone = registry.prune(places.root, keep)
     typer.echo(f"deleted: {', '.join(gone) or 'none'}")
 
 
 def _find(places: Places, start: str) -> "Listed":
-    from shortlist.release.releases import find, list_releases
+    from shortlist.release.registry import find, list_releases
 
     listed = list_releases(places.root)
     if not listed:

@@ -83,7 +83,7 @@ def ask(places: Places, question: dict[str, Any], console: "Console") -> None:
 
 def live_release(places: Places) -> "Path":
     """The folder of what is live. Raises ValueError when nothing is."""
-    from shortlist.release.release import open_release
+    from shortlist.release.bundle import open_release
 
     return open_release(places.root.url, places.live(), places.cache)
 

@@ -19,7 +19,7 @@ from shortlist.prepare.prepared import Questions
 from shortlist.progress import Progress
 from shortlist.recipe import load_recipe
 from shortlist.recommend.query import QueryBatch
-from shortlist.release.release import read_manifest
+from shortlist.release.bundle import read_manifest
 from shortlist.vocabulary import Vocabulary
 
 _AT_ONCE = 256

@@ -2,9 +2,9 @@
 
 from shortlist.progress import say
 from shortlist.recipe import Recipe
+from shortlist.release.bundle import read_live
 from shortlist.release.manifest import ReleaseError
 from shortlist.release.publish import release_root
-from shortlist.release.release import read_live
 from shortlist.storage import StorageError
 
 

@@ -11,11 +11,11 @@ from pydantic import BaseModel
 from shortlist.facts import StepFacts, read_record
 from shortlist.progress import say
 from shortlist.recipe import Recipe
+from shortlist.release.bundle import assemble, lineage_of, open_release, read_live, release_key
 from shortlist.release.digests import digests_of
 from shortlist.release.gate import Verdict, judge
 from shortlist.release.manifest import MANIFEST, ReleaseError
-from shortlist.release.release import assemble, lineage_of, open_release, read_live, release_key
-from shortlist.release.releases import StaleError, publish
+from shortlist.release.registry import StaleError, publish
 from shortlist.storage import MissingError, Storage, open_storage
 
 

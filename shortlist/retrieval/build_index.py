@@ -18,8 +18,8 @@ from shortlist.progress import say
 from shortlist.recipe import Index, Recipe
 from shortlist.retrieval.faiss_index import choose_factory, drawn_rows, make_index
 from shortlist.retrieval.index_quality import Point, measure_index
+from shortlist.retrieval.onnx_query_tower import OnnxQueryTower
 from shortlist.retrieval.refit import UNSEEN
-from shortlist.retrieval.retrieve import QueryTower
 
 _QUESTIONS = 1_000  # that recall is measured with
 _BLOCK = 1 << 18  # vectors checked at a time
@@ -38,7 +38,7 @@ def build_index(recipe: Recipe, prepared: Prepared, retrieval_folder: Path, out:
 
 
 def _build(recipe: Recipe, prepared: Prepared, retrieval_folder: Path, out: Path) -> StepFacts:
-    tower = QueryTower.open(retrieval_folder, prepared.store, threads=faiss.omp_get_max_threads())
+    tower = OnnxQueryTower.open(retrieval_folder, prepared.store, threads=faiss.omp_get_max_threads())
     if tower.metric != recipe.retrieval.metric:
         raise ValueError(
             f"{retrieval_folder}: exported for the metric {tower.metric}, but retrieval.metric is "
@@ -101,7 +101,7 @@ def _vectors(folder: Path, num_items: int, dim: int) -> NDArray[np.float32]:
 
 
 def _asked(
-    prepared: Prepared, tower: QueryTower, vectors_ND: NDArray[np.float32], seed: int
+    prepared: Prepared, tower: OnnxQueryTower, vectors_ND: NDArray[np.float32], seed: int
 ) -> tuple[NDArray[np.float32], str]:
     """Vectors of real questions, or of items where the validation has no question."""
     questions = prepared.valid.draw(_QUESTIONS, seed)

@@ -11,16 +11,12 @@ from typing import Any
 
 import faiss
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 from shortlist.availability import Availability
 from shortlist.features import FeatureStore, Queries
 from shortlist.retrieval.candidates import Candidates, Subset
-
-_EMBED_FLOATS = 4_000_000  # of history inputs in one run of the tower: 16 MB
-_BROKEN_MODEL = (runtime.Fail, runtime.InvalidArgument, runtime.InvalidGraph, runtime.InvalidProtobuf)
+from shortlist.retrieval.onnx_query_tower import OnnxQueryTower, map_array
 
 # The stubs of faiss know the C++ constructors; these take keywords and arrays from Python.
 _Parameters: Any = faiss.SearchParameters
@@ -30,67 +26,11 @@ _FEW = 16_384
 """Vectors that are compared one by one in about a millisecond."""
 
 
-class QueryTower:
-    """The exported tower and the inputs that it shares with the candidates."""
-
-    def __init__(self, session: Any, metric: str, dim: int, item_inputs: Any, user_inputs: Any) -> None:
-        self.metric = metric
-        self.dim = dim
-        self._session = session
-        self._item_inputs = item_inputs
-        self._user_inputs = user_inputs
-        self._inputs = [given.name for given in session.get_inputs()]
-
-    @classmethod
-    def open(cls, folder: Path, store: FeatureStore, *, threads: int = 1) -> "QueryTower":
-        """Raises ValueError when a file is missing or broken, or the tower wants what the store does not have."""
-        try:
-            facts = json.loads((folder / "retrieval.json").read_text())
-            metric, dim = str(facts["metric"]), int(facts["dim"])
-            item_inputs = _mapped(folder / "item_inputs.npy")
-            user_inputs = _mapped(folder / "user_inputs.npy") if (folder / "user_inputs.npy").exists() else None
-            session = _session(folder / "query_tower.onnx", threads)
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"{folder}: the exported query tower cannot be read: {type(error).__name__}: {error}"
-            ) from error
-        fields = {name.replace(".", "_") for name in store.schema.query_fields}
-        known = {"history", "length", "user", "numeric"} | fields
-        wanted = {given.name for given in session.get_inputs()}
-        if not wanted <= known or ("user" in wanted) != (user_inputs is not None):
-            raise ValueError(f"{folder}: the tower asks for {sorted(wanted)}, the features give {sorted(known)}")
-        if len(item_inputs) != store.schema.num_item_rows:
-            raise ValueError(
-                f"{folder}: item_inputs.npy has {len(item_inputs)} rows, the features have {store.schema.num_item_rows}"
-            )
-        return cls(session, metric, dim, item_inputs, user_inputs)
-
-    def embed(self, queries: Queries) -> NDArray[np.float32]:
-        """The query vectors, [E, D]; of length 1 where the metric is cosine."""
-        count, width = len(queries.user_E), queries.history_BL.shape[1]
-        size = max(1, _EMBED_FLOATS // (width * self._item_inputs.shape[1]))
-        if count <= size:
-            return self._run(queries, slice(None))
-        return np.concatenate([self._run(queries, slice(start, start + size)) for start in range(0, count, size)])
-
-    def _run(self, queries: Queries, part: slice) -> NDArray[np.float32]:
-        length_E = queries.prefix_E[part]
-        history_EL = queries.history_BL[queries.window_E[part]]
-        history_EL[np.arange(history_EL.shape[1]) >= length_E[:, None]] = 0  # what comes after the question
-        values: dict[str, NDArray[Any]] = {"history": self._item_inputs[history_EL], "length": length_E}
-        if self._user_inputs is not None:
-            values["user"] = self._user_inputs[queries.user_E[part]]
-        values["numeric"] = queries.numeric_EF[part]
-        values |= {name.replace(".", "_"): rows[part] for name, rows in queries.categorical.items()}
-        vectors: NDArray[np.float32] = self._session.run(None, {name: values[name] for name in self._inputs})[0]
-        return vectors
-
-
 class Retriever:
     """The query tower and the index of one release. Safe to use from several threads."""
 
     def __init__(
-        self, tower: QueryTower, index: Any, vectors: Any, candidates: Candidates, *, num_probes: int, threads: int
+        self, tower: OnnxQueryTower, index: Any, vectors: Any, candidates: Candidates, *, num_probes: int, threads: int
     ) -> None:
         self.tower = tower
         self.index = index
@@ -121,10 +61,10 @@ class Retriever:
 
         Raises ValueError when a file is broken, or the tower, the index and the store are not of one another.
         """
-        tower = QueryTower.open(retrieval, store, threads=threads)
+        tower = OnnxQueryTower.open(retrieval, store, threads=threads)
         searched, facts = open_index(index)
         try:
-            vectors = _mapped(retrieval / "vectors.npy")
+            vectors = map_array(retrieval / "vectors.npy")
         except (OSError, ValueError) as error:
             raise ValueError(f"{retrieval}: vectors.npy cannot be read: {error}") from error
         if facts["metric"] != tower.metric:
@@ -297,24 +237,6 @@ def open_index(folder: Path) -> tuple[Any, dict[str, Any]]:
     if index.metric_type != faiss.METRIC_INNER_PRODUCT:
         raise ValueError(f"{folder}: index.faiss does not search by inner product; build the index again")
     return index, facts
-
-
-def _mapped(path: Path) -> NDArray[np.float32]:
-    try:
-        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    except EOFError as error:  # numpy's word for an empty file
-        raise ValueError(f"{path.name} is empty") from error
-
-
-def _session(path: Path, threads: int) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
-    except _BROKEN_MODEL as error:
-        raise ValueError(str(error)) from error
 
 
 def _drop(

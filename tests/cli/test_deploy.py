@@ -6,8 +6,8 @@ import pytest
 
 from benchmarks.made_release import make_release
 from shortlist.cli.deploy import release_of
-from shortlist.release.release import read_manifest
-from shortlist.release.releases import publish
+from shortlist.release.bundle import read_manifest
+from shortlist.release.registry import publish
 from shortlist.storage import open_storage
 
 NAME = "0123456789abcdef"

@@ -12,7 +12,7 @@ from benchmarks.made_release import make_release
 from serving.question import Question
 from serving.transformer.answer import ReleaseRecommender
 from shortlist.ranking.ranker import Ranker
-from shortlist.release.release import read_manifest, release_key
+from shortlist.release.bundle import read_manifest, release_key
 from shortlist.storage import Storage
 
 BROKEN = "0123456789abcdef"

@@ -14,7 +14,7 @@ import yaml
 from app import NAMESPACE, ROOT, App, Seen, eventually, kubectl
 from releases import BROKEN, Releases, put
 
-from shortlist.release.release import read_manifest
+from shortlist.release.bundle import read_manifest
 
 
 @pytest.fixture(scope="module")

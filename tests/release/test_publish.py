@@ -15,10 +15,10 @@ from release_parts import RECIPE, compared, evaluation, make_release, recipe_to,
 from s3_server import REAL, moto_endpoint, real_endpoint
 from tiny_disk import tiny_disk
 
+from shortlist.release.bundle import open_release, read_live, verify
 from shortlist.release.manifest import ReleaseError
 from shortlist.release.publish import fetch_live, publish_step, release_root
-from shortlist.release.release import open_release, read_live, verify
-from shortlist.release.releases import StaleError, find, list_releases, promote, prune, publish, rollback
+from shortlist.release.registry import StaleError, find, list_releases, promote, prune, publish, rollback
 from shortlist.storage import Storage, StorageError, open_storage
 
 

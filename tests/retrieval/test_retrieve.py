@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from shortlist.availability import FOREVER, Availability
 from shortlist.features import FeatureStore, Queries
 from shortlist.retrieval import retrieve
-from shortlist.retrieval.retrieve import QueryTower, Retriever
+from shortlist.retrieval.onnx_query_tower import OnnxQueryTower
+from shortlist.retrieval.retrieve import Retriever
 
 NUM_ITEMS = 300
 VECTORS = item_vectors(NUM_ITEMS)
@@ -122,7 +123,7 @@ def test_many_questions_are_embedded_in_parts(tmp_path: Path, monkeypatch: pytes
     store = FeatureStore.open(tmp_path / "features")
     queries = ask(store, [[row, row + 1] for row in range(1, 60)])
     whole = searched.embed(queries)
-    monkeypatch.setattr("shortlist.retrieval.retrieve._EMBED_FLOATS", 6 * 8 * 7)
+    monkeypatch.setattr("shortlist.retrieval.onnx_query_tower._EMBED_FLOATS", 6 * 8 * 7)
     np.testing.assert_allclose(searched.embed(queries), whole, atol=1e-6)
 
 
@@ -182,7 +183,7 @@ def test_a_tower_that_wants_other_inputs_is_refused(tmp_path: Path) -> None:
     (tmp_path / "features/schema.json").write_text(json.dumps(schema))
     store = FeatureStore.open(tmp_path / "features")
     with pytest.raises(ValueError, match=r"the tower asks for .*clock_hour"):
-        QueryTower.open(tmp_path / "retrieval", store)
+        OnnxQueryTower.open(tmp_path / "retrieval", store)
 
 
 def reopen(tmp_path: Path) -> Retriever:

@@ -20,8 +20,8 @@ from serving.local import LocalService
 from serving.question import Question
 from serving.transformer.answer import ReleaseRecommender
 from shortlist.ranking.ranker import Ranker
-from shortlist.release.release import read_manifest
-from shortlist.release.releases import promote, publish
+from shortlist.release.bundle import read_manifest
+from shortlist.release.registry import promote, publish
 from shortlist.storage import open_storage
 
 USERS = range(1, 9)

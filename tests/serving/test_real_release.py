@@ -18,7 +18,7 @@ from shortlist.ranking.ranker import Ranker
 from shortlist.ranking.training.train_ranking import train_ranking
 from shortlist.recipe import parse_recipe
 from shortlist.recommend.request import RankingRequest
-from shortlist.release.release import Lineage, assemble
+from shortlist.release.bundle import Lineage, assemble
 from shortlist.retrieval.build_index import build_index
 from shortlist.retrieval.export import export
 from shortlist.retrieval.retrieve import Retriever

@@ -21,7 +21,7 @@ from serving.ports import free_ports
 from serving.predictor.torchserve import Options, PredictorError, TorchServe
 from serving.release import find_release
 from serving.transformer import __main__ as transformer
-from shortlist.release.release import read_manifest
+from shortlist.release.bundle import read_manifest
 
 SCRIPT = """
 import sys, time

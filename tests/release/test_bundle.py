@@ -10,9 +10,9 @@ from release_parts import RECIPE, compared, evaluation, make_release, recipe_to,
 from s3_server import moto_endpoint
 
 from shortlist.recipe import load_recipe, parse_recipe
+from shortlist.release.bundle import assemble, lineage_of, open_release, read_manifest, verify
 from shortlist.release.manifest import FileEntry, Interval, Lineage, Manifest, ReleaseError, parse_manifest
-from shortlist.release.release import assemble, lineage_of, open_release, read_manifest, verify
-from shortlist.release.releases import publish
+from shortlist.release.registry import publish
 from shortlist.storage import StorageError, open_storage
 
 

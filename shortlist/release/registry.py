@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from shortlist.release.bundle import LIVE, Live, parse_live, read_live, read_manifest, read_pointer, release_key
 from shortlist.release.manifest import MANIFEST, Manifest, ReleaseError, entries, parse_manifest
-from shortlist.release.release import LIVE, Live, parse_live, read_live, read_manifest, read_pointer, release_key
 from shortlist.storage import ChangedError, MissingError, Storage, Stored
 
 _SWAPS = 5

@@ -10,7 +10,7 @@ def end_with_stdin(*, group: bool = False) -> None:
 
     The starter holds the other end of the pipe.
     """
-    threading.Thread(target=_wait, args=(group,), name="lifeline", daemon=True).start()
+    threading.Thread(target=_wait, args=(group,), name="parent watcher", daemon=True).start()
 
 
 def _wait(group: bool) -> None:
