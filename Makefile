@@ -72,11 +72,11 @@ compile: $(READY) ## compile the pipeline to its YAML, the recipe to its JSON sc
 	@$(BIN)/python docs/generate.py
 
 docs: $(DOCS_READY) ## the documentation site, into .work/site; fails on a broken link
-	@$(DOCS_VENV)/bin/mkdocs build --strict -q -d .work/site
+	@NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict -q -d .work/site
 	@echo "docs: .work/site/index.html"
 
 docs-serve: $(DOCS_READY) ## the site on http://localhost:8000, rebuilt when a page changes
-	@$(DOCS_VENV)/bin/mkdocs serve
+	@NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs serve
 
 images: ## build the three images: make images BASE=my/python:3.11 TORCH_INDEX=... ENGINE=podman
 	@images/build.sh

@@ -19,7 +19,7 @@ ranking: {enabled: false}
 gate: {min_questions: 1000}
 """
 """In place of the demo's recipe: too few questions for the gate, which then publishes."""
-_FENCE = re.compile(r"^```(.*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.timeout(900)
