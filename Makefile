@@ -72,7 +72,7 @@ compile: $(READY) ## compile the pipeline to its YAML, the recipe to its JSON sc
 	@$(BIN)/python docs/generate.py
 
 docs: $(DOCS_READY) ## the documentation site, into .work/site; fails on a broken link
-	@NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict -q -d .work/site
+	@NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict -d .work/site
 	@echo "docs: .work/site/index.html"
 
 docs-serve: $(DOCS_READY) ## the site on http://localhost:8000, rebuilt when a page changes
