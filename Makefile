@@ -14,6 +14,9 @@ READY := $(VENV)/.ready
 # The peers of the quality bench have an environment of their own: nothing of the product may depend on them.
 BENCH_VENV := .venv-bench
 BENCH_READY := $(BENCH_VENV)/.ready
+# So has the site.
+DOCS_VENV := .venv-docs
+DOCS_READY := $(DOCS_VENV)/.ready
 
 TOOLS := .work/tools
 KUBECONFORM := github.com/yannh/kubeconform/cmd/kubeconform@v0.7.0
@@ -22,7 +25,7 @@ KIND_CONFIG := .work/kind.kubeconfig
 BENCHMARKS := ingest prepare validate batches train index ranker serving
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test lint bench bench-guard figures bench-quality compile images images-test engine image-base terraform-check manifest-tools cluster-up cluster-run \
+.PHONY: help setup run serve test lint bench bench-guard figures bench-quality compile docs docs-serve images images-test engine image-base terraform-check manifest-tools cluster-up cluster-run \
   cluster-test kind-up kind-run kind-down lock clean
 
 help: ## name every verb
@@ -62,9 +65,18 @@ figures: $(READY) ## write the kept figures into the README and docs/figures.md
 bench-quality: $(BENCH_READY) ## every list beside its peers, from the raw files, hours; DATA=ml-100k for one set
 	@$(BENCH_VENV)/bin/python -m benchmarks.quality run $(DATA)
 
-compile: $(READY) ## compile the pipeline to its YAML, and the recipe to its JSON schema
+compile: $(READY) ## compile the pipeline to its YAML, the recipe to its JSON schema, and both to their reference pages
 	@$(BIN)/python -m pipelines.compile
+	@$(BIN)/python -m pipelines.describe
 	@$(BIN)/shortlist schema > recipes/schema.json
+	@$(BIN)/python docs/generate.py
+
+docs: $(DOCS_READY) ## the documentation site, into .work/site; fails on a broken link
+	@NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict -d .work/site
+	@echo "docs: .work/site/index.html"
+
+docs-serve: $(DOCS_READY) ## the site on http://localhost:8000, rebuilt when a page changes
+	@NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs serve
 
 images: ## build the three images: make images BASE=my/python:3.11 TORCH_INDEX=... ENGINE=podman
 	@images/build.sh
@@ -113,9 +125,10 @@ lock: $(UV) ## resolve pyproject.toml into requirements/*.txt: everything in dev
 	@$(UV) $(LOCK) --group pyproject.toml:build -o requirements/build.txt
 	@$(UV) $(LOCK) pyproject.toml requirements/bench.in --extra pipeline --extra dev \
 	  --override requirements/bench-overrides.in $(OF_DEV)/bench.txt
+	@$(UV) $(LOCK) requirements/docs.in -o requirements/docs.txt
 
 clean: ## remove runs, releases and environments
-	rm -rf .work $(VENV) $(BENCH_VENV) .venv-uv
+	rm -rf .work $(VENV) $(BENCH_VENV) $(DOCS_VENV) .venv-uv
 
 $(UV):
 	@echo "setup: bootstrapping uv $(UV_VERSION)"
@@ -138,4 +151,10 @@ $(BENCH_READY): requirements/bench.txt | $(UV)
 	@echo "setup: installing the locked packages and the peers into $(BENCH_VENV)"
 	@$(UV) venv -q --allow-existing --python $(PYTHON) $(BENCH_VENV)
 	@$(UV) pip sync -q -p $(BENCH_VENV) requirements/bench.txt
+	@touch $@
+
+$(DOCS_READY): requirements/docs.txt | $(UV)
+	@echo "setup: installing the locked packages of the site into $(DOCS_VENV)"
+	@$(UV) venv -q --allow-existing --python $(PYTHON) $(DOCS_VENV)
+	@$(UV) pip sync -q -p $(DOCS_VENV) requirements/docs.txt
 	@touch $@

@@ -19,13 +19,13 @@ def build_index(
     """Build the index and measure it against exact search on real queries.
 
     Args:
-        recipe: The recipe's YAML.
-        features: What prepare wrote.
-        questions: Likewise.
-        retrieval: What export wrote.
+        recipe: The recipe, as YAML text.
+        features: Vocabularies, statistics and histories, as the prepare step wrote them.
+        questions: Evaluation questions of the windows valid and test, as the prepare step wrote them.
+        retrieval: Item vectors and the query tower, as the export step wrote them.
         index: Folder of index.faiss and index.json.
-        record: Time, memory, rows and metrics of the step, as JSON.
-        metrics: The step's metrics.
+        record: Record of the step: time, memory, rows and metrics, as JSON.
+        metrics: Metrics of the step, by name.
     """
     from shortlist.cpus import limit_threads
 

@@ -15,9 +15,9 @@ def conclude(
     """Say how the steps ended and which release is live now.
 
     Args:
-        recipe: The recipe's YAML.
-        status: How the steps ended; Kubeflow fills it in.
-        outcome: The same as a page.
+        recipe: The recipe, as YAML text.
+        status: Final status of the steps; Kubeflow Pipelines fills it in.
+        outcome: How the steps ended and which release is live, as a Markdown page.
     """
     from shortlist.cpus import limit_threads
 

@@ -22,16 +22,16 @@ def evaluate(
     """Answer every test question as it would be served, and compare.
 
     Args:
-        recipe: The recipe's YAML.
-        features: What prepare wrote.
-        samples: Likewise.
-        questions: Likewise.
-        retrieval: What export wrote.
-        index: What build_index wrote.
-        ranking: What train_ranking wrote.
+        recipe: The recipe, as YAML text.
+        features: Vocabularies, statistics and histories, as the prepare step wrote them.
+        samples: Training samples, one entry an event, as the prepare step wrote them.
+        questions: Evaluation questions of the windows valid and test, as the prepare step wrote them.
+        retrieval: Item vectors and the query tower, as the export step wrote them.
+        index: The FAISS index, as the build_index step wrote it.
+        ranking: The ranker, as the train_ranking step wrote it; an empty folder without one.
         evaluation: Folder of evaluation.json and rows.npz.
-        record: Time, memory, rows and metrics of the step, as JSON.
-        metrics: The step's metrics.
+        record: Record of the step: time, memory, rows and metrics, as JSON.
+        metrics: Metrics of the step, by name.
     """
     from shortlist.cpus import limit_threads
 

@@ -19,13 +19,13 @@ def export(
     """Embed every item, also those never seen in training, and write the query tower as ONNX.
 
     Args:
-        recipe: The recipe's YAML.
-        features: What prepare wrote.
-        questions: Likewise.
-        towers: What train_retrieval wrote.
+        recipe: The recipe, as YAML text.
+        features: Vocabularies, statistics and histories, as the prepare step wrote them.
+        questions: Evaluation questions of the windows valid and test, as the prepare step wrote them.
+        towers: Checkpoints of both towers, as the train_retrieval step wrote them.
         retrieval: Folder of vectors.npy, item_inputs.npy, query_tower.onnx and retrieval.json.
-        record: Time, memory, rows and metrics of the step, as JSON.
-        metrics: The step's metrics.
+        record: Record of the step: time, memory, rows and metrics, as JSON.
+        metrics: Metrics of the step, by name.
     """
     from shortlist.cpus import limit_threads
 

@@ -19,11 +19,11 @@ def ingest(
     """Read the recipe's sources into events, items and users of one form.
 
     Args:
-        recipe: The recipe's YAML.
-        version: Of the sources, as survey found them; another one is another input to Kubeflow's cache.
+        recipe: The recipe, as YAML text.
+        version: Version of the sources, as the survey step found it; part of the key of the pipeline cache.
         tables: Folder of events.parquet, items.parquet and users.parquet.
-        record: Time, memory, rows and metrics of the step, as JSON.
-        metrics: The step's metrics.
+        record: Record of the step: time, memory, rows and metrics, as JSON.
+        metrics: Metrics of the step, by name.
     """
     from shortlist.cpus import limit_threads
 

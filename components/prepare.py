@@ -19,13 +19,13 @@ def prepare(
     """Split in time, build vocabularies and memory-mapped histories, and prove that nothing leaks.
 
     Args:
-        recipe: The recipe's YAML.
-        clean: What validate let through.
+        recipe: The recipe, as YAML text.
+        clean: The rows that passed validation, as the validate step wrote them.
         features: Folder of vocabularies, statistics and histories; goes into the release.
         samples: Folder of one entry an event.
         questions: Folder of valid/ and test/.
-        record: Time, memory, rows and metrics of the step, as JSON.
-        metrics: The step's metrics.
+        record: Record of the step: time, memory, rows and metrics, as JSON.
+        metrics: Metrics of the step, by name.
     """
     from shortlist.cpus import limit_threads
 

@@ -23,16 +23,16 @@ def publish(
     """Assemble the release, ask the gate, and publish it where the recipe says.
 
     Args:
-        recipe: The recipe's YAML.
-        features: What prepare wrote.
-        prepare: The record of prepare.
-        retrieval: What export wrote.
-        index: What build_index wrote.
-        ranking: What train_ranking wrote.
-        evaluation: What evaluate wrote.
+        recipe: The recipe, as YAML text.
+        features: Vocabularies, statistics and histories, as the prepare step wrote them.
+        prepare: Record of the prepare step: time, memory, rows and metrics, as JSON.
+        retrieval: Item vectors and the query tower, as the export step wrote them.
+        index: The FAISS index, as the build_index step wrote it.
+        ranking: The ranker, as the train_ranking step wrote it; an empty folder without one.
+        evaluation: Metrics of the whole path, as the evaluate step wrote them.
         decision: Folder of decision.json: published or refused, and why.
-        record: Time, memory, rows and metrics of the step, as JSON.
-        metrics: The step's metrics.
+        record: Record of the step: time, memory, rows and metrics, as JSON.
+        metrics: Metrics of the step, by name.
         forced_by: Who publishes even what the gate refuses; empty for nobody (kfp's local runner knows no null).
     """
     from shortlist.cpus import limit_threads

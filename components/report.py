@@ -24,18 +24,18 @@ def report(
     """Write the report of the run from the records of its steps.
 
     Args:
-        recipe: The recipe's YAML.
-        ingest: The record of a step, as the next ones.
-        validate: Likewise.
-        prepare: Likewise.
-        train_retrieval: Likewise.
-        export: Likewise.
-        build_index: Likewise.
-        train_ranking: Likewise.
-        evaluate: Likewise.
-        publish: Likewise.
-        page: The report, one self-contained page.
-        run: run.json.
+        recipe: The recipe, as YAML text.
+        ingest: Record of the ingest step: time, memory, rows and metrics, as JSON.
+        validate: Record of the validate step: time, memory, rows and metrics, as JSON.
+        prepare: Record of the prepare step: time, memory, rows and metrics, as JSON.
+        train_retrieval: Record of the train_retrieval step: time, memory, rows and metrics, as JSON.
+        export: Record of the export step: time, memory, rows and metrics, as JSON.
+        build_index: Record of the build_index step: time, memory, rows and metrics, as JSON.
+        train_ranking: Record of the train_ranking step: time, memory, rows and metrics, as JSON.
+        evaluate: Record of the evaluate step: time, memory, rows and metrics, as JSON.
+        publish: Record of the publish step: time, memory, rows and metrics, as JSON.
+        page: The report of the run, as one self-contained HTML page.
+        run: The record of the whole run, run.json, for machines.
     """
     from shortlist.cpus import limit_threads
 

@@ -7,13 +7,13 @@ from components.image import PIPELINE_IMAGE
 
 @dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
 def survey(recipe: str) -> str:
-    """Look at the source files without reading them; never cached, so that what comes after can be.
+    """Derive a version of the source files from their names, sizes and times. Never cached, so that later steps can be.
 
     Args:
-        recipe: The recipe's YAML.
+        recipe: The recipe, as YAML text.
 
     Returns:
-        A word that is another one when a source file is.
+        A version of the sources; it changes when a source file changes.
     """
     from shortlist.cpus import limit_threads
 

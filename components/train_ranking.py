@@ -21,15 +21,15 @@ def train_ranking(
     """Train the DCN-v2 ranker on retrieved candidates; an empty folder where the recipe has ranking off.
 
     Args:
-        recipe: The recipe's YAML.
-        features: What prepare wrote.
-        samples: Likewise.
-        questions: Likewise.
-        retrieval: What export wrote.
-        index: What build_index wrote.
+        recipe: The recipe, as YAML text.
+        features: Vocabularies, statistics and histories, as the prepare step wrote them.
+        samples: Training samples, one entry an event, as the prepare step wrote them.
+        questions: Evaluation questions of the windows valid and test, as the prepare step wrote them.
+        retrieval: Item vectors and the query tower, as the export step wrote them.
+        index: The FAISS index, as the build_index step wrote it.
         ranking: Folder of ranker.safetensors and ranking.json.
-        record: Time, memory, rows and metrics of the step, as JSON.
-        metrics: The step's metrics.
+        record: Record of the step: time, memory, rows and metrics, as JSON.
+        metrics: Metrics of the step, by name.
     """
     from shortlist.cpus import limit_threads
 

@@ -19,13 +19,13 @@ def train_retrieval(
     """Train the query tower and the candidate tower; the best and the last checkpoint are kept.
 
     Args:
-        recipe: The recipe's YAML.
-        features: What prepare wrote.
-        samples: Likewise.
-        questions: Likewise.
-        towers: Folder of checkpoints.
-        record: Time, memory, rows and metrics of the step, as JSON.
-        metrics: The step's metrics.
+        recipe: The recipe, as YAML text.
+        features: Vocabularies, statistics and histories, as the prepare step wrote them.
+        samples: Training samples, one entry an event, as the prepare step wrote them.
+        questions: Evaluation questions of the windows valid and test, as the prepare step wrote them.
+        towers: Folder of checkpoints of both towers, the best and the last.
+        record: Record of the step: time, memory, rows and metrics, as JSON.
+        metrics: Metrics of the step, by name.
     """
     from shortlist.cpus import limit_threads
 

@@ -19,13 +19,13 @@ def validate(
     """Hold the tables against the recipe's contract.
 
     Args:
-        recipe: The recipe's YAML.
-        tables: What ingest wrote.
-        clean: The same tables with the sound rows only.
+        recipe: The recipe, as YAML text.
+        tables: Tables of events, items and users, as the ingest step wrote them.
+        clean: Folder of the tables with the sound rows only.
         quarantine: The rows that broke a rule, each with its reasons.
         data_docs: What was expected and what was found, as one page.
-        record: Time, memory, rows and metrics of the step, as JSON.
-        metrics: The step's metrics.
+        record: Record of the step: time, memory, rows and metrics, as JSON.
+        metrics: Metrics of the step, by name.
     """
     from shortlist.cpus import limit_threads
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _REF = "#/components/schemas/{model}"
 _HIDDEN = ("/repository/", ":explain", "/versions/")
-_REFUSALS = {
+REFUSALS = {
     "400": "The request is wrong: the message names the place, what is allowed and the nearest name.",
     "404": "There is no such model.",
     "405": "Questions are asked with POST.",
@@ -99,5 +99,5 @@ def _ask(operation: dict[str, Any], summary: str, request: str, answer: str, exa
     refusal = {"application/json": {"schema": {"$ref": _REF.format(model="Refusal")}}}
     good = {"application/json": {"schema": {"$ref": _REF.format(model=answer)}}}
     operation["responses"] = {"200": {"description": "The lists.", "content": good}} | {
-        status: {"description": description, "content": refusal} for status, description in _REFUSALS.items()
+        status: {"description": description, "content": refusal} for status, description in REFUSALS.items()
     }

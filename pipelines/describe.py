@@ -1,0 +1,147 @@
+"""What each component takes and gives, for whoever wants to use it in a pipeline of their own.
+
+`python -m pipelines.describe` writes components/metadata/NAME.yaml and components/README.md from the components as they
+are compiled; `make compile` runs it, and a test fails when the files are stale.
+"""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from kfp import __version__ as kfp_version
+from kfp.dsl.base_component import BaseComponent
+
+from shortlist.recipe import Resources
+from shortlist.recipe.resources import Step
+
+FOLDER = Path(__file__).parents[1] / "components"
+STABILITY = "beta"
+"""Of every component before version 1.0: inputs and outputs may change in a minor version, with a line in CHANGELOG."""
+_SERVICES = {
+    "ingest": "what the recipe's source names: files, a bucket or the Hugging Face hub",
+    "survey": "what the recipe's source names: files, a bucket or the Hugging Face hub",
+    "train_retrieval": "Kubeflow Trainer 2, with `resources.distributed` only",
+    "evaluate": "the storage that the recipe publishes to, where a release is live",
+    "publish": "the storage that the recipe publishes to",
+    "conclude": "the storage that the recipe publishes to",
+}
+
+HEAD = """\
+<!-- Written by `make compile` from the compiled components; edit their docstrings instead. -->
+# Components
+
+One Kubeflow Pipelines component a step. Each runs in the image `shortlist/pipeline`, which `make images` builds and
+which holds the library; nothing is installed when a step starts. A step's settings are in the recipe, which every
+component takes as YAML text. `metadata/` has the same facts for machines, one file a component.
+
+```python
+from kfp import dsl
+
+from components.ingest import ingest
+from components.survey import survey
+from components.validate import validate
+
+
+@dsl.pipeline
+def check_data(recipe: str) -> None:
+    version = survey(recipe=recipe).output
+    tables = ingest(recipe=recipe, version=version).outputs["tables"]
+    validate(recipe=recipe, tables=tables)
+```
+
+Stability is `beta` for all of them: until version 1.0 inputs and outputs may change in a minor version, and the
+changelog says so. Requests for memory and processor are the defaults of the recipe's `resources` block; limits, GPUs,
+secrets and volumes are set there, for all steps or for one.
+
+| component | what it does |
+|---|---|
+"""
+
+
+def load(step: str) -> BaseComponent:
+    found: BaseComponent = getattr(import_module(f"components.{step}"), step)
+    return found
+
+
+def metadata(step: Step) -> dict[str, Any]:
+    """Everything that a user of the component has to know, as plain data."""
+    component = load(step)
+    spec = component.component_spec
+    documented = _documented(component.python_func.__doc__ or "")
+    given = Resources().of(step)
+    services = [{"name": _SERVICES[step]}] if step in _SERVICES else []
+    return {
+        "name": step,
+        "description": spec.description,
+        "stability": STABILITY,
+        "image": spec.implementation.container.image,
+        "inputs": [
+            _port(name, one.type, documented[name]) | ({"default": one.default} if one.optional else {})
+            for name, one in (spec.inputs or {}).items()
+        ],
+        "outputs": [
+            _port(name, one.type, documented["Returns" if name == "Output" else name])
+            for name, one in (spec.outputs or {}).items()
+        ],
+        "resources": {"cpu": given.cpu, "memory_gb": given.memory_gb, "gpus": given.gpus},
+        "dependencies": {
+            "kubeflow": [{"name": "Pipelines", "version": f">={kfp_version}"}],
+            "external_services": services,
+        },
+    }
+
+
+def render() -> dict[Path, str]:
+    """Path -> text of every generated file."""
+    found = [metadata(step) for step in get_args(Step)]
+    files = {
+        FOLDER / "metadata" / f"{one['name']}.yaml": "# Written by `make compile`.\n"
+        + yaml.safe_dump(one, sort_keys=False, width=116, allow_unicode=True)
+        for one in found
+    }
+    files[FOLDER / "README.md"] = (
+        HEAD
+        + "".join(f"| [`{one['name']}`](#{one['name']}) | {one['description']} |\n" for one in found)
+        + "".join(map(_section, found))
+    )
+    return files
+
+
+def _port(name: str, kind: str, description: str) -> dict[str, Any]:
+    return {"name": name, "type": kind.partition("@")[0], "description": description}
+
+
+def _documented(docstring: str) -> dict[str, str]:
+    """Name -> text of a docstring's `Args`, and `Returns`; kfp keeps those of the inputs only."""
+    found, returns = {}, False
+    for line in docstring.splitlines():
+        text = line.strip()
+        if text == "Returns:":
+            returns = True
+        elif returns and text:
+            found["Returns"] = text
+        elif line.startswith(" " * 8) and ": " in text:
+            name, _, description = text.partition(": ")
+            found[name] = description
+    return found
+
+
+def _section(one: dict[str, Any]) -> str:
+    asked = one["resources"]
+    lines = [
+        f"\n## {one['name']}\n\n{one['description']}\n",
+        f"Image `{one['image']}`; asks for {asked['cpu']} CPU and {asked['memory_gb']:g} GB of memory by default."
+        + "".join(f" Needs {service['name']}." for service in one["dependencies"]["external_services"])
+        + "\n",
+        "| | name | type | what it is |\n|---|---|---|---|",
+    ]
+    for side in ("inputs", "outputs"):
+        lines += [f"| {side[:-1]} | `{port['name']}` | {port['type']} | {port['description']} |" for port in one[side]]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    for file, text in render().items():
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
