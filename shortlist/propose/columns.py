@@ -122,7 +122,7 @@ def quoted(name: str) -> str:
     """A name in SQL."""
     return (
         name
-        if re.fullmatch(r"[a-z_][a-z0-9_]*", name) and name not in _RESERVED
+        if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) and name.lower() not in _RESERVED
         else '"' + name.replace('"', '""') + '"'
     )
 

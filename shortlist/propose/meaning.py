@@ -34,18 +34,31 @@ class Meaning:
     sure: bool = True
 
 
-def guess_meaning(columns: Sequence[Column]) -> Meaning:
-    """The positives, from columns that are neither id nor time."""
+def guess_meaning(columns: Sequence[Column], *, named_columns: bool) -> Meaning:
+    """The positives, from columns that are neither id nor time; without names a scale is taken for a rating."""
     for guess in (_by_rating, _by_kind, _by_label, _by_share, _by_amount):
         for column in columns:
             if (found := guess(column)) is not None:
                 return found
+    for column in [] if named_columns else columns:
+        if (found := _by_scale(column)) is not None:
+            return found
     return Meaning("TRUE", None, "no column looks like a rating, a kind of event or a quantity: every event counts")
 
 
 def _by_rating(column: Column) -> Meaning | None:
+    return _of_scale(column, most=101) if set(column.words) & _RATINGS else None
+
+
+def _by_scale(column: Column) -> Meaning | None:
+    """A column without a name whose numbers end at 5 or 10."""
+    found = _of_scale(column, most=11)
+    return found if found is not None and column.numbers.max() in (5, 10) else None  # type: ignore[union-attr]
+
+
+def _of_scale(column: Column, most: int) -> Meaning | None:
     values = column.numbers
-    if not set(column.words) & _RATINGS or values is None or not 3 <= values.n_unique() <= 101:
+    if values is None or not 3 <= values.n_unique() <= most:
         return None
     low, high = float(values.min()), float(values.max())  # type: ignore[arg-type]
     if low < 0 or high > 100:
@@ -53,7 +66,7 @@ def _by_rating(column: Column) -> Meaning | None:
     least = math.ceil(high - (high - low) / 4 - 1e-9)
     share = float((values >= least).mean())  # type: ignore[arg-type]
     why = f"a scale from {low:g} to {high:g}; {share:.0%} of the ratings are {least} or more"
-    return Meaning(f"{column.number_sql} >= {least}", f"{column.sql} IS NOT NULL", why, column)
+    return Meaning(f"{column.number_sql} >= {least}", f"{column.sql} IS NOT NULL", why, column, sure=most > 11)
 
 
 def _by_kind(column: Column) -> Meaning | None:

@@ -57,7 +57,7 @@ def propose(asked: Asked, scratch: Path) -> Proposal:
     taken = [roles.user.column, roles.item.column]
     taken += [column for column in (roles.clock, None if roles.time is None else roles.time.column) if column]
     rest = [column for column in columns if column not in taken]
-    meaning = guess_meaning(rest)
+    meaning = guess_meaning(rest, named_columns=sample.dialect.header is not False)
     rest = [column for column in rest if column is not meaning.column]
     time = None if roles.moment is None else roles.moment.seconds
     positive = _positive(sample, meaning)
@@ -74,14 +74,15 @@ def propose(asked: Asked, scratch: Path) -> Proposal:
         items=False,
     )
     used |= set() if users is None or asked.users else _read_by(users)
+    split = guess_split(roles.user.column, time, positive, whole=sample.whole)
     return Proposal(
         name=name_of(asked.events),
         events=sample,
         roles=roles,
         meaning=meaning,
-        split=guess_split(roles.user.column, time, positive, whole=sample.whole),
+        split=split,
         volume=volume,
-        sizes=model_sizes(volume, ordered=roles.ordered),
+        sizes=model_sizes(volume, split, ordered=roles.ordered),
         items=items,
         users=users,
         where=_where(roles),

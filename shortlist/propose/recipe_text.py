@@ -123,7 +123,7 @@ def _interactions(proposal: Proposal) -> Iterator[str]:
     yield "interactions:"
     mark = "" if meaning.sure else "CHECK: "
     yield from _comment(f"{mark}{_capital(meaning.why)}.", 2)
-    yield f"  positive: {_scalar(meaning.positive)}"
+    yield f"  positive: {_scalar(True if meaning.positive == 'TRUE' else meaning.positive)}"
     if meaning.history is not None and roles.ordered:
         yield from _comment("What somebody took says something also where it was not liked.", 2)
         yield f"  history: {_scalar(meaning.history)}"
@@ -225,6 +225,11 @@ def _models(proposal: Proposal) -> Iterator[str]:
         f"Sizes for about {volume.rows:,} events of {volume.users:,} users and {volume.items:,} items, as far as the "
         "sample shows."
     )
+    if proposal.split.kind == "temporal":
+        yield from _comment(
+            "What is asked for drifts: an event that is two validation windows old counts half, and the towers learn from "
+            "the validation window at the end."
+        )
     for block in ("retrieval", "ranking"):
         yield f"{block}:"
         text = dump_yaml(sizes[block])
@@ -262,6 +267,8 @@ def _scalar(value: object) -> str:
                 return value
         except YamlTextError:
             pass
+    if '"' in value and "'" not in value and value.isprintable():
+        return f"'{value}'"
     return json.dumps(value, ensure_ascii=not value.isprintable())
 
 

@@ -18,6 +18,10 @@ _MOST_OF_SPAN = 0.2
 _ENOUGH, _SHARE = 1_000, 0.02
 _RETURNING = 0.1
 _REPEATS = 0.3
+_WINDOWS_FROM = 300_000
+"""Events from which on a sample is a window of a history, not an event."""
+_STEPS = 16
+"""At least so many steps an epoch, where a step is a batch of users."""
 _QUESTIONS = 200
 _ASKED_SHARES = (0.15, 0.08, 0.04, 0.0)
 """Of the users that come back in a window: as many as there can be, since they are the questions."""
@@ -170,26 +174,31 @@ def told(length: int) -> str:
     return f"{length}s"
 
 
-def model_sizes(volume: Volume, *, ordered: bool) -> dict[str, object]:
+def model_sizes(volume: Volume, split: SplitGuess, *, ordered: bool) -> dict[str, object]:
     """`features.history_length`, `retrieval` and `ranking`, by how many events, users and items there are."""
     width = 32 if volume.items < 1_000 or volume.rows < 20_000 else 64 if volume.rows < 5_000_000 else 128
     history = next((length for length in (10, 20, 50) if volume.long_history <= length), 100)
     small, huge = volume.rows < 100_000, volume.rows > 5_000_000
-    retrieval: dict[str, object] = {"encoder": "attention", "positions": "every", "dim": width, "hidden": [2 * width]}
-    batch = 32 if volume.users < 2_000 else 64 if volume.users < 100_000 else 256
+    retrieval: dict[str, object] = {"encoder": "attention", "positions": "last", "dim": width, "hidden": [2 * width]}
+    batch, rate = (64 if volume.rows < 20_000 else 256), 0.002
     if not ordered:
         retrieval |= {"encoder": "mean", "positions": "others"}
-    elif volume.events_per_user < 3:
-        retrieval["positions"] = "last"
-        batch = 64 if small else 256 if not huge else 1024
-    if small:
+    elif volume.rows > _WINDOWS_FROM and volume.events_per_user >= 3:
+        retrieval["positions"] = "every"  # a step learns from whole histories, where a sample an event takes too long
+    if retrieval["positions"] != "last":
+        batch = next((size for size in (256, 64, 32, 16) if size * _STEPS <= volume.users), 8)
+        rate = 0.001 if huge else 0.003
+    if volume.rows <= _WINDOWS_FROM:
         retrieval["dropout"] = 0.2
-    retrieval["training"] = {
-        "batch_size": max(2, min(batch, volume.users)),
-        "epochs": 10 if small else 5 if not huge else 3,
-        "learning_rate": 0.001 if huge else 0.003 if batch <= 64 else 0.002,
-    }
-    ranking = {"candidates": max(2, min(200, volume.items // 2)), "negatives": 30}
+    epochs = 20 if volume.rows < 20_000 else 10 if small else 5 if not huge else 3
+    if split.kind == "temporal":
+        retrieval["half_life"] = told(2 * split.valid)
+    retrieval["training"] = {"batch_size": batch, "epochs": epochs, "learning_rate": rate}
+    if split.kind == "temporal":
+        retrieval["refit"] = {"epochs": 2 if volume.rows <= _WINDOWS_FROM else 1}
+    ranking: dict[str, object] = {"candidates": max(2, min(200, volume.items // 2)), "negatives": 30}
+    if split.kind == "temporal":
+        ranking["recent"] = [0.25, 1.0]
     return {"id_dim": width, "history_length": history, "retrieval": retrieval, "ranking": ranking}
 
 

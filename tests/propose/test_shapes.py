@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+import log_shapes as shapes
 import polars as pl
 import pytest
-import log_shapes as shapes
 
 from shortlist.ingest import ingest
 from shortlist.propose import Asked, Proposal, propose, recipe_text
@@ -34,7 +34,7 @@ def test_semicolons_with_decimal_commas(tmp_path: Path) -> None:
     assert found["user_id"].to_list() == [user for user, *_ in expected]
     assert found["item_id"].to_list() == [item for _, item, *_ in expected]
     assert found["time"].to_list() == [int(at.timestamp()) // 60 * 60 for _, _, at, _ in expected]
-    assert recipe.interactions.positive == '"Menge" > 0'
+    assert recipe.interactions.positive == "Menge > 0"
     assert 0 < found["positive"].mean() < 1  # type: ignore[operator]
     items = scan(tmp_path / "tables", "items").collect().sort("item_id")
     assert items["Preis"].to_list() == [item % 7 + 1 + (item % 90 + 10) / 100 for item in items["item_id"].to_list()]
