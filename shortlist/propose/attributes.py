@@ -7,6 +7,7 @@ import polars as pl
 
 from shortlist.propose.columns import Column, words
 from shortlist.propose.moments import read_moment
+from shortlist.vocabulary import MAX_KEY_BYTES
 
 _TITLES = (
     "title",
@@ -145,19 +146,22 @@ def _place_text(column: Column, found: Attributes, *, described: bool) -> str:
         return ""
     if not column.is_text:
         return f"it is of the type {column.dtype}"
-    if (mark := _mark(column)) is not None:
+    mark = _mark(column)
+    longest = column.there if mark is None else column.there.str.split(mark).explode()
+    too_long = int(longest.str.len_bytes().max() or 0) > MAX_KEY_BYTES  # type: ignore[arg-type]
+    if mark is not None and not too_long:
         parts = column.series.str.split(mark)
         words = parts.explode().drop_nulls()
         found.expressions[column.name] = f"STRING_TO_ARRAY({column.sql}, '{mark}')"
         found.categorical.append(Category(column.name, dim_of(words.n_unique()), _most(parts.drop_nulls().list.len())))
         return ""
     repeats = column.distinct <= max(_FEW_NUMBERS, 0.5 * len(column.there))
-    if repeats and column.distinct <= _MOST_WORDS:
+    if repeats and column.distinct <= _MOST_WORDS and not too_long:
         found.categorical.append(_category(column))
     elif column.mean_words >= _LONG and described and len(found.text) < _MOST_TEXTS:
         found.text.append(column.name)
     else:
-        return f"nearly every row has its own ({column.distinct:,} values)"
+        return "its values are too long" if too_long else f"nearly every row has its own ({column.distinct:,} values)"
     return ""
 
 

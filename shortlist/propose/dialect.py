@@ -12,13 +12,14 @@ from shortlist.recipe import DataFile
 from shortlist.sources import SourceError
 from shortlist.sources.header import is_row_number, look_like_data
 from shortlist.sources.plain import SEPARATOR, Format
-from shortlist.sources.sniff import encoding_of
+from shortlist.sources.sniff import check_format, encoding_of
 
 SEPARATORS = ("\t", ";", "|", "::", ",", " ")
 """Comma is late because it also stands inside numbers and titles; blanks are everywhere."""
 _HEAD_TEXT = 1 << 20
 _ROWS = 1_000
-_CONTROL = frozenset(range(32)) - {9, 10, 12, 13, 27, 31}
+_CONTROL = frozenset(range(32)) - {0, 9, 10, 12, 13, 27, 31}
+_BINARY = 8
 _MOSTLY = 0.98
 
 
@@ -49,12 +50,14 @@ def guess_format(head: bytes, name: str) -> Format:
     """The format by the first bytes. Raises SourceError for what is empty, binary, Excel or one JSON array."""
     if head.startswith(b"PAR1"):
         return "parquet"
-    encoding_of(head, name, DataFile(path=name, encoding="utf-8"))  # refuses what is of another format
+    check_format(head, name)
+    marked = head.startswith((b"\xff\xfe", b"\xfe\xff"))
+    if not marked and sum(byte in _CONTROL for byte in head[:4096]) > _BINARY:
+        raise SourceError(f"{name}: this is a binary file; write the table as CSV, JSON lines or Parquet")
+    encoding_of(head, name, DataFile(path=name))  # refuses UTF-16 without a mark, and ends of lines that are not read
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if not text:
         raise SourceError(f"{name}: the file is empty")
-    if not head.startswith((b"\xff\xfe", b"\xfe\xff")) and sum(byte in _CONTROL for byte in head[:4096]) > 8:
-        raise SourceError(f"{name}: this is a binary file; write the table as CSV, JSON lines or Parquet")
     if text.startswith(b"["):
         raise SourceError(
             f"{name}: this is one JSON array; write one object a line, for example: jq -c '.[]' {name} > events.jsonl"
@@ -121,7 +124,7 @@ def guess_csv(data: bytes, name: str, *, encoding: str | None = None, separator:
             f"{name}: no separator divides its lines into equally many fields (tried tab ; | :: , and blank); the "
             f"first "
             f"line is {first!r}. Pass --separator if it has another one. Where a line is a user and a list of items, "
-            "see `explode` in docs/data.md"
+            "see `explode` in recipes/products.yaml"
         )
     sep, quote, rows = found
     if sep != ",":

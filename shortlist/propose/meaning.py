@@ -52,8 +52,8 @@ def _by_rating(column: Column) -> Meaning | None:
 
 def _by_scale(column: Column) -> Meaning | None:
     """A column without a name whose numbers end at 5 or 10."""
-    found = _of_scale(column, most=11)
-    return found if found is not None and column.numbers.max() in (5, 10) else None  # type: ignore[union-attr]
+    found, values = _of_scale(column, most=11), column.numbers
+    return found if values is not None and values.max() in (5, 10) else None
 
 
 def _of_scale(column: Column, most: int) -> Meaning | None:

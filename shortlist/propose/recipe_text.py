@@ -227,8 +227,8 @@ def _models(proposal: Proposal) -> Iterator[str]:
     )
     if proposal.split.kind == "temporal":
         yield from _comment(
-            "What is asked for drifts: an event that is two validation windows old counts half, and the towers learn from "
-            "the validation window at the end."
+            "What is asked for drifts: an event that is two validation windows old counts half, and the towers learn "
+            "from the validation window at the end."
         )
     for block in ("retrieval", "ranking"):
         yield f"{block}:"
