@@ -93,6 +93,13 @@ class Column:
             return 0.0
         return float(self.there.head(5_000).str.count_matches(r"\S+").mean() or 0.0)  # type: ignore[arg-type]
 
+    @cached_property
+    def ids(self) -> pl.Series:
+        """The values as the text of ids: 874.0 is 874."""
+        if self.dtype.is_float():
+            return self.there.filter(self.there == self.there.floor()).cast(pl.Int64, strict=False).cast(pl.String)
+        return self.there.cast(pl.String)
+
     @property
     def sql(self) -> str:
         """The column in an expression."""

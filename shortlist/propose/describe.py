@@ -57,14 +57,18 @@ def _key(
             if column.name == given:
                 return column, f"given by {option}"
         raise missing_column(option, given, file, [column.name for column in columns])
-    wanted = events_key.there.cast(pl.String).unique()
-    scored = []
+    wanted = events_key.ids.unique()
+    scored, floats = [], ""
     for at, column in enumerate(columns):
-        if not column.can_be_id:
+        if not column.can_be_id and not column.dtype.is_float():
             continue
-        ids = column.there.cast(pl.String)
-        shared = float(wanted.is_in(ids.implode()).mean() or 0.0)  # type: ignore[arg-type]
+        shared = float(wanted.is_in(column.ids.implode()).mean() or 0.0)  # type: ignore[arg-type]
         if shared < _FOUND:
+            continue
+        if not column.can_be_id:
+            floats = (
+                floats or f". {column.name!r} holds them with a fraction point; if these are whole numbers, pass it"
+            )
             continue
         unique = column.distinct / max(len(column.there), 1)
         same_name = column.name == events_key.name
@@ -74,7 +78,7 @@ def _key(
         raise SourceError(
             f"{file}: no column holds the ids of the events' {events_key.name!r} (like "
             f"{named([str(one) for one in events_key.there.head(3).to_list()])}); its columns are: "
-            f"{named(column.name for column in columns)}. Pass {option} COLUMN, or leave the file out"
+            f"{named(column.name for column in columns)}. Pass {option} COLUMN, or leave the file out{floats}"
         )
     _, best, shared = max(scored, key=lambda one: one[0])
     return best, f"{shared:.0%} of the ids of the events are in it"

@@ -143,8 +143,7 @@ def _earliest(time: pl.Series | None) -> str | None:
 def _unreferenced(key: Column, items: Described | None) -> float:
     if items is None:
         return 0.0
-    ids = items.key.there.cast(pl.String)
-    return 1.0 - float(key.there.cast(pl.String).is_in(ids.implode()).mean() or 0.0)  # type: ignore[arg-type]
+    return 1.0 - float(key.ids.is_in(items.key.ids.implode()).mean() or 0.0)  # type: ignore[arg-type]
 
 
 def _tells_hours(time: pl.Series) -> bool:

@@ -161,6 +161,7 @@ def test_users_that_are_missing_in_many_rows_are_left_out_on_purpose() -> None:
         ("log.json", b'[{"user": 1}]', "this is one JSON array"),
         ("log.csv", b"user\n1\n2\n", "no separator divides its lines"),
         ("log.csv", b"user,item,time\n1,2,3\n4,5\n" + b"6,7,8\n" * 200, "line 3 has 2 fields"),
+        ("log.npy", b"\x93NUMPY\x01\0" + bytes(range(1, 32)) * 100, "this is a binary file"),
         ("log.csv.gz", b"user,item,time\n", "no sound .gz file"),
     ],
 )
@@ -193,3 +194,25 @@ def test_a_folder_of_parts(tmp_path: Path) -> None:
     proposal = propose(Asked(str(tmp_path)), tmp_path / "scratch")
     assert proposal.events.rows == 600
     assert not proposal.events.whole
+
+
+def test_an_item_key_of_floats_is_named_and_taken_when_given(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text(
+        "\n".join(["user,item,time", *(f"{n % 9},{n % 17},2024-01-{n % 28 + 1:02d}" for n in range(99))])
+    )
+    (tmp_path / "items.csv").write_text("\n".join(["number,title", *(f"{n}.0,title of {n}" for n in range(17))]))
+    asked = {"events": str(tmp_path / "log.csv"), "items": str(tmp_path / "items.csv")}
+    with pytest.raises(SourceError, match=r"--item-key COLUMN.*'number' holds them with a fraction point"):
+        propose(Asked(**asked), tmp_path / "scratch")
+    proposal = propose(Asked(**asked, item_key="number"), tmp_path / "scratch")
+    assert proposal.unreferenced == 0
+
+
+def test_a_word_longer_than_a_vocabulary_takes_is_no_category(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text(
+        "\n".join(["user,item,time", *(f"{n % 9},{n % 17},2024-01-{n % 28 + 1:02d}" for n in range(99))])
+    )
+    (tmp_path / "items.csv").write_text("\n".join(["item,maker", *(f"{n},{'x' * 300}{n % 3}" for n in range(17))]))
+    proposal = propose(Asked(str(tmp_path / "log.csv"), items=str(tmp_path / "items.csv")), tmp_path / "scratch")
+    assert proposal.items is not None
+    assert proposal.items.attributes.unused == {"maker": "its values are too long"}
