@@ -16,6 +16,7 @@ import typer
 
 from shortlist.cli import releases, runs
 from shortlist.cli.deploy import deploy
+from shortlist.cli.init import init
 from shortlist.cli.machine import prepare_machine, user_name
 from shortlist.cli.places import RecipePath, Work, find_places
 from shortlist.cli.runner import Runner
@@ -24,7 +25,7 @@ from shortlist.cli.signals import Terminated, end_on_signals
 from shortlist.cli.submit import submit
 
 app = typer.Typer(
-    help="From a recipe to a live recommender. A recipe is one YAML file; start with recipes/demo.yaml.",
+    help="From a recipe to a live recommender. A recipe is one YAML file; start with `shortlist init`.",
     epilog="Runs and releases lie in the work folder: --work, else the variable SHORTLIST_WORK, else .work of the "
     "project, which is the nearest folder at or above the recipe's that has one, else the current folder. Relative "
     "paths in a recipe start at the project folder.",
@@ -83,6 +84,7 @@ def run(
         raise typer.Exit(3)
 
 
+app.command()(init)
 app.command()(serve)
 app.command()(recommend)
 app.command()(submit)
@@ -95,12 +97,21 @@ app.add_typer(releases.app, name="releases")
 def validate(
     recipe: RecipePath,
     show: Annotated[bool, typer.Option(help="Print the recipe as a run would take it.")] = False,
+    data: Annotated[
+        bool, typer.Option("--data", help="Read the data too, check the contract and take one training step.")
+    ] = False,
 ) -> None:
-    """Check a recipe and every SQL expression in it; nothing is read or run."""
+    """Check a recipe and every SQL expression in it; without --data nothing is read or run."""
     from shortlist.cli.checked import checked_recipe
     from shortlist.recipe import dump_recipe
 
     typed = checked_recipe(recipe)
+    if data:
+        from shortlist.cli.try_data import try_data
+
+        try_data(typed, recipe)
+        typer.echo(f"next       {_program()} run {recipe}")
+        return
     typer.echo(dump_recipe(typed).rstrip() if show else f"{recipe}: a sound recipe, {typed.name!r}")
 
 

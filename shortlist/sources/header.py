@@ -41,19 +41,19 @@ def check_header(names: list[str], rows: pl.LazyFrame, file: str, *, declared: b
     head = rows.head(_ROWS).collect()
     below = [head.to_series(at).drop_nulls().to_list() for at in range(min(len(names), head.width))]
     empty = [str(at) for at, name in enumerate(names, 1) if not name.strip()]
-    if empty and not (empty == ["1"] and _is_row_number(below[0])):
+    if empty and not (empty == ["1"] and is_row_number(below[0])):
         raise SourceError(
             f"{file}: line 1: the column in place {named(empty)} has no name; name it in the file, write `header: "
             "false` if the first line holds data, or `header: true` if the column is not needed"
         )
-    if _look_like_data(names, below):
+    if look_like_data(names, below):
         raise SourceError(
             f"{file}: line 1 looks like data and not like names ({named(names, 6)}); write `header: false`, and the "
             "columns are called column_1, column_2, ...; write `header: true` if these really are their names"
         )
 
 
-def _look_like_data(names: Sequence[str], below: Sequence[list[str]]) -> bool:
+def look_like_data(names: Sequence[str], below: Sequence[list[str]]) -> bool:
     """Whether the names are like the values below them: of their kind, or found among them.
 
     A column of numbers or dates whose name is neither shows that the line is a header, whatever the other names are.
@@ -86,6 +86,6 @@ def _is_counting(texts: Sequence[str]) -> bool:
     return len(texts) > 1 and all(a.isdigit() and b.isdigit() and int(b) == int(a) + 1 for a, b in pairwise(texts))
 
 
-def _is_row_number(values: Sequence[str]) -> bool:
+def is_row_number(values: Sequence[str]) -> bool:
     """Whether a column counts its rows, as the nameless one that pandas writes does."""
     return bool(values) and (len(values) == 1 or _is_counting(values))

@@ -2,7 +2,7 @@
 
 import glob
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -22,8 +22,10 @@ class Found:
     name: str
 
 
-def find(path: str, scratch: Path) -> list[Found]:
+def find(path: str, scratch: Path, pick: Callable[[list[str]], list[str]] = list) -> list[Found]:
     """The files that `path` means, by name in order; remote ones are copied below `scratch` or into the hub's cache.
+
+    `pick` chooses among the names of remote files before any is copied.
 
     A path that is there is that file or folder, whatever characters it holds; only then it is a pattern. A folder, also
     one that a pattern meets, means every file below it but those whose name, or whose folder's name, starts with `.` or
@@ -38,12 +40,12 @@ def find(path: str, scratch: Path) -> list[Found]:
         prefix = literal_prefix(key)
         # What lies beside is only listed to name the nearest when there is nothing.
         keys = choose(key, store.keys(prefix) or store.keys(prefix.rpartition("/")[0]), path)
-        return [Found(store.download(key, scratch / "s3"), f"s3://{bucket}/{key}") for key in keys]
+        return [Found(store.download(key, scratch / "s3"), f"s3://{bucket}/{key}") for key in pick(keys)]
     if scheme == "hf":
         repository, inside = hub.split(path)
         store_files = repository.files()
         names = choose(inside, store_files, path)
-        return [Found(repository.download(name), f"{repository.url}/{name}") for name in names]
+        return [Found(repository.download(name), f"{repository.url}/{name}") for name in pick(names)]
     raise SourceError(f"{path}: cannot read {scheme}://; use a path on disk, s3:// or hf://")
 
 

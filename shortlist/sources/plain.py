@@ -42,7 +42,7 @@ def format_of(file: Found, table: DataFile) -> Format:
     """The format that the recipe says, or the name's ending. Raises SourceError for neither, and for Excel."""
     if table.format != "auto":
         return table.format
-    ending = PurePosixPath(_unpacked_name(file.name)).suffix.lower()
+    ending = PurePosixPath(unpacked_name(file.name)).suffix.lower()
     if ending in _EXCEL:
         raise SourceError(f"{file.name}: {NO_EXCEL}")
     if ending not in _ENDINGS:
@@ -80,6 +80,13 @@ def make_plain(file: Found, table: DataFile, to: Path) -> Found | None:
     return None if _is_blank(file.path) else file
 
 
+@contextmanager
+def unpacked(file: Found) -> Iterator[Iterator[bytes]]:
+    """The bytes of a file without its packing, a few MB at a time. Raises SourceError for a damaged one."""
+    with _packing_errors(file.name), _unpacked(file, packing_of(file)) as blocks:
+        yield blocks
+
+
 def _peeked(blocks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
     """The first bytes, some hundreds where there are, and all blocks."""
     head = b""
@@ -97,7 +104,8 @@ def _is_blank(path: Path) -> bool:
     return not path.read_bytes().removeprefix(codecs.BOM_UTF8).strip()
 
 
-def _unpacked_name(name: str) -> str:
+def unpacked_name(name: str) -> str:
+    """A file's name without the ending of its packing."""
     return name[: name.rindex(".")] if name.lower().endswith(PACKED) else name
 
 

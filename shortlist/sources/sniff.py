@@ -42,6 +42,13 @@ def packing_of(file: Found) -> str:
     return next((ending for magic, ending in _PACKINGS.items() if head.startswith(magic)), "")
 
 
+def check_format(head: bytes, name: str) -> None:
+    """Raises SourceError for the first bytes of a format that is not read, or not by this name."""
+    for magic, what in _OTHERS.items():
+        if head.startswith(magic):
+            raise SourceError(f"{name}: {what}")
+
+
 def encoding_of(head: bytes, name: str, table: DataFile) -> str:
     """The encoding of a text file from its first bytes, or the recipe's where they do not tell.
 
@@ -51,9 +58,7 @@ def encoding_of(head: bytes, name: str, table: DataFile) -> str:
         encoding = codecs.lookup(table.encoding).name
     except LookupError:
         raise SourceError(f"{name}: encoding {table.encoding!r} is unknown; try latin-1 or cp1252") from None
-    for magic, what in _OTHERS.items():
-        if head.startswith(magic):
-            raise SourceError(f"{name}: {what}")
+    check_format(head, name)
     if encoding != "utf-8":
         return encoding
     for mark, marked in _MARKS.items():

@@ -156,6 +156,17 @@ def fit(
     )
 
 
+def dry_run(task: Task, training: Training, folder: Path, *, seed: int, label: str) -> None:
+    """One batch, step, checkpoint and validation; nothing stays in `folder`. Raises TrainingError as `fit` does."""
+    if training.threads:
+        torch.set_num_threads(training.threads)
+    run = _Run(task, training, folder, label, 0.0, ALONE)
+    with _readable_errors(training):
+        torch.manual_seed(seed)
+        run.progress = _Progress(label)
+        run.dry_run()
+
+
 class _Run:
     """One training: the task, its optimiser and where it stands."""
 

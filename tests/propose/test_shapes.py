@@ -1,0 +1,89 @@
+"""Five shapes of files: what is proposed of them is a sound recipe, and every row is read as it was meant."""
+
+from pathlib import Path
+
+import log_shapes as shapes
+import polars as pl
+import pytest
+
+from shortlist.ingest import ingest
+from shortlist.propose import Asked, Proposal, propose, recipe_text
+from shortlist.recipe import Recipe, parse_recipe
+from shortlist.tables import scan
+from shortlist.validate import validate
+
+
+def proposed(tmp_path: Path, **asked: str) -> tuple[Proposal, Recipe]:
+    proposal = propose(Asked(**asked), tmp_path / "scratch")
+    written = {name: asked[name] for name in ("events", "items", "users") if name in asked}
+    return proposal, parse_recipe(recipe_text(proposal, written))
+
+
+def read(recipe: Recipe, tmp_path: Path) -> pl.DataFrame:
+    """The clean events; every row passes the contract."""
+    ingest(recipe, tmp_path / "tables")
+    validate(recipe, tmp_path / "tables", tmp_path / "clean", tmp_path / "quarantine", tmp_path / "docs.html")
+    return scan(tmp_path / "clean", "events").collect()
+
+
+def test_semicolons_with_decimal_commas(tmp_path: Path) -> None:
+    proposal, recipe = proposed(tmp_path, events=str(shapes.semicolons(tmp_path)))
+    assert proposal.events.dialect.separator == ";"
+    found = read(recipe, tmp_path)
+    expected = shapes.events()
+    assert found["user_id"].to_list() == [user for user, *_ in expected]
+    assert found["item_id"].to_list() == [item for _, item, *_ in expected]
+    assert found["time"].to_list() == [int(at.timestamp()) // 60 * 60 for _, _, at, _ in expected]
+    assert recipe.interactions.positive == "Menge > 0"
+    assert 0 < found["positive"].mean() < 1  # type: ignore[operator]
+    items = scan(tmp_path / "tables", "items").collect().sort("item_id")
+    assert items["Preis"].to_list() == [item % 7 + 1 + (item % 90 + 10) / 100 for item in items["item_id"].to_list()]
+
+
+def test_latin_1_with_a_table_of_items(tmp_path: Path) -> None:
+    ratings, products = shapes.latin1(tmp_path)
+    proposal, recipe = proposed(tmp_path, events=str(ratings), items=str(products))
+    assert proposal.events.dialect.encoding == "utf-8"  # its bytes are ASCII
+    assert proposal.items is not None
+    assert proposal.items.sample.dialect.encoding == "latin-1"
+    assert recipe.interactions.time_unit == "ms"
+    assert recipe.interactions.positive == "rating >= 4"
+    assert recipe.features.item.title == "title"
+    assert [one.name for one in recipe.features.item.categorical] == ["group"]
+    found = read(recipe, tmp_path)
+    assert found["time"].to_list() == [int(at.timestamp()) for _, _, at, _ in shapes.events()]
+    titles = scan(tmp_path / "tables", "items").collect()["title"].to_list()
+    assert "Käse Nr. 0 frisch" in titles
+
+
+def test_iso_times_with_offsets(tmp_path: Path) -> None:
+    proposal, recipe = proposed(tmp_path, events=str(shapes.iso_times(tmp_path)))
+    assert (proposal.roles.user.column.name, proposal.roles.item.column.name) == ("visitorId", "sku")
+    assert recipe.interactions.positive == "event_type IN ('purchase')"
+    found = read(recipe, tmp_path)
+    assert found["user_id"][0] == f"{shapes.events()[0][0]:06d}x"
+    assert found["time"].to_list() == [int(at.timestamp()) for _, _, at, _ in shapes.events()]
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    _, recipe = proposed(tmp_path, events=str(shapes.json_lines(tmp_path)))
+    found = read(recipe, tmp_path)
+    assert found["user_id"].to_list() == [f"u-{user}" for user, *_ in shapes.events()]
+    assert found["item_id"].to_list() == [item for _, item, *_ in shapes.events()]
+
+
+def test_no_header(tmp_path: Path) -> None:
+    proposal, recipe = proposed(tmp_path, events=str(shapes.no_header(tmp_path)))
+    assert proposal.events.dialect.header is False
+    assert not proposal.roles.user.sure
+    found = read(recipe, tmp_path)
+    assert found["user_id"].to_list() == [user for user, *_ in shapes.events()]
+    assert found["item_id"].to_list() == [item for _, item, *_ in shapes.events()]
+    assert found["time"].to_list() == [int(at.timestamp()) for _, _, at, _ in shapes.events()]
+
+
+@pytest.mark.parametrize("shape", ["semicolons", "iso_times", "json_lines", "no_header"])
+def test_the_split_leaves_both_windows_users_who_were_there_before(shape: str, tmp_path: Path) -> None:
+    proposal, _ = proposed(tmp_path, events=str(getattr(shapes, shape)(tmp_path)))
+    assert proposal.split.kind == "temporal"
+    assert proposal.split.test + proposal.split.valid < shapes.DAYS * 86_400 / 2
