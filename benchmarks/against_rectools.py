@@ -27,7 +27,7 @@ from rectools.models.nn.transformers.sasrec import SASRecModel
 from benchmarks.train import prepared_store
 from shortlist.prepare.prepared import Prepared
 from shortlist.prepare.split import TRAIN
-from shortlist.recipe import Recipe, load_recipe
+from shortlist.recipe import FullNegatives, Recipe, SoftmaxLoss, load_recipe
 from shortlist.retrieval.task import RetrievalTask
 from shortlist.training.optimiser import Optimiser
 
@@ -64,7 +64,9 @@ def ours(recipe: Recipe, prepared: Prepared, users: int, epochs: int) -> int:
     """The same with our windows."""
     part = np.where(prepared.samples.user <= users, prepared.samples.part, 0)
     object.__setattr__(prepared.samples, "part", part)
-    retrieval = recipe.retrieval.model_copy(update={"loss": "full"})
+    own = recipe.retrieval.loss
+    loss = own if isinstance(own, SoftmaxLoss) else SoftmaxLoss(kind="softmax")
+    retrieval = recipe.retrieval.model_copy(update={"loss": loss, "negatives": FullNegatives(kind="full")})
     task, training = RetrievalTask(recipe.model_copy(update={"retrieval": retrieval}), prepared), retrieval.training
     optimiser = Optimiser(task.model, training.learning_rate, training.weight_decay, training.clip_norm)
     task.model.train()

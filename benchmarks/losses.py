@@ -10,8 +10,8 @@ times; its mean over the rounds, and that of its gradient by the item vectors, i
     direction   cosine of the two: 1 learns the same but for the speed
     spread      standard deviation of one step's gradient / length of the full gradient
 
-gBCE and the cosine contrastive loss are other losses: of them only the direction can agree, and their bias is against
-their own value when every item is a negative.
+Those that are no softmax are other losses: of them only the direction can agree, and their bias is against their own
+value when every item is a negative.
 """
 
 import argparse
@@ -25,8 +25,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from shortlist.recipe import Retrieval
-from shortlist.retrieval.losses import Compared, cosine_contrastive_loss, gbce_loss, softmax_loss
-from shortlist.retrieval.negatives import Negatives
+from shortlist.retrieval.losses import Compared, loss_of
+from shortlist.retrieval.negatives import NegativeSampler
 
 _EXAMPLES, _DIM, _TEMPERATURE, _SKEW = 64, 16, 0.2, 1.1
 
@@ -42,16 +42,19 @@ class World:
 
     @classmethod
     def make(cls, num_items: int, seed: int) -> "World":
-        chance = torch.Generator().manual_seed(seed)
-        item_ND = functional.normalize(torch.randn(num_items + 1, _DIM, generator=chance), dim=1)
+        rng = torch.Generator().manual_seed(seed)
+        item_ND = functional.normalize(torch.randn(num_items + 1, _DIM, generator=rng), dim=1)
         popularity = np.append(0, np.ceil(10_000 / np.arange(1, num_items + 1) ** _SKEW).astype(np.int64))
         item_E = np.random.default_rng(seed).choice(num_items + 1, _EXAMPLES, p=popularity / popularity.sum())
         # A query lies near its item, as after some training.
-        noise = torch.randn(_EXAMPLES, _DIM, generator=chance) * _DIM**-0.5
+        noise = torch.randn(_EXAMPLES, _DIM, generator=rng) * _DIM**-0.5
         return cls(functional.normalize(item_ND[item_E] + noise, dim=1), item_ND, popularity, item_E)
 
 
 Loss = Callable[[Compared], Tensor]
+_SOFTMAX = Retrieval.model_validate(
+    {"loss": {"kind": "softmax", "temperature": _TEMPERATURE}, "negatives": {"kind": "full"}}
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Row:
 
 
 def step(
-    world: World, negatives: Negatives, loss: Loss, batch: NDArray[np.int64], hard: int
+    world: World, negatives: NegativeSampler, loss: Loss, batch: NDArray[np.int64], hard: int
 ) -> tuple[float, int, Tensor]:
     """The fixed examples against what a batch with the items `batch` draws: loss, candidates and gradient."""
     item_ND = world.item_ND.clone().requires_grad_()
@@ -78,14 +81,14 @@ def step(
         scores_EN[torch.arange(_EXAMPLES), torch.from_numpy(world.item_E)] = -torch.inf
         hard_EM = scores_EN.topk(hard).indices.numpy()
     # The examples' own items are given; what else the batch holds is drawn by popularity.
-    drawn = negatives.draw(batch, np.stack([np.arange(_EXAMPLES), world.item_E]), hard_EM)
+    drawn = negatives.sample(batch, np.stack([np.arange(_EXAMPLES), world.item_E]), hard_EM)
     compared = Compared(
         world.query_ED,
         item_ND[torch.from_numpy(world.item_E)],
         item_ND[torch.from_numpy(drawn.row_V[drawn.candidate_N])],
         torch.ones(_EXAMPLES),
         torch.from_numpy(drawn.no_negative_2X),
-        drawn.log_chance_N,
+        drawn.log_q_N,
         None if drawn.hard_EM is None else torch.from_numpy(drawn.hard_EM),
     )
     value = loss(compared)
@@ -93,24 +96,20 @@ def step(
     return float(value.detach()), len(drawn.candidate_N), gradient
 
 
-def softmax(compared: Compared) -> Tensor:
-    return softmax_loss(compared, temperature=_TEMPERATURE)
-
-
-def measured(
-    name: str, world: World, settings: dict[str, object], loss: Loss, whole: Loss, *, draws: int, rounds: int
-) -> Row:
-    """`whole` is what the loss would be with every item for a negative; its gradient is not looked at."""
-    retrieval = Retrieval.model_validate(settings)
-    negatives = Negatives(retrieval, world.popularity_N)
-    everything = Negatives(Retrieval(loss="full"), world.popularity_N)
+def measured(name: str, world: World, settings: dict[str, object], *, draws: int, rounds: int) -> Row:
+    """Of `retrieval` settings: the mean over the rounds beside the softmax over all items."""
+    retrieval, num_items = Retrieval.model_validate(settings), len(world.item_ND) - 1
+    negatives = NegativeSampler(retrieval, world.popularity_N)
+    loss, softmax = (loss_of(one.loss, num_items) for one in (retrieval, _SOFTMAX))
+    everything = NegativeSampler(_SOFTMAX, world.popularity_N)
     full, _, wanted = step(world, everything, softmax, world.item_E, 0)
-    own = full if whole is softmax else step(world, everything, whole, world.item_E, 0)[0]
+    # Another loss has another value when every item is a negative.
+    own = full if retrieval.loss.kind == "softmax" else step(world, everything, loss, world.item_E, 0)[0]
     rng, share = np.random.default_rng(1), world.popularity_N / world.popularity_N.sum()
     total, candidates, mean, square = 0.0, 0, torch.zeros_like(wanted), 0.0
     for _ in range(rounds):
         batch = rng.choice(len(share), draws, p=share)
-        value, count, gradient = step(world, negatives, loss, batch, retrieval.hard_negatives)
+        value, count, gradient = step(world, negatives, loss, batch, retrieval.num_hard)
         total, candidates = total + value / rounds, candidates + count
         mean += gradient / rounds
         square += float((gradient**2).sum()) / rounds
@@ -126,36 +125,28 @@ def measured(
 
 
 def rows(num_items: int, draws: int, rounds: int) -> list[Row]:
-    world = World.make(num_items, 0)
-
-    def gbce(calibration: float) -> Loss:
-        return lambda compared: gbce_loss(
-            compared, temperature=_TEMPERATURE, num_items=num_items, calibration=calibration
-        )
-
-    def contrastive(compared: Compared) -> Tensor:
-        return cosine_contrastive_loss(compared, margin=0.4, negative_weight=300.0)
-
-    half = draws // 2
-    cases: list[tuple[str, dict[str, object], Loss, Loss, int]] = [
-        ("full softmax", {"loss": "full"}, softmax, softmax, draws),
-        ("in-batch, logQ", {"loss": "in_batch"}, softmax, softmax, draws),
-        ("in-batch, uncorrected", {"loss": "in_batch", "logq": False}, softmax, softmax, draws),
-        ("mixed", {"loss": "mixed", "uniform_negatives": half}, softmax, softmax, half),
-        ("mixed + 8 hard", {"loss": "mixed", "uniform_negatives": half, "hard_negatives": 8}, softmax, softmax, half),
-        ("gBCE, t = 0.75", {"loss": "gbce", "uniform_negatives": draws}, gbce(0.75), gbce(0.75), draws),
-        ("gBCE, t = 0", {"loss": "gbce", "uniform_negatives": draws}, gbce(0.0), gbce(0.0), draws),
-        (
-            "cosine contrastive",
-            {"loss": "cosine_contrastive", "uniform_negatives": draws},
-            contrastive,
-            contrastive,
-            draws,
-        ),
+    world, half = World.make(num_items, 0), draws // 2
+    softmax = {"kind": "softmax", "temperature": _TEMPERATURE}
+    gbce, contrastive = {"kind": "gbce", "temperature": _TEMPERATURE}, {"kind": "cosine_contrastive"}
+    bce, bpr = ({"kind": kind, "temperature": _TEMPERATURE} for kind in ("bce", "bpr"))
+    in_batch, uniform = {"kind": "in_batch"}, {"kind": "uniform", "num_uniform": draws}
+    mixed = {"kind": "mixed", "num_uniform": half}
+    cases: list[tuple[str, dict[str, object], dict[str, object], int]] = [
+        ("full softmax", softmax, {"kind": "full"}, draws),
+        ("in-batch, logQ", softmax, in_batch, draws),
+        ("in-batch, uncorrected", softmax | {"log_q": False}, in_batch, draws),
+        ("mixed", softmax, mixed, half),
+        ("mixed + 8 hard", softmax, mixed | {"num_hard": 8}, half),
+        ("gBCE, t = 0.75", gbce | {"calibration": 0.75}, uniform, draws),
+        ("gBCE, t = 0", gbce | {"calibration": 0.0}, uniform, draws),
+        ("cosine contrastive", contrastive, uniform, draws),
+        ("uniform, logQ", softmax, uniform, draws),
+        ("BCE", bce, uniform, draws),
+        ("BPR", bpr, uniform, draws),
     ]
     return [
-        measured(name, world, settings, loss, whole, draws=drawn, rounds=rounds)
-        for name, settings, loss, whole, drawn in cases
+        measured(name, world, {"loss": loss, "negatives": negatives}, draws=drawn, rounds=rounds)
+        for name, loss, negatives, drawn in cases
     ]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from serving.question import QuestionReader
 from shortlist.features import FeatureStore
-from shortlist.recipe import Recipe, load_recipe
+from shortlist.recipe import Recipe, load_released_recipe
 from shortlist.release.bundle import open_release, read_manifest, verify
 from shortlist.release.manifest import MANIFEST, is_name
 from shortlist.storage import open_storage
@@ -34,7 +34,7 @@ class Release:
     def open(cls, folder: Path) -> "Release":
         """Open what `find_release` found. Raises ValueError for files of another schema."""
         manifest = read_manifest(folder)
-        recipe, store = load_recipe(folder / "recipe.yaml"), FeatureStore.open(folder / "features")
+        recipe, store = load_released_recipe(folder / "recipe.yaml"), FeatureStore.open(folder / "features")
         return cls(folder, manifest.name, recipe, store, (folder / "ranking").is_dir())
 
 

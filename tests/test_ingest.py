@@ -366,7 +366,7 @@ def lists(folder: Path, **settings: object) -> Recipe:
     file = {"path": str(folder / "lists.csv"), "header": False, "separator": "\t", "columns": columns, **settings}
     source = {"kind": "files", "events": [file]}
     interactions = {"ordered": False, "time_unit": "row"}
-    split, retrieval = {"kind": "given", "valid": 0.5}, {"positions": "others", "encoder": "mean"}
+    split, retrieval = {"kind": "given", "valid": 0.5}, {"positions": "leave_one_out", "encoder": "mean"}
     return Recipe.model_validate(
         {"name": "lists", "source": source, "interactions": interactions, "split": split, "retrieval": retrieval}
     )

@@ -17,7 +17,7 @@ from shortlist.evaluation.whole_path import WholePath
 from shortlist.features import Context, FeatureStore
 from shortlist.prepare.prepared import Questions
 from shortlist.progress import Progress
-from shortlist.recipe import load_recipe
+from shortlist.recipe import load_released_recipe
 from shortlist.recommend.query import QueryBatch
 from shortlist.release.bundle import read_manifest
 from shortlist.vocabulary import Vocabulary
@@ -36,7 +36,7 @@ def live_answers(
     """
     read_manifest(release)
     store = FeatureStore.open(release / "features")
-    recipe = load_recipe(release / "recipe.yaml")
+    recipe = load_released_recipe(release / "recipe.yaml")
     ranking = release / "ranking"
     there_I = _rows_there(ours.items, store.items)
     path = WholePath.open(

@@ -14,7 +14,15 @@ from shortlist.recipe.data import (
     TemporalSplit,
     YambdaSource,
 )
-from shortlist.recipe.load import RecipeError, dump_recipe, load_recipe, parse_recipe, recipe_schema
+from shortlist.recipe.load import (
+    RecipeError,
+    dump_recipe,
+    load_recipe,
+    load_released_recipe,
+    parse_recipe,
+    recipe_schema,
+)
+from shortlist.recipe.losses import BceLoss, BprLoss, CosineContrastiveLoss, GbceLoss, Loss, SoftmaxLoss
 from shortlist.recipe.model import (
     Categorical,
     Embedding,
@@ -25,25 +33,41 @@ from shortlist.recipe.model import (
     Text,
     Training,
 )
+from shortlist.recipe.negatives import (
+    FullNegatives,
+    InBatchNegatives,
+    MixedNegatives,
+    Negatives,
+    UniformNegatives,
+)
 from shortlist.recipe.recipe import Recipe
 from shortlist.recipe.resources import Resources, Step
 from shortlist.recipe.serve import Evaluation, Gate, Publish, Serving
 
 __all__ = [
+    "BceLoss",
+    "BprLoss",
     "Categorical",
     "ColumnRule",
     "ColumnType",
     "Contract",
+    "CosineContrastiveLoss",
     "DataFile",
     "Embedding",
     "Evaluation",
     "Features",
     "FilesSource",
+    "FullNegatives",
     "Gate",
+    "GbceLoss",
     "GivenSplit",
+    "InBatchNegatives",
     "Index",
     "Interactions",
     "LeaveOneOutSplit",
+    "Loss",
+    "MixedNegatives",
+    "Negatives",
     "Publish",
     "Ranking",
     "Recipe",
@@ -51,15 +75,18 @@ __all__ = [
     "Resources",
     "Retrieval",
     "Serving",
+    "SoftmaxLoss",
     "Step",
     "SyntheticSource",
     "TableFile",
     "TemporalSplit",
     "Text",
     "Training",
+    "UniformNegatives",
     "YambdaSource",
     "dump_recipe",
     "load_recipe",
+    "load_released_recipe",
     "parse_recipe",
     "recipe_schema",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from shortlist.recipe.explain import explain
+from shortlist.recipe.old_spelling import respelt
 from shortlist.recipe.recipe import Recipe
 from shortlist.recipe.yaml_text import YamlTextError, dump_yaml, load_yaml
 
@@ -22,25 +23,49 @@ class RecipeError(ValueError):
 def load_recipe(path: str | Path) -> Recipe:
     """Read and validate a recipe file. Raises RecipeError."""
     file = Path(path)
+    return parse_recipe(_text(file), str(file))
+
+
+def _text(file: Path) -> str:
     try:
-        text = file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8")
     except FileNotFoundError:
         near = difflib.get_close_matches(file.name, [p.name for p in file.parent.glob("*.yaml")], n=3, cutoff=0.3)
         hint = f"; beside it are: {', '.join(near)}" if near else ""
         raise RecipeError(f"{file}: there is no such recipe{hint}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{file}: cannot be read as UTF-8 text: {error}") from None
-    return parse_recipe(text, str(file))
+
+
+def load_released_recipe(path: Path) -> Recipe:
+    """The recipe inside a release, also of one that an older version wrote. Raises RecipeError.
+
+    Nobody can edit it, so what was spelt otherwise then is respelt instead of refused.
+    """
+    text, origin = _text(path), str(path)
+    data = _mapping(text, origin)
+    if isinstance(data.get("retrieval"), dict):
+        data["retrieval"] = respelt(data["retrieval"])
+    return _validated(data, text, origin)
 
 
 def parse_recipe(text: str, origin: str = "recipe") -> Recipe:
     """Validate a recipe's YAML text. Raises RecipeError; `origin` names it in the message."""
+    return _validated(_mapping(text, origin), text, origin)
+
+
+def _mapping(text: str, origin: str) -> dict[str, Any]:
     try:
         data = load_yaml(text)
     except YamlTextError as error:
         raise RecipeError(f"{origin}: {error}") from None
     if not isinstance(data, dict):
         raise RecipeError(f"{origin}: a recipe is a mapping of names to values, this is a {type(data).__name__}")
+    return data
+
+
+def _validated(data: dict[str, Any], text: str, origin: str) -> Recipe:
+    """`data` is what the YAML `text` says."""
     try:
         return Recipe.model_validate(_expand(data, origin, ()))
     except ValidationError as error:

@@ -1,10 +1,13 @@
 """What the models see and how they learn."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveFloat, model_validator
 
 from shortlist.recipe.fields import ColumnFile, Duration, Section, Share
+from shortlist.recipe.losses import Loss, Metric, SoftmaxLoss
+from shortlist.recipe.negatives import InBatchNegatives, MixedNegatives, Negatives
+from shortlist.recipe.old_spelling import new_lines, old_words
 
 
 class Categorical(Section):
@@ -90,7 +93,7 @@ class Features(Section):
 
 class Training(Section):
     batch_size: int = Field(256, ge=2)
-    """Samples a step and process; with `positions: every`, windows; with `others`, users."""
+    """Samples a step and process; with `positions: every`, windows; with `leave_one_out`, users."""
     accumulate: int = Field(1, ge=1)
     """Micro-steps whose gradients are added before the optimiser moves."""
     epochs: int = Field(5, ge=1)
@@ -127,9 +130,9 @@ class Retrieval(Section):
 
     encoder: Literal["mean", "attention", "transformer", "hstu"] = "attention"
     """How the query tower reads the history."""
-    positions: Literal["last", "every", "others"] = "last"
+    positions: Literal["last", "every", "leave_one_out"] = "last"
     """A sample is one interaction (`last`), a window of a history of which every position counts (`every`), or, of data
-    without order, all that a user has, each asked for from the others (`others`)."""
+    without order, all that a user has, each asked for with itself left out (`leave_one_out`)."""
     dim: int = Field(64, ge=2, le=2048)
     """Width of the query and candidate vectors."""
     hidden: list[int] = [128]
@@ -142,27 +145,12 @@ class Retrieval(Section):
     """Whether the transformer's blocks are those of LiGR, gated and with a SwiGLU, or plain."""
     dropout: Share = 0.1
     """Share of activations that are dropped in training."""
-    metric: Literal["cosine", "dot"] = "cosine"
+    metric: Metric = "cosine"
     """Of training, index and serving alike."""
-    loss: Literal["in_batch", "mixed", "full", "gbce", "cosine_contrastive"] = "in_batch"
-    """Softmax over the batch's items, over these and some drawn evenly, or over the whole catalogue (small ones);
-    binary cross-entropy (gSASRec) or cosines with a margin (SimpleX) against items drawn evenly."""
-    temperature: float = Field(0.05, gt=0)
-    """Scores are divided by it in the loss: a small one sharpens the softmax."""
-    logq: bool = True
-    """Whether the in-batch softmax is corrected by how often each candidate is drawn."""
-    max_negatives: int = Field(4096, ge=1)
-    """At most so many of a batch's distinct items are the negatives of its examples; they are drawn anew each step."""
-    uniform_negatives: int = Field(1024, ge=1)
-    """Items drawn evenly at each step: the negatives of `gbce` and `cosine_contrastive`, further ones of `mixed`."""
-    hard_negatives: int = Field(0, ge=0, le=256)
-    """With `in_batch` or `mixed`: wrong answers of our own index, found anew each epoch, that an example also sees."""
-    calibration: Share = 0.75
-    """Of `gbce`: 1 makes its probabilities those of all items, 0 leaves them as high as the draws make them."""
-    margin: float = Field(0.4, ge=-1, le=1)
-    """Of `cosine_contrastive`: negatives whose cosine is below it cost nothing."""
-    negative_weight: float = Field(300.0, gt=0)
-    """Of `cosine_contrastive`: how much the mean over the negatives counts beside the positive."""
+    loss: Loss = SoftmaxLoss(kind="softmax")
+    """What is learnt from a positive and its negatives."""
+    negatives: Negatives = InBatchNegatives(kind="in_batch")
+    """What a positive is compared with."""
     half_life: Annotated[Duration, Field(gt=0)] | None = None
     """Age at which a positive counts half in training, seen from the last one: for fields that drift. Null counts all
     alike."""
@@ -172,6 +160,19 @@ class Retrieval(Section):
     """How it is trained."""
     refit: Refit = Refit()
     """Whether it then learns from the validation window too."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_the_new_spelling(cls, given: Any) -> Any:
+        if isinstance(given, dict) and (words := old_words(given)):
+            lines = "".join(f"\n      {line}" for line in new_lines(given))
+            raise ValueError(f"the loss and its negatives are spelt anew; instead of {', '.join(words)} write{lines}")
+        return given
+
+    @property
+    def num_hard(self) -> int:
+        """Hard negatives of an example."""
+        return self.negatives.num_hard if isinstance(self.negatives, InBatchNegatives | MixedNegatives) else 0
 
 
 class Index(Section):

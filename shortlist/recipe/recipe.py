@@ -15,6 +15,7 @@ from shortlist.recipe.data import (
     YambdaSource,
 )
 from shortlist.recipe.fields import Name, Section
+from shortlist.recipe.losses import check_loss
 from shortlist.recipe.metrics import METRICS
 from shortlist.recipe.model import Features, Index, Ranking, Retrieval
 from shortlist.recipe.resources import Resources
@@ -78,7 +79,7 @@ class Recipe(Section):
         self._check_order()
         if self.retrieval.positions == "every" and self.retrieval.encoder == "transformer" and self.retrieval.dim % 2:
             raise ValueError("retrieval.dim must be even for the transformer encoder")
-        self._check_loss()
+        check_loss(self.retrieval.loss, self.retrieval.negatives, self.retrieval.metric)
         metric, _, depth = self.gate.metric.rpartition("_at_")
         if metric not in METRICS or not depth.isdigit() or int(depth) not in self.evaluation.k:
             raise ValueError(
@@ -96,10 +97,10 @@ class Recipe(Section):
                     f"split.valid {given.valid:g} draws events whatever their time; use `last`, or set "
                     "interactions.ordered to false if nothing tells what came first"
                 )
-            if self.retrieval.positions == "others":
+            if self.retrieval.positions == "leave_one_out":
                 raise ValueError(
-                    "retrieval.positions 'others' asks for an item from what came later too; use `last` or `every`, or "
-                    "set interactions.ordered to false if nothing tells what came first"
+                    "retrieval.positions 'leave_one_out' asks for an item from what came later too; use `last` or "
+                    "`every`, or set interactions.ordered to false if nothing tells what came first"
                 )
             return
         if isinstance(self.split, TemporalSplit):
@@ -112,20 +113,10 @@ class Recipe(Section):
             )
         if self.interactions.time_unit != "row":
             raise ValueError("interactions.ordered is false, so there are no times: set interactions.time_unit to row")
-        if self.retrieval.positions != "others" or self.retrieval.encoder != "mean":
+        if self.retrieval.positions != "leave_one_out" or self.retrieval.encoder != "mean":
             raise ValueError(
                 f"retrieval.positions {self.retrieval.positions!r} with encoder {self.retrieval.encoder!r} needs an "
-                "order; interactions.ordered is false: use positions others and encoder mean"
+                "order; interactions.ordered is false: use positions leave_one_out and encoder mean"
             )
         if self.interactions.history is not None:
             raise ValueError("interactions.history: without an order a history is the positives; remove it")
-
-    def _check_loss(self) -> None:
-        retrieval = self.retrieval
-        if retrieval.hard_negatives and retrieval.loss not in ("in_batch", "mixed"):
-            raise ValueError(
-                f"retrieval.hard_negatives are of the losses in_batch and mixed, retrieval.loss is {retrieval.loss!r}: "
-                "set hard_negatives to 0, or loss to mixed"
-            )
-        if retrieval.loss == "cosine_contrastive" and retrieval.metric != "cosine":
-            raise ValueError("retrieval.loss 'cosine_contrastive' compares cosines: set retrieval.metric to cosine")

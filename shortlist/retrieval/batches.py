@@ -8,7 +8,9 @@ Which samples a step holds follows from (seed, epoch, step) alone, so a run that
                      for those in its second half, so that each has at least half a window to look back on and none is
                      asked twice. A window holds nothing that its last example may not see, and an example sees the
                      window's first `prefix_E` events.
-`positions: others`  a sample is all that one user has, in no order: each of its items is asked for from all others.
+`positions: leave_one_out`
+                     a sample is a basket, all that one user has in no order: each of its items is left out once
+                     and asked for from all others.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +25,7 @@ from shortlist.features import PackedQueries, Queries
 from shortlist.prepare.prepared import Prepared, Samples
 from shortlist.prepare.split import TRAIN
 from shortlist.recipe import Recipe
-from shortlist.retrieval.sets import UserSets, pairs_within
+from shortlist.retrieval.baskets import Baskets, pairs_within
 
 T = TypeVar("T")
 
@@ -118,13 +120,13 @@ class RetrievalBatches:
         width = prepared.store.schema.history_length
         positions = recipe.retrieval.positions
         self.windows = Windows.of(samples, self.examples, width) if positions == "every" else None
-        self.sets = UserSets.of(samples, self.examples, width) if positions == "others" else None
+        self.baskets = Baskets.of(samples, self.examples, width) if positions == "leave_one_out" else None
         self._order: tuple[int, NDArray[np.int64]] = (-1, np.zeros(0, np.int64))
 
     @property
     def num_samples(self) -> int:
-        """Train positives, windows or sets."""
-        return len(self.windows or self.sets or self.examples)
+        """Train positives, windows or baskets."""
+        return len(self.windows or self.baskets or self.examples)
 
     def num_batches(self, epoch: int) -> int:  # noqa: ARG002 - a sampler of hard negatives may depend on the epoch
         """Steps an epoch, the same for every process."""
@@ -144,15 +146,15 @@ class RetrievalBatches:
         return replace(batch, together=Together(item_E, float(weight_E.sum(dtype=np.float64))))
 
     def _batch(self, chosen: NDArray[np.int64]) -> Batch:
-        if self.sets is not None:
-            return self.others(self.sets, chosen)
+        if self.baskets is not None:
+            return self.leave_one_out(self.baskets, chosen)
         return self.positives(chosen) if self.windows is None else self.every(chosen)
 
     def _asked_for(self, chosen: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The items and the weights [E] of the examples of these samples, without what is known of them."""
         samples = self.prepared.samples
-        if self.sets is not None:
-            at = self.sets.take(chosen)[0]
+        if self.baskets is not None:
+            at = self.baskets.take(chosen)[0]
         else:
             at = self.examples[chosen if self.windows is None else self.windows.answered(chosen)[1]]
         return samples.item[at].astype(np.int64), self._weights(at)
@@ -179,10 +181,10 @@ class RetrievalBatches:
         )
         return Batch(queries, samples.item[at].astype(np.int64), self._weights(at))
 
-    def others(self, sets: UserSets, chosen: NDArray[np.int64]) -> Batch:
-        """The sets `chosen`, with all of their items as examples."""
+    def leave_one_out(self, baskets: Baskets, chosen: NDArray[np.int64]) -> Batch:
+        """The baskets `chosen`, with all of their items as examples."""
         samples, store = self.prepared.samples, self.prepared.store
-        at, length_B = sets.take(chosen)
+        at, length_B = baskets.take(chosen)
         item_E = samples.item[at].astype(np.int64)
         alone_E = np.repeat(length_B == 1, length_B)
         queries = store.asked(

@@ -3,7 +3,7 @@
 What is left to the thread that trains is to start the towers' kernels. A step follows from (seed, epoch, step) alone,
 but for hard negatives, which are those of the epoch.
 
-Shapes: E examples, B histories, L events of each, T events of all of them end to end, U distinct items of a step,
+Shapes: E examples, B histories, L events of each, T events of all of them end to end, U unique items of a step,
 V of them whose vectors it needs, N of these that are candidates, M hard negatives of an example, X pairs.
 """
 
@@ -16,11 +16,11 @@ from torch import Tensor
 from shortlist.features import PackedQueries
 from shortlist.recipe import Recipe
 from shortlist.retrieval.batches import RetrievalBatches
-from shortlist.retrieval.distinct import Distinct
 from shortlist.retrieval.hard_negatives import HardNegatives
-from shortlist.retrieval.negatives import Negatives, drawable
+from shortlist.retrieval.negatives import NegativeSampler, drawable
 from shortlist.retrieval.towers import Inputs, Items, QueryInputs
-from shortlist.retrieval.transfer import onto
+from shortlist.retrieval.transfer import to_device
+from shortlist.retrieval.unique import Unique
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Step:
     weight_E: Tensor
     no_negative_2X: Tensor
     """(example, candidate): own items and others known to be right; on the CPU, where the loss cuts it."""
-    log_chance_N: Tensor | None
+    log_q_N: Tensor | None
     hard_EM: Tensor | None
     num_examples: int
     """Of all processes."""
@@ -56,45 +56,43 @@ class Steps:
         self, recipe: Recipe, batches: RetrievalBatches, inputs: Inputs, hard_negatives: HardNegatives | None
     ) -> None:
         self.batches, self.inputs, self.hard_negatives = batches, inputs, hard_negatives
-        self._seed, self._full = recipe.seed, recipe.retrieval.loss == "full"
+        self._seed = recipe.seed
         self._num_rows = inputs.store.schema.num_item_rows
         taken = batches.prepared.samples.item[batches.examples]
-        drawn = drawable(batches.prepared, batches.examples)
-        self.num_drawable = int(drawn.sum())
+        may = drawable(batches.prepared, batches.examples)
+        self.num_drawable = int(may.sum())
         """Items that an example may be compared with."""
-        self._negatives = Negatives(recipe.retrieval, np.bincount(taken, minlength=self._num_rows), drawn)
-        self._distinct = Distinct(self._num_rows)
+        self._negatives = NegativeSampler(recipe.retrieval, np.bincount(taken, minlength=self._num_rows), may)
+        self._unique = Unique(self._num_rows)
         self._catalogue: Items | None = None
 
     def make(self, epoch: int, step: int, device: torch.device) -> Step:
         batch = self.batches.batch(epoch, step)
         queries, mined = batch.queries, self.hard_negatives
         hard_EM = None if mined is None else mined.of(queries.user_E)
-        chance = torch.Generator().manual_seed(
-            int(np.random.SeedSequence([self._seed, epoch, step]).generate_state(1)[0])
-        )
+        rng = torch.Generator().manual_seed(int(np.random.SeedSequence([self._seed, epoch, step]).generate_state(1)[0]))
         # With several processes each embeds the candidates of all, since what a step holds follows from its number:
         # nothing but gradients is exchanged, and the loss is that of one process with all their examples.
         together = batch.together
         step_E = batch.item_E if together is None else together.item_E
-        drawn = self._negatives.draw(batch.item_E, batch.known_2X, hard_EM, chance, step_E)
+        sampled = self._negatives.sample(batch.item_E, batch.known_2X, hard_EM, rng, step_E)
         history = queries.history_T if isinstance(queries, PackedQueries) else queries.history_BL
-        if self._full:
+        if self._negatives.whole:
             rows_U, items = np.arange(self._num_rows), self._all_items(device)
         else:
-            rows_U = self._distinct.of(history, drawn.row_V)
+            rows_U = self._unique.of(history, sampled.row_V)
             items = self.inputs.items(rows_U, device)
         return Step(
             items,
-            onto(device, self._distinct.places(rows_U, history)),
+            to_device(device, self._unique.places(rows_U, history)),
             self.inputs.query(queries, device),
-            onto(device, self._distinct.places(rows_U, drawn.row_V)),
-            onto(device, drawn.positive_E),
-            onto(device, drawn.candidate_N),
-            onto(device, batch.weight_E),
-            torch.from_numpy(drawn.no_negative_2X),
-            None if drawn.log_chance_N is None else onto(device, drawn.log_chance_N),
-            None if drawn.hard_EM is None else onto(device, drawn.hard_EM),
+            to_device(device, self._unique.places(rows_U, sampled.row_V)),
+            to_device(device, sampled.positive_E),
+            to_device(device, sampled.candidate_N),
+            to_device(device, batch.weight_E),
+            torch.from_numpy(sampled.no_negative_2X),
+            None if sampled.log_q_N is None else to_device(device, sampled.log_q_N),
+            None if sampled.hard_EM is None else to_device(device, sampled.hard_EM),
             len(step_E),
             None if together is None else together.weight,
         )

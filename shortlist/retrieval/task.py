@@ -1,6 +1,6 @@
 """The two towers as the training loop sees them: the loss of a step, and a quick validation each epoch.
 
-Shapes: B histories, L events of each, T events of all of them end to end, E examples, U distinct items of a step,
+Shapes: B histories, L events of each, T events of all of them end to end, E examples, U unique items of a step,
 V of them whose vectors it needs, N items of the catalogue, D width of vectors and item inputs.
 """
 
@@ -16,11 +16,11 @@ from shortlist.prepare.split import TRAIN
 from shortlist.recipe import Recipe
 from shortlist.retrieval.batches import Ahead, RetrievalBatches
 from shortlist.retrieval.hard_negatives import HardNegatives
-from shortlist.retrieval.losses import Compared, cosine_contrastive_loss, gbce_loss, softmax_loss
+from shortlist.retrieval.losses import Compared, loss_of
 from shortlist.retrieval.refit import PARTS, trained_by_refit
 from shortlist.retrieval.steps import Step, Steps
 from shortlist.retrieval.towers import Inputs, Items, QueryInputs, TwoTower
-from shortlist.retrieval.transfer import onto
+from shortlist.retrieval.transfer import to_device
 from shortlist.training.processes import ALONE, Processes
 
 _QUESTIONS = 5_000
@@ -59,12 +59,13 @@ class RetrievalTask:
         self.questions = prepared.valid.draw(_QUESTIONS, recipe.seed)
         self.mask_seen = recipe.evaluation.mask_seen
         self._num_rows, mined = store.schema.num_item_rows, None
-        if num := recipe.retrieval.hard_negatives:
+        if num := recipe.retrieval.num_hard:
             mined = HardNegatives(prepared, self.batches.examples, recipe.index, num=num, seed=recipe.seed)
         if refit_of is not None:
             self._go_on_from(refit_of)
         self._known_N = self.inputs.known()
         self.steps = Steps(recipe, self.batches, self.inputs, mined)
+        self.compare = loss_of(recipe.retrieval.loss, self.steps.num_drawable)
         self._ahead = Ahead(lambda epoch, step: self.steps.make(epoch, step, self.device), self.batches.num_batches)
 
     def _go_on_from(self, model: TwoTower) -> None:
@@ -98,11 +99,11 @@ class RetrievalTask:
             take(vector_VD, given.candidate_N) if len(given.candidate_N) < len(vector_VD) else vector_VD,
             given.weight_E,
             given.no_negative_2X,
-            given.log_chance_N,
+            given.log_q_N,
             given.hard_EM,
             given.total_weight,
         )
-        return self._compare(compared), given.num_examples
+        return self.compare(compared), given.num_examples
 
     def step(self, epoch: int, step: int) -> Step:
         """What one step learns from: on a GPU made by a thread while the model works on the step before.
@@ -113,19 +114,6 @@ class RetrievalTask:
         if self.device.type == "cuda":
             return self._ahead.at(epoch, step)
         return self.steps.make(epoch, step, self.device)
-
-    def _compare(self, compared: Compared) -> Tensor:
-        retrieval = self.retrieval
-        if retrieval.loss == "gbce":
-            return gbce_loss(
-                compared,
-                temperature=retrieval.temperature,
-                num_items=self.steps.num_drawable,
-                calibration=retrieval.calibration,
-            )
-        if retrieval.loss == "cosine_contrastive":
-            return cosine_contrastive_loss(compared, margin=retrieval.margin, negative_weight=retrieval.negative_weight)
-        return softmax_loss(compared, temperature=retrieval.temperature)
 
     def _mine(self, epoch: int) -> None:
         """Find the hard negatives of an epoch, with the weights of its first step."""
@@ -139,7 +127,7 @@ class RetrievalTask:
         self.model.train()
 
     def _embed(self, queries: Queries, input_ND: Tensor) -> NDArray[np.float32]:
-        vectors = self.query(queries, take(input_ND, onto(self.device, queries.history_BL)))
+        vectors = self.query(queries, take(input_ND, to_device(self.device, queries.history_BL)))
         return np.asarray(vectors.float().cpu().numpy())
 
     def item_inputs(self, items: Items) -> Tensor:
@@ -180,12 +168,12 @@ class RetrievalTask:
         for first in range(0, len(questions), step):
             part = questions.take(np.arange(first, min(first + step, len(questions))))
             queries = self.prepared.queries(part)
-            history_BLD = take(input_ND, onto(self.device, queries.history_BL))
+            history_BLD = take(input_ND, to_device(self.device, queries.history_BL))
             scores_EN = self.query(queries, history_BLD) @ vector_ND.T
-            scores_EN.masked_fill_(onto(self.device, self._away(part)), -torch.inf)
+            scores_EN.masked_fill_(to_device(self.device, self._away(part)), -torch.inf)
             if self.mask_seen:
                 e, row = self._seen(part)
-                scores_EN[onto(self.device, e), onto(self.device, row)] = -torch.inf
+                scores_EN[to_device(self.device, e), to_device(self.device, row)] = -torch.inf
             found.append(scores_EN.topk(min(_DEPTH, len(vector_ND))).indices.cpu().numpy())
         hits_QD = find_hits(np.concatenate(found), questions.target_offsets, questions.target_items)
         measured = measure(hits_QD, np.diff(questions.target_offsets), [_DEPTH])

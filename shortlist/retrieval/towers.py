@@ -26,7 +26,7 @@ from shortlist.features import CategoricalField, FeatureSchema, FeatureStore, Pa
 from shortlist.recipe import Features, Retrieval
 from shortlist.retrieval.dropout import Dropout
 from shortlist.retrieval.encoders import Packed, encoder_of
-from shortlist.retrieval.transfer import onto
+from shortlist.retrieval.transfer import to_device
 
 _SPARSE_FROM = 30_000
 """Rows from which a table is updated sparsely; below, touching every row is quicker than finding the right ones."""
@@ -108,10 +108,10 @@ class Inputs:
         if store.item_embedding is not None:
             dense.append(store.item_embedding[rows_N])
         return Items(
-            onto(device, self.item_row[rows_N]),
-            {name: onto(device, table[rows_N]) for name, table in store.item_categorical.items()},
-            onto(device, np.concatenate(dense, axis=1, dtype=np.float32)),
-            onto(device, self._rarity[rows_N]),
+            to_device(device, self.item_row[rows_N]),
+            {name: to_device(device, table[rows_N]) for name, table in store.item_categorical.items()},
+            to_device(device, np.concatenate(dense, axis=1, dtype=np.float32)),
+            to_device(device, self._rarity[rows_N]),
         )
 
     def query(self, queries: Queries | PackedQueries, device: torch.device) -> QueryInputs:
@@ -121,10 +121,10 @@ class Inputs:
             packed, at_E = None, queries.prefix_E
         return QueryInputs(
             packed,
-            onto(device, at_E),
-            onto(device, self.user_row[queries.user_E]),
-            {name: onto(device, rows) for name, rows in queries.categorical.items()},
-            onto(device, queries.numeric_EF),
+            to_device(device, at_E),
+            to_device(device, self.user_row[queries.user_E]),
+            {name: to_device(device, rows) for name, rows in queries.categorical.items()},
+            to_device(device, queries.numeric_EF),
         )
 
 
@@ -185,7 +185,7 @@ class ItemInputs(nn.Module):
         width += 0 if self.adds_id else id_dim
         # Without a bias: it would be common to all items, and their cosines would begin alike.
         self.project = nn.Linear(width, retrieval.dim, bias=False) if width else None
-        self.weighs = retrieval.positions == "others" and retrieval.metric == "cosine"
+        self.weighs = retrieval.positions == "leave_one_out" and retrieval.metric == "cosine"
 
     def forward(self, items: Items) -> Tensor:
         input_ND = self._told(items)

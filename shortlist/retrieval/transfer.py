@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
-def onto(device: torch.device, array: NDArray[Any] | Tensor) -> Tensor:
+def to_device(device: torch.device, array: NDArray[Any] | Tensor) -> Tensor:
     """The array as a tensor on the device.
 
     A GPU copies it from pinned memory in its own time: a plain copy would make this thread wait for all that was

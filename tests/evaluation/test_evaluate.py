@@ -18,12 +18,13 @@ from hand_made import (
     write_store,
 )
 
+from serving.release import Release
 from shortlist.evaluation.evaluate import evaluate
 from shortlist.evaluation.live_answers import raw_context
 from shortlist.evaluation.whole_path import WholePath
 from shortlist.features import FeatureStore
 from shortlist.prepare.prepared import Prepared
-from shortlist.recipe import Recipe
+from shortlist.recipe import MixedNegatives, Recipe, SoftmaxLoss
 from shortlist.recommend.query import QueryBatch
 from shortlist.vocabulary import Vocabulary
 
@@ -195,6 +196,20 @@ def test_a_live_release_answers_the_same_through_its_own_rows(tmp_path: Path) ->
         assert found["live"]["metrics"][metric] == found["systems"]["path"][metric]
     assert set(found["systems"]) == set(SYSTEMS)
     assert set(found["differences"]) == {f"path_minus_{system}" for system in SYSTEMS[1:]}
+
+
+def test_a_live_release_whose_recipe_is_in_old_words_is_asked_and_served(tmp_path: Path) -> None:
+    parts(tmp_path)
+    live = live_release(tmp_path)
+    (live / "recipe.yaml").write_text(
+        "name: old\nsource: {kind: synthetic}\nsplit: {kind: leave_one_out}\n"
+        "retrieval: {loss: mixed, temperature: 0.1, uniform_negatives: 5, max_negatives: 9}\n"
+    )
+    found = run(tmp_path, live=live)
+    assert (found["live"]["release"], found["live"]["skipped"]) == ("abc123", None)
+    retrieval = Release.open(live).recipe.retrieval
+    assert retrieval.loss == SoftmaxLoss(kind="softmax", temperature=0.1)
+    assert retrieval.negatives == MixedNegatives(kind="mixed", num_uniform=5, max_in_batch=9)
 
 
 def test_targets_that_the_live_release_does_not_know_are_misses(tmp_path: Path) -> None:

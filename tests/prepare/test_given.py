@@ -15,7 +15,7 @@ from shortlist.prepare.split import LEFT_OUT, TEST, TRAIN, VALID
 
 UNORDERED = {
     "interactions": "{ordered: false, time_unit: row}",
-    "retrieval": "{positions: others, encoder: mean}",
+    "retrieval": "{positions: leave_one_out, encoder: mean}",
     "features": "{item: {id_dim: 8}}",
 }
 

@@ -20,14 +20,14 @@ def compared(query: Tensor, items: Tensor, target: Tensor, rows: Tensor) -> Comp
 
 
 def some(seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    chance = torch.Generator().manual_seed(seed)
-    query, items = (functional.normalize(torch.randn(n, DIM, generator=chance), dim=1) for n in (E, ITEMS))
-    target = torch.randint(ITEMS, (E,), generator=chance)
+    rng = torch.Generator().manual_seed(seed)
+    query, items = (functional.normalize(torch.randn(n, DIM, generator=rng), dim=1) for n in (E, ITEMS))
+    target = torch.randint(ITEMS, (E,), generator=rng)
     return (
         query.requires_grad_(),
         items.requires_grad_(),
         target,
-        torch.randperm(ITEMS, generator=chance)[:11].sort().values,
+        torch.randperm(ITEMS, generator=rng)[:11].sort().values,
     )
 
 

@@ -16,7 +16,8 @@ from shortlist.retrieval.train_retrieval import RetrievalTask
 def made_for(**more: str) -> Recipe:
     return recipe(
         features="{history_length: 5, item: {id_dim: 8}}",
-        retrieval="{dim: 8, hidden: [], loss: in_batch, hard_negatives: 4, training: {batch_size: 32, device: cpu}}",
+        retrieval="{dim: 8, hidden: [], negatives: {kind: in_batch, num_hard: 4}, "
+        "training: {batch_size: 32, device: cpu}}",
         **more,
     )
 
@@ -73,7 +74,7 @@ def test_a_user_who_has_nearly_all_has_few(tmp_path: Path) -> None:
             events["time"].append(len(events["time"]))
     made = recipe(
         "{kind: leave_one_out}",
-        retrieval="{dim: 8, loss: mixed, hard_negatives: 4, training: {batch_size: 32, device: cpu}}",
+        retrieval="{dim: 8, negatives: {kind: mixed, num_hard: 4}, training: {batch_size: 32, device: cpu}}",
         evaluation="{mask_seen: false}",
     )
     prepare(made, write_clean(tmp_path / "clean", events), tmp_path / "prepared")
@@ -92,5 +93,7 @@ def test_a_user_who_has_nearly_all_has_few(tmp_path: Path) -> None:
 
 
 def test_only_the_sampled_softmaxes_take_them() -> None:
-    with pytest.raises(ValueError, match="hard_negatives are of the losses in_batch and mixed"):
-        recipe(retrieval="{loss: full, hard_negatives: 3}")
+    with pytest.raises(ValueError, match=r"retrieval.negatives.num_hard: unknown key"):
+        recipe(retrieval="{negatives: {kind: full, num_hard: 3}}")
+    with pytest.raises(ValueError, match="only the loss softmax takes hard negatives; set num_hard to 0"):
+        recipe(retrieval="{loss: {kind: bpr}, negatives: {kind: mixed, num_hard: 3}}")

@@ -6,16 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from shortlist.retrieval.losses import Compared, chunked, log_chance, softmax_loss
+from shortlist.retrieval.losses import Compared, chunked, log_q_of, softmax_loss
 
 ITEMS, DIM, TEMPERATURE = 40, 6, 0.3
 
 
 def catalogue(seed: int = 0, users: int = 30) -> tuple[Tensor, Tensor, Tensor]:
     """Query vectors, item vectors and a skewed popularity."""
-    chance = torch.Generator().manual_seed(seed)
-    query = torch.nn.functional.normalize(torch.randn(users, DIM, generator=chance), dim=1)
-    items = torch.nn.functional.normalize(torch.randn(ITEMS, DIM, generator=chance), dim=1)
+    rng = torch.Generator().manual_seed(seed)
+    query = torch.nn.functional.normalize(torch.randn(users, DIM, generator=rng), dim=1)
+    items = torch.nn.functional.normalize(torch.randn(ITEMS, DIM, generator=rng), dim=1)
     share = 1 / torch.arange(1, ITEMS + 1).double() ** 1.2
     return query, items, share / share.sum()
 
@@ -29,7 +29,7 @@ def in_batch_loss(
     items: Tensor,
     target: Tensor,
     draws: Tensor,
-    chance: Tensor | None,
+    log_q: Tensor | None,
     sign: float = 1.0,
     weight: Tensor | None = None,
     hard: Tensor | None = None,
@@ -41,16 +41,16 @@ def in_batch_loss(
     column[found] = torch.arange(len(found))
     own = column[target]
     pairs = torch.stack([torch.arange(len(target)), own])[:, own >= 0]
-    log_chance_N = None
-    if chance is not None:
-        log_chance_N = torch.where(torch.isin(found, shared), sign * chance[found], torch.inf)
+    log_q_N = None
+    if log_q is not None:
+        log_q_N = torch.where(torch.isin(found, shared), sign * log_q[found], torch.inf)
     compared = Compared(
         query,
         items[target],
         items[found],
         torch.ones(len(target)) if weight is None else weight,
         pairs,
-        log_chance_N,
+        log_q_N,
         None if hard is None else column[hard],
     )
     return softmax_loss(compared, temperature=TEMPERATURE)
@@ -84,12 +84,12 @@ def test_only_the_right_correction_estimates_the_full_softmax(correction: str, a
     wanted = v.grad.clone()
     v.grad = None
     num_draws, batches = 60, 3000
-    chance = log_chance(share, num_draws)
+    log_q = log_q_of(share, num_draws)
     sign = {"right": 1.0, "none": 0.0, "wrong sign": -1.0}[correction]
     draws = torch.multinomial(share, num_draws * batches, replacement=True, generator=torch.Generator().manual_seed(2))
     total = 0.0
     for batch in draws.view(batches, num_draws):
-        loss = in_batch_loss(q, v, target, batch, chance, sign)
+        loss = in_batch_loss(q, v, target, batch, log_q, sign)
         loss.backward()
         total += loss.item()
     error = abs(total / batches - full.item())
@@ -109,11 +109,11 @@ def test_the_sum_over_all_items_is_estimated_without_bias(hard: int) -> None:
     target = torch.tensor([5])
     scores = (query @ items.T).scatter(1, target[:, None], -torch.inf)
     num_draws, batches = 12, 4000
-    chance = log_chance(share, num_draws)
+    log_q = log_q_of(share, num_draws)
     draws = torch.multinomial(share, num_draws * batches, replacement=True, generator=torch.Generator().manual_seed(2))
 
     def ratios(wrong: Tensor | None) -> Tensor:
-        losses = [in_batch_loss(query, items, target, one, chance, hard=wrong) for one in draws.view(batches, -1)]
+        losses = [in_batch_loss(query, items, target, one, log_q, hard=wrong) for one in draws.view(batches, -1)]
         return torch.stack(losses).exp()
 
     wanted = full_loss(query, items, target).exp().item()
@@ -126,12 +126,12 @@ def test_the_sum_over_all_items_is_estimated_without_bias(hard: int) -> None:
 def test_a_hard_negative_is_seen_by_its_own_example_alone() -> None:
     query, items, share = catalogue(users=2)
     target, draws = torch.tensor([0, 1]), torch.tensor([2, 3])
-    chance = log_chance(share, 5)
-    without = [in_batch_loss(query[e : e + 1], items, target[e : e + 1], draws, chance).item() for e in (0, 1)]
+    log_q = log_q_of(share, 5)
+    without = [in_batch_loss(query[e : e + 1], items, target[e : e + 1], draws, log_q).item() for e in (0, 1)]
     hard = torch.tensor([[9], [3]])
-    both = in_batch_loss(query, items, target, draws, chance, hard=hard, weight=torch.tensor([0.0, 1.0]))
+    both = in_batch_loss(query, items, target, draws, log_q, hard=hard, weight=torch.tensor([0.0, 1.0]))
     logits = query[1] @ items.T / TEMPERATURE
-    wanted = torch.logsumexp(torch.stack([logits[1], logits[2] - chance[2], logits[3]]), 0) - logits[1]
+    wanted = torch.logsumexp(torch.stack([logits[1], logits[2] - log_q[2], logits[3]]), 0) - logits[1]
     assert both.item() == pytest.approx(wanted.item(), rel=1e-5)
     assert both.item() != pytest.approx(without[1], rel=1e-3)
 
@@ -142,9 +142,9 @@ def test_more_draws_come_closer_to_the_full_softmax() -> None:
     full = full_loss(query, items, target).item()
     errors = []
     for num_draws in (10, 100, 1000):
-        chance = log_chance(share, num_draws)
+        log_q = log_q_of(share, num_draws)
         values = [
-            in_batch_loss(query, items, target, torch.multinomial(share, num_draws, replacement=True), chance).item()
+            in_batch_loss(query, items, target, torch.multinomial(share, num_draws, replacement=True), log_q).item()
             for _ in range(200)
         ]
         errors.append(abs(sum(values) / len(values) - full))
@@ -188,7 +188,7 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     for chunk in (10**9, ITEMS * 7):
         monkeypatch.setitem(chunked._CHUNK, "cpu", chunk)
         q, v = query.clone().requires_grad_(), items.clone().requires_grad_()
-        loss = in_batch_loss(q, v, target, torch.arange(ITEMS), log_chance(share, 5))
+        loss = in_batch_loss(q, v, target, torch.arange(ITEMS), log_q_of(share, 5))
         loss.backward()
         results.append((loss.detach(), q.grad, v.grad))
     for one, other in zip(*results, strict=True):
@@ -218,8 +218,8 @@ def test_it_is_finite_for_far_logits() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(share=st.floats(1e-9, 1.0), num_draws=st.integers(1, 100_000))
-def test_the_chance_is_one_less_all_misses(share: float, num_draws: int) -> None:
-    chance = log_chance(torch.tensor([share], dtype=torch.float64), num_draws).exp().item()
-    assert 0 < chance <= 1
-    assert chance <= min(1.0, share * num_draws) * 1.0001
-    assert chance == pytest.approx(-math.expm1(num_draws * math.log1p(-min(share, 1 - 1e-12))), rel=1e-4)
+def test_q_is_one_less_all_misses(share: float, num_draws: int) -> None:
+    q = log_q_of(torch.tensor([share], dtype=torch.float64), num_draws).exp().item()
+    assert 0 < q <= 1
+    assert q <= min(1.0, share * num_draws) * 1.0001
+    assert q == pytest.approx(-math.expm1(num_draws * math.log1p(-min(share, 1 - 1e-12))), rel=1e-4)

@@ -1,6 +1,7 @@
 """Which items a step compares, against how often they really come."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,14 +10,15 @@ from hand_made import write_prepared
 
 from shortlist.availability import FOREVER, Availability
 from shortlist.recipe import Retrieval
-from shortlist.retrieval.negatives import Negatives, drawable
+from shortlist.retrieval.negatives import NegativeSampler, drawable
 
 ITEMS = 50
 POPULARITY = np.append(0, 1000 // np.arange(1, ITEMS))  # row 0 is no item
 
 
-def negatives(drawable: np.ndarray | None = None, **settings: object) -> Negatives:
-    return Negatives(Retrieval.model_validate(settings), POPULARITY, drawable)
+def negatives(kind: str, drawable: np.ndarray | None = None, loss: str = "softmax", **more: int) -> NegativeSampler:
+    settings = {"loss": {"kind": loss}, "negatives": {"kind": kind, **more}}
+    return NegativeSampler(Retrieval.model_validate(settings), POPULARITY, drawable)
 
 
 def draws(rng: np.random.Generator, count: int = 40) -> np.ndarray:
@@ -24,24 +26,25 @@ def draws(rng: np.random.Generator, count: int = 40) -> np.ndarray:
 
 
 @pytest.mark.parametrize("settings", [
-    {"loss": "in_batch"},
-    {"loss": "mixed", "uniform_negatives": 15},
-    {"loss": "mixed", "uniform_negatives": 15, "max_negatives": 6},
-    {"loss": "in_batch", "max_negatives": 6},
+    {"kind": "in_batch"},
+    {"kind": "mixed", "num_uniform": 15},
+    {"kind": "mixed", "num_uniform": 15, "max_in_batch": 6},
+    {"kind": "in_batch", "max_in_batch": 6},
+    {"kind": "uniform", "num_uniform": 15},
 ])  # fmt: skip
-def test_the_chance_is_how_often_an_item_is_there(settings: dict[str, object]) -> None:
+def test_the_chance_is_how_often_an_item_is_there(settings: dict[str, Any]) -> None:
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     one, rounds = negatives(**settings), 4000
     there, told = np.zeros(ITEMS), np.zeros(ITEMS)
     for _ in range(rounds):
-        drawn = one.draw(draws(rng))
-        assert drawn.log_chance_N is not None
+        drawn = one.sample(draws(rng))
+        assert drawn.log_q_N is not None
         rows = drawn.row_V[drawn.candidate_N]
         there[rows] += 1 / rounds
-        told[rows] = drawn.log_chance_N.exp().numpy()
-    # How many of a batch's items are kept depends on how many it has, so with max_negatives it is a little off.
-    slack = 0.08 if "max_negatives" in settings else 0.03
+        told[rows] = drawn.log_q_N.exp().numpy()
+    # How many of a batch's items are kept depends on how many it has, so with max_in_batch it is a little off.
+    slack = 0.08 if "max_in_batch" in settings else 0.03
     assert there[0] == 0
     assert np.abs(there - told)[1:].max() < slack
 
@@ -51,7 +54,7 @@ def test_places_lead_to_the_items() -> None:
     item_E = np.array([7, 3, 7, 20])
     known_2X = np.array([[0, 0, 1, 2, 3, 3], [7, 9, 3, 7, 20, 3]])
     hard_EM = np.array([[11, 12], [0, 12], [7, 0], [3, 41]])
-    drawn = negatives(loss="mixed", uniform_negatives=4).draw(item_E, known_2X, hard_EM)
+    drawn = negatives("mixed", num_uniform=4).sample(item_E, known_2X, hard_EM)
     rows = drawn.row_V[drawn.candidate_N]
     assert np.array_equal(drawn.row_V[drawn.positive_E], item_E)
     assert {7, 3, 20, 11, 12, 41} <= set(rows.tolist())
@@ -60,23 +63,24 @@ def test_places_lead_to_the_items() -> None:
     example, column = drawn.no_negative_2X
     found = set(zip(example.tolist(), rows[column].tolist(), strict=True))
     assert {(0, 7), (1, 3), (2, 7), (3, 20), (3, 3)} <= found <= set(map(tuple, known_2X.T.tolist()))
-    assert drawn.log_chance_N is not None
-    shared = drawn.log_chance_N.isfinite().numpy()
+    assert drawn.log_q_N is not None
+    shared = drawn.log_q_N.isfinite().numpy()
     assert {7, 3, 20} <= set(rows[shared].tolist())
     assert not np.isin([11, 12, 41], rows[shared]).all(), "the hard negatives of one are shared with all"
 
 
 def test_the_whole_catalogue_needs_no_draw() -> None:
-    drawn = negatives(loss="full").draw(np.array([4, 9]))
+    drawn = negatives("full").sample(np.array([4, 9]))
     assert np.array_equal(drawn.row_V, np.arange(1, ITEMS))
-    assert drawn.log_chance_N is None
+    assert drawn.log_q_N is None
     assert drawn.no_negative_2X.tolist() == [[0, 1], [3, 8]]
 
 
-@pytest.mark.parametrize("loss", ["gbce", "cosine_contrastive"])
+@pytest.mark.parametrize("loss", ["gbce", "cosine_contrastive", "bce", "bpr"])
 def test_even_draws_hold_the_positives_apart(loss: str) -> None:
     torch.manual_seed(1)
-    drawn = negatives(loss=loss, uniform_negatives=10).draw(np.array([4, 9]))
+    drawn = negatives("uniform", loss=loss, num_uniform=10).sample(np.array([4, 9]))
+    assert drawn.log_q_N is None, "only the softmax is corrected"
     assert len(drawn.candidate_N) <= 10
     assert np.array_equal(drawn.row_V[drawn.positive_E], [4, 9])
 
@@ -89,11 +93,10 @@ def test_what_was_there_while_examples_were_made_may_be_drawn(tmp_path: Path) ->
     assert drawable(prepared, examples).tolist() == [False, False, True, True, False, True]
 
 
-@pytest.mark.parametrize("loss", ["full", "gbce", "cosine_contrastive"])
-def test_only_what_is_drawable_is_drawn(loss: str) -> None:
+@pytest.mark.parametrize("settings", [{"kind": "full"}, {"kind": "uniform", "num_uniform": 300}])
+def test_only_what_is_drawable_is_drawn(settings: dict[str, Any]) -> None:
     rows = np.arange(ITEMS) % 3 == 1
-    one = negatives(rows, loss=loss, uniform_negatives=300)
-    drawn = one.draw(np.array([1, 4]))
+    drawn = negatives(drawable=rows, **settings).sample(np.array([1, 4]))
     assert drawn.row_V[drawn.candidate_N].tolist() == np.flatnonzero(rows).tolist()
 
 
@@ -101,13 +104,13 @@ def test_the_chance_of_an_even_draw_is_that_among_the_drawable() -> None:
     torch.manual_seed(0)
     rows = np.arange(ITEMS) >= 40
     rng = np.random.default_rng(0)
-    one, rounds = negatives(rows, loss="mixed", uniform_negatives=5), 4000
+    one, rounds = negatives("mixed", rows, num_uniform=5), 4000
     there, told = np.zeros(ITEMS), np.zeros(ITEMS)
     for _ in range(rounds):
-        drawn = one.draw(draws(rng, 3))
-        assert drawn.log_chance_N is not None
+        drawn = one.sample(draws(rng, 3))
+        assert drawn.log_q_N is not None
         at = drawn.row_V[drawn.candidate_N]
         there[at] += 1 / rounds
-        told[at] = drawn.log_chance_N.exp().numpy()
+        told[at] = drawn.log_q_N.exp().numpy()
     assert there[40:].min() > 0.35  # 5 of 10, and what the examples bring
     assert np.abs(there - told)[40:].max() < 0.03

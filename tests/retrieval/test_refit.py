@@ -30,7 +30,8 @@ ITEMS, LATE = 30, 30
 def made_for(epochs: int) -> Recipe:
     return recipe(
         features="{history_length: 6, item: {id_dim: 16}, user: {id_dim: 4}}",
-        retrieval="{dim: 16, hidden: [], positions: every, encoder: transformer, temperature: 0.1, "
+        retrieval="{dim: 16, hidden: [], positions: every, encoder: transformer, "
+        "loss: {kind: softmax, temperature: 0.1}, "
         f"training: {{batch_size: 8, epochs: 4, learning_rate: 0.02, device: cpu}}, refit: {{epochs: {epochs}, "
         "learning_rate: 0.5}}",
         ranking="{enabled: true, candidates: 10, negatives: 4, training: {epochs: 1, batch_size: 8, device: cpu}}",

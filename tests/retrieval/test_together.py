@@ -61,7 +61,7 @@ def train(folder: Path, work: Path, made: Recipe, processes: int, *module: str) 
     [
         ("positions: every, encoder: transformer", ()),
         ("positions: last, encoder: attention", (str(SPARSE),)),
-        ("positions: last, encoder: mean, loss: full", ()),
+        ("positions: last, encoder: mean, negatives: {kind: full}", ()),
     ],
     ids=["windows", "sparse tables", "full softmax"],
 )

@@ -15,10 +15,10 @@ from torch import Tensor
 from shortlist.prepare.prepare import prepare
 from shortlist.prepare.prepared import Prepared
 from shortlist.recipe import Recipe
-from shortlist.retrieval.distinct import Distinct
 from shortlist.retrieval.losses import Compared
 from shortlist.retrieval.task import RetrievalTask
 from shortlist.retrieval.train_retrieval import train_retrieval
+from shortlist.retrieval.unique import Unique
 from shortlist.training import checkpoints
 
 ITEMS, USERS = 30, 60
@@ -55,11 +55,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("encoder", ["attention", "transformer", "hstu"])
 @pytest.mark.parametrize("positions", ["last", "every"])
-@pytest.mark.parametrize("loss", ["in_batch", "full"])
-def test_it_learns_what_comes_next(folder: Path, tmp_path: Path, encoder: str, positions: str, loss: str) -> None:
+@pytest.mark.parametrize("negatives", ["in_batch", "full"])
+def test_it_learns_what_comes_next(folder: Path, tmp_path: Path, encoder: str, positions: str, negatives: str) -> None:
     batch = 32 if positions == "last" else 16
     made = made_for(
-        f"encoder: {encoder}, positions: {positions}, loss: {loss}, temperature: 0.1",
+        f"encoder: {encoder}, positions: {positions}, loss: {{kind: softmax, temperature: 0.1}}, "
+        f"negatives: {{kind: {negatives}}}",
         f"batch_size: {batch}, epochs: 8, learning_rate: 0.02, device: cpu, patience: 8",
         evaluation="{mask_seen: false}",
     )
@@ -73,7 +74,9 @@ def test_it_learns_what_comes_next(folder: Path, tmp_path: Path, encoder: str, p
 
 def test_long_tables_learn_sparsely(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shortlist.retrieval.towers._SPARSE_FROM", 1)
-    made = made_for("temperature: 0.1", "epochs: 6, learning_rate: 0.05, batch_size: 32, device: cpu")
+    made = made_for(
+        "loss: {kind: softmax, temperature: 0.1}", "epochs: 6, learning_rate: 0.05, batch_size: 32, device: cpu"
+    )
     task = task_of(folder, made)
     task.loss(0, 0)[0].backward()
     gradient = task.model.items.id.weight.grad
@@ -87,7 +90,8 @@ def test_a_stopped_training_ends_with_the_same_bits(
 ) -> None:
     """With dropout, hidden ids and drawn negatives, killed in the middle of an epoch."""
     made = made_for(
-        "encoder: transformer, positions: every, max_negatives: 7, id_dropout: 0.2", SMALL + ", accumulate: 2"
+        "encoder: transformer, positions: every, negatives: {kind: in_batch, max_in_batch: 7}, id_dropout: 0.2",
+        SMALL + ", accumulate: 2",
     )
     train_retrieval(made, Prepared.open(folder), tmp_path / "whole")
     original, steps = RetrievalTask.loss, []
@@ -119,7 +123,7 @@ def test_two_trainings_end_with_the_same_bits(folder: Path, tmp_path: Path) -> N
 
 def test_other_data_begin_anew(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train_retrieval(made_for(), Prepared.open(folder), tmp_path)
-    train_retrieval(made_for("temperature: 0.2"), Prepared.open(folder), tmp_path)
+    train_retrieval(made_for("loss: {kind: softmax, temperature: 0.2}"), Prepared.open(folder), tmp_path)
     assert "starts from the beginning" in capsys.readouterr().out
 
 
@@ -133,8 +137,8 @@ def test_both_kinds_of_positions_have_the_same_loss_over_the_same_examples(folde
     for positions in ("last", "every"):
         made = recipe(
             features="{history_length: 6, item: {id_dim: 16}}",
-            retrieval=f"{{dim: 16, positions: {positions}, encoder: transformer, loss: full, dropout: 0.0, "
-            "id_dropout: 0.0, training: {batch_size: 5000, device: cpu}}",
+            retrieval=f"{{dim: 16, positions: {positions}, encoder: transformer, negatives: {{kind: full}}, "
+            "dropout: 0.0, id_dropout: 0.0, training: {batch_size: 5000, device: cpu}}",
         )
         task = task_of(folder, made)
         early = np.flatnonzero(
@@ -150,14 +154,14 @@ def test_both_kinds_of_positions_have_the_same_loss_over_the_same_examples(folde
 
 
 def test_the_negatives_of_a_batch_are_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    task = task_of(folder, made_for("positions: every, max_negatives: 5, logq: true"))
+    task = task_of(folder, made_for("positions: every, negatives: {kind: in_batch, max_in_batch: 5}"))
     seen: list[Compared] = []
 
-    def loss(compared: Compared, **more: Any) -> Tensor:
+    def loss(compared: Compared) -> Tensor:
         seen.append(compared)
         return compared.query_ED.sum()
 
-    monkeypatch.setattr("shortlist.retrieval.task.softmax_loss", loss)
+    monkeypatch.setattr(task, "compare", loss)
     for step in (0, 1, 0):
         task.loss(0, step)
     first, second, again = seen
@@ -168,8 +172,8 @@ def test_the_negatives_of_a_batch_are_bounded(folder: Path, monkeypatch: pytest.
     assert len(own) < len(first.positive_ED)
     assert not torch.equal(first.candidate_ND, second.candidate_ND), "the same negatives in every step"
     # Five of the batch's items are there: each with its chance to be in the batch, and then among the five.
-    assert first.log_chance_N is not None
-    assert first.log_chance_N.max() <= np.log(5 / 20)
+    assert first.log_q_N is not None
+    assert first.log_q_N.max() <= np.log(5 / 20)
 
 
 def test_validation_asks_for_all_that_is_there_and_masks_what_was_seen(folder: Path) -> None:
@@ -211,14 +215,14 @@ def test_a_recipe_the_towers_cannot_be_built_from(folder: Path, tmp_path: Path) 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.lists(st.integers(0, 50)), max_size=4))
-def test_distinct_numbers_and_their_places(arrays: Sequence[Sequence[int]]) -> None:
+def test_unique_numbers_and_their_places(arrays: Sequence[Sequence[int]]) -> None:
     numbers = [np.array(one, np.int64) for one in arrays]
-    distinct = Distinct(51)
+    unique = Unique(51)
     for _ in range(2):  # nothing of the first time is left
-        found = distinct.of(*numbers)
+        found = unique.of(*numbers)
         assert found.tolist() == sorted({n for one in arrays for n in one})
         for one in numbers:
-            assert (found[distinct.places(found, one)] == one).all()
+            assert (found[unique.places(found, one)] == one).all()
 
 
 def test_items_that_nobody_had_are_found_by_their_attributes(tmp_path: Path) -> None:
@@ -240,7 +244,7 @@ def test_items_that_nobody_had_are_found_by_their_attributes(tmp_path: Path) -> 
     events["time"][-1] = 99
     made = recipe(
         features="{history_length: 8, item: {id_dim: 16, categorical: [{name: genre, dim: 8}]}}",
-        retrieval="{dim: 16, hidden: [], encoder: mean, temperature: 0.1, id_dropout: 0.3, "
+        retrieval="{dim: 16, hidden: [], encoder: mean, loss: {kind: softmax, temperature: 0.1}, id_dropout: 0.3, "
         "training: {batch_size: 64, epochs: 6, learning_rate: 0.02, patience: 6, device: cpu}}",
     )
     described = {

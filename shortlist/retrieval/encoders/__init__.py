@@ -4,8 +4,8 @@ from shortlist.recipe import Retrieval
 from shortlist.retrieval.encoders.attention import AttentionEncoder
 from shortlist.retrieval.encoders.encoder import Encoder
 from shortlist.retrieval.encoders.hstu import HstuEncoder
+from shortlist.retrieval.encoders.leave_one_out import LeaveOneOutEncoder
 from shortlist.retrieval.encoders.mean import MeanEncoder
-from shortlist.retrieval.encoders.others import OthersEncoder
 from shortlist.retrieval.encoders.packed import Packed
 from shortlist.retrieval.encoders.transformer import TransformerEncoder
 
@@ -15,8 +15,8 @@ __all__ = ["Encoder", "Packed", "encoder_of"]
 def encoder_of(retrieval: Retrieval, history_length: int) -> Encoder:
     """The encoder of a recipe, for histories of at most so many events."""
     dim, heads = retrieval.dim, retrieval.heads
-    if retrieval.positions == "others":
-        return OthersEncoder()
+    if retrieval.positions == "leave_one_out":
+        return LeaveOneOutEncoder()
     if retrieval.encoder == "mean":
         return MeanEncoder()
     if retrieval.encoder == "attention":

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shortlist.retrieval.transfer import onto
+from shortlist.retrieval.transfer import to_device
 
 _FILL = 0.7
 _SHORT = 8
@@ -73,7 +73,7 @@ class Packed:
 
     def to(self, device: torch.device) -> "Packed":
         """The same on a device."""
-        position_T, event_S, cell_T = (onto(device, one) for one in (self.position_T, self.event_S, self.cell_T))
+        position_T, event_S, cell_T = (to_device(device, one) for one in (self.position_T, self.event_S, self.cell_T))
         return Packed(position_T, event_S, cell_T, self.rectangles)
 
     @property

@@ -2,19 +2,59 @@
 
 Shapes: E examples, C of them in one chunk, N candidates, M hard negatives of an example, X pairs, D vector width.
 
-| file | loss | paper |
+| `retrieval.loss.kind` | loss | paper |
 |---|---|---|
-| `softmax.py` | softmax over all items, or over some weighted by their chance | Yi et al. 2019, Yang et al. 2020 |
-| `gbce.py` | binary cross-entropy, its positive tempered for the sampling | Petrov & Macdonald 2023 |
-| `cosine_contrastive.py` | cosines of negatives count from a margin on | Mao et al. 2021 |
+| `softmax` | softmax over all items, or some weighted by how likely they are drawn | Yi et al. 2019, Yang et al. 2020 |
+| `bce` | binary cross-entropy against sampled negatives | Kang & McAuley 2018 |
+| `gbce` | binary cross-entropy, its positive tempered for the sampling | Petrov & Macdonald 2023 |
+| `bpr` | the positive above each negative | Rendle et al. 2009 |
+| `cosine_contrastive` | cosines of negatives count from a margin on | Mao et al. 2021 |
 
-Each is one function of a chunk's scores to a loss and its derivative; `chunked.py` does the rest. What is compared with
-what is drawn by `retrieval/negatives.py`. How far each is from the softmax over all items: docs/figures.md.
+Each has a file of its name: one function of a chunk's scores to a loss and its derivative; `chunked.py` does the rest.
+What is compared with what is drawn by `retrieval/negatives`. How far each is from the softmax over all items:
+docs/figures.md.
 """
 
+from collections.abc import Callable
+from functools import partial
+from typing import assert_never
+
+from torch import Tensor
+
+from shortlist.recipe import BceLoss, BprLoss, CosineContrastiveLoss, GbceLoss, Loss, SoftmaxLoss
+from shortlist.retrieval.losses.bce import bce_loss
+from shortlist.retrieval.losses.bpr import bpr_loss
 from shortlist.retrieval.losses.chunked import Compared
 from shortlist.retrieval.losses.cosine_contrastive import cosine_contrastive_loss
 from shortlist.retrieval.losses.gbce import gbce_loss
-from shortlist.retrieval.losses.softmax import log_chance, softmax_loss
+from shortlist.retrieval.losses.softmax import log_q_of, softmax_loss
 
-__all__ = ["Compared", "cosine_contrastive_loss", "gbce_loss", "log_chance", "softmax_loss"]
+__all__ = [
+    "Compared",
+    "bce_loss",
+    "bpr_loss",
+    "cosine_contrastive_loss",
+    "gbce_loss",
+    "log_q_of",
+    "loss_of",
+    "softmax_loss",
+]
+
+
+def loss_of(settings: Loss, num_items: int) -> Callable[[Compared], Tensor]:
+    """The loss of a recipe; negatives are drawn from `num_items`."""
+    match settings:
+        case SoftmaxLoss():
+            return partial(softmax_loss, temperature=settings.temperature)
+        case BceLoss():
+            return partial(bce_loss, temperature=settings.temperature)
+        case GbceLoss():
+            return partial(
+                gbce_loss, temperature=settings.temperature, num_items=num_items, calibration=settings.calibration
+            )
+        case BprLoss():
+            return partial(bpr_loss, temperature=settings.temperature)
+        case CosineContrastiveLoss():
+            return partial(cosine_contrastive_loss, margin=settings.margin, negative_weight=settings.negative_weight)
+        case _:
+            assert_never(settings)

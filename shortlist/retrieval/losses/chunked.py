@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from shortlist.retrieval.transfer import onto
+from shortlist.retrieval.transfer import to_device
 
 _CHUNK = {"cpu": 8_000_000, "cuda": 200_000_000}
 """Scores held at a time: 32 MB in float32 on a CPU, whose caches count, 800 MB on a GPU, whose launches do."""
@@ -35,9 +35,9 @@ class Compared:
     no_negative_2X: Tensor
     """(example, candidate): an example's own item and others known to be right, in the order of the examples; on the
     CPU, where it is cut into chunks without waiting for a GPU."""
-    log_chance_N: Tensor | None = None
-    """Logarithm of each candidate's chance to be among the candidates; None where all are there for certain, inf for
-    one that is there for nobody but those whose hard negative it is."""
+    log_q_N: Tensor | None = None
+    """Logarithm of the probability that each candidate is there; None where all are there for certain, inf for one that
+    is there for nobody but those whose hard negative it is."""
     hard_EM: Tensor | None = None
     """Candidates that are there for certain for this example, its hard negatives; -1 is none."""
     total_weight: float | None = None
@@ -80,7 +80,7 @@ class _MeanLoss(torch.autograd.Function):
         d_candidate_ND = torch.zeros_like(candidate_ND)
         firsts = torch.arange(0, len(query_ED) + size, size)
         bounds = torch.searchsorted(no_negative_2X[0].contiguous(), firsts).tolist()
-        no_negative_2X = onto(query_ED.device, no_negative_2X)
+        no_negative_2X = to_device(query_ED.device, no_negative_2X)
         for number, first in enumerate(range(0, len(query_ED), size)):
             part = slice(first, first + size)
             q_CD, p_CD, share_C = query_ED[part], positive_ED[part], share_E[part]

@@ -18,7 +18,7 @@ from shortlist.retrieval.losses.chunked import Compared, mean_loss
 
 
 def gbce_loss(compared: Compared, *, temperature: float, num_items: int, calibration: float) -> Tensor:
-    """Weighted mean over the examples, a scalar. The candidates are drawn evenly from `num_items`; their chance is not
+    """Weighted mean over the examples, a scalar. The candidates are drawn evenly from `num_items`; their log_q is not
     used. `calibration` is the paper's t."""
     scale = 1.0 / temperature
 

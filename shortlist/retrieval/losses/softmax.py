@@ -4,18 +4,18 @@ For an example with query q and positive p the loss over a catalogue is
 
     -log( exp(s_p) / Z ),   Z = sum over all items j of exp(s_j),   s_j = <q, v_j> / temperature.
 
-In a step only some items are there. Weighted by the chance of being there, they estimate Z without bias (Horvitz &
-Thompson 1952; for softmax Bengio & Senecal 2008):
+In a step only some items are there. Weighted by the probability Q of being there, they estimate Z without bias
+(Horvitz & Thompson 1952; for softmax Bengio & Senecal 2008):
 
-    Z ~ exp(s_p) + sum over the items j != p that are there of exp(s_j) / chance_j
-      = exp(s_p) + sum over the items j != p that are there of exp(s_j - log chance_j)
+    Z ~ exp(s_p) + sum over the items j != p that are there of exp(s_j) / Q_j
+      = exp(s_p) + sum over the items j != p that are there of exp(s_j - log Q_j)
 
-so the logarithm of the chance is *subtracted* from a negative's logit (logQ correction, Yi et al. 2019). The positive
+so the logarithm of Q is *subtracted* from a negative's logit (logQ correction, Yi et al. 2019). The positive
 is in the sum for certain, so it is not corrected (Khrylchenko et al. 2025, "Correcting the LogQ Correction"). Nor are
 the hard negatives of an example: it always sees them, and of Z only the rest is estimated. They are the largest terms,
 which makes the estimate a better one, and no other.
 
-Mixed negatives (Yang et al. 2020) are the batch's items and some drawn evenly; an item's chance is that of either.
+Mixed negatives (Yang et al. 2020) are the batch's items and some drawn evenly; an item's Q is that of either.
 """
 
 import torch
@@ -31,8 +31,8 @@ def softmax_loss(compared: Compared, *, temperature: float) -> Tensor:
     def chunk_loss(p_C: Tensor, s_CN: Tensor, pairs_2X: Tensor, part: slice) -> tuple[Tensor, Tensor, Tensor]:
         """d loss / d s_j = softmax_j - [j is the positive]."""
         p_C, logits_CN = p_C * scale, s_CN.mul_(scale)
-        if compared.log_chance_N is not None:
-            logits_CN = _corrected(logits_CN, compared.log_chance_N, compared.hard_EM, part)
+        if compared.log_q_N is not None:
+            logits_CN = _corrected(logits_CN, compared.log_q_N, compared.hard_EM, part)
         logits_CN[pairs_2X[0], pairs_2X[1]] = -torch.inf
         log_z_C = torch.logaddexp(p_C, torch.logsumexp(logits_CN, dim=1))
         d_CN = logits_CN.sub_(log_z_C[:, None]).exp_().mul_(scale)
@@ -41,20 +41,20 @@ def softmax_loss(compared: Compared, *, temperature: float) -> Tensor:
     return mean_loss(compared, chunk_loss)
 
 
-def _corrected(logits_CN: Tensor, log_chance_N: Tensor, hard_EM: Tensor | None, part: slice) -> Tensor:
-    """Logits less the logarithm of their chance, which is 0 for an example's hard negatives."""
+def _corrected(logits_CN: Tensor, log_q_N: Tensor, hard_EM: Tensor | None, part: slice) -> Tensor:
+    """Logits less log Q, which is 0 for an example's hard negatives."""
     if hard_EM is None:
-        return logits_CN.sub_(log_chance_N)
+        return logits_CN.sub_(log_q_N)
     row, slot = (hard_EM[part] >= 0).nonzero(as_tuple=True)
     column = hard_EM[part][row, slot]
     certain = logits_CN[row, column]
-    logits_CN.sub_(log_chance_N)
+    logits_CN.sub_(log_q_N)
     logits_CN[row, column] = certain
     return logits_CN
 
 
-def log_chance(share_N: Tensor, num_draws: int) -> Tensor:
-    """Logarithm of the chance that an item with this share of the draws is among `num_draws` of them; [N].
+def log_q_of(share_N: Tensor, num_draws: int) -> Tensor:
+    """Logarithm of the probability Q that an item with this share of the draws is among `num_draws` of them; [N].
 
     1 - (1 - share)^draws, in double precision, since a share may be 1e-9.
     """

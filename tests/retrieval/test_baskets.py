@@ -15,23 +15,28 @@ from shortlist.prepare.prepare import prepare
 from shortlist.prepare.prepared import Prepared
 from shortlist.prepare.split import TRAIN
 from shortlist.recipe import Recipe
+from shortlist.retrieval.baskets import Baskets, pairs_within
 from shortlist.retrieval.batches import RetrievalBatches
 from shortlist.retrieval.export import export
-from shortlist.retrieval.sets import UserSets, pairs_within
 from shortlist.retrieval.task import RetrievalTask
 from shortlist.retrieval.train_retrieval import train_retrieval
 
 GENRES, ITEMS, USERS = 4, 60, 150
 
 
-def made_for(retrieval: str = "", training: str = "", features: str = "item: {id_dim: 16}", **blocks: str) -> Recipe:
+SOFTMAX = "loss: {kind: softmax, temperature: 0.2}"
+
+
+def made_for(
+    retrieval: str = SOFTMAX, training: str = "", features: str = "item: {id_dim: 16}", **blocks: str
+) -> Recipe:
     return recipe(
         "{kind: given, valid: 0.2}",
         interactions="{ordered: false, time_unit: row}",
         features=f"{{history_length: 12, {features}}}",
-        retrieval="{encoder: mean, positions: others, dim: 16, hidden: [], temperature: 0.2, dropout: 0.0, "
+        retrieval="{encoder: mean, positions: leave_one_out, dim: 16, hidden: [], dropout: 0.0, "
         "training: {batch_size: 16, epochs: 12, patience: 12, learning_rate: 0.03, device: cpu"
-        f"{training}}}{retrieval}}}",
+        f"{training}}}, {retrieval}}}",
         **blocks,
     )
 
@@ -47,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rows += [(user, int(item), "test" if place < 2 else "train") for place, item in enumerate(items)]
     rows.append((USERS, 7, "train"))
     events = {name: [row[i] for row in rows] for i, name in enumerate(("user_id", "item_id", "part"))}
-    made = tmp_path_factory.mktemp("sets")
+    made = tmp_path_factory.mktemp("baskets")
     prepare(made_for(), write_clean(made / "clean", {**events, "time": list(range(len(rows)))}), made / "prepared")
     return made / "prepared"
 
@@ -84,8 +89,8 @@ def test_long_sets_are_cut_into_pieces_of_nearly_one_size(counts: list[int], wid
         user = np.repeat(np.arange(len(counts)), counts)
         item = np.arange(sum(counts)) + 1
 
-    sets = UserSets.of(Some, np.arange(sum(counts)), width)  # type: ignore[arg-type]
-    sample_E, length_B = sets.take(np.arange(len(sets)))
+    baskets = Baskets.of(Some, np.arange(sum(counts)), width)  # type: ignore[arg-type]
+    sample_E, length_B = baskets.take(np.arange(len(baskets)))
     assert np.array_equal(sample_E, np.arange(sum(counts)))
     assert length_B.max() <= width
     assert length_B.min() >= 1
@@ -104,8 +109,8 @@ def test_an_item_that_a_user_has_twice_is_one(folder: Path) -> None:
     class Some:
         user, item = np.array([0, 0, 0, 1]), np.array([5, 3, 5, 5])
 
-    sets = UserSets.of(Some, np.arange(4), 10)  # type: ignore[arg-type]
-    assert sets.take(np.arange(2))[0].tolist() == [0, 1, 3]
+    baskets = Baskets.of(Some, np.arange(4), 10)  # type: ignore[arg-type]
+    assert baskets.take(np.arange(2))[0].tolist() == [0, 1, 3]
 
 
 def test_the_target_is_not_in_its_own_history(folder: Path) -> None:
@@ -148,14 +153,28 @@ def test_what_few_have_begins_as_worth_more(folder: Path) -> None:
     assert torch.allclose(vectors, torch.nn.functional.normalize(ids, dim=1), atol=1e-6)
 
 
-@pytest.mark.parametrize("loss", ["full", "mixed, hard_negatives: 4", "in_batch", "gbce", "cosine_contrastive"])
-def test_it_learns_what_goes_together(folder: Path, tmp_path: Path, loss: str) -> None:
-    facts = train_retrieval(made_for(f", loss: {loss}, uniform_negatives: 30"), Prepared.open(folder), tmp_path)
+@pytest.mark.parametrize(("loss", "negatives"), [
+    ("softmax, temperature: 0.2", "full"),
+    ("softmax, temperature: 0.2", "mixed, num_uniform: 30, num_hard: 4"),
+    ("softmax, temperature: 0.2", "in_batch"),
+    ("softmax, temperature: 0.2", "uniform, num_uniform: 30"),
+    ("gbce, temperature: 0.2", "uniform, num_uniform: 30"),
+    ("cosine_contrastive", "uniform, num_uniform: 30"),
+    ("bce, temperature: 0.2", "uniform, num_uniform: 30"),
+    ("bce, temperature: 0.2", "mixed, num_uniform: 30"),
+    ("bpr, temperature: 0.2", "uniform, num_uniform: 30"),
+    ("bpr, temperature: 0.2", "in_batch"),
+])  # fmt: skip
+def test_it_learns_what_goes_together(folder: Path, tmp_path: Path, loss: str, negatives: str) -> None:
+    made = made_for(f"loss: {{kind: {loss}}}, negatives: {{kind: {negatives}}}")
+    facts = train_retrieval(made, Prepared.open(folder), tmp_path)
     assert facts.metrics["valid_recall_at_10"] > 0.6  # 10 of 52 items unseen by chance are 0.2
 
 
 def test_what_is_served_is_what_was_trained(folder: Path, tmp_path: Path) -> None:
-    made = made_for(", loss: full", ", threads: 1", features="item: {id_dim: 16}, user: {id_dim: 8}")
+    made = made_for(
+        SOFTMAX + ", negatives: {kind: full}", ", threads: 1", features="item: {id_dim: 16}, user: {id_dim: 8}"
+    )
     train_retrieval(made, Prepared.open(folder), tmp_path / "trained")
     facts = export(made, Prepared.open(folder), tmp_path / "trained", tmp_path / "exported")
     assert facts.metrics["largest_difference"] < 1e-5
@@ -164,12 +183,12 @@ def test_what_is_served_is_what_was_trained(folder: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("retrieval", "message"),
     [
-        ("{positions: last, encoder: mean}", "use positions others and encoder mean"),
-        ("{positions: others}", "'others' with encoder 'attention' needs an order"),
+        ("{positions: last, encoder: mean}", "use positions leave_one_out and encoder mean"),
+        ("{positions: leave_one_out}", "'leave_one_out' with encoder 'attention' needs an order"),
     ],
 )
 def test_unordered_data_need_their_own_samples(retrieval: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         recipe("{kind: given, valid: 0.2}", interactions="{ordered: false, time_unit: row}", retrieval=retrieval)
     with pytest.raises(ValueError, match="asks for an item from what came later"):
-        recipe(retrieval="{positions: others, encoder: mean}")
+        recipe(retrieval="{positions: leave_one_out, encoder: mean}")

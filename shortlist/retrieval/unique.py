@@ -1,10 +1,10 @@
-"""Distinct numbers of arrays, and where each stands among them."""
+"""Unique numbers of arrays, and where each stands among them."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-class Distinct:
+class Unique:
     """By flags instead of a sort: 20 times quicker than `np.unique` for a step's rows."""
 
     def __init__(self, limit: int) -> None:
@@ -12,16 +12,16 @@ class Distinct:
         self._place = np.full(limit, -1, np.int64)
 
     def of(self, *arrays: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The sorted distinct numbers, all below the limit."""
+        """The sorted unique numbers, all below the limit."""
         for array in arrays:
             self._flags[array] = True
         found = np.flatnonzero(self._flags)
         self._flags[found] = False
         return found
 
-    def places(self, distinct: NDArray[np.int64], array: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where each number of `array` stands in `distinct`; -1 where it does not."""
-        self._place[distinct] = np.arange(len(distinct))
+    def places(self, unique: NDArray[np.int64], array: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where each number of `array` stands in `unique`; -1 where it does not."""
+        self._place[unique] = np.arange(len(unique))
         found = self._place[array]
-        self._place[distinct] = -1
+        self._place[unique] = -1
         return found

@@ -1,4 +1,4 @@
-"""The mean of the others, for histories without order."""
+"""The mean of a basket with one item left out, for histories without order."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from shortlist.retrieval.encoders.encoder import Encoder
 from shortlist.retrieval.encoders.packed import Packed
 
 
-class OthersEncoder(Encoder):
+class LeaveOneOutEncoder(Encoder):
     """state_t = mean of all events of the history but t, so that one pass asks for each item from all others.
 
         state_t = (sum_j x_j - x_t) / (n - 1)

@@ -1,6 +1,6 @@
-"""Data without order: a sample is all that one user has, and asks for each item from all the others.
+"""Data without order: a sample is a basket, all that one user has, and asks for each item with that one left out.
 
-Shapes: S sets, T items of all of them, B sets of a batch, E examples of it (its items), X pairs.
+Shapes: S baskets, T items of all of them, B baskets of a batch, E examples of it (its items), X pairs.
 """
 
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from shortlist.prepare.prepared import Samples
 
 
 @dataclass(frozen=True)
-class UserSets:
-    """The distinct items of each user's train positives; set `s` is `first[s]:first[s + 1]`."""
+class Baskets:
+    """The unique items of each user's train positives; basket `s` is `first[s]:first[s + 1]`."""
 
     first: NDArray[np.int64]
     """[S + 1]."""
     sample_T: NDArray[np.int64]
-    """The sample that each item of a set comes from."""
+    """The sample that each item of a basket comes from."""
 
     @classmethod
-    def of(cls, samples: Samples, examples: NDArray[np.int64], width: int) -> "UserSets":
+    def of(cls, samples: Samples, examples: NDArray[np.int64], width: int) -> "Baskets":
         """Of `examples`, positions in `samples`, which are in the order of the users.
 
-        A user with more than `width` items, as many as a question reads, makes several sets of nearly one size; the
+        A user with more than `width` items, as many as a question reads, makes several baskets of nearly one size; the
         items of one may be negatives of another, so the width is best at least the longest list.
         """
         user, item = samples.user[examples].astype(np.int64), samples.item[examples].astype(np.int64)
@@ -42,7 +42,7 @@ class UserSets:
         return len(self.first) - 1
 
     def take(self, chosen_B: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The samples of these sets, end to end, and how many are of each."""
+        """The samples of these baskets, end to end, and how many are of each."""
         length_B = self.first[chosen_B + 1] - self.first[chosen_B]
         before_B = np.cumsum(length_B) - length_B
         at_E = np.arange(length_B.sum()) + np.repeat(self.first[chosen_B] - before_B, length_B)
@@ -50,7 +50,7 @@ class UserSets:
 
 
 def pairs_within(item_E: NDArray[np.int64], length_B: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(example, item) of every item of the example's own set, [2, X], in the order of the examples."""
+    """(example, item) of every item of the example's own basket, [2, X], in the order of the examples."""
     size_E = np.repeat(length_B, length_B)
     first_E = np.repeat(np.cumsum(length_B) - length_B, length_B)
     inside = np.arange(size_E.sum()) - np.repeat(np.cumsum(size_E) - size_E, size_E)

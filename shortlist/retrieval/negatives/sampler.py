@@ -1,0 +1,86 @@
+"""All that a step's examples are compared with: the candidates that they share, and the hard negatives of each.
+
+Shapes: E examples, V items whose vectors are needed, N of them that are candidates, S of these that all examples share,
+M hard negatives of an example, X pairs.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from shortlist.recipe import FullNegatives, Retrieval
+from shortlist.retrieval.negatives.kinds import Rows, shared_candidates_of
+from shortlist.retrieval.unique import Unique
+
+
+@dataclass(frozen=True)
+class SampledNegatives:
+    """The candidates of one step, on the CPU."""
+
+    row_V: Rows
+    """The items whose vectors are needed, sorted."""
+    positive_E: Rows
+    """Place of each example's own item among them."""
+    candidate_N: Rows
+    """Places of the candidates."""
+    no_negative_2X: Rows
+    """(example, candidate): own items and others known to be right."""
+    log_q_N: Tensor | None
+    hard_EM: Rows | None
+    """Candidates that are hard negatives of the example; -1 is none."""
+
+
+class NegativeSampler:
+    """Draws the candidates of a step."""
+
+    def __init__(
+        self, retrieval: Retrieval, popularity: NDArray[np.int64], drawable: NDArray[np.bool_] | None = None
+    ) -> None:
+        """`popularity` counts the examples of each item row; `drawable` are the rows that may be negatives, by default
+        all items."""
+        rows = np.arange(1, len(popularity)) if drawable is None else np.flatnonzero(drawable)
+        self._unique = Unique(len(popularity))
+        self._shared = shared_candidates_of(retrieval.negatives, popularity, rows, self._unique)
+        self._corrects = retrieval.loss.corrects_log_q
+        self.whole = isinstance(retrieval.negatives, FullNegatives)
+        """Whether each step is compared with the whole catalogue."""
+
+    def sample(
+        self,
+        item_E: Rows,
+        known_2X: Rows | None = None,
+        hard_EM: Rows | None = None,
+        rng: torch.Generator | None = None,
+        step_E: Rows | None = None,
+    ) -> SampledNegatives:
+        """Candidates for examples whose own items are `item_E`.
+
+        `known_2X` are (example, item row) of all items that are right for it, its own among them, in the order of the
+        examples; by default its own alone. `hard_EM` are item rows, 0 is none. What is drawn is drawn by the generator,
+        by default torch's own. `step_E` are the items of all processes' examples; by default these are all.
+        """
+        shared, log_q_S = self._shared.sample(item_E if step_E is None else step_E, rng)
+        if not self._corrects:
+            log_q_S = None
+        hard = np.zeros(0, np.int64) if hard_EM is None else hard_EM[hard_EM > 0]
+        candidates = self._unique.of(shared, hard) if len(hard) else shared
+        rows = self._unique.of(candidates, item_E)
+        known_2X = np.stack([np.arange(len(item_E)), item_E]) if known_2X is None else known_2X
+        column_X = self._unique.places(candidates, known_2X[1])
+        there = column_X >= 0
+        log_q_N = log_q_S
+        if len(hard):
+            log_q_N = torch.full((len(candidates),), torch.inf)
+            at_S = torch.from_numpy(self._unique.places(candidates, shared))
+            log_q_N[at_S] = torch.zeros(len(at_S)) if log_q_S is None else log_q_S
+        return SampledNegatives(
+            rows,
+            self._unique.places(rows, item_E),
+            self._unique.places(rows, candidates),
+            np.stack([known_2X[0][there], column_X[there]]),
+            log_q_N,
+            None if hard_EM is None else self._unique.places(candidates, hard_EM),
+        )
