@@ -182,7 +182,7 @@ def model_sizes(volume: Volume, split: SplitGuess, *, ordered: bool) -> dict[str
     retrieval: dict[str, object] = {"encoder": "attention", "positions": "last", "dim": width, "hidden": [2 * width]}
     batch, rate = (64 if volume.rows < 20_000 else 256), 0.002
     if not ordered:
-        retrieval |= {"encoder": "mean", "positions": "others"}
+        retrieval |= {"encoder": "mean", "positions": "leave_one_out"}
     elif volume.rows > _WINDOWS_FROM and volume.events_per_user >= 3:
         retrieval["positions"] = "every"  # a step learns from whole histories, where a sample an event takes too long
     if retrieval["positions"] != "last":
