@@ -3,7 +3,7 @@
     retrieval/known.npy   bool [num_item_rows]: whether the item was trained on or has a feature. Of any other the tower
                           makes the one vector of the unknown item, which says nothing of it
 
-Shapes: N item rows, I items (position p is item row p + 1), E questions, D width of vectors.
+Shapes: N item rows, I items (position p is item row p + 1), E questions, D width of vectors, S positions of a subset.
 """
 
 from collections.abc import Iterator
@@ -25,11 +25,13 @@ _KEPT = 8
 _Bitmap: Any = faiss.IDSelectorBitmap  # its stub knows the C++ constructor, this one takes an array
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Subset:
     """The positions that may be returned."""
 
     there_I: NDArray[np.bool_]
+    vectors_SD: NDArray[np.float32] | None = None
+    """What a search has gathered of them."""
 
     @cached_property
     def count(self) -> int:

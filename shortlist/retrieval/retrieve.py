@@ -199,6 +199,14 @@ class Retriever:
         )
         return scores, positions
 
+    def _gathered(self, subset: Subset) -> Any:
+        """The vectors of a subset; those of a few are kept with it, since gathering them takes longer than the rest."""
+        if subset.count > _FEW:
+            return self._vectors[subset.positions]
+        if subset.vectors_SD is None:
+            subset.vectors_SD = self._vectors[subset.positions]
+        return subset.vectors_SD
+
     @cached_property
     def _centres(self) -> NDArray[np.float32]:
         """Of all lists of an inverted index."""
@@ -216,7 +224,7 @@ class Retriever:
         """Over all vectors of the subset, one question after the other: where they are few, or for an index that found
         too few and cannot look further."""
         rows_EK, scores_EK = np.zeros((len(seen), k), np.int64), np.full((len(seen), k), -np.inf, np.float32)
-        vectors_SD = self._vectors if subset.whole else self._vectors[subset.positions]
+        vectors_SD = self._vectors if subset.whole else self._gathered(subset)
         for e, rows in enumerate(seen):
             scores_S = vectors_SD @ vectors_ED[e]
             scores_S[np.searchsorted(subset.positions, rows - 1)] = -np.inf
