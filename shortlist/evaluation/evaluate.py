@@ -65,6 +65,8 @@ def evaluate(
     seen = _seen(recipe, prepared.histories(questions))
     trace = Trace()
     asked = path.ask(prepared, questions, depths[-1], label="evaluate: whole path", trace=trace)
+    for line in trace.lines():
+        say(f"evaluate: {line}")
     answers = {"path": asked.ranked.rows_EK, "retrieval": asked.retrieved.rows_EK}
     answers |= _ask_baselines(recipe, prepared, questions, depths[-1], seen)
     live: dict[str, Any] | None = None

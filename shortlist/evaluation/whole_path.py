@@ -73,6 +73,9 @@ class WholePath:
         if self.ranker is not None:
             request = found.request
             scores = None if request is None else self.ranker.score(request)
+            if trace is not None and request is not None:
+                scored = int(np.count_nonzero(request.candidates_EK))
+                trace.record("scorer", queries=len(request.user_E), items_in=scored, items_out=scored)
             ranked = self.recommender.recommend(found, scores, trace)
         return Answers(retrieved, ranked, found.encoded.known_E)
 

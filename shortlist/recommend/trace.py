@@ -29,6 +29,16 @@ class Trace:
             name: {**asdict(stage), "milliseconds": round(stage.milliseconds, 3)} for name, stage in self.stages.items()
         }
 
+    def lines(self) -> list[str]:
+        """A line a stage, for people."""
+        lines = []
+        for name, stage in self.stages.items():
+            dropped = [f"{count:,} {why}" for why, count in stage.dropped.items()]
+            told = f"{stage.items_out:,} of {stage.items_in:,} items" if stage.items_in else ""
+            parts = [f"{stage.queries:,} queries", told, f"dropped {' and '.join(dropped)}" if dropped else ""]
+            lines.append(f"{name}: {', '.join(filter(None, parts))} in {stage.milliseconds / 1e3:.2f} s")
+        return lines
+
     def start(self) -> None:
         """The next stage takes its time from here."""
         self._since = perf_counter()

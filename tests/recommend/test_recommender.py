@@ -133,10 +133,12 @@ def test_a_trace_tells_what_each_stage_did(parts: Parts) -> None:
     parts.path.answer(parts.batch(question), 5, trace)
     parts.path.answer(parts.batch(Question(k=5, time=TIME)), 5, trace)
     stages = trace.as_dict()
-    assert list(stages) == ["filters", "source two_tower", "list", "source popularity"]
+    assert list(stages) == ["filters", "source two_tower", "scorer", "list", "source popularity"]
     assert stages["filters"]["queries"] == 2
     assert stages["filters"]["dropped"]["seen"] >= 30
     assert stages["filters"]["dropped"]["excluded"] == 2
     assert (stages["source two_tower"]["items_in"], stages["source two_tower"]["items_out"]) == (CANDIDATES, CANDIDATES)
     assert stages["source popularity"]["items_out"] == 5
+    assert stages["scorer"]["items_in"] == CANDIDATES
     assert stages["list"]["items_out"] == 10
+    assert trace.lines()[1].startswith(f"source two_tower: 1 queries, {CANDIDATES} of {CANDIDATES} items in ")
