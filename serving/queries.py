@@ -20,7 +20,7 @@ _NOTHING = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
-class Asked:
+class EncodedQuestions:
     """E questions as rows of the release."""
 
     user_E: NDArray[np.int64]
@@ -42,7 +42,7 @@ class Asked:
     queries: Queries
 
 
-def encode(store: FeatureStore, questions: Sequence[Question]) -> Asked:
+def encode(store: FeatureStore, questions: Sequence[Question]) -> EncodedQuestions:
     """The rows and the queries of E questions."""
     user_E = np.array([_user(store, question) for question in questions], np.int64)
     starts, ends = store.history_bounds(user_E)
@@ -69,10 +69,10 @@ def encode(store: FeatureStore, questions: Sequence[Question]) -> Asked:
     excluded = [store.items.rows(q.exclude) if q.exclude else _NOTHING for q in questions]
     unknown = [store.unknown_values(q.user, q.context) if q.user or q.context else {} for q in questions]
     described = [bool(q.user) for q in questions]
-    return Asked(user_E, histories, given, num_unknown, excluded, unknown, described, time_E, queries)
+    return EncodedQuestions(user_E, histories, given, num_unknown, excluded, unknown, described, time_E, queries)
 
 
-def seen_rows(store: FeatureStore, asked: Asked) -> list[NDArray[np.int64]]:
+def seen_rows(store: FeatureStore, asked: EncodedQuestions) -> list[NDArray[np.int64]]:
     """All item rows that each user has had, as far as the release or the question tells."""
     return [
         np.concatenate([given, stored_history(store, user)]) if user else given

@@ -25,7 +25,7 @@ from typing import Any, Protocol
 import torch
 
 from shortlist.facts import StepFacts
-from shortlist.prepare.prepared import PARTS, Prepared
+from shortlist.prepare.prepared import FOLDERS, Prepared
 from shortlist.progress import say
 from shortlist.recipe import Recipe, dump_recipe
 from shortlist.retrieval.train_retrieval import train_retrieval
@@ -178,7 +178,7 @@ def train_job(name: str, recipe: Recipe, shared: Path, image: str) -> dict[str, 
     }
     nodes = {"name": "node", "template": {"spec": {"template": {"spec": pod}}}}
     patch = {"template": {"spec": {"replicatedJobs": [nodes]}}}
-    parts = [f"prepared/{part}" for part in PARTS]
+    parts = [f"prepared/{part}" for part in FOLDERS]
     files = [str(shared / file) for file in ("recipe.yaml", *parts, "towers", "facts.json")]
     kept = ["--log-dir", str(shared / "logs"), "--tee", _STDOUT_AND_STDERR]
     return {

@@ -60,7 +60,7 @@ class Opened:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ScoringTask:
     """A body that was understood."""
 
     opened: Opened
@@ -84,7 +84,7 @@ class Scorer:
     def answer(self, bodies: Sequence[Any]) -> list[Reply]:
         """One reply a body, in order; what is wrong with one body does not touch the others."""
         replies: list[Reply | None] = [None] * len(bodies)
-        asked: dict[int, Asked] = {}
+        asked: dict[int, ScoringTask] = {}
         for i, body in enumerate(bodies):
             try:
                 asked[i] = self._read(body)
@@ -99,7 +99,7 @@ class Scorer:
         assert all(replies)
         return [reply for reply in replies if reply is not None]
 
-    def _read(self, body: Any) -> Asked:
+    def _read(self, body: Any) -> ScoringTask:
         given = _json(body)
         if given is not None:
             opened = self._for(given["release"]) if "release" in given else self._first
@@ -109,7 +109,7 @@ class Scorer:
                 "there is no body; send a ranking request, or JSON with candidates as Content-Type: application/json"
             )
         request, release = RankingRequest.from_bytes(body)
-        return Asked(self._for(release), request)
+        return ScoringTask(self._for(release), request)
 
     def _for(self, release: Any) -> Opened:
         found = self._opened.get(release) if isinstance(release, str) else None
@@ -122,7 +122,7 @@ class Scorer:
         return found
 
 
-def _encode(opened: Opened, given: dict[str, Any]) -> Asked:
+def _encode(opened: Opened, given: dict[str, Any]) -> ScoringTask:
     """The ranking request of a JSON body: what the transformer would have sent for these candidates."""
     store, reader = opened.release.store, opened.release.reader
     rest = {key: value for key, value in given.items() if key not in ("candidates", "release")}
@@ -140,7 +140,7 @@ def _encode(opened: Opened, given: dict[str, Any]) -> Asked:
     scores_EK = (opened.vectors[rows_EK[0] - 1] @ vector_ED[0])[None, :]
     request = RankingRequest.of(queries, vector_ED, rows_EK, scores_EK.astype(np.float32))
     ids = written(store, store.items.values(rows_EK[0]), replace(question, history=listed.history))
-    return Asked(opened, request, ids)
+    return ScoringTask(opened, request, ids)
 
 
 def _score(ranker: Ranker, asked: dict[int, RankingRequest]) -> dict[int, NDArray[np.float32] | ValueError]:
@@ -158,7 +158,7 @@ def _score(ranker: Ranker, asked: dict[int, RankingRequest]) -> dict[int, NDArra
     return {i: scores[start:end, : one.candidates_EK.shape[1]] for (i, one), start, end in parts}
 
 
-def _reply(asked: Asked, scores: NDArray[np.float32] | ValueError) -> Reply:
+def _reply(asked: ScoringTask, scores: NDArray[np.float32] | ValueError) -> Reply:
     if isinstance(scores, ValueError):
         return _refusal(BadRequestError(str(scores)))
     if asked.ids is None:

@@ -8,7 +8,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.queries import Asked, encode, seen_rows, written
+from serving.queries import EncodedQuestions, encode, seen_rows, written
 from serving.question import Question
 from serving.release import Release
 from serving.schema import Prediction, Source, Stage
@@ -23,7 +23,7 @@ class Found:
     """What was found for the questions of one request."""
 
     questions: Sequence[Question]
-    asked: Asked
+    asked: EncodedQuestions
     candidates: Candidates
     timings_ms: dict[Stage, float]
 

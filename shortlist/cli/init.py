@@ -30,7 +30,7 @@ def init(
 
     Prints what was guessed and why. What cannot be guessed stops it, with the columns there are and the option to pass.
     """
-    from shortlist.propose import Asked, propose, recipe_text, summary
+    from shortlist.propose import ProposalRequest, propose, recipe_text, summary
     from shortlist.propose.propose import name_of
     from shortlist.recipe import parse_recipe
     from shortlist.tables import disk_errors
@@ -40,7 +40,7 @@ def init(
         raise ValueError(f"{to}: is there already; pass --force to replace it, or --out for another name")
     if not to.absolute().parent.is_dir():
         raise ValueError(f"{to.parent}: there is no such folder; make it, or pass another --out")
-    asked = Asked(
+    asked = ProposalRequest(
         events,
         items,
         users,

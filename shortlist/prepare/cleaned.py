@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.prepare.encode import common_key_type, rows_of, vocabulary_of
-from shortlist.prepare.given import PARTS
+from shortlist.prepare.given import PART_CODES
 from shortlist.prepare.split import Windows, moment
 from shortlist.progress import say
 from shortlist.recipe import GivenSplit, Recipe, TemporalSplit
@@ -165,7 +165,7 @@ def _check_given(table: pl.LazyFrame, split: GivenSplit) -> None:
     """Every part that the data is to give needs a positive."""
     found = table.filter("positive").group_by("part").len().collect(engine="streaming")
     count = dict(found.iter_rows())
-    for name in PARTS:
+    for name in PART_CODES:
         if name == "valid" and split.valid != "given":
             if count.get(name):
                 raise ValueError(

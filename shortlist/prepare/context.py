@@ -20,7 +20,7 @@ from shortlist.features import CategoricalField, NumericField, TableSchema, enco
 from shortlist.prepare.catalogue import counts, frequent
 from shortlist.prepare.columns import ColumnWriter, load, save
 from shortlist.prepare.encode import encode_column, numbers_of, values_of, vocabulary_of
-from shortlist.prepare.questions import Asked
+from shortlist.prepare.questions import QuestionRows
 from shortlist.prepare.split import TRAIN
 from shortlist.recipe import Recipe
 from shortlist.recipe.model import ContextFeatures
@@ -113,7 +113,7 @@ class ContextColumns:
         ]
         return TableSchema(categorical=fields, numeric=self.numeric)
 
-    def write_questions(self, folder: Path, asked: Asked) -> None:
+    def write_questions(self, folder: Path, asked: QuestionRows) -> None:
         """The context of each question: its sample's, or nothing but the clock where no sample is."""
         known = asked.sample >= 0
         for one in self.spec.categorical:

@@ -11,7 +11,7 @@ from shortlist.hashing import GAMMA, splitmix64
 from shortlist.prepare.split import LEFT_OUT, MIN_POSITIVES, TEST, TRAIN, VALID
 from shortlist.recipe import GivenSplit, LeaveOneOutSplit, Recipe
 
-PARTS = {"train": TRAIN, "valid": VALID, "test": TEST}
+PART_CODES = {"train": TRAIN, "valid": VALID, "test": TEST}
 MIN_TRAIN_POSITIVES = 2
 """A user's last train positive is taken for validation only when one is left to train on."""
 
@@ -88,7 +88,7 @@ class Given:
 
 def part_codes(part: pl.Series) -> NDArray[np.int8]:
     """`train`, `valid` and `test` as the numbers of their parts."""
-    return part.replace_strict(PARTS, return_dtype=pl.Int8).to_numpy()
+    return part.replace_strict(PART_CODES, return_dtype=pl.Int8).to_numpy()
 
 
 def _hash(seed: int, user: NDArray[np.int32], item: NDArray[np.int32]) -> NDArray[np.uint64]:

@@ -24,8 +24,8 @@ from shortlist.prepare.encode import rows_of
 from shortlist.prepare.given import MIN_TRAIN_POSITIVES
 from shortlist.prepare.leakage import prove
 from shortlist.prepare.popular import count_popular
-from shortlist.prepare.prepared import PARTS, QUESTION_COLUMNS, SAMPLE_COLUMNS, Unknowable
-from shortlist.prepare.questions import Asked, draw
+from shortlist.prepare.prepared import FOLDERS, QUESTION_COLUMNS, SAMPLE_COLUMNS, Unknowable
+from shortlist.prepare.questions import QuestionRows, draw
 from shortlist.prepare.samples import Block, Range, Sampler
 from shortlist.prepare.split import MIN_POSITIVES, TEST, VALID, moment, span
 from shortlist.progress import Progress, say
@@ -49,14 +49,14 @@ class _Preparation:
 
     def __init__(self, recipe: Recipe, events: CleanEvents, folder: Path) -> None:
         self.recipe, self.events, self.folder = recipe, events, folder
-        self.features, self.samples, self.questions = (folder / part for part in PARTS)
+        self.features, self.samples, self.questions = (folder / part for part in FOLDERS)
         self.items, self.users = events.entities("item"), events.entities("user")
         self.available = find_availability(recipe, events, self.items)
         self.context = ContextColumns.plan(recipe, events.table, self.samples)
         self.popularity = np.zeros(self.items.vocabulary.num_rows, np.int64)
         self.active = np.zeros(self.users.vocabulary.num_rows, np.bool_)
         self.part_counts = np.zeros(4, np.int64)
-        self.asked: dict[int, list[Asked]] = {VALID: [], TEST: []}
+        self.asked: dict[int, list[QuestionRows]] = {VALID: [], TEST: []}
         self.repeats: dict[str, dict[str, int]] = {}
         self.unknowable: dict[str, Unknowable] = {}
 
@@ -163,7 +163,7 @@ class _Preparation:
 
     def _write_questions(self, name: str, part: int, limit: int) -> int:
         """Draw and write the questions of one part; their number."""
-        joined = Asked.join(self.asked[part])
+        joined = QuestionRows.join(self.asked[part])
         told = Unknowable(targets=len(joined.target_items) + joined.unknowable, unknowable=joined.unknowable)
         asked = draw(joined, limit, [self.recipe.seed, part])
         if len(asked.user) == 0 and told.unknowable:

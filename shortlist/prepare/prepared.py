@@ -37,7 +37,7 @@ SAMPLE_COLUMNS = {
     "part": np.int8,
 }
 Part = Literal["features", "samples", "questions"]
-PARTS: tuple[Part, ...] = get_args(Part)
+FOLDERS: tuple[Part, ...] = get_args(Part)
 _MARKS: dict[Part, str] = {"features": "schema.json", "samples": "user.npy", "questions": "test/user.npy"}
 """A file that each part has."""
 _UNKNOWABLE = "unknowable.json"
@@ -137,7 +137,7 @@ class Prepared:
         """Raises ValueError when a folder is not that part."""
         given: dict[Part, Path | None] = {"features": features, "samples": samples, "questions": questions}
         self.folders = {part: folder for part, folder in given.items() if folder is not None}
-        """In the order of `PARTS`."""
+        """In the order of `FOLDERS`."""
         for part, folder in self.folders.items():
             if not (folder / _MARKS[part]).exists():
                 raise ValueError(f"{folder}: this is no prepared folder; run the prepare step first")
@@ -145,7 +145,7 @@ class Prepared:
     @classmethod
     def open(cls, folder: str | Path) -> "Prepared":
         """All parts, below one folder. Raises ValueError when one is not there."""
-        return cls(**{part: Path(folder) / part for part in PARTS})
+        return cls(**{part: Path(folder) / part for part in FOLDERS})
 
     @cached_property
     def store(self) -> FeatureStore:

@@ -13,7 +13,7 @@ from shortlist.ragged import ranges
 
 
 @dataclass(frozen=True)
-class Asked:
+class QuestionRows:
     """Q questions in the order of the users, before the draw."""
 
     user: NDArray[np.int64]
@@ -31,7 +31,7 @@ class Asked:
     repeats: int = 0
     """How many of them the user's history held already."""
 
-    def take(self, at: NDArray[np.int64]) -> "Asked":
+    def take(self, at: NDArray[np.int64]) -> "QuestionRows":
         length = np.diff(self.target_offsets)[at]
         offsets = np.append(0, np.cumsum(length))
         targets = self.target_items[ranges(self.target_offsets[at], length)]
@@ -47,7 +47,7 @@ class Asked:
         )
 
     @classmethod
-    def join(cls, pieces: Sequence["Asked"]) -> "Asked":
+    def join(cls, pieces: Sequence["QuestionRows"]) -> "QuestionRows":
         lengths = [np.diff(piece.target_offsets) for piece in pieces]
         return cls(
             user=np.concatenate([piece.user for piece in pieces]),
@@ -74,7 +74,7 @@ def questions(
     available: Availability,
     first_sample: int,
     first_history: int,
-) -> Asked:
+) -> QuestionRows:
     """One question per user who has an event in `target`, a mask over the events of `line`.
 
     All are asked at `asked_at`; what happened in the gap before it is not known yet, so the history ends `gap` seconds
@@ -103,7 +103,7 @@ def questions(
     known = available.among(key % num_item_rows, time_U[key // num_item_rows])
     key, unknowable = key[known], int(np.count_nonzero(~known))
     user, count = np.unique(key // num_item_rows, return_counts=True)
-    return Asked(
+    return QuestionRows(
         user=user + line.first_user,
         start=line.history_bounds[user] + first_history,
         end=end_U[user] + first_history,
@@ -117,7 +117,7 @@ def questions(
     )
 
 
-def draw(asked: Asked, limit: int, seed: Sequence[int]) -> Asked:
+def draw(asked: QuestionRows, limit: int, seed: Sequence[int]) -> QuestionRows:
     """At most `limit` of the questions, by the seed, still in the order of the users."""
     if len(asked.user) <= limit:
         return asked

@@ -18,7 +18,7 @@ from shortlist.cpus import available_cpus
 from shortlist.features import encode_clock
 from shortlist.prepare.cleaned import runs
 from shortlist.prepare.given import Given
-from shortlist.prepare.questions import Asked, questions
+from shortlist.prepare.questions import QuestionRows, questions
 from shortlist.prepare.split import TEST, TRAIN, VALID, Windows, leave_one_out_parts
 from shortlist.prepare.timeline import Timeline, timeline
 from shortlist.recipe import Recipe, TemporalSplit
@@ -47,7 +47,7 @@ class Block:
 
     columns: dict[str, NDArray[Any]]
     history_items: NDArray[np.int32]
-    asked: dict[int, Asked]
+    asked: dict[int, QuestionRows]
     """Questions of the validation and of the test."""
 
     @property

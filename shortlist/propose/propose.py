@@ -25,7 +25,7 @@ _SHORT = 2
 
 
 @dataclass(frozen=True)
-class Asked:
+class ProposalRequest:
     """What the user gives: paths, and what is not to be guessed."""
 
     events: str
@@ -40,7 +40,7 @@ class Asked:
     encoding: str | None = None
 
 
-def propose(asked: Asked, scratch: Path) -> Proposal:
+def propose(asked: ProposalRequest, scratch: Path) -> Proposal:
     """Look at the tables and propose a recipe's contents. Raises SourceError with the place and the mend."""
     sample = look(asked.events, scratch / "events", encoding=asked.encoding, separator=asked.separator)
     columns = columns_of(sample.frame)

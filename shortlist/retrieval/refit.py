@@ -19,7 +19,7 @@ from shortlist.retrieval.towers import Trained
 REFIT = "refit"
 UNSEEN = ".unseen"
 """Hidden, since a release takes all files of a folder but hidden ones."""
-PARTS = (TRAIN, VALID)
+REFIT_PARTS = (TRAIN, VALID)
 """Of the split, that a refit learns from."""
 
 
@@ -32,7 +32,7 @@ def unseen(folder: Path) -> Path:
 def trained_by_refit(prepared: Prepared) -> Trained:
     """The items and users that have an id of their own after a refit."""
     samples, schema = prepared.samples, prepared.store.schema
-    at = samples.positives(PARTS)
+    at = samples.positives(REFIT_PARTS)
     items, users = np.zeros(schema.num_item_rows, bool), np.zeros(schema.num_user_rows, bool)
     items[samples.item[at]], users[samples.user[at]] = True, True
     return Trained(items, users)

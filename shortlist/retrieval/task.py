@@ -17,7 +17,7 @@ from shortlist.recipe import Recipe
 from shortlist.retrieval.batches import Ahead, RetrievalBatches
 from shortlist.retrieval.hard_negatives import HardNegatives
 from shortlist.retrieval.losses import Compared, loss_of
-from shortlist.retrieval.refit import PARTS, trained_by_refit
+from shortlist.retrieval.refit import REFIT_PARTS, trained_by_refit
 from shortlist.retrieval.steps import Step, Steps
 from shortlist.retrieval.towers import Inputs, Items, QueryInputs, TwoTower
 from shortlist.retrieval.transfer import to_device
@@ -52,7 +52,7 @@ class RetrievalTask:
         self.batches = RetrievalBatches(
             prepared,
             recipe,
-            parts=(TRAIN,) if refit_of is None else PARTS,
+            parts=(TRAIN,) if refit_of is None else REFIT_PARTS,
             process=processes.process,
             processes=processes.count,
         )

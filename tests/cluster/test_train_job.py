@@ -14,7 +14,7 @@ from runs import HOST, MARKS, NAMESPACE, recipe, submit
 from volume import claimed, writer
 
 from pipelines import back_end
-from shortlist.prepare.prepared import PARTS
+from shortlist.prepare.prepared import FOLDERS
 
 pytestmark = MARKS
 OURS = ("-l", "app.kubernetes.io/part-of=shortlist")
@@ -82,7 +82,7 @@ def test_two_nodes_have_the_loss_of_one_process_and_the_run_is_published(tmp_pat
 
         made = "/data/training/2-nodes"
         inside("sh", "-c", "cat > /data/one.yaml", given=of_nodes(claim, "one", batch=16))
-        parts = [f"{made}/prepared/{part}" for part in PARTS]
+        parts = [f"{made}/prepared/{part}" for part in FOLDERS]
         module = ("python", "-m", "shortlist.retrieval.together")
         inside(*module, "/data/one.yaml", *parts, "/data/one", "/data/one.json")
         two, one = (json.loads(inside("cat", file)) for file in (f"{made}/facts.json", "/data/one.json"))

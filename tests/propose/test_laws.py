@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shortlist.propose import Asked, Proposal, propose, recipe_text
+from shortlist.propose import Proposal, ProposalRequest, propose, recipe_text
 from shortlist.propose.propose import name_of
 from shortlist.recipe import parse_recipe
 from shortlist.sources import SourceError
@@ -38,7 +38,7 @@ def _propose(text: str, encoding: str = "utf-8", **asked: str) -> tuple[Proposal
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "log.csv"
         file.write_bytes(text.encode(encoding))
-        proposal = propose(Asked(str(file), **asked), Path(folder) / "scratch")
+        proposal = propose(ProposalRequest(str(file), **asked), Path(folder) / "scratch")
         return proposal, recipe_text(proposal, {"events": str(file)})
 
 
@@ -168,7 +168,7 @@ def test_users_that_are_missing_in_many_rows_are_left_out_on_purpose() -> None:
 def test_files_that_are_no_logs(name: str, content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(SourceError, match=message) as caught:
-        propose(Asked(str(tmp_path / name)), tmp_path / "scratch")
+        propose(ProposalRequest(str(tmp_path / name)), tmp_path / "scratch")
     assert name in str(caught.value)
 
 
@@ -178,7 +178,7 @@ def test_a_long_file_is_looked_at_from_both_ends(tmp_path: Path, monkeypatch: py
     start = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
     lines = [f"{at % 50},{at % 70},{(start + dt.timedelta(minutes=5 * at)).isoformat()}" for at in range(20_000)]
     (tmp_path / "log.csv").write_text("\n".join(["user,item,time", *lines]) + "\n")
-    proposal = propose(Asked(str(tmp_path / "log.csv")), tmp_path / "scratch")
+    proposal = propose(ProposalRequest(str(tmp_path / "log.csv")), tmp_path / "scratch")
     assert not proposal.events.whole
     assert proposal.events.rows == pytest.approx(20_000, rel=0.05)
     assert proposal.roles.moment is not None
@@ -191,7 +191,7 @@ def test_a_folder_of_parts(tmp_path: Path) -> None:
     for part in range(6):
         rows = [f"{at % 9},{at % 17},2024-0{part + 1}-{at % 28 + 1:02d}" for at in range(100)]
         (tmp_path / f"part-{part}.csv").write_text("\n".join(["user,item,time", *rows]) + "\n")
-    proposal = propose(Asked(str(tmp_path)), tmp_path / "scratch")
+    proposal = propose(ProposalRequest(str(tmp_path)), tmp_path / "scratch")
     assert proposal.events.rows == 600
     assert not proposal.events.whole
 
@@ -203,8 +203,8 @@ def test_an_item_key_of_floats_is_named_and_taken_when_given(tmp_path: Path) -> 
     (tmp_path / "items.csv").write_text("\n".join(["number,title", *(f"{n}.0,title of {n}" for n in range(17))]))
     asked = {"events": str(tmp_path / "log.csv"), "items": str(tmp_path / "items.csv")}
     with pytest.raises(SourceError, match=r"--item-key COLUMN.*'number' holds them with a fraction point"):
-        propose(Asked(**asked), tmp_path / "scratch")
-    proposal = propose(Asked(**asked, item_key="number"), tmp_path / "scratch")
+        propose(ProposalRequest(**asked), tmp_path / "scratch")
+    proposal = propose(ProposalRequest(**asked, item_key="number"), tmp_path / "scratch")
     assert proposal.unreferenced == 0
 
 
@@ -213,6 +213,8 @@ def test_a_word_longer_than_a_vocabulary_takes_is_no_category(tmp_path: Path) ->
         "\n".join(["user,item,time", *(f"{n % 9},{n % 17},2024-01-{n % 28 + 1:02d}" for n in range(99))])
     )
     (tmp_path / "items.csv").write_text("\n".join(["item,maker", *(f"{n},{'x' * 300}{n % 3}" for n in range(17))]))
-    proposal = propose(Asked(str(tmp_path / "log.csv"), items=str(tmp_path / "items.csv")), tmp_path / "scratch")
+    proposal = propose(
+        ProposalRequest(str(tmp_path / "log.csv"), items=str(tmp_path / "items.csv")), tmp_path / "scratch"
+    )
     assert proposal.items is not None
     assert proposal.items.attributes.unused == {"maker": "its values are too long"}

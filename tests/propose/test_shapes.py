@@ -7,14 +7,14 @@ import polars as pl
 import pytest
 
 from shortlist.ingest import ingest
-from shortlist.propose import Asked, Proposal, propose, recipe_text
+from shortlist.propose import Proposal, ProposalRequest, propose, recipe_text
 from shortlist.recipe import Recipe, parse_recipe
 from shortlist.tables import scan
 from shortlist.validate import validate
 
 
 def proposed(tmp_path: Path, **asked: str) -> tuple[Proposal, Recipe]:
-    proposal = propose(Asked(**asked), tmp_path / "scratch")
+    proposal = propose(ProposalRequest(**asked), tmp_path / "scratch")
     written = {name: asked[name] for name in ("events", "items", "users") if name in asked}
     return proposal, parse_recipe(recipe_text(proposal, written))
 

@@ -12,7 +12,7 @@ import torch
 from clean_tables import recipe, write_clean
 
 from shortlist.prepare.prepare import prepare
-from shortlist.prepare.prepared import PARTS
+from shortlist.prepare.prepared import FOLDERS
 from shortlist.recipe import Recipe, dump_recipe
 from shortlist.training import checkpoints
 
@@ -48,7 +48,7 @@ def train(folder: Path, work: Path, made: Recipe, processes: int, *module: str) 
     (work / "recipe.yaml").write_text(dump_recipe(made))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     what = module or ("-m", "shortlist.retrieval.together")
-    parts = [folder / part for part in PARTS]
+    parts = [folder / part for part in FOLDERS]
     arguments = [str(path) for path in (work / "recipe.yaml", *parts, work / "towers", work / "facts.json")]
     done = subprocess.run([*torchrun, *what, *arguments], capture_output=True, text=True, timeout=250, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -16,13 +16,13 @@ from shortlist.ranking.statistics.item_statistics import ItemStatistics
 from shortlist.ranking.statistics.recent_popularity import recent_popularity
 from shortlist.ranking.statistics.user_knn import UserKNN
 from shortlist.recipe import Recipe, TemporalSplit
-from shortlist.retrieval.refit import PARTS
+from shortlist.retrieval.refit import REFIT_PARTS
 
 
 def collect_statistics(recipe: Recipe, prepared: Prepared, *, served: bool = False) -> ItemStatistics:
     """All that the recipe's ranker reads."""
     samples, num_rows = prepared.samples, prepared.store.schema.num_item_rows
-    at = samples.positives(PARTS if served else (TRAIN,))
+    at = samples.positives(REFIT_PARTS if served else (TRAIN,))
     recent_NR = _recent(recipe, samples.item[at], samples.time[at], num_rows)
     keep, ordered = recipe.ranking.neighbours, recipe.interactions.ordered
     if not keep:
