@@ -32,11 +32,11 @@ class Availability:
 
     @classmethod
     def open(cls, features: Path) -> "Availability":
-        """Of the folder of a feature store that has it. Raises ValueError when a file is no array."""
+        """Of the folder of a feature store that has it. Raises ValueError when a file is not an array."""
         try:
             return cls(*(np.load(features / name, mmap_mode="r").view(np.ndarray) for name in (_FROM, _UNTIL)))
         except (EOFError, ValueError) as error:
-            raise ValueError(f"{features / _FROM}: this is no array ({error}); run the recipe again") from None
+            raise ValueError(f"{features / _FROM}: this is not an array ({error}); run the recipe again") from None
 
     def save(self, features: Path) -> None:
         (features / "items").mkdir(parents=True, exist_ok=True)

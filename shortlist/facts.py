@@ -69,5 +69,5 @@ def peak_memory_mb() -> float:
 
 
 def read_record(path: str | Path) -> StepRecord:
-    """Raises ValueError when the file is no record."""
+    """Raises ValueError when the file is not a record."""
     return StepRecord.model_validate(json.loads(Path(path).read_text()))

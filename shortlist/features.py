@@ -243,7 +243,9 @@ class FeatureStore:
             # A plain view of the mapped memory: np.memmap itself makes every small gather slower.
             array: NDArray[Any] = np.load(path, mmap_mode="r").view(np.ndarray)
         except (EOFError, ValueError) as error:
-            raise ValueError(f"{path}: this is no array of a feature store ({error}); run the recipe again") from None
+            raise ValueError(
+                f"{path}: this is not an array of a feature store ({error}); run the recipe again"
+            ) from None
         return array
 
     def titles(self, rows: NDArray[np.int64]) -> list[str]:

@@ -226,7 +226,7 @@ def _require(name: str, table: RawTable, schema: pl.Schema) -> None:
 
 
 def _times(table: RawTable, kind: pl.DataType, unit: TimeUnit) -> list[pl.Expr]:
-    """`time`, and of text that is no time the text."""
+    """`time`, and of text that is not a time the text."""
     try:
         time = seconds(pl.col("time"), kind, unit)
     except ValueError as error:

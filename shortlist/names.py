@@ -48,4 +48,4 @@ def below(folder: Path, name: str) -> Path:
 
 def _refused(name: str, why: str) -> ForeignNameError:
     shown = ascii(name) if len(name) < 2 * _LONGEST_PART else f"{name[:_LONGEST_PART]!a}..."
-    return ForeignNameError(f"{shown} is no name for a file: {why}; use a relative name, like logs/part-1.csv")
+    return ForeignNameError(f"{shown} is not a name for a file: {why}; use a relative name, like logs/part-1.csv")

@@ -38,12 +38,12 @@ EVENT_COLUMNS = {
 }
 
 TIME_AS_READ = "time_as_read"
-"""Column of events whose times are text: the text that is no time, else null. Only the quarantine keeps it."""
+"""Column of events whose times are text: the text that is not a time, else null. Only the quarantine keeps it."""
 
 
 AVAILABLE = ("available_from", "available_until")
 """Optional columns of items, Int64 seconds since the epoch: from when an item is a candidate, and until when. Null is
-from the item's first event, and for ever; `UNREADABLE` stands for a value that is no time."""
+from the item's first event, and for ever; `UNREADABLE` stands for a value that is not a time."""
 UNREADABLE = -(2**63)
 
 

@@ -66,7 +66,7 @@ class Vocabulary:
             return np.zeros(keys.shape, np.int64)
         known = np.ones(keys.shape, bool)
         if keys.dtype.itemsize > self.keys.dtype.itemsize:
-            # A search for longer words would copy all keys to their width; such a word is no key anyhow.
+            # A search for longer words would copy all keys to their width; such a word is not a key anyhow.
             known = np.strings.str_len(keys) <= self.keys.dtype.itemsize
             keys = keys.astype(self.keys.dtype)
         at = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)

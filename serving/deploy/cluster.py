@@ -140,7 +140,7 @@ class Cluster:
             return str(self._core.create_namespaced_pod(self.namespace, body).metadata.name)
 
     def delete_pod(self, name: str) -> None:
-        """A pod that is gone already is no error."""
+        """A pod that is gone already is not an error."""
         try:
             with _explained(f"pod {self.namespace}/{name}"):
                 self._core.delete_namespaced_pod(name, self.namespace, grace_period_seconds=0)

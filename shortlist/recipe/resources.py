@@ -28,19 +28,19 @@ _SECRET = re.compile(r"(?i)secret|password|passwd|token|access_key|api_key|crede
 
 def _variable(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
-        raise ValueError(f"{value!r} is no name of an environment variable; use letters, digits and '_'")
+        raise ValueError(f"{value!r} is not a name of an environment variable; use letters, digits and '_'")
     return value
 
 
 def _object_name(value: str) -> str:
     if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", value):
-        raise ValueError(f"{value!r} is no name of a Kubernetes object; use lower-case letters, digits, '-' and '.'")
+        raise ValueError(f"{value!r} is not a name of a Kubernetes object; use lower-case letters, digits, '-' and '.'")
     return value
 
 
 def _absolute(value: str) -> str:
     if not value.startswith("/") or value == "/" or ":" in value or ".." in value.split("/"):
-        raise ValueError(f"{value!r} is no folder to mount at; use an absolute path, like /data")
+        raise ValueError(f"{value!r} is not a folder to mount at; use an absolute path, like /data")
     return value
 
 

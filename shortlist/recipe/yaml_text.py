@@ -40,7 +40,7 @@ _Resolvers = dict[str, list[tuple[str, re.Pattern[str]]]]
 
 
 class YamlTextError(ValueError):
-    """Text that is no YAML; the message names the line and the mend."""
+    """Text that is not YAML; the message names the line and the mend."""
 
 
 def _resolvers() -> _Resolvers:
@@ -105,9 +105,9 @@ def load_yaml(text: str) -> Any:
             raise YamlTextError(f"the aliases (*name) make it larger than {_MOST_NODES:,} values")
         return loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
-        raise YamlTextError(f"this is no YAML: {_explained(error, text)}") from None
+        raise YamlTextError(f"this is not YAML: {_explained(error, text)}") from None
     except yaml.YAMLError as error:
-        raise YamlTextError(f"this is no YAML: {error}") from None
+        raise YamlTextError(f"this is not YAML: {error}") from None
     finally:
         loader.dispose()
 
@@ -132,7 +132,7 @@ def dump_yaml(data: Any) -> str:
 
 
 def line_of(text: str, path: Sequence[int | str]) -> int | None:
-    """The line of the value at a path, or of the closest thing around it; None where the text is no YAML."""
+    """The line of the value at a path, or of the closest thing around it; None where the text is not YAML."""
     steps = _steps(text, path)
     return _line(steps[-1][0]) if steps else None
 

@@ -112,13 +112,13 @@ class RankingRequest:
 
     @classmethod
     def from_bytes(cls, body: bytes | bytearray) -> tuple["RankingRequest", str]:
-        """The request and its release's hash. Raises ValueError, and nothing else, when the body is no request."""
+        """The request and its release's hash. Raises ValueError, and nothing else, when the body is not a request."""
         try:
             # its stub leaves the argument untyped
             tensors = dict(safetensors.deserialize(bytes(body)))  # type: ignore[no-untyped-call]
             header = json.loads(body[8 : 8 + int.from_bytes(body[:8], "little")])
         except (safetensors.SafetensorError, ValueError) as error:
-            raise ValueError(f"ranking request: the body is no safetensors file: {error}") from None
+            raise ValueError(f"ranking request: the body is not a safetensors file: {error}") from None
         release = (header.get("__metadata__") or {}).get("release")
         if not release:
             raise ValueError("ranking request: its metadata names no `release`")

@@ -104,7 +104,7 @@ def parse_manifest(data: bytes, place: str) -> Manifest:
         found = json.loads(data)
         version = found["schema_version"]
     except (ValueError, TypeError, KeyError) as error:
-        raise ReleaseError(f"{place}: this is no manifest of a release ({error}); publish it again") from None
+        raise ReleaseError(f"{place}: this is not a manifest of a release ({error}); publish it again") from None
     if version != RELEASE_SCHEMA:
         raise ReleaseError(
             f"{place}: a release of schema {version}, this version of shortlist reads schema {RELEASE_SCHEMA}; "
@@ -113,7 +113,7 @@ def parse_manifest(data: bytes, place: str) -> Manifest:
     try:
         return Manifest.model_validate(found)
     except ValidationError as error:
-        raise ReleaseError(f"{place}: this is no manifest of a release: {error}; publish it again") from None
+        raise ReleaseError(f"{place}: this is not a manifest of a release: {error}; publish it again") from None
 
 
 def entries(folder: Path, names: Iterable[str]) -> dict[str, FileEntry]:

@@ -243,7 +243,7 @@ def differences(evaluation: Evaluated, system: str, other: str) -> Table:
 
 
 def finite(value: Any) -> Any:
-    """Plain JSON without what is no number: a metric whose mean is not finite (an empty slice) is left out."""
+    """Plain JSON without what is not a number: a metric whose mean is not finite (an empty slice) is left out."""
     if isinstance(value, dict):
         if "mean" in value and not all(_is_finite(value.get(key)) for key in ("mean", "low", "high")):
             return None

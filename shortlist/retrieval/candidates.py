@@ -80,7 +80,7 @@ class Candidates:
         try:
             known_N = np.load(path, allow_pickle=False)
         except (EOFError, ValueError, OSError) as error:
-            raise ValueError(f"{path}: this is no array ({error}); export the towers again") from None
+            raise ValueError(f"{path}: this is not an array ({error}); export the towers again") from None
         if known_N.shape != (num_rows,) or known_N.dtype != np.bool_:
             raise ValueError(f"{path}: it is {known_N.dtype} {known_N.shape}, the features have {num_rows} item rows")
         return cls(known_N, available)

@@ -120,7 +120,7 @@ def _trained(recipe: Recipe, prepared: Prepared, checkpoint: Path) -> TwoTower:
 
 
 def write_items(model: TwoTower, inputs: Inputs, folder: Path) -> None:
-    """Inputs of every row and vectors of every item, a block at a time. Raises ValueError when one is no number."""
+    """Inputs of every row and vectors of every item, a block at a time. Raises ValueError when one is not a number."""
     count = inputs.store.schema.num_item_rows
     rows_ND = np.lib.format.open_memmap(folder / "item_inputs.npy", "w+", np.float32, (count, model.dim))
     vectors_ND = np.lib.format.open_memmap(folder / "vectors.npy", "w+", np.float32, (count - 1, model.dim))
@@ -132,7 +132,7 @@ def write_items(model: TwoTower, inputs: Inputs, folder: Path) -> None:
         wrong = (~(input_ND.isfinite().all(1) & vector_ND.isfinite().all(1))).nonzero()[:, 0]
         if len(wrong):
             item = inputs.store.items.values(rows[wrong[:1].numpy()])[0]
-            raise ValueError(f"the vector of item {item!r} is no number; look at its numeric features and embedding")
+            raise ValueError(f"the vector of item {item!r} is not a number; look at its numeric features and embedding")
         rows_ND[rows] = input_ND.numpy()
         vectors_ND[np.maximum(rows, 1) - 1] = vector_ND.numpy()  # row 0 first, then overwritten by row 1
         bar.advance(len(rows))

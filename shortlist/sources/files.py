@@ -142,6 +142,6 @@ def _check_object(file: Found, number: int, line: str) -> None:
     try:
         value = json.loads(line) if line.strip() else {}
     except json.JSONDecodeError as error:
-        raise SourceError(f"{file.name}: line {number} is no JSON: {error.msg} at character {error.pos + 1}") from None
+        raise SourceError(f"{file.name}: line {number} is not JSON: {error.msg} at character {error.pos + 1}") from None
     if not isinstance(value, dict):
         raise SourceError(f"{file.name}: line {number} is a {type(value).__name__}; write one JSON object a line")

@@ -26,7 +26,7 @@ def why_text(frame: pl.LazyFrame, sql: str) -> str:
         why = "since its numbers are written in several ways, like 1, 01 and 1.0"
         if not found.is_empty():
             row, value = found.row(0)
-            why = f"since {value!r} (row {row:,}) is no number"
+            why = f"since {value!r} (row {row:,}) is not a number"
         said += (
             f"; {name!r} is text, {why}: declare `types: {{{name}: number}}`, and under `nulls` the words that stand "
             "for missing values"

@@ -19,7 +19,7 @@ class Filtered:
 def filtered(frame: pl.LazyFrame, sql: str, where: str, file: str) -> Filtered:
     """The rows for which the expression is true; a row for which it is null is left out too.
 
-    Raises SourceError when it is no expression over the file's columns, or gives something else than true or false.
+    Raises SourceError when it is not an expression over the file's columns, or gives something else than true or false.
     """
     value = bind(sql, frame.collect_schema(), where=where, file=file)
     keep = condition(value, frame, sql, where=where, example="quantity > 0")

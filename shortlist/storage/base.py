@@ -116,9 +116,9 @@ def check_key(key: str) -> str:
     try:
         parts = plain(key).split("/")
     except ForeignNameError as error:
-        raise ValueError(f"{key!r} is no key: {error}") from None
+        raise ValueError(f"{key!r} is not a key: {error}") from None
     if any(part.startswith(".") for part in parts):
-        raise ValueError(f"{key!r} is no key: a part of it is hidden; use one like releases/ab12/manifest.json")
+        raise ValueError(f"{key!r} is not a key: a part of it is hidden; use one like releases/ab12/manifest.json")
     return key
 
 

@@ -37,7 +37,7 @@ class Checkpoint:
 def save(folder: Path, name: str, checkpoint: Checkpoint, *, best: bool) -> None:
     """Write a checkpoint as the last one, and as the best one if it is, and remove those no longer named.
 
-    `name` starts with `step-` and is no name of a checkpoint that is kept.
+    `name` starts with `step-` and is not a name of a checkpoint that is kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
     named = _pointer(folder)

@@ -116,7 +116,7 @@ def fit(
     """Train `task.model` and keep its last and best checkpoints in `folder`; go on with what is there.
 
     `identity` names what is trained on what (hashes of the recipe and of the data): checkpoints of another one are
-    not gone on with, they are removed. Raises TrainingError when the dry run fails, the loss is no number or the
+    not gone on with, they are removed. Raises TrainingError when the dry run fails, the loss is not a number or the
     memory of the GPU is too small. With several `processes` each calls this with its part of the task: the first
     keeps the checkpoints, and all end with the same weights.
     """
@@ -129,7 +129,7 @@ def fit(
     with _readable_errors(training):
         found = run.read("last")
         if found and found.progress["identity"] != identity:
-            say(f"{label}: the checkpoints in {folder} are of other settings or data; starts from the beginning")
+            say(f"{label}: the checkpoints in {folder} do not match this recipe and data; training from scratch")
             if processes.first:
                 checkpoints.clear(folder)
             found = None
@@ -303,7 +303,7 @@ class _Run:
         self.task.model.train()
         metric = self.task.metric or ""
         if not math.isfinite(values.get(metric, 0.0)):
-            raise TrainingError(f"validation gives {metric} = {values[metric]}, which is no number")
+            raise TrainingError(f"validation gives {metric} = {values[metric]}, which is not a number")
         return values
 
     def _check(self, loss: float, epoch: int, step: int) -> None:

@@ -261,7 +261,7 @@ def test_the_live_release_is_asked_for_its_own_users(tmp_path: Path, monkeypatch
         ("index/index.faiss", "noise", "the index cannot be read"),
         ("retrieval/query_tower.onnx", "noise", "cannot be read"),
         ("features/items/popularity.npy", "", ""),
-        ("recipe.yaml", "name: [", "this is no YAML"),
+        ("recipe.yaml", "name: [", "this is not YAML"),
     ],
 )
 def test_a_live_release_that_cannot_be_asked_is_skipped_with_the_reason(

@@ -184,7 +184,7 @@ def test_rows_without_times_cannot_be_cut_by_time() -> None:
     assert "use 'leave_one_out'" in refusal(text + "interactions: {time_unit: row}\n")
 
 
-@pytest.mark.parametrize(("text", "said"), [("- a", "this is a list"), ("a: [", "this is no YAML"), ("", "NoneType")])
+@pytest.mark.parametrize(("text", "said"), [("- a", "this is a list"), ("a: [", "this is not YAML"), ("", "NoneType")])
 def test_what_is_no_recipe(text: str, said: str) -> None:
     assert said in refusal(text)
 

@@ -102,12 +102,12 @@ class TestManifest:
         _, manifest = make_release(tmp_path)
         data = manifest.model_dump()
         data["files"][file] = {"sha256": "0" * 64, "size": 1}
-        with pytest.raises(ReleaseError, match="is no manifest of a release"):
+        with pytest.raises(ReleaseError, match="is not a manifest of a release"):
             parse_manifest(json.dumps(data).encode(), "here")
 
     @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b'{"schema_version": 1}', b"\xff\xfe"])
     def test_broken_ones_are_refused(self, data):
-        with pytest.raises(ReleaseError, match="here: this is no manifest of a release"):
+        with pytest.raises(ReleaseError, match="here: this is not a manifest of a release"):
             parse_manifest(data, "here")
 
     def test_another_schema_is_refused_by_name(self):

@@ -124,7 +124,7 @@ def test_two_trainings_end_with_the_same_bits(folder: Path, tmp_path: Path) -> N
 def test_other_data_begin_anew(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train_retrieval(made_for(), Prepared.open(folder), tmp_path)
     train_retrieval(made_for("loss: {kind: softmax, temperature: 0.2}"), Prepared.open(folder), tmp_path)
-    assert "starts from the beginning" in capsys.readouterr().out
+    assert "training from scratch" in capsys.readouterr().out
 
 
 def task_of(folder: Path, made: Recipe) -> RetrievalTask:

@@ -113,7 +113,7 @@ def test_json_is_scored_as_the_transformer_would_have_asked(scorer: Scorer, reco
     ("body", "status", "message"),
     [
         (None, 400, "there is no body"),
-        (b"", 400, "the body is no safetensors file"),
+        (b"", 400, "the body is not a safetensors file"),
         (b"\x00" * 100, 400, "ranking request"),
         (b"{", 400, "the body is not JSON"),
         ({}, 400, "candidates is missing"),

@@ -143,4 +143,6 @@ def test_an_expression_over_text_says_why_it_is_text(tmp_path: Path) -> None:
     with pytest.raises(SourceError) as caught:
         ingest(recipe, tmp_path / "tables")
     assert "interactions.positive: 'rating >= 4' does not work on" in str(caught.value)
-    assert "'rating' is text, since 'n/a' (row 2) is no number: declare `types: {rating: number}`" in str(caught.value)
+    assert "'rating' is text, since 'n/a' (row 2) is not a number: declare `types: {rating: number}`" in str(
+        caught.value
+    )

@@ -243,7 +243,7 @@ def test_a_broken_csv_row_names_its_line(text: str, said: str, tmp_path: Path) -
 
 def test_a_broken_json_line_names_its_line(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"a": 1}\n{"a": 2,\n{"a": 3}\n')
-    assert "a.jsonl: line 2 is no JSON" in refusal(tmp_path / "a.jsonl", tmp_path)
+    assert "a.jsonl: line 2 is not JSON" in refusal(tmp_path / "a.jsonl", tmp_path)
     (tmp_path / "a.jsonl").write_text('{"a": 1}\n[1, 2]\n')
     assert "a.jsonl: line 2 is a list; write one JSON object a line" in refusal(tmp_path / "a.jsonl", tmp_path)
 

@@ -130,7 +130,7 @@ class TestContract:
             storage.path,
             lambda key: storage.delete([key]),
         ):
-            with pytest.raises(ValueError, match="is no key"):
+            with pytest.raises(ValueError, match="is not a key"):
                 work(key)
 
     def test_only_a_folder_has_paths(self, storage):

@@ -123,7 +123,7 @@ def test_other_settings_start_from_the_beginning(tmp_path: Path, capsys: pytest.
     run(Lesson(), tmp_path)
     lesson = Lesson()
     run(lesson, tmp_path, TRAINING.model_copy(update={"learning_rate": 0.01}))
-    assert "starts from the beginning" in capsys.readouterr().out
+    assert "training from scratch" in capsys.readouterr().out
     assert len(lesson.asked) == 29
 
 
