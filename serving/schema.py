@@ -173,7 +173,10 @@ class Item(TypedDict):
     ]
     retrieval_score: Annotated[
         float,
-        Field(description="Inner product of query and item; for `source` `popularity` the item's share of the events."),
+        Field(
+            description="Inner product of query and item, or the item's share of all events where popularity found it: "
+            "in lists of `source` `popularity`, and for the last items where the towers know fewer than `k`."
+        ),
     ]
 
 
