@@ -37,6 +37,7 @@ from pydantic import BaseModel, ConfigDict
 from shortlist.availability import Availability
 from shortlist.categories import Kind, canonical
 from shortlist.names import plain
+from shortlist.ragged import ranges
 from shortlist.text import TextEncoder, joined
 from shortlist.vocabulary import UNKNOWN, Vocabulary
 
@@ -332,8 +333,7 @@ class FeatureStore:
         """E questions over windows `history_items[start:end]`: each sees the first `prefix_E` events of its own."""
         length_B = end_B - start_B
         first_B = np.cumsum(length_B) - length_B
-        at_T = np.arange(length_B.sum()) + np.repeat(start_B - first_B, length_B)
-        history_T = self.history_items[at_T].astype(np.int64)
+        history_T = self.history_items[ranges(start_B, length_B)].astype(np.int64)
         last_E = np.where(prefix_E > 0, first_B[window_E] + prefix_E - 1, -1)
         return self.asked(history_T, length_B, last_E, user_E, context)
 

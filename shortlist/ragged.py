@@ -11,3 +11,8 @@ def ranges(start_R: NDArray[Any], length_R: NDArray[Any]) -> NDArray[np.int64]:
     before_R = np.cumsum(length_R) - length_R
     positions: NDArray[np.int64] = np.arange(int(length_R.sum())) + np.repeat(start_R - before_R, length_R)
     return positions
+
+
+def places(length_R: NDArray[Any]) -> NDArray[np.int64]:
+    """The place of each element in its own range, from 0, [sum of the lengths]."""
+    return ranges(np.zeros_like(length_R), length_R)

@@ -26,20 +26,21 @@ def count_by_squares(
     weights are squared k times instead of found by an exponential, which takes ten times as long. `half_lives` fall.
     """
     age_P = (end - time_P).astype(np.float64)
-    counts_HN, weight_P, before = np.empty((len(half_lives), num_rows)), np.empty(0), np.inf
-    for counts_N, half_life in zip(counts_HN, half_lives, strict=True):
-        halvings = np.log2(before / half_life) if before != half_life else 0.0
+    counts_HN: list[NDArray[Any]] = []
+    weight_P, before = np.empty(0), np.nan
+    for half_life in half_lives:
         if half_life == np.inf:
-            counts_N[:] = np.bincount(item_P, minlength=num_rows)
+            counts_HN.append(np.bincount(item_P, minlength=num_rows).astype(np.float64))
             continue
-        if np.isfinite(halvings) and halvings == int(halvings):
+        halvings = np.log2(before / half_life)  # of the first, no number
+        if halvings.is_integer():
             for _ in range(int(halvings)):
                 np.square(weight_P, out=weight_P)
         else:
             weight_P = np.exp2(-age_P / half_life)
-        counts_N[:] = np.bincount(item_P, weight_P, num_rows)
+        counts_HN.append(np.bincount(item_P, weight_P, num_rows))
         before = half_life
-    return counts_HN
+    return np.stack(counts_HN)
 
 
 def last_of_each_user(user_P: NDArray[Any], most: int) -> NDArray[np.int64]:

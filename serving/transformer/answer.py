@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 
@@ -32,7 +33,7 @@ class Found:
         """What the ranker is to be asked; None when there is nothing to rank."""
         return self.candidates.request
 
-    @property
+    @cached_property
     def sources(self) -> list[Source]:
         """For each question: `history`, `profile` (of a known or described user without one) or `popularity`."""
         known_E = self.candidates.encoded.known_E.tolist()

@@ -33,6 +33,7 @@ def init(
     from shortlist.propose import ProposalRequest, propose, recipe_text, summary
     from shortlist.propose.propose import name_of
     from shortlist.recipe import parse_recipe
+    from shortlist.storage.base import write_whole
     from shortlist.tables import disk_errors
 
     to = Path(f"{name_of(events)}.yaml") if out is None else out
@@ -57,7 +58,7 @@ def init(
     tables = {"events": events, "items": items, "users": users}
     text = recipe_text(proposal, {name: _written(path, to) for name, path in tables.items() if path is not None})
     parse_recipe(text, str(to))
-    _write(text, to)
+    write_whole(to, text)
     for guess in summary(proposal):
         typer.echo(f"{'' if guess.sure else '? '}{guess.what:<{14 if guess.sure else 12}}{guess.value:<28} {guess.why}")
     typer.echo(f"\nwrote {to}; lines with ? are worth a look\nnext  shortlist validate --data {to}")
@@ -71,13 +72,3 @@ def _written(path: str, recipe: Path) -> str:
         return path
     place, project = Path(path).expanduser().absolute(), project_of(recipe)
     return str(place.relative_to(project)) if place.is_relative_to(project) else str(place)
-
-
-def _write(text: str, to: Path) -> None:
-    """The whole file or none."""
-    partial = to.with_name(f".{to.name}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(to)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """Writing columns to .npy files from the front to the back, in pieces."""
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -58,3 +59,9 @@ def load(path: Path) -> NDArray[Any]:
     """A plain memory-mapped array: `np.memmap` itself makes every small gather slower."""
     array: NDArray[Any] = np.load(path, mmap_mode="r").view(np.ndarray)
     return array
+
+
+def blocks(count: int, size: int) -> Iterator[slice]:
+    """Slices of at most `size` that make up `count`; one that is empty of nothing."""
+    for start in range(0, max(count, 1), size):
+        yield slice(start, min(start + size, count))

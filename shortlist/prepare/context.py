@@ -18,7 +18,7 @@ from shortlist.categories import Kind
 from shortlist.category_columns import keys_of, kind_of
 from shortlist.features import CategoricalField, NumericField, TableSchema, encode_clock, encode_numeric
 from shortlist.prepare.catalogue import counts, frequent
-from shortlist.prepare.columns import ColumnWriter, load, save
+from shortlist.prepare.columns import ColumnWriter, blocks, load, save
 from shortlist.prepare.encode import encode_column, numbers_of, values_of, vocabulary_of
 from shortlist.prepare.questions import QuestionRows
 from shortlist.prepare.split import TRAIN
@@ -82,10 +82,10 @@ class ContextColumns:
             path = self.folder / f"context/context.{one.name}.npy"
             rows = np.load(path, mmap_mode="r+")
             seen = np.zeros(self.words[one.name].num_rows, np.int64)
-            for block in _blocks(len(part)):
+            for block in blocks(len(part), _BLOCK):
                 seen += counts(rows[block][part[block] == TRAIN], len(seen))
             self.words[one.name], row = frequent(self.words[one.name], seen, one.min_count)
-            for block in _blocks(len(part)):
+            for block in blocks(len(part), _BLOCK):
                 rows[block] = row[rows[block]]
             rows.flush()
         raw = load(self.folder / f"{_RAW}.npy")
@@ -93,7 +93,7 @@ class ContextColumns:
         schema = TableSchema(numeric=self.numeric)
         with ColumnWriter(self.folder) as columns:
             columns.add("context/numeric", np.float32, (len(part), schema.numeric_dim))
-            for block in _blocks(len(part)):
+            for block in blocks(len(part), _BLOCK):
                 columns.write("context/numeric", encode_numeric(list(raw[block].T), schema, len(raw[block])))
         (self.folder / f"{_RAW}.npy").unlink()
 
@@ -130,7 +130,7 @@ class ContextColumns:
         """Mean and deviation over the train samples in two passes of fixed blocks."""
 
         def finite() -> Iterator[NDArray[np.float64]]:
-            for block in _blocks(len(part)):
+            for block in blocks(len(part), _BLOCK):
                 values = raw[block, column][part[block] == TRAIN]
                 yield values[np.isfinite(values)]
 
@@ -140,8 +140,3 @@ class ContextColumns:
         mean = sum(float(values.sum()) for values in finite()) / count
         std = float(np.sqrt(sum(float(((values - mean) ** 2).sum()) for values in finite()) / count))
         return NumericField(name=name, mean=mean, std=std if std > 0 else 1.0)
-
-
-def _blocks(count: int) -> Iterator[slice]:
-    for start in range(0, count, _BLOCK):
-        yield slice(start, min(start + _BLOCK, count))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from shortlist.hashing import GAMMA, splitmix64
 from shortlist.prepare.split import LEFT_OUT, MIN_POSITIVES, TEST, TRAIN, VALID
+from shortlist.ragged import places
 from shortlist.recipe import GivenSplit, LeaveOneOutSplit, Recipe
 
 PART_CODES = {"train": TRAIN, "valid": VALID, "test": TEST}
@@ -51,8 +52,8 @@ class Given:
             return part
         at = np.flatnonzero((part == TRAIN) & positive)
         at = at[np.lexsort((_hash(self.seed, user[at], item[at]), user[at]))]
-        _, first, count = np.unique(user[at], return_index=True, return_counts=True)
-        number = np.arange(len(at)) - np.repeat(first, count)
+        _, count = np.unique(user[at], return_counts=True)
+        number = places(count)
         part = part.copy()
         if isinstance(self.valid, float):
             part[at[number < np.repeat(np.floor(count * self.valid + 0.5).clip(max=count - 1), count)]] = VALID

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from shortlist.availability import ALWAYS, FOREVER, Availability
 from shortlist.features import TableSchema
 from shortlist.prepare.available import declare, has_times
-from shortlist.prepare.columns import load
+from shortlist.prepare.columns import blocks, load
 from shortlist.prepare.popular import HALF_LIVES
 from shortlist.prepare.prepared import Prepared, Questions, Samples
 from shortlist.prepare.split import TEST, TRAIN, VALID
@@ -66,7 +66,7 @@ def prove(folder: Path, recipe: Recipe, items: pl.LazyFrame) -> LeakageProof:
     available = prove_availability(prepared, recipe, items)
     horizon = _horizons(prepared, recipe)
     samples, train = prepared.samples, 0
-    for block in _blocks(len(samples)):
+    for block in blocks(len(samples), _BLOCK):
         user, time = samples.user[block], samples.time[block]
         trains = samples.part[block] == TRAIN
         before = time if recipe.interactions.ordered else time + trains
@@ -106,7 +106,7 @@ def prove_windows(prepared: Prepared, recipe: Recipe) -> int:
     if windows.first[0] != 0 or windows.first[-1] != len(batches.examples) or (length < 1).any():
         raise LeakageError("the windows do not hold each train positive once")
     width = prepared.store.schema.history_length
-    for block in _blocks(len(batches.examples)):
+    for block in blocks(len(batches.examples), _BLOCK):
         at = batches.examples[block]
         window = np.searchsorted(windows.first, np.arange(block.start, block.stop), side="right") - 1
         start, end = windows.start[window], samples.end[at]
@@ -126,7 +126,7 @@ def prove_availability(prepared: Prepared, recipe: Recipe, items: pl.LazyFrame) 
     found = Availability.always(store.schema.num_item_rows)
     if has_times(recipe):
         first_N = np.full(store.schema.num_item_rows, FOREVER)
-        for block in _blocks(len(samples)):
+        for block in blocks(len(samples), _BLOCK):
             np.minimum.at(first_N, samples.item[block], samples.time[block])
         found = Availability(np.where(first_N == FOREVER, ALWAYS, first_N), np.full(len(first_N), FOREVER))
         declare(items, store.items.rows(items.select("item_id").collect()["item_id"].to_numpy()), found)
@@ -163,7 +163,7 @@ def _prove_histories(prepared: Prepared) -> None:
         raise LeakageError("history/offsets.npy does not cut history_times.npy into the histories of the users")
     if len(prepared.store.history_items) != len(times):
         raise LeakageError("history/items.npy and history_times.npy have different lengths")
-    for block in _blocks(len(times)):
+    for block in blocks(len(times), _BLOCK):
         falls = np.flatnonzero(np.diff(times[block.start : block.stop + 1]) < 0) + block.start + 1
         # A fall is sound where another user begins.
         wrong = falls[offsets[np.searchsorted(offsets, falls)] != falls]
@@ -177,7 +177,7 @@ def _horizons(prepared: Prepared, recipe: Recipe) -> NDArray[np.int64]:
     """From which time on each user row is judged; nothing that trains may be as late, [num_user_rows]."""
     horizon = np.full(prepared.store.schema.num_user_rows, np.iinfo(np.int64).max)
     samples = prepared.samples
-    for block in _blocks(len(samples)):
+    for block in blocks(len(samples), _BLOCK):
         at = np.flatnonzero(samples.part[block] >= VALID)
         np.minimum.at(horizon, samples.user[block][at], samples.time[block][at])
     for asked in (prepared.valid, prepared.test):
@@ -218,7 +218,7 @@ def _prove_targets(samples: Samples, name: str, part: int, asked: Questions, ava
     at = np.concatenate(
         [
             np.flatnonzero((samples.part[block] == part) & samples.label[block]) + block.start
-            for block in _blocks(len(samples))
+            for block in blocks(len(samples), _BLOCK)
         ]
     )
     width = int(asked.target_items.max(initial=0)) + 1
@@ -244,7 +244,7 @@ def _prove_statistics(prepared: Prepared, features: Path, recipe: Recipe) -> int
     store, samples, spec = prepared.store, prepared.samples, recipe.features
     popularity = np.zeros(store.schema.num_item_rows, np.int64)
     active = np.zeros(store.schema.num_user_rows, bool)
-    for block in _blocks(len(samples)):
+    for block in blocks(len(samples), _BLOCK):
         at = np.flatnonzero((samples.part[block] == TRAIN) & samples.label[block])
         popularity += np.bincount(samples.item[block][at], minlength=len(popularity))
         active[samples.user[block][at]] = True
@@ -275,13 +275,13 @@ def _prove_statistics(prepared: Prepared, features: Path, recipe: Recipe) -> int
         rows = samples.context.categorical[f"context.{field.name}"]
         count = sum(
             np.bincount(rows[block][samples.part[block] == TRAIN].ravel(), minlength=field.num_rows)
-            for block in _blocks(len(samples))
+            for block in blocks(len(samples), _BLOCK)
         )
         _prove_words(f"context.{field.name}", np.asarray(count), word)
     if schema.numeric:
         numbers = samples.context.numeric_EF
         _prove_numbers(
-            "context", schema, (numbers[block][samples.part[block] == TRAIN] for block in _blocks(len(samples)))
+            "context", schema, (numbers[block][samples.part[block] == TRAIN] for block in blocks(len(samples), _BLOCK))
         )
     return proven + len(schema.categorical) + len(schema.numeric)
 
@@ -313,7 +313,7 @@ def _count_known(prepared: Prepared, half_lives: list[float], *, every: int) -> 
     """
     samples, end = prepared.samples, int(prepared.valid.time.max())
     counts_HN = np.zeros((len(half_lives), prepared.store.schema.num_item_rows))
-    for block in _blocks(len(samples)):
+    for block in blocks(len(samples), _BLOCK):
         part, item = samples.part[block], samples.item[block]
         at = np.flatnonzero(((part == TRAIN) | (part == VALID)) & samples.label[block] & (item % every == 0))
         counts_HN += count_of_late(item[at], samples.time[block][at], end, half_lives, counts_HN.shape[1])
@@ -361,8 +361,3 @@ def _prove_numbers(kind: str, schema: TableSchema, blocks: Iterator[NDArray[np.f
 
 def _first(bad: NDArray[np.bool_]) -> int | None:
     return int(np.argmax(bad)) if bad.any() else None
-
-
-def _blocks(count: int) -> Iterator[slice]:
-    for start in range(0, max(count, 1), _BLOCK):
-        yield slice(start, min(start + _BLOCK, count))

@@ -6,14 +6,13 @@ the validation was most likely. A field that drifts has a short one, a field tha
 Shapes: N item rows, P positives, H half-lives.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.availability import Availability
-from shortlist.prepare.columns import load
+from shortlist.prepare.columns import blocks, load
 from shortlist.prepare.split import TRAIN, VALID, Windows
 from shortlist.recency import count_by_squares, count_of_late
 
@@ -30,9 +29,14 @@ def count_popular(samples: Path, windows: Windows, available: Availability) -> t
     num_rows = len(available.from_N)
     half_lives = [share * (windows.valid_end - windows.valid_start) for share in HALF_LIVES]
     item, time, label, part = (load(samples / f"{name}.npy") for name in ("item", "time", "label", "part"))
+
+    def positives(block: slice) -> list[NDArray[np.int64]]:
+        """Where those of train and those of validation stand."""
+        return [np.flatnonzero(label[block] & (part[block] == one)) + block.start for one in (TRAIN, VALID)]
+
     learnt_HN, valid_N = np.zeros((len(half_lives), num_rows)), np.zeros(num_rows, np.int64)
-    for block in _blocks(len(item)):
-        train, valid = (np.flatnonzero(label[block] & (part[block] == one)) + block.start for one in (TRAIN, VALID))
+    for block in blocks(len(item), _BLOCK):
+        train, valid = positives(block)
         valid_N += np.bincount(item[valid], minlength=num_rows)
         learnt_HN += count_by_squares(item[train], time[train], windows.train_end, half_lives, num_rows)
     # A Dirichlet prior of one event an item: by a count of few events little is known, and that is less likely.
@@ -42,12 +46,7 @@ def count_popular(samples: Path, windows: Windows, available: Availability) -> t
     log_likelihood_H = np.log(share_HN / share_HN.sum(axis=1, keepdims=True)) @ valid_N[there_N]
     best = half_lives[int(np.argmax(log_likelihood_H >= log_likelihood_H.max() - _NOISE))]
     known_N = np.zeros(num_rows)
-    for block in _blocks(len(item)):
-        train, valid = (np.flatnonzero(label[block] & (part[block] == one)) + block.start for one in (TRAIN, VALID))
-        both = np.concatenate([train, valid])
+    for block in blocks(len(item), _BLOCK):
+        both = np.concatenate(positives(block))
         known_N += count_of_late(item[both], time[both], windows.valid_end, [best], num_rows)[0]
     return best, known_N.astype(np.float32)
-
-
-def _blocks(count: int) -> Iterator[slice]:
-    return (slice(first, first + _BLOCK) for first in range(0, count, _BLOCK))

@@ -136,10 +136,9 @@ def quoted(name: str) -> str:
 
 _RESERVED = words(
     "all and any as asc between by case cast cross date day desc distinct else end exists extract false from full "
-    "group "
-    "having hour if in inner interval is join left like limit minute month not null offset on or order outer right "
-    "second select set some table then time timestamp to true union unique unnest user using value values when where "
-    "window with year"
+    "group having hour if in inner interval is join left like limit minute month not null offset on or order outer "
+    "right second select set some table then time timestamp to true union unique unnest user using value values when "
+    "where window with year"
 )
 
 

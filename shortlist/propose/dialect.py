@@ -122,9 +122,8 @@ def guess_csv(data: bytes, name: str, *, encoding: str | None = None, separator:
         first = text.splitlines()[0][:80] if text.strip() else ""
         raise SourceError(
             f"{name}: no separator divides its lines into equally many fields (tried tab ; | :: , and blank); the "
-            f"first "
-            f"line is {first!r}. Pass --separator if it has another one. Where a line is a user and a list of items, "
-            "see `explode` in recipes/products.yaml"
+            f"first line is {first!r}. Pass --separator if it has another one. Where a line is a user and a list of "
+            "items, see `explode` in recipes/products.yaml"
         )
     sep, quote, rows = found
     if sep != ",":

@@ -21,8 +21,7 @@ def recipe_text(proposal: Proposal, written: Mapping[str, str]) -> str:
     lines = [
         *_comment(
             "Proposed by `shortlist init` from a sample of the data. Read the comments: what is marked CHECK was "
-            "guessed "
-            "from little. Relative paths start at the folder where this was written."
+            "guessed from little. Relative paths start at the folder where this was written."
         ),
         f"name: {proposal.name}",
         "",
@@ -188,9 +187,8 @@ def _features(proposal: Proposal) -> Iterator[str]:
     if proposal.unused:
         yield from _comment(
             f"Columns of the events that nothing reads: {', '.join(proposal.unused)}. One that is known when the "
-            "question "
-            "is asked (a device, a country, a season) may be a feature under `context`; what is known only afterwards "
-            "may not.", 2)  # fmt: skip
+            "question is asked (a device, a country, a season) may be a feature under `context`; what is known "
+            "only afterwards may not.", 2)  # fmt: skip
 
 
 def _attributes(attributes: Attributes) -> Iterator[str]:

@@ -9,8 +9,7 @@ from shortlist.sources.errors import SourceError, missing_column, named
 
 USERS = {
     3: "user users customer client member buyer shopper listener reader viewer player subscriber account profile "
-    "visitor "
-    "reviewer rater person people kunde nutzer benutzer cliente usuario utilisateur uid userid username "
+    "visitor reviewer rater person people kunde nutzer benutzer cliente usuario utilisateur uid userid username "
     "patient student",
     2: "session household device cookie guest fullvisitor",
 }
@@ -31,8 +30,7 @@ _TIMES = {
 }
 _OTHER_TIMES = words(
     "birth birthday born release released publish published updated modified delivery delivered "
-    "end "
-    "expires expiry estimated"
+    "end expires expiry estimated"
 )
 _FEW = 12
 """So few different numbers are a scale or a class, not ids, where no name says otherwise."""
@@ -206,8 +204,7 @@ def _unknown(columns: Sequence[Column], file: str, missing: Sequence[str]) -> So
     if floats:
         hint = (
             f"\n{named(floats)} has the name of an id and holds numbers with a fraction point, like a column of "
-            "integers "
-            "with missing values that pandas wrote; pass it by the option if they are whole numbers"
+            "integers with missing values that pandas wrote; pass it by the option if they are whole numbers"
         )
     return SourceError(
         f"{file}: cannot tell the {' and the '.join(missing)}. Pass {', '.join(options[name] for name in missing)}. "

@@ -7,7 +7,7 @@ from shortlist.facts import StepRecord
 from shortlist.recipe import Recipe
 from shortlist.report.page import page as page_of
 from shortlist.report.record import RunRecord, run_record
-from shortlist.storage.base import from_os_error
+from shortlist.storage.base import write_whole
 
 __all__ = ["RunRecord", "write_report"]
 
@@ -22,18 +22,6 @@ def write_report(
     """
     record = run_record(recipe, records, run_id)
     html = page_of(recipe, record, records)
-    _write(page, html)
-    _write(run, record.model_dump_json(indent=1) + "\n")
+    write_whole(page, html)
+    write_whole(run, record.model_dump_json(indent=1) + "\n")
     return record
-
-
-def _write(path: Path, text: str) -> None:
-    """The whole file or none."""
-    aside = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise from_os_error(error, path) from error

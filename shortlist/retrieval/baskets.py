@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.prepare.prepared import Samples
+from shortlist.ragged import places, ranges
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Baskets:
         begins = np.flatnonzero(np.append(True, user[1:] != user[:-1])[: len(user)])
         length = np.diff(np.append(begins, len(user)))
         pieces = -(-length // width)
-        number = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+        number = places(pieces)
         first = np.repeat(begins, pieces) + number * np.repeat(length, pieces) // np.repeat(pieces, pieces)
         return cls(np.append(first, len(user)), examples[once])
 
@@ -44,14 +45,11 @@ class Baskets:
     def take(self, chosen_B: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The samples of these baskets, end to end, and how many are of each."""
         length_B = self.first[chosen_B + 1] - self.first[chosen_B]
-        before_B = np.cumsum(length_B) - length_B
-        at_E = np.arange(length_B.sum()) + np.repeat(self.first[chosen_B] - before_B, length_B)
-        return self.sample_T[at_E], length_B
+        return self.sample_T[ranges(self.first[chosen_B], length_B)], length_B
 
 
 def pairs_within(item_E: NDArray[np.int64], length_B: NDArray[np.int64]) -> NDArray[np.int64]:
     """(example, item) of every item of the example's own basket, [2, X], in the order of the examples."""
     size_E = np.repeat(length_B, length_B)
     first_E = np.repeat(np.cumsum(length_B) - length_B, length_B)
-    inside = np.arange(size_E.sum()) - np.repeat(np.cumsum(size_E) - size_E, size_E)
-    return np.stack([np.repeat(np.arange(len(item_E)), size_E), item_E[np.repeat(first_E, size_E) + inside]])
+    return np.stack([np.repeat(np.arange(len(item_E)), size_E), item_E[ranges(first_E, size_E)]])

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from shortlist.features import PackedQueries, Queries
 from shortlist.prepare.prepared import Prepared, Samples
 from shortlist.prepare.split import TRAIN
+from shortlist.ragged import places, ranges
 from shortlist.recipe import Recipe
 from shortlist.retrieval.baskets import Baskets, pairs_within
 
@@ -79,8 +80,7 @@ class Windows:
         opens[1:] = (user[1:] != user[:-1]) | (number[1:] != number[:-1])
         begins = np.flatnonzero(opens)
         length = np.diff(np.append(begins, len(examples)))
-        inside = np.arange(len(examples)) - np.repeat(begins, length)
-        first = np.flatnonzero(inside % (width + 1) == 0)
+        first = np.flatnonzero(places(length) % (width + 1) == 0)
         bounds = np.append(first, len(examples))
         return cls(start[first] + number[first] * stride, end[bounds[1:] - 1], bounds)
 
@@ -88,9 +88,7 @@ class Windows:
         """What the windows `chosen` answer for: which of these windows, and which example, each [E]."""
         first_B = self.first[chosen]
         length_B = self.first[chosen + 1] - first_B
-        window_E = np.repeat(np.arange(len(chosen)), length_B)
-        before_B = np.cumsum(length_B) - length_B
-        return window_E, np.arange(len(window_E)) + (first_B - before_B)[window_E]
+        return np.repeat(np.arange(len(chosen)), length_B), ranges(first_B, length_B)
 
     def __len__(self) -> int:
         return len(self.start)

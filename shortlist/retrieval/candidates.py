@@ -3,7 +3,7 @@
     retrieval/known.npy   bool [num_item_rows]: whether the item was trained on or has a feature. Of any other the tower
                           makes the one vector of the unknown item, which says nothing of it
 
-Shapes: N item rows, I items (position p is item row p + 1), E questions, D width of vectors, S positions of a subset.
+Shapes: N item rows, I items (position p is item row p + 1), E questions, D width of vectors.
 """
 
 from collections.abc import Iterator
@@ -19,19 +19,17 @@ from numpy.typing import NDArray
 from shortlist.availability import Availability
 
 KNOWN = "known.npy"
-_KEPT = 8
+KEPT = 8
 """Subsets that are kept at hand. In serving all questions of now have the same until the next item comes or goes."""
 
 _Bitmap: Any = faiss.IDSelectorBitmap  # its stub knows the C++ constructor, this one takes an array
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Subset:
     """The positions that may be returned."""
 
     there_I: NDArray[np.bool_]
-    vectors_SD: NDArray[np.float32] | None = None
-    """What a search has gathered of them."""
 
     @cached_property
     def count(self) -> int:
@@ -66,7 +64,7 @@ class Candidates:
         self.available = available
         self._known_I = known_N[1:]
         self._always = Subset(self._known_I)
-        self._at = lru_cache(_KEPT)(self._subset)
+        self._at = lru_cache(KEPT)(self._subset)
 
     @classmethod
     def open(cls, retrieval: Path, available: Availability) -> "Candidates":

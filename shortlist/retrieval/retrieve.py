@@ -5,7 +5,7 @@ Shapes: E questions, L history length, D vector dim, k results. Item row `r` is 
 
 import json
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from shortlist.availability import Availability
 from shortlist.features import FeatureStore, Queries
-from shortlist.retrieval.candidates import Candidates, Subset
+from shortlist.retrieval.candidates import KEPT, Candidates, Subset
 from shortlist.retrieval.onnx_query_tower import OnnxQueryTower, map_array
 
 # The stubs of faiss know the C++ constructors; these take keywords and arrays from Python.
@@ -40,6 +40,8 @@ class Retriever:
         self._vectors = vectors
         self._threads = threads
         self._num_probes = num_probes
+        self._gathered = lru_cache(KEPT)(lambda subset: vectors[subset.positions])
+        """Of subsets of a few, where gathering takes longer than all the rest of a search."""
         # Only these read a selector and a number of lists from the parameters of one search; others ignore them.
         self._inverted = isinstance(index, faiss.IndexIVFScalarQuantizer | faiss.IndexIVFFlat)
         self._selects = self._inverted or isinstance(index, faiss.IndexFlat)
@@ -199,14 +201,6 @@ class Retriever:
         )
         return scores, positions
 
-    def _gathered(self, subset: Subset) -> Any:
-        """The vectors of a subset; those of a few are kept with it, since gathering them takes longer than the rest."""
-        if subset.count > _FEW:
-            return self._vectors[subset.positions]
-        if subset.vectors_SD is None:
-            subset.vectors_SD = self._vectors[subset.positions]
-        return subset.vectors_SD
-
     @cached_property
     def _centres(self) -> NDArray[np.float32]:
         """Of all lists of an inverted index."""
@@ -224,7 +218,10 @@ class Retriever:
         """Over all vectors of the subset, one question after the other: where they are few, or for an index that found
         too few and cannot look further."""
         rows_EK, scores_EK = np.zeros((len(seen), k), np.int64), np.full((len(seen), k), -np.inf, np.float32)
-        vectors_SD = self._vectors if subset.whole else self._gathered(subset)
+        if subset.whole:
+            vectors_SD = self._vectors
+        else:
+            vectors_SD = self._vectors[subset.positions] if subset.count > _FEW else self._gathered(subset)
         for e, rows in enumerate(seen):
             scores_S = vectors_SD @ vectors_ED[e]
             scores_S[np.searchsorted(subset.positions, rows - 1)] = -np.inf

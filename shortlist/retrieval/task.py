@@ -13,6 +13,7 @@ from shortlist.features import Queries
 from shortlist.metrics import find_hits, measure
 from shortlist.prepare.prepared import Prepared, Questions
 from shortlist.prepare.split import TRAIN
+from shortlist.ragged import ranges
 from shortlist.recipe import Recipe
 from shortlist.retrieval.batches import Ahead, RetrievalBatches
 from shortlist.retrieval.hard_negatives import HardNegatives
@@ -197,8 +198,7 @@ class RetrievalTask:
         """(question, item row) of every event that its history holds, whole."""
         length = questions.end - questions.start
         e = np.repeat(np.arange(len(questions)), length)
-        inside = np.arange(len(e)) - np.repeat(np.cumsum(length) - length, length)
-        return e, self.prepared.store.history_items[questions.start[e] + inside].astype(np.int64)
+        return e, self.prepared.store.history_items[ranges(questions.start, length)].astype(np.int64)
 
 
 def take(rows_ND: Tensor, at: Tensor) -> Tensor:

@@ -60,7 +60,7 @@ def _exact(column: IdColumn) -> pl.Expr:
     if dtype in (pl.Boolean, pl.Binary, pl.Duration) or dtype.is_nested():
         raise SourceError(
             f"{column.where}.columns.{column.name}: {column.file}: a column of {dtype} holds no ids; name another "
-            "column, or make text or whole numbers of it"
+            f"column. {_remedy(column)}"
         )
     return value
 
@@ -73,8 +73,14 @@ def _check_whole(column: IdColumn, is_id: pl.Expr) -> None:
     why = "a fraction" if abs(value) < EXACT_IN_A_DOUBLE else "not below 2^53, where several integers are one double"
     raise SourceError(
         f"{column.where}.columns.{column.name}: {column.file}: the ids are of type {column.dtype}, and {value!r} is "
-        f"{why}. Ids must be text or whole numbers: write the file with such a column, or, of a CSV or JSON lines, "
-        f"declare `types: {{<its column>: text}}` in {column.where}"
+        f"{why}. {_remedy(column)}"
+    )
+
+
+def _remedy(column: IdColumn) -> str:
+    return (
+        "Ids must be text or whole numbers: write the file with such a column, or, of a CSV or JSON lines, declare "
+        f"`types: {{<its column>: text}}` in {column.where}"
     )
 
 

@@ -149,6 +149,18 @@ def from_os_error(error: OSError, place: object) -> StorageError:
     return ours
 
 
+def write_whole(path: Path, text: str) -> None:
+    """The whole file or none. Raises StorageError."""
+    aside = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise from_os_error(error, path) from error
+
+
 def _each(work: Callable[[_Item], None], items: Iterable[_Item]) -> None:
     """Run `work` on each item by a few threads; the first error ends the rest."""
     with ThreadPoolExecutor(_WORKERS) as pool:

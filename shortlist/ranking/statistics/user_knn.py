@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist.ragged import ranges
 from shortlist.ranking.statistics.arrays import open_arrays
 from shortlist.recency import last_of_each_user
 
@@ -128,6 +129,4 @@ def _gather(
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """The values of some rows end to end, and how many each has."""
     first, lengths = starts.take(rows), starts.take(rows + 1) - starts.take(rows)
-    ends = np.cumsum(lengths)
-    at = np.arange(ends[-1] if len(ends) else 0) + np.repeat(first - ends + lengths, lengths)
-    return values.take(at), lengths
+    return values.take(ranges(first, lengths)), lengths

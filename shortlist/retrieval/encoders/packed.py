@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from shortlist.ragged import places
 from shortlist.retrieval.transfer import to_device
 
 _FILL = 0.7
@@ -46,7 +47,7 @@ class Packed:
         """The layout of histories of these lengths; one without events takes no room."""
         first_B = np.cumsum(length_B) - length_B
         total = int(length_B.sum())
-        position_T = np.arange(total) - np.repeat(first_B, length_B)
+        position_T = places(length_B)
         # Longest first: a rectangle is a run of histories that fill enough of its first row.
         order = np.argsort(-length_B, kind="stable")[: int((length_B > 0).sum())]
         falling = length_B[order]
