@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from shortlist.retrieval.losses.chunked import Compared, mean_loss
+from shortlist.retrieval.losses.chunked import Compared, mean_loss, num_negatives
 
 
 def bce_loss(compared: Compared, *, temperature: float) -> Tensor:
@@ -22,7 +22,7 @@ def bce_loss(compared: Compared, *, temperature: float) -> Tensor:
         """d loss / d s_j = sigma(s_j) / k, d loss / d s_p = -sigma(-s_p)."""
         p_C, logits_CN = p_C * scale, s_CN.mul_(scale)
         logits_CN[pairs_2X[0], pairs_2X[1]] = -torch.inf
-        count_C = (logits_CN.shape[1] - pairs_2X[0].bincount(minlength=len(p_C))).clamp_min(1)
+        count_C = num_negatives(logits_CN, pairs_2X)
         loss_C = functional.softplus(-p_C) + functional.softplus(logits_CN).sum(1) / count_C
         return loss_C, -torch.sigmoid(-p_C) * scale, logits_CN.sigmoid_().mul_(scale / count_C[:, None])
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from shortlist.retrieval.losses.chunked import Compared, mean_loss
+from shortlist.retrieval.losses.chunked import Compared, mean_loss, num_negatives
 
 
 def bpr_loss(compared: Compared, *, temperature: float) -> Tensor:
@@ -22,7 +22,7 @@ def bpr_loss(compared: Compared, *, temperature: float) -> Tensor:
         """d loss / d s_j = sigma(s_j - s_p) / k, and d loss / d s_p is less the sum of these."""
         ahead_CN = s_CN.sub_(p_C[:, None]).mul_(scale)
         ahead_CN[pairs_2X[0], pairs_2X[1]] = -torch.inf
-        count_C = (ahead_CN.shape[1] - pairs_2X[0].bincount(minlength=len(p_C))).clamp_min(1)
+        count_C = num_negatives(ahead_CN, pairs_2X)
         loss_C = functional.softplus(ahead_CN).sum(1) / count_C
         d_CN = ahead_CN.sigmoid_().mul_(scale / count_C[:, None])
         return loss_C, -d_CN.sum(1), d_CN

@@ -101,3 +101,8 @@ class _MeanLoss(torch.autograd.Function):
         (gradient,) = gradients
         d_query_ED, d_candidate_ND, d_positive_ED = ctx.saved_tensors
         return gradient * d_query_ED, gradient * d_candidate_ND, gradient * d_positive_ED, None, None, None
+
+
+def num_negatives(scores_CN: Tensor, pairs_2X: Tensor) -> Tensor:
+    """How many of the candidates are negatives of each example, at least 1, [C]; `pairs_2X` are those that are not."""
+    return (scores_CN.shape[1] - pairs_2X[0].bincount(minlength=len(scores_CN))).clamp_min(1)

@@ -8,14 +8,14 @@ It gives no probabilities: nothing says how its scores relate to those of the so
 
 from torch import Tensor
 
-from shortlist.retrieval.losses.chunked import Compared, mean_loss
+from shortlist.retrieval.losses.chunked import Compared, mean_loss, num_negatives
 
 
 def cosine_contrastive_loss(compared: Compared, *, margin: float, negative_weight: float) -> Tensor:
     """Weighted mean over the examples, a scalar; vectors have length 1, the candidates are drawn evenly."""
 
     def chunk_loss(p_C: Tensor, s_CN: Tensor, pairs_2X: Tensor, part: slice) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ARG001
-        count_C1 = (s_CN.shape[1] - pairs_2X[0].bincount(minlength=len(p_C))).clamp_min(1)[:, None]
+        count_C1 = num_negatives(s_CN, pairs_2X)[:, None]
         over_CN = s_CN.sub_(margin)
         over_CN[pairs_2X[0], pairs_2X[1]] = 0.0
         share_C1 = negative_weight / count_C1
