@@ -9,7 +9,7 @@ from shortlist.propose.describe import Described
 from shortlist.propose.proposal import Proposal
 from shortlist.propose.sample import Sample
 from shortlist.propose.sizes import buys_again, told
-from shortlist.recipe.yaml_text import YamlTextError, dump_yaml, load_yaml
+from shortlist.recipe.yaml_text import YamlTextError, dump_yaml, load_yaml, quoted_yaml
 
 _WIDTH = 116
 _NULLS = 0.02
@@ -267,7 +267,8 @@ def _scalar(value: object) -> str:
             pass
     if '"' in value and "'" not in value and value.isprintable():
         return f"'{value}'"
-    return json.dumps(value, ensure_ascii=not value.isprintable())
+    # Not JSON: its escapes of characters above U+FFFF are pairs, which YAML reads as two characters.
+    return quoted_yaml(value)
 
 
 def _count(sample: Sample) -> str:

@@ -5,6 +5,7 @@ as a number of base 60, and `1e-3` as text. Here a plain word is a number, `true
 Digits with leading zeros are text, since they would not come back as they were written.
 """
 
+import math
 import re
 from collections.abc import Hashable, Sequence
 from typing import Any
@@ -129,6 +130,11 @@ def _size(node: yaml.Node, above: list[yaml.Node], known: dict[int, int]) -> int
 def dump_yaml(data: Any) -> str:
     """YAML that this module and any other reader of YAML take for the same."""
     return str(yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
+
+
+def quoted_yaml(text: str) -> str:
+    """Text in double quotes on one line, with YAML's own escapes for what does not print."""
+    return str(yaml.dump(text, Dumper=_Dumper, default_style='"', allow_unicode=True, width=math.inf)).rstrip("\n")
 
 
 def line_of(text: str, path: Sequence[int | str]) -> int | None:

@@ -12,6 +12,7 @@ from shortlist.sources.csv_types import typed
 from shortlist.sources.declared import declared
 from shortlist.sources.delimited import check_utf8, scan_csv
 from shortlist.sources.errors import SourceError, missing_column
+from shortlist.sources.header import check_names
 from shortlist.sources.locate import Found, find
 from shortlist.sources.parquet import num_rows, scan_parquet
 from shortlist.sources.partitions import with_partitions
@@ -68,6 +69,8 @@ def scan_table(files: list[Found], table: DataFile, scratch: Path, memory_gb: fl
         read = [one for one in read if num_rows(one[1])] or read[:1]
     originals = [original for original, _ in read]
     frames = [_scan(file, original, table, scratch / f"{i}.d", memory_gb) for i, (original, file) in enumerate(read)]
+    for frame, original in zip(frames, originals, strict=True):
+        check_names(frame.collect_schema().names(), original.name)
     kind = format_of(originals[0], table)
     frames = with_partitions(frames, originals, text=kind == "csv")
     frames = [declared(frame, original, table) for frame, original in zip(frames, originals, strict=True)]

@@ -24,12 +24,23 @@ _MISSING = re.compile(r"\s*|-|\\N|n/?a|nan|none|null", re.IGNORECASE)
 Kind = Literal["number", "date", "text"]
 
 
+def check_names(names: Sequence[str], file: str) -> None:
+    """Raises SourceError for a name that Polars takes for every column or for a regular expression."""
+    for name in names:
+        if name == "*" or (name.startswith("^") and name.endswith("$")):
+            raise SourceError(
+                f"{file}: the column {name!r} has a name that stands for several columns where the file is read; "
+                "rename it in the file"
+            )
+
+
 def check_header(names: list[str], rows: pl.LazyFrame, file: str, *, declared: bool) -> None:
-    """Raises SourceError when a name is empty or there twice, or when the names look like data.
+    """Raises SourceError when a name is empty, there twice or a pattern, or when the names look like data.
 
     `rows` are those below the names, as text. `declared` is whether the recipe itself says that there is a header: then
     names that look like data are names, and a column without one is left alone.
     """
+    check_names(names, file)
     twice = [name for name, count in Counter(filter(str.strip, names)).items() if count > 1]
     if twice:
         raise SourceError(

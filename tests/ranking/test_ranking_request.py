@@ -78,10 +78,10 @@ def tensors(**changes) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "no safetensors"),
-        (b"{}", "no safetensors"),
-        (request().to_bytes(RELEASE)[:-1], "no safetensors"),
-        (request().to_bytes(RELEASE) + b"0", "no safetensors"),
+        (b"", "not a safetensors file"),
+        (b"{}", "not a safetensors file"),
+        (request().to_bytes(RELEASE)[:-1], "not a safetensors file"),
+        (request().to_bytes(RELEASE) + b"0", "not a safetensors file"),
         ((2**62).to_bytes(8, "little") + b"{}", "too large"),
         (save(tensors()), "release"),
         (save(tensors(candidates=np.ones((2, 4), np.int64)), {"release": "a"}), "candidates is I64"),

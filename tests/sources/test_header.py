@@ -1,5 +1,6 @@
 """A first line that holds data is not taken for names."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from shortlist.recipe import DataFile
 from shortlist.sources.delimited import scan_csv
 from shortlist.sources.errors import SourceError
+from shortlist.sources.files import scan_table
 from shortlist.sources.locate import Found
 
 
@@ -59,6 +61,16 @@ def test_names_are_names(tmp_path: Path, text: str) -> None:
 def test_a_name_that_is_there_twice(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="line 1: the column item is there twice"):
         names(tmp_path, "user,item,item\n1,2,3\n")
+
+
+@pytest.mark.parametrize("name", ["*", "^.*_id$"])
+def test_a_name_that_stands_for_several_columns(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SourceError, match="stands for several columns"):
+        names(tmp_path, f"user,item,{name}\n1,2,3\n", header=True)
+    (tmp_path / "log.jsonl").write_text(json.dumps({"user": 1, name: 2}) + "\n")
+    table = DataFile.model_validate({"path": "log.jsonl"})
+    with pytest.raises(SourceError, match="stands for several columns"):
+        scan_table([Found(tmp_path / "log.jsonl", "log.jsonl")], table, tmp_path / "scratch", memory_gb=1)
 
 
 def test_a_name_that_is_missing(tmp_path: Path) -> None:
