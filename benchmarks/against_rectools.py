@@ -25,8 +25,8 @@ from rectools.dataset import Dataset
 from rectools.models.nn.transformers.sasrec import SASRecModel
 
 from benchmarks.train import prepared_store
-from shortlist.prepare.prepared import Prepared
-from shortlist.prepare.split import TRAIN
+from shortlist.dataset.prepared import Prepared
+from shortlist.dataset.split import TRAIN
 from shortlist.recipe import FullNegatives, Recipe, SoftmaxLoss, load_recipe
 from shortlist.retrieval.task import RetrievalTask
 from shortlist.training.optimiser import Optimiser

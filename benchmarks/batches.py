@@ -21,9 +21,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.ingest import make_events
-from shortlist.ingest import ingest
-from shortlist.prepare.prepare import prepare
-from shortlist.prepare.prepared import Prepared
+from shortlist.data.ingest import ingest
+from shortlist.dataset.prepare import prepare
+from shortlist.dataset.prepared import Prepared
 from shortlist.progress import say
 from shortlist.recipe import Recipe, parse_recipe
 from shortlist.recipe.load import dump_recipe

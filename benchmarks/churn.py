@@ -21,22 +21,22 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.bootstrap import intervals
+from shortlist.data.ingest import ingest
+from shortlist.data.validate.step import validate
+from shortlist.dataset.prepare import prepare
+from shortlist.dataset.prepared import Prepared, Questions
+from shortlist.dataset.split import TRAIN, VALID
 from shortlist.evaluation.baselines import ItemKNN
 from shortlist.evaluation.evaluate import evaluate
 from shortlist.evaluation.whole_path import WholePath
-from shortlist.ingest import ingest
-from shortlist.metrics import find_hits, measure
-from shortlist.prepare.prepare import prepare
-from shortlist.prepare.prepared import Prepared, Questions
-from shortlist.prepare.split import TRAIN, VALID
+from shortlist.metrics.bootstrap import intervals
+from shortlist.metrics.ranking import find_hits, measure
 from shortlist.ranking.training.train_ranking import train_ranking
 from shortlist.recipe import Recipe, load_recipe, parse_recipe
 from shortlist.recommend.sources.popularity import Popularity
 from shortlist.retrieval.build_index import build_index
 from shortlist.retrieval.export import export
 from shortlist.retrieval.train_retrieval import train_retrieval
-from shortlist.validate.step import validate
 
 _DAY = 86_400
 _START = 1_750_000_000

@@ -16,15 +16,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from shortlist.availability import ALWAYS, FOREVER, Availability
 from shortlist.features import Context, FeatureSchema, FeatureStore, Queries, TableSchema
+from shortlist.features.availability import ALWAYS, FOREVER, Availability
+from shortlist.features.vocabulary import Vocabulary
 from shortlist.recipe import Features, Index, Retrieval
 from shortlist.retrieval.export import write_query_tower
 from shortlist.retrieval.faiss_index import choose_factory, make_index
 from shortlist.retrieval.index_quality import measure_index
 from shortlist.retrieval.retrieve import Retriever
 from shortlist.retrieval.towers import TwoTower
-from shortlist.vocabulary import Vocabulary
 
 _DIM, _LENGTH, _CANDIDATES = 64, 50, 500
 _DEPTH, _FILTERED_QUESTIONS = 100, 200

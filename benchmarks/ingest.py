@@ -17,8 +17,8 @@ from pathlib import Path
 import polars as pl
 
 from benchmarks.music import DATA, listens, music_log
+from shortlist.data.ingest import ingest
 from shortlist.facts import peak_memory_mb
-from shortlist.ingest import ingest
 from shortlist.recipe import Recipe, parse_recipe
 
 RECIPE = """

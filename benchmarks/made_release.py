@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from shortlist.features import CategoricalField, FeatureSchema, FeatureStore, NumericField, TableSchema
+from shortlist.features.vocabulary import Vocabulary
 from shortlist.ranking.network.model import ItemTables, RankerConfig, RankingModel
 from shortlist.ranking.ranker import Calibration, Ranker, shapes_of
 from shortlist.recipe import Recipe, parse_recipe
 from shortlist.release.bundle import Lineage, Manifest, assemble
 from shortlist.retrieval.faiss_index import choose_factory
-from shortlist.vocabulary import Vocabulary
 
 _DIM = 64
 _DEVICES = ("car", "phone", "speaker")

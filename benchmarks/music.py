@@ -4,8 +4,8 @@ from pathlib import Path
 
 import polars as pl
 
+from shortlist.data.sources.synthetic import write_log
 from shortlist.recipe import SyntheticSource
-from shortlist.sources.synthetic import write_log
 
 DATA = Path(".work/benchmarks")
 _LISTENS = "flat/50m/listens.parquet"

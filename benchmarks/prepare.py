@@ -14,8 +14,8 @@ from pathlib import Path
 from benchmarks.ingest import bare, listens_of, make_events, measured
 from benchmarks.kept import Figure, Figures
 from benchmarks.music import DATA
-from shortlist.ingest import ingest
-from shortlist.prepare.prepare import prepare
+from shortlist.data.ingest import ingest
+from shortlist.dataset.prepare import prepare
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from shortlist.features import CategoricalField, FeatureSchema, FeatureStore, NumericField, TableSchema
+from shortlist.features.vocabulary import Vocabulary
 from shortlist.ranking.network.attention import NUM_EVENTS
 from shortlist.ranking.network.inputs import ItemTables, RankerConfig
 from shortlist.ranking.network.model import RankingModel
@@ -22,7 +23,6 @@ from shortlist.ranking.statistics.item_statistics import ItemStatistics
 from shortlist.ranking.statistics.user_knn import UserKNN
 from shortlist.recipe import Ranking
 from shortlist.recommend.request import RankingRequest
-from shortlist.vocabulary import Vocabulary
 
 
 def catalogue(folder: Path, items: int, history_length: int, dim: int, genres: int) -> FeatureStore:

@@ -20,9 +20,9 @@ import torch
 from benchmarks.kept import Figure, Figures
 from benchmarks.music import DATA, music_log
 from shortlist.cpus import available_cpus
-from shortlist.ingest import ingest
-from shortlist.prepare.prepare import prepare
-from shortlist.prepare.prepared import Prepared
+from shortlist.data.ingest import ingest
+from shortlist.dataset.prepare import prepare
+from shortlist.dataset.prepared import Prepared
 from shortlist.recipe import Recipe, load_recipe, parse_recipe
 from shortlist.retrieval.steps import Step
 from shortlist.retrieval.task import RetrievalTask

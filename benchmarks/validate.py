@@ -57,7 +57,7 @@ def write_tables(folder: Path, events: int) -> None:
 def measure(folder: Path) -> None:
     """One run over the tables of a folder, in this process."""
     start = time.perf_counter()
-    from shortlist.validate import validate  # noqa: PLC0415 - the import is a part of what a step costs
+    from shortlist.data.validate import validate  # noqa: PLC0415 - the import is a part of what a step costs
 
     imported = time.perf_counter() - start
     recipe = parse_recipe(_RECIPE)

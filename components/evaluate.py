@@ -40,8 +40,8 @@ def evaluate(
     from pathlib import Path
 
     from shortlist import facts
+    from shortlist.dataset.prepared import Prepared
     from shortlist.evaluation import evaluate
-    from shortlist.prepare.prepared import Prepared
     from shortlist.recipe import parse_recipe
     from shortlist.release import publish
 

@@ -33,7 +33,7 @@ def export(
     from pathlib import Path
 
     from shortlist import facts
-    from shortlist.prepare.prepared import Prepared
+    from shortlist.dataset.prepared import Prepared
     from shortlist.recipe import parse_recipe
     from shortlist.retrieval import export
 

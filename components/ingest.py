@@ -30,7 +30,8 @@ def ingest(
     limit_threads()  # before the libraries below are imported
     from pathlib import Path
 
-    from shortlist import facts, ingest
+    from shortlist import facts
+    from shortlist.data import ingest
     from shortlist.recipe import parse_recipe
 
     done = facts.record("ingest", lambda: ingest.ingest(parse_recipe(recipe), Path(tables.path)), record.path)

@@ -34,7 +34,7 @@ def prepare(
     from pathlib import Path
 
     from shortlist import facts
-    from shortlist.prepare import prepare
+    from shortlist.dataset import prepare
     from shortlist.recipe import parse_recipe
 
     def work() -> facts.StepFacts:

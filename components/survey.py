@@ -18,7 +18,7 @@ def survey(recipe: str) -> str:
     from shortlist.cpus import limit_threads
 
     limit_threads()  # before the libraries below are imported
+    from shortlist.data.sources import survey as sources
     from shortlist.recipe import parse_recipe
-    from shortlist.sources import survey as sources
 
     return sources.survey(parse_recipe(recipe))

@@ -37,7 +37,7 @@ def train_ranking(
     from pathlib import Path
 
     from shortlist import facts
-    from shortlist.prepare.prepared import Prepared
+    from shortlist.dataset.prepared import Prepared
     from shortlist.ranking.training import train_ranking
     from shortlist.recipe import parse_recipe
 

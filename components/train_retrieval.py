@@ -32,9 +32,10 @@ def train_retrieval(
     limit_threads()  # before the libraries below are imported
     from pathlib import Path
 
-    from shortlist import facts, train_job
-    from shortlist.prepare.prepared import Prepared
+    from shortlist import facts
+    from shortlist.dataset.prepared import Prepared
     from shortlist.recipe import parse_recipe
+    from shortlist.training import train_job
 
     def connect() -> train_job.Cluster:
         from components.train_jobs import TrainJobs

@@ -32,7 +32,8 @@ def validate(
     limit_threads()  # before the libraries below are imported
     from pathlib import Path
 
-    from shortlist import facts, validate
+    from shortlist import facts
+    from shortlist.data import validate
     from shortlist.recipe import parse_recipe
 
     data_docs.path += ".html"  # so that a browser shows it

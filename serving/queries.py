@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.question import Id, Question
+from shortlist.data.keys import exact_in_json
 from shortlist.features import FeatureStore, Queries
-from shortlist.vocabulary import UNKNOWN, exact_in_json
+from shortlist.features.vocabulary import UNKNOWN
 
 _NOTHING = np.zeros(0, np.int64)
 

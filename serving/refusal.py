@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from serving.schema import MAX_INSTANCES, MAX_TEXT
+from shortlist.data.keys import MAX_KEY_BYTES
 from shortlist.recipe import Serving
-from shortlist.vocabulary import MAX_KEY_BYTES
 
 QUESTION_KEYS = ("user_id", "history", "user", "context", "k", "exclude", "time")
 _BAD_REQUEST, _TOO_LARGE = 400, 413

@@ -11,9 +11,9 @@ from pydantic import ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter, with_
 from pydantic_core import CoreSchema, core_schema
 from typing_extensions import TypedDict
 
+from shortlist.data.keys import MAX_KEY_BYTES
 from shortlist.features import TableSchema
 from shortlist.recipe import Serving
-from shortlist.vocabulary import MAX_KEY_BYTES
 
 MAX_INSTANCES = 64
 """Questions of one request."""

@@ -16,15 +16,15 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from shortlist.availability import Availability
+from shortlist.dataset.prepared import Prepared, Unknowable
 from shortlist.features import Context, FeatureSchema, FeatureStore, TableSchema
-from shortlist.prepare.prepared import Prepared, Unknowable
+from shortlist.features.availability import Availability
+from shortlist.features.vocabulary import Vocabulary
 from shortlist.ranking.network.inputs import ItemTables, RankerConfig
 from shortlist.ranking.network.model import RankingModel
 from shortlist.ranking.ranker import Calibration, Ranker, shapes_of
 from shortlist.recipe import Recipe, dump_recipe
 from shortlist.release.manifest import Lineage, Manifest
-from shortlist.vocabulary import Vocabulary
 
 HISTORY_LENGTH = 6
 

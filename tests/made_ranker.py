@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from shortlist.features import CategoricalField, FeatureSchema, FeatureStore, NumericField, TableSchema
+from shortlist.features.vocabulary import Vocabulary
 from shortlist.ranking.network.inputs import ItemTables, RankerConfig
 from shortlist.ranking.network.model import RankingModel
 from shortlist.ranking.ranker import Calibration, Ranker, shapes_of
@@ -13,7 +14,6 @@ from shortlist.ranking.statistics.item_neighbours import ItemNeighbours
 from shortlist.ranking.statistics.item_statistics import ItemStatistics
 from shortlist.ranking.statistics.user_knn import UserKNN
 from shortlist.recommend.request import RankingRequest
-from shortlist.vocabulary import Vocabulary
 
 NUM_ROWS, NUM_USERS, DIM = 41, 7, 8
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from benchmarks.quality.jobs import OURS, Job, check_done
 from benchmarks.quality.protocol import RECIPES, load_protocol
-from shortlist.bootstrap import intervals
+from shortlist.metrics.bootstrap import intervals
 
 CHANGES = RECIPES / "ablation.yaml"
 _RESAMPLES = 2_000

@@ -29,7 +29,7 @@ from benchmarks.quality.rows import Part, read_rows
 from shortlist.recipe import Recipe
 
 OURS = "shortlist"
-_SHARED_CODE = ("benchmarks/quality/rows.py", "benchmarks/quality/judge.py", "shortlist/metrics.py")
+_SHARED_CODE = ("benchmarks/quality/rows.py", "benchmarks/quality/judge.py", "shortlist/metrics/ranking.py")
 _OUR_CODE = ("shortlist/retrieval", "shortlist/ranking", "shortlist/training", "shortlist/features.py")
 
 

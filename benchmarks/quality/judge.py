@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.quality.rows import Ints, Rows
-from shortlist.metrics import find_hits, measure
+from shortlist.metrics.ranking import find_hits, measure
 from shortlist.progress import Progress
 
 Values = dict[str, NDArray[np.float64]]

@@ -10,8 +10,8 @@ import torch
 
 from benchmarks.quality.judge import Rank
 from benchmarks.quality.rows import Ints, Part
+from shortlist.dataset.prepared import Prepared
 from shortlist.evaluation.whole_path import WholePath
-from shortlist.prepare.prepared import Prepared
 from shortlist.ranking.training.train_ranking import train_ranking
 from shortlist.recipe import Recipe
 from shortlist.retrieval.build_index import build_index

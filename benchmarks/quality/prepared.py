@@ -9,11 +9,11 @@ from tempfile import TemporaryDirectory
 from benchmarks.quality.jobs import OURS, Job, data_folder, git_commit, work_folder
 from benchmarks.quality.protocol import load_protocol, recipe_of
 from benchmarks.quality.rows import count_rows, read_rows
-from shortlist.ingest import ingest
-from shortlist.prepare.prepare import prepare
-from shortlist.prepare.prepared import Prepared
+from shortlist.data.ingest import ingest
+from shortlist.data.validate import validate
+from shortlist.dataset.prepare import prepare
+from shortlist.dataset.prepared import Prepared
 from shortlist.progress import say
-from shortlist.validate import validate
 
 
 def prepare_data(job: Job) -> Path:

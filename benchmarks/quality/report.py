@@ -15,7 +15,7 @@ from benchmarks.quality.jobs import OURS, Job, seeds_of, work_folder
 from benchmarks.quality.picks import NotPickedError, models_of, picked_job
 from benchmarks.quality.protocol import ROOT, load_protocol
 from benchmarks.quality.table import render
-from shortlist.bootstrap import intervals
+from shortlist.metrics.bootstrap import intervals
 from shortlist.progress import say
 
 FIGURES = ROOT / "docs/figures"

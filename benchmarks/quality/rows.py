@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.quality.protocol import Candidates, Protocol
+from shortlist.dataset.prepared import Prepared, Questions
+from shortlist.dataset.split import TEST, TRAIN, VALID
 from shortlist.features import FeatureStore
-from shortlist.prepare.prepared import Prepared, Questions
-from shortlist.prepare.split import TEST, TRAIN, VALID
 
 Part = Literal["valid", "test"]
 Ints = NDArray[np.int64]

@@ -19,17 +19,17 @@ import numpy as np
 import polars as pl
 import torch
 
-from shortlist.ingest import ingest
-from shortlist.prepare.prepare import prepare
-from shortlist.prepare.prepared import Prepared
-from shortlist.prepare.split import TEST, VALID
+from shortlist.data.ingest import ingest
+from shortlist.data.validate.step import validate
+from shortlist.dataset.prepare import prepare
+from shortlist.dataset.prepared import Prepared
+from shortlist.dataset.split import TEST, VALID
 from shortlist.ranking.network.configure import ranker_config
 from shortlist.ranking.network.inputs import ItemTables
 from shortlist.ranking.training.label_task import Labelled, LabelTask, auc
 from shortlist.recipe import Recipe, load_recipe
 from shortlist.recipe.model import ContextFeatures
 from shortlist.training.fit import fit
-from shortlist.validate.step import validate
 
 SETTINGS = {"S1->S2": "setting1", "S2->S2": "setting2", "S2->S3": "setting3"}
 SEEDS = range(101, 111)

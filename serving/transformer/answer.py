@@ -13,10 +13,10 @@ from serving.queries import EncodedQuestions, encode, seen_rows, written
 from serving.question import Question
 from serving.release import Release
 from serving.schema import Prediction, Source, Stage
+from shortlist.features.vocabulary import UNKNOWN
 from shortlist.recommend.query import QueryBatch
 from shortlist.recommend.recommender import Candidates, Recommender
 from shortlist.recommend.request import RankingRequest
-from shortlist.vocabulary import UNKNOWN
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,6 @@ def checked_recipe(path: Path) -> Recipe:
 
 def check_sql(recipe: Recipe, path: Path) -> None:
     """Parse every SQL expression of a recipe that was read from `path`. Raises RecipeError."""
-    from shortlist.sources.check_expressions import check_expressions
+    from shortlist.data.sources.check_expressions import check_expressions
 
     check_expressions(recipe, str(path), path.read_text(encoding="utf-8"))

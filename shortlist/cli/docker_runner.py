@@ -15,9 +15,9 @@ from docker.types import Mount
 from kfp import local
 
 from components.image import PIPELINE_IMAGE
+from shortlist.data.sources.locate import folder_holding
 from shortlist.recipe import Recipe
 from shortlist.release.publish import release_root
-from shortlist.sources.locate import folder_holding
 from shortlist.storage.folder import Folder
 
 _LABEL = "shortlist.run"

@@ -30,11 +30,11 @@ def init(
 
     Prints what was guessed and why. What cannot be guessed stops it, with the columns there are and the option to pass.
     """
+    from shortlist.data.tables import disk_errors
     from shortlist.propose import ProposalRequest, propose, recipe_text, summary
     from shortlist.propose.propose import name_of
     from shortlist.recipe import parse_recipe
     from shortlist.storage.base import write_whole
-    from shortlist.tables import disk_errors
 
     to = Path(f"{name_of(events)}.yaml") if out is None else out
     if to.exists() and not force:

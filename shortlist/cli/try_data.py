@@ -8,8 +8,8 @@ from pathlib import Path
 import typer
 
 from shortlist.cli.places import project_of
+from shortlist.dry_run import try_recipe
 from shortlist.recipe import Recipe
-from shortlist.trial import try_recipe
 
 
 def try_data(recipe: Recipe, file: Path) -> None:

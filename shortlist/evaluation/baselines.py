@@ -10,9 +10,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from shortlist.availability import Availability
+from shortlist.dataset.recency import last_of_each_user
+from shortlist.features.availability import Availability
 from shortlist.progress import Progress
-from shortlist.recency import last_of_each_user
 from shortlist.recommend.sources.popularity import Popularity
 
 _BLOCK_ENTRIES = 20_000_000  # similarities held at a time: about 240 MB

@@ -17,6 +17,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist.dataset.prepared import Prepared, Questions
 from shortlist.evaluation.baselines import BuyAgain, ItemKNN
 from shortlist.evaluation.lists import ItemMarks, Ranked, describe_lists, sample_users
 from shortlist.evaluation.live_answers import live_answers
@@ -25,8 +26,7 @@ from shortlist.evaluation.slices import slices_of
 from shortlist.evaluation.tables import judged, minus, tables
 from shortlist.evaluation.whole_path import Answers, WholePath
 from shortlist.facts import StepFacts
-from shortlist.metrics import coverage
-from shortlist.prepare.prepared import Prepared, Questions
+from shortlist.metrics.ranking import coverage
 from shortlist.progress import say
 from shortlist.recipe import Recipe
 from shortlist.recommend.sources.popularity import Popularity

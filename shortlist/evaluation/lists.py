@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist.dataset.prepared import Prepared, Questions
+from shortlist.dataset.split import TRAIN, VALID
 from shortlist.features import FeatureStore
-from shortlist.metrics import coverage
-from shortlist.prepare.prepared import Prepared, Questions
-from shortlist.prepare.split import TRAIN, VALID
+from shortlist.metrics.ranking import coverage
 from shortlist.recipe import Recipe
 from shortlist.retrieval.shared_vectors import shared
 

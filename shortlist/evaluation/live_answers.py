@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.availability import Availability
+from shortlist.dataset.prepared import Questions
 from shortlist.evaluation.whole_path import WholePath
 from shortlist.features import Context, FeatureStore
-from shortlist.prepare.prepared import Questions
+from shortlist.features.availability import Availability
+from shortlist.features.vocabulary import Vocabulary
 from shortlist.progress import Progress
 from shortlist.recipe import load_released_recipe
 from shortlist.recommend.query import QueryBatch
 from shortlist.release.bundle import read_manifest
-from shortlist.vocabulary import Vocabulary
 
 _AT_ONCE = 256
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist.dataset.prepared import Prepared, Questions
+from shortlist.dataset.split import TEST
 from shortlist.evaluation.baselines import BuyAgain
 from shortlist.evaluation.tables import Values, judged, tables
 from shortlist.evaluation.whole_path import WholePath
-from shortlist.prepare.prepared import Prepared, Questions
-from shortlist.prepare.split import TEST
 from shortlist.recipe import Recipe, TemporalSplit
 from shortlist.recommend.sources.popularity import Popularity
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist.dataset.prepared import Prepared, Questions
 from shortlist.evaluation.tables import Judged, tables
-from shortlist.metrics import measure
-from shortlist.prepare.prepared import Prepared, Questions
+from shortlist.metrics.ranking import measure
 from shortlist.recipe import Recipe
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.bootstrap import intervals
-from shortlist.metrics import find_hits, measure
-from shortlist.prepare.prepared import Questions
+from shortlist.dataset.prepared import Questions
+from shortlist.metrics.bootstrap import intervals
+from shortlist.metrics.ranking import find_hits, measure
 from shortlist.recipe import Recipe
 
 Values = dict[str, NDArray[np.float64]]

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.availability import Availability
+from shortlist.dataset.prepared import Prepared, Questions
 from shortlist.features import FeatureStore
-from shortlist.prepare.prepared import Prepared, Questions
+from shortlist.features.availability import Availability
 from shortlist.progress import Progress
 from shortlist.recipe import Recipe
 from shortlist.recommend.query import QueryBatch

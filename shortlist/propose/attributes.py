@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from shortlist.data.keys import MAX_KEY_BYTES
 from shortlist.propose.columns import Column, words
 from shortlist.propose.moments import read_moment
-from shortlist.vocabulary import MAX_KEY_BYTES
 
 _TITLES = (
     "title",

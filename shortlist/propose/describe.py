@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from shortlist.data.sources.errors import SourceError, missing_column, named
 from shortlist.propose.attributes import Attributes, guess_attributes
 from shortlist.propose.columns import Column, columns_of
 from shortlist.propose.roles import name_score
 from shortlist.propose.sample import Sample
-from shortlist.sources.errors import SourceError, missing_column, named
 
 _SAME = 0.95
 """Share of the ids that must have one value in all their events for a column of the log to describe them."""

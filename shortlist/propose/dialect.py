@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from shortlist.data.sources import SourceError
+from shortlist.data.sources.header import is_row_number, look_like_data
+from shortlist.data.sources.plain import SEPARATOR, Format
+from shortlist.data.sources.sniff import check_format, encoding_of
 from shortlist.recipe import DataFile
-from shortlist.sources import SourceError
-from shortlist.sources.header import is_row_number, look_like_data
-from shortlist.sources.plain import SEPARATOR, Format
-from shortlist.sources.sniff import check_format, encoding_of
 
 SEPARATORS = ("\t", ";", "|", "::", ",", " ")
 """Comma is late because it also stands inside numbers and titles; blanks are everywhere."""

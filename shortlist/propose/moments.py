@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from shortlist.data.sources.time_patterns import patterns
+from shortlist.data.sources.times import PER_SECOND, TimeUnit, seconds
 from shortlist.propose.columns import Column
-from shortlist.sources.time_patterns import patterns
-from shortlist.sources.times import PER_SECOND, TimeUnit, seconds
 
 _TEXTS = 300
 _MOSTLY = 0.95

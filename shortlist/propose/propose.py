@@ -7,6 +7,8 @@ from pathlib import Path, PurePosixPath
 
 import polars as pl
 
+from shortlist.data.sources import SourceError, bind
+from shortlist.data.sources.plain import unpacked_name
 from shortlist.propose.columns import Column, columns_of
 from shortlist.propose.describe import Described, from_log, own_table
 from shortlist.propose.meaning import Meaning, guess_meaning
@@ -14,8 +16,6 @@ from shortlist.propose.proposal import Proposal
 from shortlist.propose.roles import ITEMS, USERS, Roles, find_roles
 from shortlist.propose.sample import Sample, look
 from shortlist.propose.sizes import guess_split, measure, model_sizes
-from shortlist.sources import SourceError, bind
-from shortlist.sources.plain import unpacked_name
 
 _OLD = 788_918_400
 """1995, before which a contract takes times for wrong ones unless it says so."""

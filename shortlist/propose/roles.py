@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from shortlist.data.sources.errors import SourceError, missing_column, named
 from shortlist.propose.columns import Column, words
 from shortlist.propose.moments import Moment, is_clock, read_moment
-from shortlist.sources.errors import SourceError, missing_column, named
 
 USERS = {
     3: "user users customer client member buyer shopper listener reader viewer player subscriber account profile "

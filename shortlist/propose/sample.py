@@ -7,14 +7,14 @@ from typing import TypeVar
 
 import polars as pl
 
+from shortlist.data.sources import SourceError
+from shortlist.data.sources.files import scan_table
+from shortlist.data.sources.locate import Found, find
+from shortlist.data.sources.parquet import num_rows
+from shortlist.data.sources.plain import unpacked, unpacked_name
+from shortlist.data.sources.sniff import NO_EXCEL
 from shortlist.propose.dialect import Dialect, guess_csv, guess_encoding, guess_format
 from shortlist.recipe import DataFile
-from shortlist.sources import SourceError
-from shortlist.sources.files import scan_table
-from shortlist.sources.locate import Found, find
-from shortlist.sources.parquet import num_rows
-from shortlist.sources.plain import unpacked, unpacked_name
-from shortlist.sources.sniff import NO_EXCEL
 
 _WHOLE = 48 << 20
 """Bytes of text that are looked at whole; of a longer file, its beginning and its end."""

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.features import FeatureSchema, Queries
+from shortlist.features.vocabulary import UNKNOWN
 from shortlist.recipe import Recipe
-from shortlist.vocabulary import UNKNOWN
 
 Rows = NDArray[np.integer[Any]]
 

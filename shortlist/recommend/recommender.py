@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.availability import Availability
 from shortlist.features import FeatureStore
+from shortlist.features.availability import Availability
 from shortlist.recipe import Recipe
 from shortlist.recommend.filters import Filter
 from shortlist.recommend.filters.excluded import ExcludedFilter

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.prepare.prepared import Samples
+from shortlist.dataset.prepared import Samples
 from shortlist.ragged import places, ranges
 
 

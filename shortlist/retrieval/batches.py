@@ -21,9 +21,9 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist.dataset.prepared import Prepared, Samples
+from shortlist.dataset.split import TRAIN
 from shortlist.features import PackedQueries, Queries
-from shortlist.prepare.prepared import Prepared, Samples
-from shortlist.prepare.split import TRAIN
 from shortlist.ragged import places, ranges
 from shortlist.recipe import Recipe
 from shortlist.retrieval.baskets import Baskets, pairs_within

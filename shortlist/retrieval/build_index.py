@@ -12,8 +12,8 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist.dataset.prepared import Prepared
 from shortlist.facts import StepFacts
-from shortlist.prepare.prepared import Prepared
 from shortlist.progress import say
 from shortlist.recipe import Index, Recipe
 from shortlist.retrieval.faiss_index import choose_factory, drawn_rows, make_index

@@ -16,7 +16,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.availability import Availability
+from shortlist.features.availability import Availability
 
 KNOWN = "known.npy"
 KEPT = 8

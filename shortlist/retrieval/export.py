@@ -31,9 +31,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from shortlist.dataset.prepared import Prepared
 from shortlist.facts import StepFacts
 from shortlist.features import FeatureSchema, Queries
-from shortlist.prepare.prepared import Prepared
 from shortlist.progress import Progress, say
 from shortlist.recipe import Recipe
 from shortlist.retrieval.candidates import KNOWN

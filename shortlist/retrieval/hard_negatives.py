@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist.dataset.prepared import Prepared
 from shortlist.features import Queries
-from shortlist.prepare.prepared import Prepared
 from shortlist.recipe import Index
 from shortlist.retrieval.faiss_index import choose_factory, make_index
 from shortlist.retrieval.negatives import drawable

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from shortlist.prepare.prepared import Prepared
-from shortlist.prepare.split import TRAIN, VALID
+from shortlist.dataset.prepared import Prepared
+from shortlist.dataset.split import TRAIN, VALID
 from shortlist.retrieval.towers import Trained
 
 REFIT = "refit"

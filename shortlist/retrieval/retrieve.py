@@ -13,8 +13,8 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.availability import Availability
 from shortlist.features import FeatureStore, Queries
+from shortlist.features.availability import Availability
 from shortlist.retrieval.candidates import KEPT, Candidates, Subset
 from shortlist.retrieval.onnx_query_tower import OnnxQueryTower, map_array
 

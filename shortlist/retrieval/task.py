@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from shortlist.dataset.prepared import Prepared, Questions
+from shortlist.dataset.split import TRAIN
 from shortlist.features import Queries
-from shortlist.metrics import find_hits, measure
-from shortlist.prepare.prepared import Prepared, Questions
-from shortlist.prepare.split import TRAIN
+from shortlist.metrics.ranking import find_hits, measure
 from shortlist.ragged import ranges
 from shortlist.recipe import Recipe
 from shortlist.retrieval.batches import Ahead, RetrievalBatches

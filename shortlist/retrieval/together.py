@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from shortlist.cpus import available_cpus
-from shortlist.prepare.prepared import Prepared
+from shortlist.dataset.prepared import Prepared
 from shortlist.recipe import load_recipe
 from shortlist.retrieval.train_retrieval import train_retrieval
 from shortlist.training.processes import joined

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from shortlist.dataset.prepared import Prepared
 from shortlist.facts import StepFacts
-from shortlist.prepare.prepared import Prepared
 from shortlist.recipe import Recipe
 from shortlist.retrieval.refit import REFIT, trained_by_refit
 from shortlist.retrieval.task import METRICS, RetrievalTask

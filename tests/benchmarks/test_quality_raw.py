@@ -10,7 +10,7 @@ from benchmarks.quality.jobs import Job
 from benchmarks.quality.prepared import prepare_data
 from benchmarks.quality.protocol import load_protocol
 from benchmarks.quality.rows import read_rows
-from shortlist.vocabulary import Vocabulary
+from shortlist.features.vocabulary import Vocabulary
 
 
 def test_beauty_is_each_users_last_product_with_all_before_it(

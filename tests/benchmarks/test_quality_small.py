@@ -10,9 +10,9 @@ from benchmarks.quality.ours import PATH, RETRIEVAL, trained
 from benchmarks.quality.peers import make_peer
 from benchmarks.quality.protocol import Protocol
 from benchmarks.quality.rows import Rows, read_rows
-from shortlist.bootstrap import intervals
-from shortlist.ingest import ingest
-from shortlist.prepare.prepare import prepare
+from shortlist.data.ingest import ingest
+from shortlist.dataset.prepare import prepare
+from shortlist.metrics.bootstrap import intervals
 from shortlist.recipe import Recipe, parse_recipe
 
 RECIPE = """

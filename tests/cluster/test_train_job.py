@@ -14,7 +14,7 @@ from runs import HOST, MARKS, NAMESPACE, recipe, submit
 from volume import claimed, writer
 
 from pipelines import back_end
-from shortlist.prepare.prepared import FOLDERS
+from shortlist.dataset.prepared import FOLDERS
 
 pytestmark = MARKS
 OURS = ("-l", "app.kubernetes.io/part-of=shortlist")

@@ -5,7 +5,7 @@ from pathlib import Path
 from kfp.dsl import HTML, Artifact, Dataset, Metrics
 
 from components.validate import validate
-from shortlist.ingest import ingest
+from shortlist.data.ingest import ingest
 from shortlist.recipe import parse_recipe
 
 RECIPE = """

@@ -7,10 +7,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from shortlist.data.sources.check_expressions import check_expressions
+from shortlist.data.sources.expressions import bind
+from shortlist.data.sources.sql_names import FUNCTIONS_OF
 from shortlist.recipe import parse_recipe
-from shortlist.sources.check_expressions import check_expressions
-from shortlist.sources.expressions import bind
-from shortlist.sources.sql_names import FUNCTIONS_OF
 
 PAGE = (Path(__file__).parents[2] / "docs/expressions.md").read_text()
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shortlist.availability import Availability
 from shortlist.evaluation import baselines
 from shortlist.evaluation.baselines import BuyAgain, ItemKNN
+from shortlist.features.availability import Availability
 from shortlist.recommend.sources.popularity import Popularity
 
 NUM_ITEMS = 12

@@ -19,14 +19,14 @@ from hand_made import (
 )
 
 from serving.release import Release
+from shortlist.dataset.prepared import Prepared
 from shortlist.evaluation.evaluate import evaluate
 from shortlist.evaluation.live_answers import raw_context
 from shortlist.evaluation.whole_path import WholePath
 from shortlist.features import FeatureStore
-from shortlist.prepare.prepared import Prepared
+from shortlist.features.vocabulary import Vocabulary
 from shortlist.recipe import MixedNegatives, Recipe, SoftmaxLoss
 from shortlist.recommend.query import QueryBatch
-from shortlist.vocabulary import Vocabulary
 
 NUM_ITEMS = 60
 VECTORS = item_vectors(NUM_ITEMS)

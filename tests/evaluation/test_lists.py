@@ -8,9 +8,9 @@ from hand_made import item_vectors, recipe_of, write_index, write_prepared, writ
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shortlist.dataset.prepared import Prepared
 from shortlist.evaluation.evaluate import evaluate
 from shortlist.evaluation.lists import ItemMarks, Ranked, describe_lists, ties
-from shortlist.prepare.prepared import Prepared
 from shortlist.recipe import Gate
 from shortlist.release.gate import judge
 from shortlist.report.record import Evaluated

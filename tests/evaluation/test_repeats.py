@@ -6,9 +6,9 @@ from clean_tables import TEMPORAL, random_events, recipe, write_clean
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shortlist.dataset.prepare import prepare
+from shortlist.dataset.prepared import Prepared
 from shortlist.evaluation.repeats import advise, with_repeats
-from shortlist.prepare.prepare import prepare
-from shortlist.prepare.prepared import Prepared
 
 
 @given(st.floats(0, 1), st.booleans())

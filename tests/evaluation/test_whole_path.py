@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from serving.question import Question
 from serving.transformer.answer import ReleaseRecommender
-from shortlist.availability import ALWAYS, FOREVER, Availability
 from shortlist.evaluation.whole_path import WholePath
+from shortlist.features.availability import ALWAYS, FOREVER, Availability
 from shortlist.ranking.ranker import Ranker
 from shortlist.recommend.query import QueryBatch
 

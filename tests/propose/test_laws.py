@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from shortlist.data.sources import SourceError
 from shortlist.propose import Proposal, ProposalRequest, propose, recipe_text
 from shortlist.propose.propose import name_of
 from shortlist.recipe import parse_recipe
-from shortlist.sources import SourceError
 
 _UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000}
 _TIMES = {

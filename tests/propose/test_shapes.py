@@ -6,11 +6,11 @@ import log_shapes as shapes
 import polars as pl
 import pytest
 
-from shortlist.ingest import ingest
+from shortlist.data.ingest import ingest
+from shortlist.data.tables import scan
+from shortlist.data.validate import validate
 from shortlist.propose import Proposal, ProposalRequest, propose, recipe_text
 from shortlist.recipe import Recipe, parse_recipe
-from shortlist.tables import scan
-from shortlist.validate import validate
 
 
 def proposed(tmp_path: Path, **asked: str) -> tuple[Proposal, Recipe]:

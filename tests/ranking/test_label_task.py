@@ -9,9 +9,9 @@ from hand_made import item_vectors, recipe_of, write_index, write_prepared, writ
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shortlist.dataset.prepared import Prepared
+from shortlist.dataset.split import TEST, TRAIN, VALID
 from shortlist.features import FeatureStore
-from shortlist.prepare.prepared import Prepared
-from shortlist.prepare.split import TEST, TRAIN, VALID
 from shortlist.ranking.ranker import Ranker
 from shortlist.ranking.training.label_task import Labelled, auc
 from shortlist.ranking.training.train_ranking import train_ranking

@@ -6,7 +6,7 @@ from hand_made import item_vectors, recipe_of, write_index, write_prepared, writ
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shortlist.prepare.prepared import Prepared
+from shortlist.dataset.prepared import Prepared
 from shortlist.ranking.network.configure import ranker_config
 from shortlist.ranking.network.inputs import ItemTables
 from shortlist.ranking.statistics.collect import collect_statistics

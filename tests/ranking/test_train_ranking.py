@@ -11,8 +11,8 @@ from hand_made import item_vectors, recipe_of, write_index, write_prepared, writ
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shortlist.dataset.prepared import Prepared
 from shortlist.features import CategoricalField, FeatureSchema, FeatureStore
-from shortlist.prepare.prepared import Prepared
 from shortlist.ranking.ranker import Ranker
 from shortlist.ranking.training import held_out as held_out_module
 from shortlist.ranking.training.batches import RankingBatches, retrieve

@@ -10,10 +10,10 @@ from clean_tables import recipe, write_clean
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shortlist.dataset.prepare import prepare
+from shortlist.dataset.prepared import Prepared
+from shortlist.dataset.split import TRAIN
 from shortlist.features import PackedQueries
-from shortlist.prepare.prepare import prepare
-from shortlist.prepare.prepared import Prepared
-from shortlist.prepare.split import TRAIN
 from shortlist.recipe import Recipe
 from shortlist.retrieval.baskets import Baskets, pairs_within
 from shortlist.retrieval.batches import RetrievalBatches

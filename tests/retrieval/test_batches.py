@@ -7,9 +7,9 @@ from clean_tables import TEMPORAL, random_events, recipe, write_clean
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from shortlist.dataset.prepare import prepare
+from shortlist.dataset.prepared import Prepared
 from shortlist.features import Queries
-from shortlist.prepare.prepare import prepare
-from shortlist.prepare.prepared import Prepared
 from shortlist.retrieval.batches import Ahead, RetrievalBatches
 
 CONTEXT = "categorical: [{name: device}], numeric: [battery], clock: [hour]"

@@ -13,8 +13,8 @@ import torch
 from clean_tables import recipe, write_clean
 from numpy.typing import NDArray
 
-from shortlist.prepare.prepare import prepare
-from shortlist.prepare.prepared import Prepared
+from shortlist.dataset.prepare import prepare
+from shortlist.dataset.prepared import Prepared
 from shortlist.recipe import Recipe
 from shortlist.retrieval import export as exporting
 from shortlist.retrieval.export import export, probes
@@ -175,7 +175,7 @@ def test_equal_weights_give_equal_bytes_in_another_process(exported: Path, folde
 import sys; sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1])]!r}
 from pathlib import Path
 from test_export import made_for
-from shortlist.prepare.prepared import Prepared
+from shortlist.dataset.prepared import Prepared
 from shortlist.retrieval.export import export
 folder, out = Path({str(folder)!r}), Path({str(tmp_path / "again")!r})
 export(made_for("attention"), Prepared.open(folder / "prepared"), folder / "attention", out)

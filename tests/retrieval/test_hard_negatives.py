@@ -7,8 +7,8 @@ import pytest
 import torch
 from clean_tables import random_events, recipe, write_clean
 
-from shortlist.prepare.prepare import prepare
-from shortlist.prepare.prepared import Prepared
+from shortlist.dataset.prepare import prepare
+from shortlist.dataset.prepared import Prepared
 from shortlist.recipe import Recipe
 from shortlist.retrieval.train_retrieval import RetrievalTask
 

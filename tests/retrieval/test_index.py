@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hand_made import item_vectors, recipe_of, write_prepared, write_retrieval
 
+from shortlist.dataset.prepared import Prepared
 from shortlist.features import FeatureStore
-from shortlist.prepare.prepared import Prepared
 from shortlist.recipe import Index
 from shortlist.retrieval.build_index import build_index, choose_factory
 from shortlist.retrieval.faiss_index import make_index

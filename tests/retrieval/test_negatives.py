@@ -8,7 +8,7 @@ import pytest
 import torch
 from hand_made import write_prepared
 
-from shortlist.availability import FOREVER, Availability
+from shortlist.features.availability import FOREVER, Availability
 from shortlist.recipe import Retrieval
 from shortlist.retrieval.negatives import NegativeSampler, drawable
 

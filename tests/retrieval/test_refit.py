@@ -9,9 +9,9 @@ import pytest
 import torch
 from clean_tables import recipe, write_clean
 
-from shortlist.prepare.prepare import prepare
-from shortlist.prepare.prepared import Prepared
-from shortlist.prepare.split import TEST, VALID
+from shortlist.dataset.prepare import prepare
+from shortlist.dataset.prepared import Prepared
+from shortlist.dataset.split import TEST, VALID
 from shortlist.ranking.statistics.collect import collect_statistics
 from shortlist.ranking.statistics.item_statistics import ItemStatistics
 from shortlist.ranking.training.train_ranking import train_ranking

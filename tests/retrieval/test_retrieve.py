@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shortlist.availability import FOREVER, Availability
 from shortlist.features import FeatureStore, Queries
+from shortlist.features.availability import FOREVER, Availability
 from shortlist.retrieval import retrieve
 from shortlist.retrieval.onnx_query_tower import OnnxQueryTower
 from shortlist.retrieval.retrieve import Retriever

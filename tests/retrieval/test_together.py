@@ -11,8 +11,8 @@ import pytest
 import torch
 from clean_tables import recipe, write_clean
 
-from shortlist.prepare.prepare import prepare
-from shortlist.prepare.prepared import FOLDERS
+from shortlist.dataset.prepare import prepare
+from shortlist.dataset.prepared import FOLDERS
 from shortlist.recipe import Recipe, dump_recipe
 from shortlist.training import checkpoints
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from clean_tables import recipe, write_clean
 
+from shortlist.dataset.prepare import prepare
+from shortlist.dataset.prepared import Prepared
 from shortlist.features import TableSchema
-from shortlist.prepare.prepare import prepare
-from shortlist.prepare.prepared import Prepared
 from shortlist.recipe import Recipe
 from shortlist.retrieval.towers import Inputs, TwoTower
 

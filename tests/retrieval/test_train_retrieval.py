@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from shortlist.prepare.prepare import prepare
-from shortlist.prepare.prepared import Prepared
+from shortlist.dataset.prepare import prepare
+from shortlist.dataset.prepared import Prepared
 from shortlist.recipe import Recipe
 from shortlist.retrieval.losses import Compared
 from shortlist.retrieval.task import RetrievalTask

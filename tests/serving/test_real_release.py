@@ -11,9 +11,9 @@ from serving.predictor.scorer import Scorer
 from serving.queries import encode
 from serving.question import Question
 from serving.transformer.answer import ReleaseRecommender
-from shortlist.ingest import ingest
-from shortlist.prepare.prepare import prepare
-from shortlist.prepare.prepared import Prepared
+from shortlist.data.ingest import ingest
+from shortlist.dataset.prepare import prepare
+from shortlist.dataset.prepared import Prepared
 from shortlist.ranking.ranker import Ranker
 from shortlist.ranking.training.train_ranking import train_ranking
 from shortlist.recipe import parse_recipe

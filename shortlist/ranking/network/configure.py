@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.prepare.prepared import Prepared
+from shortlist.dataset.prepared import Prepared
 from shortlist.ranking.network.attention import NUM_EVENTS
 from shortlist.ranking.network.inputs import ItemTables, RankerConfig
 from shortlist.ranking.ranker import shapes_of

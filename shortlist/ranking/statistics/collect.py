@@ -9,8 +9,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.prepare.prepared import Prepared
-from shortlist.prepare.split import TRAIN
+from shortlist.dataset.prepared import Prepared
+from shortlist.dataset.split import TRAIN
 from shortlist.ranking.statistics.find_neighbours import find_neighbours
 from shortlist.ranking.statistics.item_statistics import ItemStatistics
 from shortlist.ranking.statistics.recent_popularity import recent_popularity

@@ -14,8 +14,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from shortlist.dataset.recency import last_of_each_user
 from shortlist.ranking.statistics.item_neighbours import ItemNeighbours
-from shortlist.recency import last_of_each_user
 
 _REACH = 5
 _MAX_EVENTS = 500

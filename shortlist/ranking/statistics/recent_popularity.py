@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist.dataset.recency import count_of_late
 from shortlist.ranking.statistics.arrays import open_arrays
-from shortlist.recency import count_of_late
 
 FILE = "recent_popularity.npy"
 

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist.dataset.recency import last_of_each_user
 from shortlist.ragged import ranges
 from shortlist.ranking.statistics.arrays import open_arrays
-from shortlist.recency import last_of_each_user
 
 _MOST_ALIKE = 400
 """Users who are asked what they have."""

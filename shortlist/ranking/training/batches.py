@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.metrics import find_hits
-from shortlist.prepare.prepared import Prepared, Questions
+from shortlist.dataset.prepared import Prepared, Questions
+from shortlist.metrics.ranking import find_hits
 from shortlist.progress import Progress
 from shortlist.recommend.query import QueryBatch
 from shortlist.recommend.recommender import Recommender

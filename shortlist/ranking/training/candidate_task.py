@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from shortlist.prepare.prepared import Prepared, Questions
+from shortlist.dataset.prepared import Prepared, Questions
 from shortlist.ranking.network.inputs import ItemTables, RankerConfig
 from shortlist.ranking.network.model import RankingModel
 from shortlist.ranking.training.batches import RankingBatches, Retrieved

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from shortlist.hashing import GAMMA, splitmix64
-from shortlist.metrics import measure
+from shortlist.metrics.ranking import measure
 from shortlist.ranking.network.model import RankingModel
 from shortlist.ranking.training.batches import Retrieved
 

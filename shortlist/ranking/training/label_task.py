@@ -15,8 +15,8 @@ from scipy.stats import rankdata
 from torch import Tensor
 from torch.nn import functional
 
-from shortlist.prepare.prepared import Prepared
-from shortlist.prepare.split import TRAIN, VALID
+from shortlist.dataset.prepared import Prepared
+from shortlist.dataset.split import TRAIN, VALID
 from shortlist.ranking.network.inputs import ItemTables, RankerConfig
 from shortlist.ranking.network.model import RankingModel
 from shortlist.recipe import Recipe

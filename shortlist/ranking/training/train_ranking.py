@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from shortlist.dataset.prepared import Prepared
 from shortlist.facts import StepFacts
-from shortlist.prepare.prepared import Prepared
 from shortlist.progress import say
 from shortlist.ranking.network.configure import ranker_config
 from shortlist.ranking.network.inputs import ItemTables

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.bootstrap import intervals
+from shortlist.metrics.bootstrap import intervals
 from shortlist.progress import say
 from shortlist.ranking.training.calibration import calibrated, calibration_error, fit_platt, reliability
 from shortlist.ranking.training.held_out import DEPTH, HeldOut

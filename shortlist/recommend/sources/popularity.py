@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.availability import Availability
+from shortlist.features.availability import Availability
 from shortlist.recommend.query import Rows
 from shortlist.recommend.sources import Encoded, Found
 

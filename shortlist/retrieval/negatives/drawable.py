@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.prepare.prepared import Prepared
+from shortlist.dataset.prepared import Prepared
 
 
 def drawable(prepared: Prepared, examples: NDArray[np.int64]) -> NDArray[np.bool_]:

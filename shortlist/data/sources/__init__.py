@@ -1,0 +1,41 @@
+"""Raw data -> frames: one file per kind of source, and what they share."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from shortlist.data.sources.errors import MissingSourceError, SourceError
+from shortlist.data.sources.expressions import bind, condition
+from shortlist.data.sources.files import read_files
+from shortlist.data.sources.parquet import broken_file
+from shortlist.data.sources.raw import RawTable, RawTables
+from shortlist.data.sources.synthetic import read_synthetic
+from shortlist.data.sources.yambda import read_yambda
+from shortlist.recipe import FilesSource, Recipe, YambdaSource
+
+
+def read(recipe: Recipe, scratch: Path) -> RawTables:
+    """The raw tables of the recipe's source; copies and unpacked files lie below `scratch` while they are needed."""
+    match recipe.source:
+        case FilesSource():
+            return read_files(recipe.source, scratch, recipe.resources.of("ingest").memory_gb)
+        case YambdaSource():
+            return read_yambda(recipe, recipe.source, scratch)
+        case synthetic:
+            return read_synthetic(recipe, synthetic, scratch)
+
+
+def tables_named(tables: Iterable[RawTable]) -> str:
+    return ", ".join(table.name for table in tables)
+
+
+__all__ = [
+    "MissingSourceError",
+    "RawTable",
+    "RawTables",
+    "SourceError",
+    "bind",
+    "broken_file",
+    "condition",
+    "read",
+    "tables_named",
+]

@@ -1,0 +1,43 @@
+"""When the items of a data set come and go: what `features.availability` says of them in training and serving."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from shortlist.data.tables import AVAILABLE
+from shortlist.dataset.cleaned import CleanEvents, Entities
+from shortlist.dataset.encode import rows_of
+from shortlist.features.availability import ALWAYS, FOREVER, Availability
+from shortlist.recipe import Recipe
+
+
+def find_availability(recipe: Recipe, events: CleanEvents, items: Entities) -> Availability:
+    """The interval of every item row.
+
+    An item begins at its `available_from`; without one at its first event, whether that is a positive or not, and one
+    that is described but has no event is always there. It ends at its `available_until`, without one never. Without
+    times every item is always available.
+    """
+    if not has_times(recipe):
+        return Availability.always(items.vocabulary.num_rows)
+    first_N = events.first_times(items.vocabulary)
+    from_N = np.where(first_N == FOREVER, ALWAYS, first_N)
+    available = Availability(from_N, np.full(len(from_N), FOREVER))
+    declare(items.table, rows_of(items.table.select("item_id").collect()["item_id"], items.vocabulary), available)
+    return available
+
+
+def declare(table: pl.LazyFrame, row: NDArray[Any], available: Availability) -> None:
+    """Put what the items table says in its place; its lines are the item rows `row`."""
+    names = table.collect_schema().names()
+    for name, of_N in zip(AVAILABLE, (available.from_N, available.until_N), strict=True):
+        if name in names:
+            told = table.select(name).collect()[name]
+            given = told.is_not_null().to_numpy()
+            of_N[row[given]] = told.drop_nulls().to_numpy()
+
+
+def has_times(recipe: Recipe) -> bool:
+    return recipe.interactions.time_unit != "row"

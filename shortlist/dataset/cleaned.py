@@ -1,0 +1,180 @@
+"""The clean events: what must be known of all of them at once, and their rows by ranges of users."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from shortlist.data.tables import scan_file
+from shortlist.dataset.encode import common_key_type, rows_of, vocabulary_of
+from shortlist.dataset.given import PART_CODES
+from shortlist.dataset.split import Windows, moment
+from shortlist.features.vocabulary import Vocabulary
+from shortlist.progress import say
+from shortlist.recipe import GivenSplit, Recipe, TemporalSplit
+
+_BYTES_PER_EVENT = 280
+"""Of one event while its range is sorted and written, without context columns; half as much again as was measured,
+for ids that are text."""
+_COLUMNS = ("user_id", "item_id", "time", "positive", "in_history", "weight")
+
+
+@dataclass(frozen=True)
+class Entities:
+    """The items, or the users: the rows that describe them and every id of them that is known."""
+
+    kind: Literal["item", "user"]
+    table: pl.LazyFrame
+    described: int
+    vocabulary: Vocabulary
+
+
+@dataclass(frozen=True)
+class CleanEvents:
+    """The clean events of a recipe, in memory when they fit and read again for every range of users when not."""
+
+    folder: Path
+    table: pl.LazyFrame
+    whole: bool
+    """Whether they are in memory."""
+    at_once: int
+    """How many fit into the memory that the recipe allows."""
+    count: int
+    in_history: int
+    windows: Windows | None
+    """Of a temporal split."""
+
+    @classmethod
+    def scan(cls, recipe: Recipe, folder: Path) -> "CleanEvents":
+        """Raises ValueError when a column is missing, there is no positive, or a window of the split has none."""
+        path = folder / "events.parquet"
+        table = scan_file(path)
+        given = isinstance(recipe.split, GivenSplit)
+        wanted, have = [*_COLUMNS, *(["part"] if given else []), *context_names(recipe)], table.collect_schema().names()
+        missing = [name for name in wanted if name not in have]
+        if missing:
+            raise ValueError(f"{path}: no column {', '.join(missing)}; there are {', '.join(have)}")
+        table = table.select(wanted)
+        at_once = max(int(recipe.resources.of("prepare").memory_gb * 2**30 / _bytes_per_event(recipe)), 1)
+        count: int = table.select(pl.len()).collect().item()
+        if count == 0:
+            raise ValueError(f"{path}: there are no events")
+        if count <= at_once:
+            table = table.collect().rechunk().lazy()
+        time, positive = pl.col("time"), pl.col("positive")
+        told = table.select(pl.col("in_history").sum(), positive.sum(), time.min().alias("first"), time.max())
+        in_history, positives, first, last = told.collect(engine="streaming").row(0)
+        if positives == 0:
+            raise ValueError(
+                f"interactions.positive: {recipe.interactions.positive!r} is true for none of the {count} events, so "
+                "there is nothing to learn"
+            )
+        windows = None
+        if isinstance(recipe.split, TemporalSplit):
+            windows = Windows.of(recipe.split, first, last)
+            _check_windows(table, windows, first, last)
+        elif isinstance(recipe.split, GivenSplit):
+            _check_given(table, recipe.split)
+        return cls(folder, table, count <= at_once, at_once, count, in_history, windows)
+
+    def entities(self, kind: Literal["item", "user"]) -> Entities:
+        """Every id of the items (users) table and of the events."""
+        column = f"{kind}_id"
+        table = scan_file(self.folder / f"{kind}s.parquet").filter(pl.col(column).is_not_null())
+        key = common_key_type(column, self.table.collect_schema()[column], table.collect_schema()[column])
+        ids = pl.col(column).cast(key)
+        met = self.table.select(ids if self.whole else ids.unique()).collect(engine="streaming")[column]
+        described = table.select(ids).collect()[column]
+        vocabulary = vocabulary_of(pl.concat([met, described]), column)
+        say(f"prepare: {vocabulary.num_rows - 1} {kind}s, {len(described)} of them described")
+        return Entities(kind, table, len(described), vocabulary)
+
+    def first_times(self, items: Vocabulary) -> NDArray[np.int64]:
+        """Time of the first event of each item row, the greatest int64 for items without one, [N]."""
+        table = self.table
+        if not self.whole:
+            table = table.group_by("item_id").agg(pl.col("time").min())
+        events = table.select("item_id", "time").collect(engine="streaming")
+        first_N = np.full(items.num_rows, np.iinfo(np.int64).max)
+        np.minimum.at(first_N, rows_of(events["item_id"], items), events["time"].to_numpy())
+        return first_N
+
+    def ranges(self, users: Vocabulary) -> Iterator[tuple[int, int, pl.DataFrame]]:
+        """First and last user row of each range, and its events in the order of the table."""
+        if self.whole:
+            yield 1, users.num_rows - 1, self.table.collect()
+            return
+        found = self.table.group_by("user_id").len().collect(engine="streaming")
+        count = np.zeros(users.num_rows, np.int64)
+        count[rows_of(found["user_id"], users)] = found["len"].to_numpy()
+        user_id = pl.col("user_id").cast(pl.Int64 if users.integers else pl.String)
+        for first, last in runs(count, 1, self.at_once):
+            low, high = users.values(np.array([first, last]))
+            yield (
+                first,
+                last,
+                self.table.filter(user_id.is_between(pl.lit(low), pl.lit(high))).collect(engine="streaming"),
+            )
+
+
+def context_names(recipe: Recipe) -> list[str]:
+    """The columns of the events that are context."""
+    spec = recipe.features.context
+    return list(dict.fromkeys([*(one.name for one in spec.categorical), *spec.numeric]))
+
+
+def runs(count: NDArray[np.int64], first: int, limit: int) -> Iterator[tuple[int, int]]:
+    """Runs (first, last) of rows from `first` on with at most `limit` events each; a row with more is a run alone."""
+    total = np.cumsum(count)
+    while first < len(count):
+        before = total[first - 1] if first else 0
+        last = max(int(np.searchsorted(total, before + limit, side="right")) - 1, first)
+        yield first, last
+        first = last + 1
+
+
+def _bytes_per_event(recipe: Recipe) -> int:
+    spec = recipe.features.context
+    context = 48 * sum(one.max_values for one in spec.categorical) + 24 * len(spec.numeric) + 16 * len(spec.clock)
+    return _BYTES_PER_EVENT + context
+
+
+def _check_windows(table: pl.LazyFrame, windows: Windows, first: int, last: int) -> None:
+    """Every window needs a positive."""
+    spans = {
+        "train": (windows.train_start, windows.train_end),
+        "valid": (windows.valid_start, windows.valid_end),
+        "test": (windows.test_start, windows.test_end),
+    }
+    time, positive = pl.col("time"), pl.col("positive")
+    within = [(positive & time.is_between(*span, closed="left")).sum().alias(name) for name, span in spans.items()]
+    found = table.select(within).collect(engine="streaming")
+    for name, (start, end) in spans.items():
+        if found[name][0] == 0:
+            raise ValueError(
+                f"split.{name}: no positive event lies in its window, {moment(start)} to {moment(end)}; the events go "
+                f"from {moment(first)} to {moment(last)}: make split.{name} longer, or check interactions.positive"
+            )
+
+
+def _check_given(table: pl.LazyFrame, split: GivenSplit) -> None:
+    """Every part that the data is to give needs a positive."""
+    found = table.filter("positive").group_by("part").len().collect(engine="streaming")
+    count = dict(found.iter_rows())
+    for name in PART_CODES:
+        if name == "valid" and split.valid != "given":
+            if count.get(name):
+                raise ValueError(
+                    f"split.valid: {split.valid!r} takes validation from train, but {split.part!r} gives {count[name]} "
+                    "validation positives; write `valid: given`, or call them train in the source's columns"
+                )
+        elif not count.get(name):
+            mend = "; where the data has none, set split.valid to `last` or a share" if name == "valid" else ""
+            raise ValueError(
+                f"split.part: {split.part!r} gives {name!r} for no positive event, only "
+                f"{', '.join(map(str, sorted(filter(None, count))))}{mend}"
+            )

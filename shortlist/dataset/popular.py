@@ -1,0 +1,52 @@
+"""What is popular just before the test: given to those of whom nothing is known, and what a recommender has to beat.
+
+Where the split is by time, an event counts half for every half-life of its age, and the half-life is the one by which
+the validation was most likely. A field that drifts has a short one, a field that stands still or has few events a long.
+
+Shapes: N item rows, P positives, H half-lives.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.dataset.columns import blocks, load
+from shortlist.dataset.recency import count_by_squares, count_of_late
+from shortlist.dataset.split import TRAIN, VALID, Windows
+from shortlist.features.availability import Availability
+
+HALF_LIVES = (np.inf, 16.0, 4.0, 2.0, 1.0, 0.5)
+"""In lengths of the validation window."""
+_NOISE = 3.0
+"""Of the log-likelihood, nats: half-lives that differ by less are as good, and the longest of them rests on most."""
+_BLOCK = 1 << 21
+"""Samples at a time: always as many, so that the sums are the same to the last bit."""
+
+
+def count_popular(samples: Path, windows: Windows, available: Availability) -> tuple[float, NDArray[np.float32]]:
+    """The half-life in seconds, and its counts [N] at the end of the validation window; `samples` are written."""
+    num_rows = len(available.from_N)
+    half_lives = [share * (windows.valid_end - windows.valid_start) for share in HALF_LIVES]
+    item, time, label, part = (load(samples / f"{name}.npy") for name in ("item", "time", "label", "part"))
+
+    def positives(block: slice) -> list[NDArray[np.int64]]:
+        """Where those of train and those of validation stand."""
+        return [np.flatnonzero(label[block] & (part[block] == one)) + block.start for one in (TRAIN, VALID)]
+
+    learnt_HN, valid_N = np.zeros((len(half_lives), num_rows)), np.zeros(num_rows, np.int64)
+    for block in blocks(len(item), _BLOCK):
+        train, valid = positives(block)
+        valid_N += np.bincount(item[valid], minlength=num_rows)
+        learnt_HN += count_by_squares(item[train], time[train], windows.train_end, half_lives, num_rows)
+    # A Dirichlet prior of one event an item: by a count of few events little is known, and that is less likely.
+    # Nobody can foretell an item that did not exist yet, by whatever half-life.
+    there_N = available.at(windows.valid_start)
+    share_HN = learnt_HN[:, there_N] + 1
+    log_likelihood_H = np.log(share_HN / share_HN.sum(axis=1, keepdims=True)) @ valid_N[there_N]
+    best = half_lives[int(np.argmax(log_likelihood_H >= log_likelihood_H.max() - _NOISE))]
+    known_N = np.zeros(num_rows)
+    for block in blocks(len(item), _BLOCK):
+        both = np.concatenate(positives(block))
+        known_N += count_of_late(item[both], time[both], windows.valid_end, [best], num_rows)[0]
+    return best, known_N.astype(np.float32)

@@ -1,0 +1,242 @@
+"""Clean tables to what training reads: features, samples that point into histories, evaluation questions.
+
+Users are handled in ranges of rows, as many at a time as `resources.memory_gb` allows; the bytes written do not depend
+on the ranges. Statistics are taken from the written columns in blocks of fixed size for the same reason.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.data.tables import disk_errors, new_folder
+from shortlist.dataset.available import find_availability, has_times
+from shortlist.dataset.catalogue import Catalogue
+from shortlist.dataset.cleaned import CleanEvents
+from shortlist.dataset.columns import ColumnWriter, save
+from shortlist.dataset.context import ContextColumns
+from shortlist.dataset.encode import rows_of
+from shortlist.dataset.given import MIN_TRAIN_POSITIVES
+from shortlist.dataset.leakage import prove
+from shortlist.dataset.popular import count_popular
+from shortlist.dataset.prepared import FOLDERS, QUESTION_COLUMNS, SAMPLE_COLUMNS, Unknowable
+from shortlist.dataset.questions import QuestionRows, draw
+from shortlist.dataset.samples import Block, Range, Sampler
+from shortlist.dataset.split import MIN_POSITIVES, TEST, VALID, moment, span
+from shortlist.facts import StepFacts
+from shortlist.features import FeatureSchema
+from shortlist.hashing import hash_files
+from shortlist.progress import Progress, say
+from shortlist.recipe import Recipe
+
+
+def prepare(recipe: Recipe, clean: Path, out: Path) -> StepFacts:
+    """Write the prepared folder `out` from the tables in `clean`; equal input gives equal bytes.
+
+    The folder appears complete or not at all. Raises ValueError when the split leaves nothing to train, validate or
+    test on or the disk is full, and LeakageError when a sample could see its own future.
+    """
+    events = CleanEvents.scan(recipe, clean)
+    with disk_errors(out), new_folder(out) as (folder, _):
+        return _Preparation(recipe, events, folder).run()
+
+
+class _Preparation:
+    """One run of the step; its methods stand in the order in which they run."""
+
+    def __init__(self, recipe: Recipe, events: CleanEvents, folder: Path) -> None:
+        self.recipe, self.events, self.folder = recipe, events, folder
+        self.features, self.samples, self.questions = (folder / part for part in FOLDERS)
+        self.items, self.users = events.entities("item"), events.entities("user")
+        self.available = find_availability(recipe, events, self.items)
+        self.context = ContextColumns.plan(recipe, events.table, self.samples)
+        self.popularity = np.zeros(self.items.vocabulary.num_rows, np.int64)
+        self.active = np.zeros(self.users.vocabulary.num_rows, np.bool_)
+        self.part_counts = np.zeros(4, np.int64)
+        self.asked: dict[int, list[QuestionRows]] = {VALID: [], TEST: []}
+        self.repeats: dict[str, dict[str, int]] = {}
+        self.unknowable: dict[str, Unknowable] = {}
+
+    def run(self) -> StepFacts:
+        self._write_samples()
+        self.context.finish()
+        self._check_parts()
+        limit, ranking = self.recipe.evaluation.max_queries, self.recipe.ranking
+        # The ranker learns from the validation questions and may want more of them than an evaluation.
+        valid = self._write_questions("valid", VALID, max(limit, ranking.max_queries if ranking.enabled else 0))
+        test = self._write_questions("test", TEST, limit)
+        half_life, popular = self._popular()
+        schema = self._write_features(popular)
+        say(f"prepare: proving that none of {self.events.count} samples sees its future")
+        proof = prove(self.folder, self.recipe, self.items.table)
+        hashes = hash_files(self.folder)
+        parts = dict(zip(("left_out", "train", "valid", "test"), self.part_counts.tolist(), strict=True))
+        return StepFacts(
+            rows_in={"events": self.events.count, "items": self.items.described, "users": self.users.described},
+            rows_out={
+                **{f"{name}_samples": count for name, count in parts.items()},
+                "items": self.items.vocabulary.num_rows - 1,
+                "users": self.users.vocabulary.num_rows - 1,
+                "valid_questions": valid,
+                "test_questions": test,
+            },
+            metrics={
+                "train_positives": int(self.popularity.sum()),
+                "trained_items": int((self.popularity > 0).sum()),
+                "leak_checked": proof.samples + proof.questions,
+                **{f"unknowable_{name}_targets": told.unknowable for name, told in self.unknowable.items()},
+            },
+            details={
+                "split": self._split_facts(),
+                "popular_half_life": half_life,
+                "repeats": self.repeats["test"],
+                "unknowable_targets": {name: told.as_dict() for name, told in self.unknowable.items()},
+                "leakage": proof.as_dict(),
+                "schema": schema.model_dump(mode="json"),
+                "digest": digest(hashes),
+                "split_digest": digest({name: one for name, one in hashes.items() if not name.startswith("features/")}),
+            },
+        )
+
+    def _write_samples(self) -> None:
+        """One pass over ranges of users; the columns grow by a block at a time."""
+        sampler = Sampler.of(self.recipe, self.events.windows, self.available)
+        history_counts = np.zeros(self.users.vocabulary.num_rows, np.int64)
+        count, in_history = self.events.count, self.events.in_history
+        progress = Progress("prepare: samples", count)
+        first_sample = first_history = 0
+        with ColumnWriter(self.samples) as columns, ColumnWriter(self.features / "history") as history:
+            for name, dtype in SAMPLE_COLUMNS.items():
+                columns.add(name, dtype, (count,))
+            columns.add("history_times", np.int64, (in_history,))
+            history.add("items", np.int32, (in_history,))
+            self.context.open(columns, count)
+            for first, last, table in self.events.ranges(self.users.vocabulary):
+                user = rows_of(table["user_id"], self.users.vocabulary)
+                history_counts += np.bincount(user[table["in_history"].to_numpy()], minlength=len(history_counts))
+                events = Range(
+                    first,
+                    last,
+                    user,
+                    rows_of(table["item_id"], self.items.vocabulary),
+                    table,
+                    self.context.encode(table),
+                    first_sample,
+                    first_history,
+                )
+                for block in sampler.blocks(events):
+                    self._write_block(block, columns, history)
+                    progress.advance(len(block.columns["user"]))
+                first_sample += table.height
+                first_history = int(history_counts[: last + 1].sum())
+        save(self.features / "history/offsets.npy", np.append(0, np.cumsum(history_counts)))
+
+    def _write_block(self, block: Block, columns: ColumnWriter, history: ColumnWriter) -> None:
+        for name, rows in block.columns.items():
+            columns.write(name, rows)
+        history.write("items", block.history_items)
+        self.part_counts += np.bincount(block.columns["part"], minlength=4)
+        np.add.at(self.popularity, block.columns["item"][block.trains], 1)
+        self.active[block.columns["user"][block.trains]] = True
+        for part, asked in block.asked.items():
+            self.asked[part].append(asked)
+
+    def _check_parts(self) -> None:
+        if self.part_counts[TEST] == 0:  # the other kinds of split have been checked before
+            raise ValueError(
+                f"split.kind: leave_one_out needs a user with at least {MIN_POSITIVES} positive events and there is "
+                "none; use more events, a wider interactions.positive, or a temporal split"
+            )
+        if not self.active.any():
+            raise ValueError(
+                "split: no positive event is left to train on: none is older than the validation event of its user; "
+                "check that the source's `time` is fine enough"
+            )
+        if self.part_counts[VALID] == 0:
+            raise ValueError(
+                f"split.valid: no user has {MIN_TRAIN_POSITIVES} train positives, so that none can be taken for "
+                "validation; give validation events, or use more data"
+            )
+
+    def _write_questions(self, name: str, part: int, limit: int) -> int:
+        """Draw and write the questions of one part; their number."""
+        joined = QuestionRows.join(self.asked[part])
+        told = Unknowable(targets=len(joined.target_items) + joined.unknowable, unknowable=joined.unknowable)
+        asked = draw(joined, limit, [self.recipe.seed, part])
+        if len(asked.user) == 0 and told.unknowable:
+            when = "" if self.events.windows is None else f", at {self._asked_at(part)}"
+            raise ValueError(
+                f"split.{name}: all {told.targets:,} targets are of items that were not available when asked for"
+                f"{when}; make split.{name} shorter, or, if items could be recommended before their first event, say "
+                "since when in source.items.columns.available_from"
+            )
+        if len(asked.user) == 0:
+            raise ValueError(
+                f"split.{name}: all its positives are of items that their users had before, so there is nothing to "
+                "ask; set evaluation.mask_seen to false if repeats count"
+            )
+        for column in QUESTION_COLUMNS:
+            save(self.questions / f"{name}/{column}.npy", getattr(asked, column))
+        self.repeats[name] = {"positives": asked.positives, "repeats": asked.repeats}
+        (self.questions / f"{name}/repeats.json").write_text(json.dumps(self.repeats[name]) + "\n")
+        self.context.write_questions(self.questions / name, asked)
+        told.save(self.questions / name)
+        self.unknowable[name] = told
+        if told.unknowable:
+            say(f"prepare: {told.share:.1%} of the {name} targets are of items that were not available when asked for")
+        return len(asked.user)
+
+    def _write_features(self, popular: NDArray[np.float32]) -> FeatureSchema:
+        spec = self.recipe.features
+        items = Catalogue(self.items, self.popularity > 0, self.features)
+        users = Catalogue(self.users, self.active, self.features)
+        schema = FeatureSchema(
+            num_item_rows=self.items.vocabulary.num_rows,
+            num_user_rows=self.users.vocabulary.num_rows,
+            history_length=spec.history_length,
+            item=items.write(spec.item.categorical, spec.item.numeric, spec.item.text),
+            user=users.write(spec.user.categorical, spec.user.numeric, spec.user.text),
+            context=self.context.write_features(self.features),
+            clock=spec.context.clock,
+            embedding_dim=0 if spec.item.embedding is None else spec.item.embedding.dim,
+            availability=has_times(self.recipe),
+        )
+        if schema.availability:
+            self.available.save(self.features)
+        if spec.item.embedding is not None:
+            items.write_embedding(spec.item.embedding)
+        if spec.item.text is not None:
+            items.write_text(spec.item.text, self.recipe.seed)
+        if spec.user.text is not None:
+            users.write_text(spec.user.text, self.recipe.seed).save(self.features / "users/text")
+        items.write_titles(spec.item.title)
+        save(self.features / "items/popularity.npy", self.popularity)
+        save(self.features / "items/popular.npy", popular)
+        (self.features / "schema.json").write_text(schema.model_dump_json(indent=1) + "\n")
+        return schema
+
+    def _asked_at(self, part: int) -> str:
+        windows = self.events.windows
+        assert windows is not None
+        return moment(windows.valid_start if part == VALID else windows.test_start)
+
+    def _split_facts(self) -> dict[str, str]:
+        windows = self.events.windows
+        if windows is None:
+            return {"kind": self.recipe.split.kind}
+        return {"kind": "temporal", **{name: moment(time) for name, time in asdict(windows).items()}}
+
+    def _popular(self) -> tuple[str, NDArray[np.float32]]:
+        """The half-life, told, and what is popular before the test."""
+        if self.events.windows is None:
+            return "none", self.popularity.astype(np.float32)
+        half_life, counts = count_popular(self.samples, self.events.windows, self.available)
+        return "none" if half_life == np.inf else span(int(half_life)), counts
+
+
+def digest(hashes: dict[str, str]) -> str:
+    """SHA-256 over names and contents."""
+    return hashlib.sha256("".join(f"{name} {hashes[name]}\n" for name in sorted(hashes)).encode()).hexdigest()

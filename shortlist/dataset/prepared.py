@@ -1,0 +1,210 @@
+"""What `prepare` leaves: features, samples that point into the histories, and evaluation questions.
+
+features/                    a FeatureStore
+samples/history_times.npy    int64 [num_history_events], beside features/history/items.npy; not released
+samples/<column>.npy         one entry a sound event, in the order of user, time and row
+samples/context/<name>.npy   int32 [n, W] of every categorical; samples/context/numeric.npy float32 [n, F]
+questions/valid/, questions/test/   user, start, end, time, context/, target_offsets, target_items, unknowable.json, and
+                             repeats.json: of how many positives the history held the item already, those that are no
+                             targets too
+
+The samples are the large part. Each of the three is an artifact of its own, so that a step fetches what it reads.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from shortlist.dataset.columns import load
+from shortlist.features import Context, FeatureStore, Queries
+from shortlist.ragged import ranges
+
+SAMPLE_COLUMNS = {
+    "user": np.int32,
+    "item": np.int32,
+    "time": np.int64,
+    "label": np.bool_,
+    "weight": np.float32,
+    "start": np.int64,
+    "end": np.int64,
+    "part": np.int8,
+}
+Part = Literal["features", "samples", "questions"]
+FOLDERS: tuple[Part, ...] = get_args(Part)
+_MARKS: dict[Part, str] = {"features": "schema.json", "samples": "user.npy", "questions": "test/user.npy"}
+"""A file that each part has."""
+_UNKNOWABLE = "unknowable.json"
+QUESTION_COLUMNS = ("user", "start", "end", "time", "target_offsets", "target_items")
+
+
+@dataclass(frozen=True)
+class Samples:
+    """n labelled events, memory-mapped; the types are those of `SAMPLE_COLUMNS`."""
+
+    user: NDArray[Any]
+    item: NDArray[Any]
+    time: NDArray[Any]
+    label: NDArray[Any]
+    weight: NDArray[Any]
+    start: NDArray[Any]
+    """With `end`: the user's history strictly before `time` is `history_items[start:end]`."""
+    end: NDArray[Any]
+    part: NDArray[Any]
+    """0 left out, 1 train, 2 validation, 3 test."""
+    context: Context
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def positives(self, parts: Sequence[int]) -> NDArray[np.int64]:
+        """Where the positives of these parts of the split stand."""
+        return np.flatnonzero(np.isin(self.part, parts) & self.label)
+
+
+class Unknowable(BaseModel):
+    """How many targets of a part of the split are of items that were not available when asked for; they are left out.
+
+    questions/valid/unknowable.json, questions/test/unknowable.json
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    targets: int
+    """All, also of questions that were not drawn or have no other target."""
+    unknowable: int
+
+    @property
+    def share(self) -> float:
+        return self.unknowable / max(self.targets, 1)
+
+    def save(self, folder: Path) -> None:
+        (folder / _UNKNOWABLE).write_text(self.model_dump_json(indent=1) + "\n")
+
+    def as_dict(self) -> dict[str, float]:
+        return {**self.model_dump(), "share": round(self.share, 6)}
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Q evaluation questions in the order of the users.
+
+    Right answers to question `q` are the item rows `target_items[target_offsets[q]:target_offsets[q + 1]]`.
+    """
+
+    user: NDArray[np.int64]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    time: NDArray[np.int64]
+    context: Context
+    target_offsets: NDArray[np.int64]
+    target_items: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def take(self, at: NDArray[np.int64]) -> "Questions":
+        """The questions at these positions, in this order."""
+        length = np.diff(self.target_offsets)[at]
+        offsets = np.append(0, np.cumsum(length))
+        return Questions(
+            self.user[at],
+            self.start[at],
+            self.end[at],
+            self.time[at],
+            self.context.take(at),
+            offsets,
+            self.target_items[ranges(self.target_offsets[at], length)],
+        )
+
+    def draw(self, limit: int, seed: int) -> "Questions":
+        """At most `limit` of the questions, by the seed, in the order of the users."""
+        if len(self) <= limit:
+            return self
+        return self.take(np.sort(np.random.default_rng(seed).permutation(len(self))[:limit]))
+
+
+class Prepared:
+    """What `prepare` left, or the parts of it that a step reads. A part is opened, not read, when it is asked for."""
+
+    def __init__(self, *, features: Path, samples: Path | None = None, questions: Path | None = None) -> None:
+        """Raises ValueError when a folder is not that part."""
+        given: dict[Part, Path | None] = {"features": features, "samples": samples, "questions": questions}
+        self.folders = {part: folder for part, folder in given.items() if folder is not None}
+        """In the order of `FOLDERS`."""
+        for part, folder in self.folders.items():
+            if not (folder / _MARKS[part]).exists():
+                raise ValueError(f"{folder}: this is no prepared folder; run the prepare step first")
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Prepared":
+        """All parts, below one folder. Raises ValueError when one is not there."""
+        return cls(**{part: Path(folder) / part for part in FOLDERS})
+
+    @cached_property
+    def store(self) -> FeatureStore:
+        """Raises ValueError when the features are of another schema version."""
+        return FeatureStore.open(self._folder("features"))
+
+    @cached_property
+    def samples(self) -> Samples:
+        folder = self._folder("samples")
+        columns = {name: load(folder / f"{name}.npy") for name in SAMPLE_COLUMNS}
+        return Samples(**columns, context=_context(self.store, folder))
+
+    @cached_property
+    def history_times(self) -> NDArray[np.int64]:
+        """[num_history_events]; of the samples."""
+        return load(self._folder("samples") / "history_times.npy")
+
+    @cached_property
+    def valid(self) -> Questions:
+        return _questions(self.store, self._folder("questions") / "valid")
+
+    @cached_property
+    def test(self) -> Questions:
+        return _questions(self.store, self._folder("questions") / "test")
+
+    @cached_property
+    def test_repeats(self) -> tuple[int, int]:
+        """How many distinct items users took in the test, and how many of them their histories held already."""
+        told = json.loads((self._folder("questions") / "test/repeats.json").read_text())
+        return told["positives"], told["repeats"]
+
+    def unknowable(self, name: Literal["valid", "test"]) -> Unknowable:
+        """What the questions of a part leave out."""
+        return Unknowable.model_validate_json((self._folder("questions") / name / _UNKNOWABLE).read_text())
+
+    def queries(self, questions: Questions) -> Queries:
+        """What the towers read for these questions."""
+        return self.store.queries(
+            questions.user, self.store.history_items, questions.start, questions.end, questions.context
+        )
+
+    def histories(self, questions: Questions) -> list[NDArray[Any]]:
+        """All item rows of each question's history, in time order; views, since together they may be most of the
+        data."""
+        items = np.asarray(self.store.history_items)
+        return [items[start:end] for start, end in zip(questions.start.tolist(), questions.end.tolist(), strict=True)]
+
+    def _folder(self, part: Part) -> Path:
+        assert part in self.folders, f"a step that reads the {part} of prepare must be given them"
+        return self.folders[part]
+
+
+def _context(store: FeatureStore, folder: Path) -> Context:
+    names = [f"context.{field.name}" for field in store.schema.context.categorical]
+    names += [f"clock.{unit}" for unit in store.schema.clock]
+    return Context({name: load(folder / f"context/{name}.npy") for name in names}, load(folder / "context/numeric.npy"))
+
+
+def _questions(store: FeatureStore, folder: Path) -> Questions:
+    columns = {name: load(folder / f"{name}.npy").astype(np.int64) for name in QUESTION_COLUMNS}
+    context = _context(store, folder)
+    return Questions(**columns, context=context.take(np.arange(len(columns["user"]))))

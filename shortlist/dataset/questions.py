@@ -1,0 +1,135 @@
+"""Evaluation questions: whom to ask, when, with which history, and what a right answer holds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from shortlist.dataset.timeline import Timeline
+from shortlist.features.availability import Availability
+from shortlist.ragged import ranges
+
+
+@dataclass(frozen=True)
+class QuestionRows:
+    """Q questions in the order of the users, before the draw."""
+
+    user: NDArray[np.int64]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    time: NDArray[np.int64]
+    sample: NDArray[np.int64]
+    """The sample whose context is the question's; -1 where nothing is known of it yet."""
+    target_offsets: NDArray[np.int64]
+    target_items: NDArray[np.int32]
+    unknowable: int = 0
+    """Targets that are left out, also of users who are not asked: their items were not available when asked for."""
+    positives: int = 0
+    """Distinct items that users took in the window, of all users; those that are no targets among them."""
+    repeats: int = 0
+    """How many of them the user's history held already."""
+
+    def take(self, at: NDArray[np.int64]) -> "QuestionRows":
+        length = np.diff(self.target_offsets)[at]
+        offsets = np.append(0, np.cumsum(length))
+        targets = self.target_items[ranges(self.target_offsets[at], length)]
+        return replace(
+            self,
+            user=self.user[at],
+            start=self.start[at],
+            end=self.end[at],
+            time=self.time[at],
+            sample=self.sample[at],
+            target_offsets=offsets,
+            target_items=targets,
+        )
+
+    @classmethod
+    def join(cls, pieces: Sequence["QuestionRows"]) -> "QuestionRows":
+        lengths = [np.diff(piece.target_offsets) for piece in pieces]
+        return cls(
+            user=np.concatenate([piece.user for piece in pieces]),
+            start=np.concatenate([piece.start for piece in pieces]),
+            end=np.concatenate([piece.end for piece in pieces]),
+            time=np.concatenate([piece.time for piece in pieces]),
+            sample=np.concatenate([piece.sample for piece in pieces]),
+            target_offsets=np.append(0, np.cumsum(np.concatenate(lengths))),
+            target_items=np.concatenate([piece.target_items for piece in pieces]),
+            unknowable=sum(piece.unknowable for piece in pieces),
+            positives=sum(piece.positives for piece in pieces),
+            repeats=sum(piece.repeats for piece in pieces),
+        )
+
+
+def questions(
+    line: Timeline,
+    item: NDArray[np.int32],
+    target: NDArray[np.bool_],
+    *,
+    asked_at: int | None,
+    gap: int,
+    mask_seen: bool,
+    available: Availability,
+    first_sample: int,
+    first_history: int,
+) -> QuestionRows:
+    """One question per user who has an event in `target`, a mask over the events of `line`.
+
+    All are asked at `asked_at`; what happened in the gap before it is not known yet, so the history ends `gap` seconds
+    earlier. Without `asked_at` each user is asked at the time of their first target.
+    Targets that the history holds are no targets when `mask_seen`, nor are items that are not available when asked for:
+    no list could hold them. A question without targets is not asked.
+    """
+    num_item_rows = len(available.from_N)
+    users = len(line.bounds) - 1
+    at = np.flatnonzero(target)
+    who = (line.user[at] - line.first_user).astype(np.int64)
+    end_U = np.zeros(users, np.int64)
+    time_U = np.full(users, asked_at or 0, np.int64)
+    sample_U = np.full(users, -1, np.int64)
+    if asked_at is None:
+        _, first = np.unique(who, return_index=True)
+        who_first, at_first = who[first], at[first]
+        end_U[who_first], time_U[who_first] = line.end[at_first], line.time[at_first]
+        sample_U[who_first] = at_first + first_sample
+    else:
+        end_U[who] = line.history_before(asked_at - gap)[who]
+    key = np.unique(who * num_item_rows + item[at])
+    positives, again = len(key), _seen(line, item, end_U, key, num_item_rows)
+    if mask_seen:
+        key = key[~again]
+    known = available.among(key % num_item_rows, time_U[key // num_item_rows])
+    key, unknowable = key[known], int(np.count_nonzero(~known))
+    user, count = np.unique(key // num_item_rows, return_counts=True)
+    return QuestionRows(
+        user=user + line.first_user,
+        start=line.history_bounds[user] + first_history,
+        end=end_U[user] + first_history,
+        time=time_U[user],
+        sample=sample_U[user],
+        target_offsets=np.append(0, np.cumsum(count)),
+        target_items=(key % num_item_rows).astype(np.int32),
+        unknowable=unknowable,
+        positives=positives,
+        repeats=int(again.sum()),
+    )
+
+
+def draw(asked: QuestionRows, limit: int, seed: Sequence[int]) -> QuestionRows:
+    """At most `limit` of the questions, by the seed, still in the order of the users."""
+    if len(asked.user) <= limit:
+        return asked
+    return asked.take(np.sort(np.random.default_rng(seed).permutation(len(asked.user))[:limit]))
+
+
+def _seen(
+    line: Timeline, item: NDArray[np.int32], end_U: NDArray[np.int64], key: NDArray[np.int64], num_item_rows: int
+) -> NDArray[np.bool_]:
+    """Which (user, item) keys are in the user's history before the question."""
+    before = line.in_history & (line.history[:-1] < np.repeat(end_U, np.diff(line.bounds)))
+    at = np.flatnonzero(before)
+    had = (line.user[at] - line.first_user).astype(np.int64) * num_item_rows + item[at]
+    again = pl.Series(had).filter(pl.Series(had).is_in(pl.Series(key).implode()))
+    return np.isin(key, again.unique().to_numpy())

@@ -1,0 +1,1 @@
+"""Ranking metrics and the intervals of their means."""
