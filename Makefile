@@ -66,8 +66,8 @@ bench-quality: $(BENCH_READY) ## every list beside its peers, from the raw files
 	@$(BENCH_VENV)/bin/python -m benchmarks.quality run $(DATA)
 
 compile: $(READY) ## compile the pipeline to its YAML, the recipe to its JSON schema, and both to their reference pages
-	@$(BIN)/python -m pipelines.compile
-	@$(BIN)/python -m pipelines.describe
+	@$(BIN)/python -m shortlist.pipelines.compile
+	@$(BIN)/python -m shortlist.pipelines.describe
 	@$(BIN)/shortlist schema > recipes/schema.json
 	@$(BIN)/python docs/generate.py
 

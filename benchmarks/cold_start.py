@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from benchmarks.made_release import make_release
-from serving.ports import free_ports
+from shortlist.serving.ports import free_ports
 
 _GIVE_UP_SECONDS = 180.0
 _QUESTION = {"instances": [{"user_id": 1003, "k": 5}]}

@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.kept import Figure, Figures
 from benchmarks.made_release import make_release
-from serving.local import LocalService
+from shortlist.serving.local import LocalService
 
 _USERS = 1000
 _TICKS = os.sysconf("SC_CLK_TCK")

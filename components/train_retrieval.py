@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
 
-from components.image import PIPELINE_IMAGE
+from shortlist.components.image import PIPELINE_IMAGE
 
 
 @dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
@@ -35,10 +35,10 @@ def train_retrieval(
     from shortlist import facts
     from shortlist.dataset.prepared import Prepared
     from shortlist.recipe import parse_recipe
-    from shortlist.training import train_job
+    from shortlist.retrieval import train_job
 
     def connect() -> train_job.Cluster:
-        from components.train_jobs import TrainJobs
+        from shortlist.components.train_jobs import TrainJobs
 
         return TrainJobs()
 

@@ -14,11 +14,11 @@ import typer
 import yaml
 from pydantic import TypeAdapter
 
-from serving.schema import Answer, Columns, Refusal, request_types
-from serving.transformer.openapi import REFUSALS
 from shortlist.cli.main import app
 from shortlist.features import TableSchema
 from shortlist.recipe import Serving, recipe_schema
+from shortlist.serving.schema import Answer, Columns, Refusal, request_types
+from shortlist.serving.transformer.openapi import REFUSALS
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs"

@@ -11,7 +11,7 @@ from typing import Any
 import kfp
 from kfp_server_api.exceptions import ApiException
 
-from pipelines.errors import BackEndError
+from shortlist.pipelines.errors import BackEndError
 
 _TIMEOUT_SECONDS = 20
 

@@ -1,12 +1,12 @@
-"""Compile the pipeline: `python -m pipelines.compile [FILE]`, by default over the YAML beside this file."""
+"""Compile the pipeline: `python -m shortlist.pipelines.compile [FILE]`, by default over the YAML beside this file."""
 
 import sys
 from pathlib import Path
 
 from kfp import compiler
 
-from components.image import PIPELINE_IMAGE
-from pipelines.train_and_publish import train_and_publish
+from shortlist.components.image import PIPELINE_IMAGE
+from shortlist.pipelines.train_and_publish import train_and_publish
 from shortlist.recipe import Resources
 
 COMPILED = Path(__file__).parent / "train_and_publish.yaml"

@@ -1,7 +1,7 @@
 """What each component takes and gives, for whoever wants to use it in a pipeline of their own.
 
-`python -m pipelines.describe` writes components/metadata/NAME.yaml and components/README.md from the components as they
-are compiled; `make compile` runs it, and a test fails when the files are stale.
+`python -m shortlist.pipelines.describe` writes components/metadata/NAME.yaml and components/README.md from the
+components as they are compiled; `make compile` runs it, and a test fails when the files are stale.
 """
 
 from importlib import import_module
@@ -38,9 +38,9 @@ component takes as YAML text. `metadata/` has the same facts for machines, one f
 ```python
 from kfp import dsl
 
-from components.ingest import ingest
-from components.survey import survey
-from components.validate import validate
+from shortlist.components.ingest import ingest
+from shortlist.components.survey import survey
+from shortlist.components.validate import validate
 
 
 @dsl.pipeline
@@ -60,7 +60,7 @@ secrets and volumes are set there, for all steps or for one.
 
 
 def load(step: str) -> BaseComponent:
-    found: BaseComponent = getattr(import_module(f"components.{step}"), step)
+    found: BaseComponent = getattr(import_module(f"shortlist.components.{step}"), step)
     return found
 
 

@@ -9,8 +9,8 @@ from typing import Any, get_args
 from kfp_server_api.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
-from pipelines.back_end import BackEnd, refusal
-from pipelines.errors import BackEndError, RunFailedError
+from shortlist.pipelines.back_end import BackEnd, refusal
+from shortlist.pipelines.errors import BackEndError, RunFailedError
 from shortlist.progress import explanation, parse
 from shortlist.recipe import Step
 

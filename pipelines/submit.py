@@ -11,11 +11,11 @@ import yaml
 from kfp_server_api.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
-from components.image import PIPELINE_IMAGE
-from pipelines.back_end import BackEnd, refusal
-from pipelines.compile import compile_pipeline
-from pipelines.errors import BackEndError
-from pipelines.older import HANDLER, old_spelling, without_handler
+from shortlist.components.image import PIPELINE_IMAGE
+from shortlist.pipelines.back_end import BackEnd, refusal
+from shortlist.pipelines.compile import compile_pipeline
+from shortlist.pipelines.errors import BackEndError
+from shortlist.pipelines.older import HANDLER, old_spelling, without_handler
 from shortlist.recipe import FilesSource, Recipe, RecipeError, YambdaSource, dump_recipe
 
 _PIPELINE = "shortlist"

@@ -3,20 +3,20 @@
 from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 
-from components.build_index import build_index
-from components.conclude import conclude
-from components.evaluate import evaluate
-from components.export import export
-from components.image import PIPELINE_IMAGE
-from components.ingest import ingest
-from components.prepare import prepare
-from components.publish import publish
-from components.report import report
-from components.survey import survey
-from components.train_ranking import train_ranking
-from components.train_retrieval import train_retrieval
-from components.validate import validate
-from pipelines.provision import provision
+from shortlist.components.build_index import build_index
+from shortlist.components.conclude import conclude
+from shortlist.components.evaluate import evaluate
+from shortlist.components.export import export
+from shortlist.components.image import PIPELINE_IMAGE
+from shortlist.components.ingest import ingest
+from shortlist.components.prepare import prepare
+from shortlist.components.publish import publish
+from shortlist.components.report import report
+from shortlist.components.survey import survey
+from shortlist.components.train_ranking import train_ranking
+from shortlist.components.train_retrieval import train_retrieval
+from shortlist.components.validate import validate
+from shortlist.pipelines.provision import provision
 from shortlist.recipe import Resources, Step
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from serving.groups import end_group
+from shortlist.serving.groups import end_group
 
 _STOP_SECONDS = 15.0
 _SHOWN_LINES = 20
@@ -29,7 +29,7 @@ def library_environment() -> dict[str, str]:
 
 
 class Child:
-    """`python -m serving.<name>`, started at once; `stop` leaves nothing of it."""
+    """`python -m shortlist.serving.<name>`, started at once; `stop` leaves nothing of it."""
 
     def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
         self.name = name
@@ -37,7 +37,7 @@ class Child:
         with log.open("wb") as output:
             # Not in our process group: Ctrl-C is ours alone to handle. The pipe ends it when we are killed.
             self._process = subprocess.Popen(
-                [sys.executable, "-m", f"serving.{name}", "--end_with_stdin", *arguments],
+                [sys.executable, "-m", f"shortlist.serving.{name}", "--end_with_stdin", *arguments],
                 env=library_environment() | {"OMP_NUM_THREADS": "1"},
                 stdin=subprocess.PIPE,
                 stdout=output,

@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from serving.child import ServiceError
-from serving.local import LocalService
 from shortlist.release.bundle import Live, open_release, read_live
+from shortlist.serving.child import ServiceError
+from shortlist.serving.local import LocalService
 from shortlist.storage import Storage
 
 _TICK_SECONDS = 0.2

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-from serving import loopback
-from serving.child import Child, ServiceError
-from serving.ports import check_port, free_ports
-from serving.target import Target, Targets
 from shortlist.release.bundle import read_manifest
+from shortlist.serving import loopback
+from shortlist.serving.child import Child, ServiceError
+from shortlist.serving.ports import check_port, free_ports
+from shortlist.serving.target import Target, Targets
 
 __all__ = ["LocalService", "ServiceError"]
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.question import Id, Question
 from shortlist.data.keys import exact_in_json
 from shortlist.features import FeatureStore, Queries
 from shortlist.features.vocabulary import UNKNOWN
+from shortlist.serving.question import Id, Question
 
 _NOTHING = np.zeros(0, np.int64)
 

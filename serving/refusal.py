@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from serving.schema import MAX_INSTANCES, MAX_TEXT
 from shortlist.data.keys import MAX_KEY_BYTES
 from shortlist.recipe import Serving
+from shortlist.serving.schema import MAX_INSTANCES, MAX_TEXT
 
 QUESTION_KEYS = ("user_id", "history", "user", "context", "k", "exclude", "time")
 _BAD_REQUEST, _TOO_LARGE = 400, 413

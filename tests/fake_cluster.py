@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
-from serving.deploy.cluster import BESIDE, RELEASE, Cluster, Component
+from shortlist.serving.deploy.cluster import BESIDE, RELEASE, Cluster, Component
 
 OLD, NEW = "releases/00000000000000aa", "releases/00000000000000bb"
 

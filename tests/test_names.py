@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.predictor.torchserve import Options
 from shortlist.data.sources.hub import Repository
 from shortlist.dataset.columns import ColumnWriter
 from shortlist.features import FeatureStore
 from shortlist.names import ForeignNameError, below
 from shortlist.recipe.model import Categorical
+from shortlist.serving.predictor.torchserve import Options
 
 OUTSIDE = [
     "../x",

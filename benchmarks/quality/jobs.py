@@ -30,7 +30,7 @@ from shortlist.recipe import Recipe
 
 OURS = "shortlist"
 _SHARED_CODE = ("benchmarks/quality/rows.py", "benchmarks/quality/judge.py", "shortlist/metrics/ranking.py")
-_OUR_CODE = ("shortlist/retrieval", "shortlist/ranking", "shortlist/training", "shortlist/features.py")
+_OUR_CODE = ("shortlist/retrieval", "shortlist/ranking", "shortlist/training", "shortlist/features")
 
 
 def work_folder() -> Path:

@@ -13,7 +13,7 @@ from kubernetes.stream import portforward
 from urllib3.exceptions import HTTPError
 from yaml import YAMLError
 
-from serving.deploy.errors import ClusterError
+from shortlist.serving.deploy.errors import ClusterError
 
 Component = Literal["transformer", "predictor"]
 

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from serving.deploy.cluster import BESIDE, RELEASE, Cluster, annotations_of, is_ready
-from serving.deploy.errors import ClusterError, RefusedError
-from serving.deploy.rehearsal import rehearsal
-from serving.deploy.rollout import wait_for_rollout
-from serving.deploy.roots import check_live_root, check_release_root
-from serving.deploy.shadow import Comparison, compare, judge, questions, smoke
 from shortlist.release.bundle import release_key
+from shortlist.serving.deploy.cluster import BESIDE, RELEASE, Cluster, annotations_of, is_ready
+from shortlist.serving.deploy.errors import ClusterError, RefusedError
+from shortlist.serving.deploy.rehearsal import rehearsal
+from shortlist.serving.deploy.rollout import wait_for_rollout
+from shortlist.serving.deploy.roots import check_live_root, check_release_root
+from shortlist.serving.deploy.shadow import Comparison, compare, judge, questions, smoke
 
 
 @dataclass(frozen=True)

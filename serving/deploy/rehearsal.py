@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from serving.deploy.cluster import RELEASE, Cluster, is_ready
-from serving.deploy.errors import ClusterError
-from serving.deploy.rollout import check_can_start, poll
+from shortlist.serving.deploy.cluster import RELEASE, Cluster, is_ready
+from shortlist.serving.deploy.errors import ClusterError
+from shortlist.serving.deploy.rollout import check_can_start, poll
 
 _SELECTED_BY = ("app", "serving.kserve.io/inferenceservice")
 """Labels by which the Service, the Deployment, the budget and KServe's webhook take a pod for theirs."""

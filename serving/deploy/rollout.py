@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from serving.deploy.cluster import Cluster, Component, is_ready
-from serving.deploy.errors import ClusterError
+from shortlist.serving.deploy.cluster import Cluster, Component, is_ready
+from shortlist.serving.deploy.errors import ClusterError
 
 _POLL_SECONDS = 0.5
 _HOPELESS = {"CrashLoopBackOff", "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError"}

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from serving.deploy.cluster import Cluster
-from serving.deploy.errors import ClusterError, RefusedError
-from serving.deploy.rollout import poll
+from shortlist.serving.deploy.cluster import Cluster
+from shortlist.serving.deploy.errors import ClusterError, RefusedError
+from shortlist.serving.deploy.rollout import poll
 
 
 def check_release_root(cluster: Cluster, root: str | None, seconds: float) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from serving.deploy.errors import ClusterError, RefusedError
+from shortlist.serving.deploy.errors import ClusterError, RefusedError
 
 Ask = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 

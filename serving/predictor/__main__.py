@@ -1,4 +1,4 @@
-"""python -m serving.predictor: the rankers of one or a few releases behind TorchServe, until SIGTERM or Ctrl-C."""
+"""python -m shortlist.serving.predictor: the rankers of one or a few releases behind TorchServe, until a signal."""
 
 import argparse
 import signal
@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from serving.loopback import bypass_proxies
-from serving.parent_watcher import end_with_stdin
-from serving.ports import check_port
-from serving.predictor.torchserve import Options, PredictorError, TorchServe
-from serving.release import find_release
+from shortlist.serving.loopback import bypass_proxies
+from shortlist.serving.parent_watcher import end_with_stdin
+from shortlist.serving.ports import check_port
+from shortlist.serving.predictor.torchserve import Options, PredictorError, TorchServe
+from shortlist.serving.release import find_release
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 after a signal, 1 when TorchServe failed, 2 for what the user must mend."""
-    parser = argparse.ArgumentParser("python -m serving.predictor", description=__doc__)
+    parser = argparse.ArgumentParser("python -m shortlist.serving.predictor", description=__doc__)
     parser.add_argument(
         "--release",
         required=True,

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from serving.predictor.scorer import Scorer
+from shortlist.serving.predictor.scorer import Scorer
 
 
 class Handler:

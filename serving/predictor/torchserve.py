@@ -17,16 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from serving import loopback
-from serving.groups import end_group
-from serving.ports import free_ports
 from shortlist.names import below
+from shortlist.serving import loopback
+from shortlist.serving.groups import end_group
+from shortlist.serving.ports import free_ports
 
 _START_SECONDS = 120.0
 _STOP_SECONDS = 10.0
 _CONFIG = Path(__file__).with_name("config.properties")
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_HANDLER = "serving.predictor.handler"
+_HANDLER = "shortlist.serving.predictor.handler"
 _JAVA_ERROR = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception)\b: .*")
 _PLAIN = re.compile(r"[A-Za-z0-9/._+@~-]{1,60}")
 

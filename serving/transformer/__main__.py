@@ -1,4 +1,4 @@
-"""python -m serving.transformer: answers from a release over KServe's protocols, until SIGTERM or Ctrl-C."""
+"""python -m shortlist.serving.transformer: answers from a release over KServe's protocols, until a signal."""
 
 import argparse
 import os
@@ -9,13 +9,13 @@ from pathlib import Path
 from kserve import ModelServer, model_server
 from kserve.protocol.rest.multiprocess.server import RESTServerProcess
 
-from serving.loopback import bypass_proxies
-from serving.parent_watcher import end_with_stdin
-from serving.ports import check_port
-from serving.release import find_release
-from serving.transformer.bodies import Bodies
-from serving.transformer.errors import ClosedRepository
-from serving.transformer.model import Transformer, prepare_server
+from shortlist.serving.loopback import bypass_proxies
+from shortlist.serving.parent_watcher import end_with_stdin
+from shortlist.serving.ports import check_port
+from shortlist.serving.release import find_release
+from shortlist.serving.transformer.bodies import Bodies
+from shortlist.serving.transformer.errors import ClosedRepository
+from shortlist.serving.transformer.model import Transformer, prepare_server
 
 _WORKER_SECONDS = 60.0
 
@@ -23,7 +23,10 @@ _WORKER_SECONDS = 60.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 after a signal, 2 for what the user must mend."""
     parser = argparse.ArgumentParser(
-        "python -m serving.transformer", description=__doc__, parents=[model_server.parser], conflict_handler="resolve"
+        "python -m shortlist.serving.transformer",
+        description=__doc__,
+        parents=[model_server.parser],
+        conflict_handler="resolve",
     )
     parser.add_argument("--release", required=True, help="a release's folder, or a root of releases; also s3://")
     parser.add_argument("--cache_dir", type=Path, default=Path(".work/cache"), help="where s3:// is downloaded to")

@@ -9,14 +9,14 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.queries import EncodedQuestions, encode, seen_rows, written
-from serving.question import Question
-from serving.release import Release
-from serving.schema import Prediction, Source, Stage
 from shortlist.features.vocabulary import UNKNOWN
 from shortlist.recommend.query import QueryBatch
 from shortlist.recommend.recommender import Candidates, Recommender
 from shortlist.recommend.request import RankingRequest
+from shortlist.serving.queries import EncodedQuestions, encode, seen_rows, written
+from shortlist.serving.question import Question
+from shortlist.serving.release import Release
+from shortlist.serving.schema import Prediction, Source, Stage
 
 
 @dataclass(frozen=True)

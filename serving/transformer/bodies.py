@@ -8,8 +8,8 @@ from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.rest.v2_datamodels import InferenceRequest
 from pydantic import ValidationError
 
-from serving.refusal import BadRequestError, not_json
-from serving.transformer.errors import RefusedError, malformed
+from shortlist.serving.refusal import BadRequestError, not_json
+from shortlist.serving.transformer.errors import RefusedError, malformed
 
 _BINARY = "inference-header-content-length"
 _STRUCTURED = "application/cloudevents+json"

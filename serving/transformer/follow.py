@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from serving.target import Progress, Target, Targets
+from shortlist.serving.target import Progress, Target, Targets
 
 if TYPE_CHECKING:
-    from serving.transformer.service import Service
+    from shortlist.serving.transformer.service import Service
 
 _LOOK_SECONDS = 0.1
 _BEFORE_ANY = -1

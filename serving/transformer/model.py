@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from kserve import Model
 from kserve.model_server import app
 
-from serving.question import Question
-from serving.refusal import BadRequestError
-from serving.schema import Prediction
-from serving.transformer import errors, openapi, protocol
-from serving.transformer.drain import Drain
-from serving.transformer.follow import Follower
+from shortlist.serving.question import Question
+from shortlist.serving.refusal import BadRequestError
+from shortlist.serving.schema import Prediction
+from shortlist.serving.transformer import errors, openapi, protocol
+from shortlist.serving.transformer.drain import Drain
+from shortlist.serving.transformer.follow import Follower
 
 if TYPE_CHECKING:
-    from serving.transformer.service import Service
+    from shortlist.serving.transformer.service import Service
 
 
 _ASKED: "ContextVar[Service]" = ContextVar("asked")
@@ -62,7 +62,7 @@ class Transformer(Model):  # type: ignore[misc]  # kserve is untyped
 
     def load(self) -> bool:
         """Ready once the release has answered. Raises ValueError when it is broken, or ranks and has no predictor."""
-        from serving.transformer.service import Service  # noqa: PLC0415  # brings FAISS and ONNX Runtime
+        from shortlist.serving.transformer.service import Service  # noqa: PLC0415  # brings FAISS and ONNX Runtime
 
         name, folder, host, tls, _, targets = self._arguments
 

@@ -8,11 +8,11 @@ from fastapi.openapi.utils import get_openapi
 from kserve.protocol.rest.v2_datamodels import InferenceRequest, InferenceResponse
 from pydantic import TypeAdapter
 
-from serving.schema import Answer, Refusal
-from serving.transformer.errors import max_body_bytes
+from shortlist.serving.schema import Answer, Refusal
+from shortlist.serving.transformer.errors import max_body_bytes
 
 if TYPE_CHECKING:
-    from serving.transformer.model import Transformer
+    from shortlist.serving.transformer.model import Transformer
 
 _REF = "#/components/schemas/{model}"
 _HIDDEN = ("/repository/", ":explain", "/versions/")

@@ -14,9 +14,9 @@ import orjson
 from kserve import InferOutput, InferRequest, InferResponse
 from kserve.errors import InvalidInput
 
-from serving.question import Question, QuestionReader
-from serving.refusal import BadRequestError
-from serving.schema import Prediction
+from shortlist.serving.question import Question, QuestionReader
+from shortlist.serving.refusal import BadRequestError
+from shortlist.serving.schema import Prediction
 
 INPUT = {"name": "instances", "datatype": "BYTES", "shape": [-1]}
 OUTPUT = {"name": "predictions", "datatype": "BYTES", "shape": [-1]}

@@ -5,12 +5,12 @@ from pathlib import Path
 from time import perf_counter
 from typing import get_args
 
-from serving.question import Question
-from serving.release import Release
-from serving.schema import Prediction, Stage
-from serving.transformer.answer import Found, ReleaseRecommender
-from serving.transformer.ask_predictor import DegradedError, Predictor
-from serving.transformer.metrics import DEGRADED, QUESTIONS, STAGE_SECONDS
+from shortlist.serving.question import Question
+from shortlist.serving.release import Release
+from shortlist.serving.schema import Prediction, Stage
+from shortlist.serving.transformer.answer import Found, ReleaseRecommender
+from shortlist.serving.transformer.ask_predictor import DegradedError, Predictor
+from shortlist.serving.transformer.metrics import DEGRADED, QUESTIONS, STAGE_SECONDS
 
 _WAIT_SHARE = 0.9
 """Of the deadline is waited for the predictor; the rest is for writing the answer."""

@@ -39,9 +39,9 @@ def deploy(
     The predictor learns the new release beside the live one; a transformer that nobody reaches is asked and compared
     with the live one; then the transformers go over, one by one, and each is asked.
     """
-    from serving.deploy.cluster import Cluster  # brings the Kubernetes client, for this command alone
-    from serving.deploy.deploy import Options
-    from serving.deploy.deploy import deploy as swap
+    from shortlist.serving.deploy.cluster import Cluster  # brings the Kubernetes client, for this command alone
+    from shortlist.serving.deploy.deploy import Options
+    from shortlist.serving.deploy.deploy import deploy as swap
 
     root, name = release_of(what, work)
     cluster = Cluster(namespace, service, context)

@@ -14,7 +14,7 @@ import docker
 from docker.types import Mount
 from kfp import local
 
-from components.image import PIPELINE_IMAGE
+from shortlist.components.image import PIPELINE_IMAGE
 from shortlist.data.sources.locate import folder_holding
 from shortlist.recipe import Recipe
 from shortlist.release.publish import release_root

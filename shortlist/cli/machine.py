@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import MutableMapping
 from pathlib import Path
 
-from serving.loopback import bypass_proxies
+from shortlist.serving.loopback import bypass_proxies
 
 _CACHES = {"XDG_CACHE_HOME": "cache", "MPLCONFIGDIR": "matplotlib"}
 _HUB_TOKEN = ".cache/huggingface/token"

@@ -162,9 +162,9 @@ def main() -> None:
 
 def _is_for_the_user(error: Exception) -> bool:
     """Whether its message says all; of the RuntimeErrors only ours do."""
-    from pipelines.errors import BackEndError, RunFailedError
-    from serving.child import ServiceError
-    from serving.deploy.errors import ClusterError, RefusedError
+    from shortlist.pipelines.errors import BackEndError, RunFailedError
+    from shortlist.serving.child import ServiceError
+    from shortlist.serving.deploy.errors import ClusterError, RefusedError
 
     ours = RunFailedError, BackEndError, ServiceError, ClusterError, RefusedError
     return isinstance(error, (ValueError, OSError, *ours))

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from kfp import components, local
 
-from serving.parent_watcher import end_with_stdin
 from shortlist.cli.runner import Runner
 from shortlist.recipe import load_recipe
+from shortlist.serving.parent_watcher import end_with_stdin
 
 
 def main(recipe: Path, root: Path, runner: Runner, forced_by: str | None = None) -> None:
@@ -45,7 +45,9 @@ def _run_in_containers(recipe: Path, root: Path, forced_by: str | None) -> None:
 
 def _run(runner: local.SubprocessRunner | local.DockerRunner, recipe: Path, root: Path, forced_by: str | None) -> None:
     local.init(runner, pipeline_root=str(root))
-    pipeline = components.load_component_from_text(files("pipelines").joinpath("train_and_publish.yaml").read_text())
+    pipeline = components.load_component_from_text(
+        files("shortlist.pipelines").joinpath("train_and_publish.yaml").read_text()
+    )
     arguments = {"recipe": recipe.read_text()} | ({"forced_by": forced_by} if forced_by else {})
     pipeline(**arguments)
 

@@ -10,15 +10,15 @@ from typing import Any
 
 from rich.console import Console
 
-from pipelines.errors import RunFailedError
-from serving.child import library_environment
-from serving.groups import end_group
 from shortlist.cli.console import RunConsole
 from shortlist.cli.places import Places
 from shortlist.cli.run_folders import new_run, write_failure
 from shortlist.cli.runner import Runner
 from shortlist.cli.signals import Terminated
+from shortlist.pipelines.errors import RunFailedError
 from shortlist.recipe import dump_recipe
+from shortlist.serving.child import library_environment
+from shortlist.serving.groups import end_group
 
 _PATIENCE_SECONDS = {Runner.SUBPROCESS: 3.0, Runner.DOCKER: 15.0}
 """After a signal, for what does not end at once: a library that finishes a file, the engine that ends containers."""

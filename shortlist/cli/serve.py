@@ -30,9 +30,9 @@ def serve(
     import contextlib
     import json
 
-    from serving import follow as following
-    from serving.local import LocalService
     from shortlist.cli.answer import complete
+    from shortlist.serving import follow as following
+    from shortlist.serving.local import LocalService
 
     places = find_places(recipe, work)
     release = live_release(places)
@@ -69,8 +69,8 @@ def recommend(
 
 def ask(places: Places, question: dict[str, Any], console: "Console") -> None:
     """Start the services, show the answer to one question and what of it the release does not know, and stop them."""
-    from serving.local import LocalService
     from shortlist.cli.answer import complete, show_answer, unknown
+    from shortlist.serving.local import LocalService
 
     release = live_release(places)
     asked = complete(release, question)

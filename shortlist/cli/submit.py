@@ -29,9 +29,9 @@ def submit(
     A token for an installation with a login is taken from KFP_TOKEN. Ctrl-C stops the following, not the run.
     """
     # kfp takes a second to import; `shortlist recommend` must not wait for it.
-    from components.image import PIPELINE_IMAGE
-    from pipelines import back_end, follow, submit
     from shortlist.cli.checked import checked_recipe
+    from shortlist.components.image import PIPELINE_IMAGE
+    from shortlist.pipelines import back_end, follow, submit
 
     typed = checked_recipe(recipe)
     submit.check_recipe(typed, str(recipe))

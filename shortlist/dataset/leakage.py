@@ -19,10 +19,10 @@ from shortlist.dataset.available import declare, has_times
 from shortlist.dataset.columns import blocks, load
 from shortlist.dataset.popular import HALF_LIVES
 from shortlist.dataset.prepared import Prepared, Questions, Samples
-from shortlist.dataset.recency import count_of_late
 from shortlist.dataset.split import TEST, TRAIN, VALID
 from shortlist.features import TableSchema
 from shortlist.features.availability import ALWAYS, FOREVER, Availability
+from shortlist.features.recency import count_of_late
 from shortlist.recipe import Categorical, Recipe, TemporalSplit
 from shortlist.retrieval.batches import RetrievalBatches
 from shortlist.retrieval.negatives import drawable

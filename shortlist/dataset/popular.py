@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.dataset.columns import blocks, load
-from shortlist.dataset.recency import count_by_squares, count_of_late
 from shortlist.dataset.split import TRAIN, VALID, Windows
 from shortlist.features.availability import Availability
+from shortlist.features.recency import count_by_squares, count_of_late
 
 HALF_LIVES = (np.inf, 16.0, 4.0, 2.0, 1.0, 0.5)
 """In lengths of the validation window."""

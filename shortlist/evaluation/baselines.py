@@ -10,8 +10,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from shortlist.dataset.recency import last_of_each_user
 from shortlist.features.availability import Availability
+from shortlist.features.recency import last_of_each_user
 from shortlist.progress import Progress
 from shortlist.recommend.sources.popularity import Popularity
 

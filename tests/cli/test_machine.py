@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from serving.loopback import bypass_proxies
 from shortlist.cli.machine import prepare_machine
+from shortlist.serving.loopback import bypass_proxies
 
 # Typer brings pydantic.
 HEAVY = {

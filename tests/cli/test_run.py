@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from serving.ports import free_ports
 from shortlist.cli.run_folders import State, list_runs
+from shortlist.serving.ports import free_ports
 
 RECIPE = """
 name: tiny

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from releases import QUESTIONS, Served
 
-from serving.ports import free_ports
+from shortlist.serving.ports import free_ports
 from shortlist.storage import Storage, open_storage
 
 NAMESPACE = "shortlist"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from components.image import PIPELINE_IMAGE
+from shortlist.components.image import PIPELINE_IMAGE
 
 HOST = os.environ.get("KF_PIPELINES_ENDPOINT", "")
 IMAGE = os.environ.get("SHORTLIST_PIPELINE_IMAGE", PIPELINE_IMAGE)

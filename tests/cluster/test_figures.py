@@ -14,8 +14,8 @@ from app import NAMESPACE, App, Seen, kubectl
 from kubernetes import client, config, watch
 from releases import QUESTIONS, Releases
 
-from serving.deploy.rehearsal import pod_of
-from serving.local import LocalService
+from shortlist.serving.deploy.rehearsal import pod_of
+from shortlist.serving.local import LocalService
 
 _STARTS, _ROUNDS, _SECONDS = 5, 5, 8.0
 
@@ -53,7 +53,7 @@ def start_pod(way: str, release: str) -> float:
     where = "$(RELEASES)/$(RELEASE)"
     if way == "init container":
         program = (
-            "import sys, pathlib; from serving.release import find_release; "
+            "import sys, pathlib; from shortlist.serving.release import find_release; "
             "find_release(sys.argv[1], pathlib.Path('/releases'))"
         )
         command = ["python", "-c", program, where]

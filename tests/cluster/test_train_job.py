@@ -13,8 +13,8 @@ from app import kubectl
 from runs import HOST, MARKS, NAMESPACE, recipe, submit
 from volume import claimed, writer
 
-from pipelines import back_end
 from shortlist.dataset.prepared import FOLDERS
+from shortlist.pipelines import back_end
 
 pytestmark = MARKS
 OURS = ("-l", "app.kubernetes.io/part-of=shortlist")

@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from pipelines.describe import FOLDER, load, metadata, render
+from shortlist.pipelines.describe import FOLDER, load, metadata, render
 from shortlist.recipe.resources import Step
 
 

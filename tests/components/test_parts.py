@@ -9,11 +9,11 @@ from kfp.dsl import Artifact, Metrics
 from kfp.dsl.base_component import BaseComponent
 from release_parts import evaluation
 
-from components.build_index import build_index
-from components.export import export
-from components.prepare import prepare
-from components.publish import publish
-from components.train_retrieval import train_retrieval
+from shortlist.components.build_index import build_index
+from shortlist.components.export import export
+from shortlist.components.prepare import prepare
+from shortlist.components.publish import publish
+from shortlist.components.train_retrieval import train_retrieval
 from shortlist.recipe import dump_recipe
 
 

@@ -7,7 +7,7 @@ import pytest
 from kubernetes import client, config
 from urllib3.exceptions import HTTPError
 
-from components import train_jobs
+from shortlist.components import train_jobs
 
 POD = SimpleNamespace(
     metadata=SimpleNamespace(name="step", uid="1"),

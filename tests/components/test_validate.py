@@ -4,7 +4,7 @@ from pathlib import Path
 
 from kfp.dsl import HTML, Artifact, Dataset, Metrics
 
-from components.validate import validate
+from shortlist.components.validate import validate
 from shortlist.data.ingest import ingest
 from shortlist.recipe import parse_recipe
 

@@ -324,7 +324,7 @@ def test_memory_is_bounded_by_the_recipe_and_not_by_the_file(tmp_path: Path) -> 
 @pytest.mark.data
 def test_movielens_100k(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHORTLIST_DATA", str(data))
-    text = (Path(__file__).parents[1] / "recipes/movielens.yaml").read_text()
+    text = (Path(__file__).parents[2] / "recipes/movielens.yaml").read_text()
     facts = ingest(parse_recipe(text), tmp_path / "tables")
     assert facts.rows_out == {"events": 100_000, "items": 1_682, "users": 943}
     events = tables.scan(tmp_path / "tables", "events").collect()
@@ -343,7 +343,7 @@ def test_movielens_100k(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.data
 def test_movielens_1m(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHORTLIST_DATA", str(data))
-    text = (Path(__file__).parents[1] / "recipes/movielens-1m.yaml").read_text()
+    text = (Path(__file__).parents[2] / "recipes/movielens-1m.yaml").read_text()
     facts = ingest(parse_recipe(text), tmp_path / "tables")
     assert facts.rows_out == {"events": 1_000_209, "items": 3_883, "users": 6_040}
     events = tables.scan(tmp_path / "tables", "events").collect()

@@ -1,6 +1,6 @@
 """The pod of a rehearsal is the live one's in everything but what leads users to it."""
 
-from serving.deploy.rehearsal import pod_of
+from shortlist.serving.deploy.rehearsal import pod_of
 
 TEMPLATE = {
     "metadata": {

@@ -3,9 +3,9 @@
 import pytest
 from fake_cluster import NEW, OLD, FakeCluster, pod
 
-from serving.deploy import rollout
-from serving.deploy.cluster import RELEASE
-from serving.deploy.rollout import wait_for_rollout
+from shortlist.serving.deploy import rollout
+from shortlist.serving.deploy.cluster import RELEASE
+from shortlist.serving.deploy.rollout import wait_for_rollout
 
 
 class Clock:

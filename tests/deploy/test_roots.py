@@ -3,9 +3,9 @@
 import pytest
 from fake_cluster import NEW, OLD, FakeCluster
 
-from serving.deploy.cluster import BESIDE, RELEASE
-from serving.deploy.deploy import Options, deploy
-from serving.deploy.errors import RefusedError
+from shortlist.serving.deploy.cluster import BESIDE, RELEASE
+from shortlist.serving.deploy.deploy import Options, deploy
+from shortlist.serving.deploy.errors import RefusedError
 
 _NAME = NEW.removeprefix("releases/")
 
@@ -46,7 +46,9 @@ def test_replace_drops_a_live_release_that_the_predictor_was_told_to_keep() -> N
 
 def test_after_replace_nothing_is_taken_back_to_what_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster, said = FakeCluster(root="s3://b", pods_root="s3://a"), []
-    monkeypatch.setattr("serving.deploy.deploy.judge", lambda *_: (_ for _ in ()).throw(RefusedError("too different")))
+    monkeypatch.setattr(
+        "shortlist.serving.deploy.deploy.judge", lambda *_: (_ for _ in ()).throw(RefusedError("too different"))
+    )
     with pytest.raises(RefusedError, match="too different"):
         deploy(cluster, _NAME, Options(replace=True, num_questions=2), said.append)
     assert cluster.written == [("predictor", {RELEASE: NEW, BESIDE: NEW})]

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from benchmarks.made_release import make_release
-from serving.deploy.errors import ClusterError, RefusedError
-from serving.deploy.shadow import Ask, compare, judge, questions, smoke
-from serving.transformer.answer import ReleaseRecommender
 from shortlist.ranking.ranker import Ranker
+from shortlist.serving.deploy.errors import ClusterError, RefusedError
+from shortlist.serving.deploy.shadow import Ask, compare, judge, questions, smoke
+from shortlist.serving.transformer.answer import ReleaseRecommender
 
 
 class Answering:

@@ -9,12 +9,12 @@ from hand_made import context_of, item_vectors, recipe_of, write_ranking, write_
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.question import Question
-from serving.transformer.answer import ReleaseRecommender
 from shortlist.evaluation.whole_path import WholePath
 from shortlist.features.availability import ALWAYS, FOREVER, Availability
 from shortlist.ranking.ranker import Ranker
 from shortlist.recommend.query import QueryBatch
+from shortlist.serving.question import Question
+from shortlist.serving.transformer.answer import ReleaseRecommender
 
 NUM_ITEMS = 80
 

@@ -11,7 +11,7 @@ import pytest
 from containers import ROOT, ask, build, docker, facts, inside, serving, stop
 
 from benchmarks.made_release import make_release
-from serving.ports import free_ports
+from shortlist.serving.ports import free_ports
 
 pytestmark = [pytest.mark.images, pytest.mark.timeout(3600)]
 

@@ -5,7 +5,7 @@ from typing import get_args
 
 import yaml
 
-from pipelines.compile import COMPILED, compile_pipeline
+from shortlist.pipelines.compile import COMPILED, compile_pipeline
 from shortlist.recipe import Resources, Step
 
 STEPS = [

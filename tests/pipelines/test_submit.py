@@ -7,8 +7,8 @@ import pytest
 import yaml
 from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
 
-from pipelines.compile import COMPILED
-from pipelines.submit import Package, check_recipe, for_version, package
+from shortlist.pipelines.compile import COMPILED
+from shortlist.pipelines.submit import Package, check_recipe, for_version, package
 from shortlist.recipe import Recipe, RecipeError, load_recipe, parse_recipe
 
 MINIMAL = "name: demo\nsource: {kind: synthetic}\nsplit: {kind: leave_one_out}\n"

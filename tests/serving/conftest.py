@@ -7,7 +7,7 @@ import pytest
 from released import NUM_ITEMS, NUM_USERS
 
 from benchmarks.made_release import make_release
-from serving.local import LocalService
+from shortlist.serving.local import LocalService
 
 # A busy machine must not make an answer degraded where that is not what is tested.
 PATIENT = "{deadline_ms: 20000, max_k: 600}"

@@ -11,11 +11,11 @@ import pytest
 from asking import JSON, post
 from pydantic import TypeAdapter
 
-from serving.local import LocalService
-from serving.schema import Answer, Columns, Item, Prediction, Refusal, request_types
-from serving.transformer.errors import max_body_bytes
 from shortlist.features import TableSchema
 from shortlist.recipe import Serving
+from shortlist.serving.local import LocalService
+from shortlist.serving.schema import Answer, Columns, Item, Prediction, Refusal, request_types
+from shortlist.serving.transformer.errors import max_body_bytes
 
 PAGE = Path("docs/api.md").read_text()
 

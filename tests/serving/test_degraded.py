@@ -14,10 +14,10 @@ import pytest
 from aiohttp import web
 
 from benchmarks.made_release import make_release
-from serving.ports import free_ports
-from serving.question import Question
-from serving.transformer.service import Service
 from shortlist.recommend.request import RankingRequest
+from shortlist.serving.ports import free_ports
+from shortlist.serving.question import Question
+from shortlist.serving.transformer.service import Service
 
 DEADLINE_MS = 400
 Handler = Callable[[web.Request], Coroutine[Any, Any, web.StreamResponse]]

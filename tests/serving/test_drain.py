@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from released import wait_for_end
 
-from serving.ports import free_ports
+from shortlist.serving.ports import free_ports
 
 BODY = b'{"instances": [{"k": 1}]}'
 
@@ -23,7 +23,16 @@ def transformer(unranked: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
     port, grpc_port = free_ports(2)
     arguments = ["--http_port", str(port), "--grpc_port", str(grpc_port)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "serving.transformer", "--release", str(unranked), "--drain_seconds", "5", *arguments],
+        [
+            sys.executable,
+            "-m",
+            "shortlist.serving.transformer",
+            "--release",
+            str(unranked),
+            "--drain_seconds",
+            "5",
+            *arguments,
+        ],
         env=os.environ | {"PYTHONPATH": str(Path.cwd())},
         text=True,
     )

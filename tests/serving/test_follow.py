@@ -14,14 +14,14 @@ import pytest
 from released import NUM_ITEMS, NUM_USERS
 
 from benchmarks.made_release import make_release
-from serving.child import ServiceError
-from serving.follow import follow
-from serving.local import LocalService
-from serving.question import Question
-from serving.transformer.answer import ReleaseRecommender
 from shortlist.ranking.ranker import Ranker
 from shortlist.release.bundle import read_manifest
 from shortlist.release.registry import promote, publish
+from shortlist.serving.child import ServiceError
+from shortlist.serving.follow import follow
+from shortlist.serving.local import LocalService
+from shortlist.serving.question import Question
+from shortlist.serving.transformer.answer import ReleaseRecommender
 from shortlist.storage import open_storage
 
 USERS = range(1, 9)

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.question import Question, QuestionReader
-from serving.refusal import BadRequestError
 from shortlist.features import CategoricalField, FeatureSchema, NumericField, TableSchema, TextField
 from shortlist.recipe import Serving
+from shortlist.serving.question import Question, QuestionReader
+from shortlist.serving.refusal import BadRequestError
 
 SCHEMA = FeatureSchema(
     num_item_rows=3,

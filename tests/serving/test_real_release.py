@@ -7,10 +7,6 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from serving.predictor.scorer import Scorer
-from serving.queries import encode
-from serving.question import Question
-from serving.transformer.answer import ReleaseRecommender
 from shortlist.data.ingest import ingest
 from shortlist.dataset.prepare import prepare
 from shortlist.dataset.prepared import Prepared
@@ -23,6 +19,10 @@ from shortlist.retrieval.build_index import build_index
 from shortlist.retrieval.export import export
 from shortlist.retrieval.retrieve import Retriever
 from shortlist.retrieval.train_retrieval import train_retrieval
+from shortlist.serving.predictor.scorer import Scorer
+from shortlist.serving.queries import encode
+from shortlist.serving.question import Question
+from shortlist.serving.transformer.answer import ReleaseRecommender
 
 RECIPE = """
 name: tiny

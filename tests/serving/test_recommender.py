@@ -10,10 +10,10 @@ from numpy.testing import assert_array_equal
 from released import NUM_ITEMS, NUM_USERS
 
 from benchmarks.made_release import make_release
-from serving.queries import encode, stored_history
-from serving.question import Question
-from serving.refusal import BadRequestError
-from serving.transformer.answer import ReleaseRecommender
+from shortlist.serving.queries import encode, stored_history
+from shortlist.serving.question import Question
+from shortlist.serving.refusal import BadRequestError
+from shortlist.serving.transformer.answer import ReleaseRecommender
 
 
 @pytest.fixture(scope="module")

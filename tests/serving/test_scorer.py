@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from released import NUM_ITEMS, NUM_USERS
 
 from benchmarks.made_release import make_release
-from serving.predictor.scorer import Reply, Scorer
-from serving.question import Question
-from serving.transformer.answer import ReleaseRecommender
 from shortlist.recommend.request import RankingRequest
+from shortlist.serving.predictor.scorer import Reply, Scorer
+from shortlist.serving.question import Question
+from shortlist.serving.transformer.answer import ReleaseRecommender
 
 
 @pytest.fixture(scope="module")

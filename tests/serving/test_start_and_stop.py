@@ -16,16 +16,16 @@ from pathlib import Path
 import pytest
 from released import pids_of, processes_about, wait_for_end
 
-from serving.local import LocalService
-from serving.ports import free_ports
-from serving.predictor.torchserve import Options, PredictorError, TorchServe
-from serving.release import find_release
-from serving.transformer import __main__ as transformer
 from shortlist.release.bundle import read_manifest
+from shortlist.serving.local import LocalService
+from shortlist.serving.ports import free_ports
+from shortlist.serving.predictor.torchserve import Options, PredictorError, TorchServe
+from shortlist.serving.release import find_release
+from shortlist.serving.transformer import __main__ as transformer
 
 SCRIPT = """
 import sys, time
-from serving.local import LocalService
+from shortlist.serving.local import LocalService
 with LocalService(sys.argv[1], http_port=int(sys.argv[2])) as service:
     print(service.ask({"user_id": 3})["degraded"], flush=True)
     service.wait()
@@ -64,7 +64,7 @@ def eventually(happened: Callable[[], bool], seconds: float = 30) -> bool:
 def test_ctrl_c_leaves_nothing(unranked: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     temp = tmp_path_factory.mktemp("t")
     with running(unranked, free_ports(1)[0], temp) as process:
-        assert any("serving.transformer" in words for words in processes_about(unranked))
+        assert any("shortlist.serving.transformer" in words for words in processes_about(unranked))
         process.send_signal(signal.SIGINT)
         wait_for_end(process)
         assert processes_about(unranked) == []
@@ -118,7 +118,7 @@ def refusal(service: str, capsys: pytest.CaptureFixture[str], *arguments: str, p
         code, said = transformer.main(arguments), capsys.readouterr().err
     else:
         ended = subprocess.run(
-            [sys.executable, "-m", f"serving.{service}", *arguments],
+            [sys.executable, "-m", f"shortlist.serving.{service}", *arguments],
             env=os.environ | ({} if path is None else {"PATH": path}),
             capture_output=True,
             text=True,
@@ -228,7 +228,7 @@ def test_the_reason_comes_before_what_a_service_says_otherwise(release: Path, tm
     java.parent.mkdir()
     java.write_text("#!/bin/sh\necho 'Error: no memory for the heap'; echo 'all is well'; exit 1\n")
     java.chmod(0o755)
-    script = f"import sys\nfrom serving.local import LocalService\nLocalService({str(release)!r}).__enter__()"
+    script = f"import sys\nfrom shortlist.serving.local import LocalService\nLocalService({str(release)!r}).__enter__()"
     ended = subprocess.run(
         [sys.executable, "-c", script],
         env=os.environ | {"JAVA_HOME": str(tmp_path)},
@@ -237,7 +237,7 @@ def test_the_reason_comes_before_what_a_service_says_otherwise(release: Path, tm
         timeout=100,
         check=False,
     )
-    (first,) = [line for line in ended.stderr.splitlines() if line.startswith("serving.child.ServiceError: ")]
+    (first,) = [line for line in ended.stderr.splitlines() if line.startswith("shortlist.serving.child.ServiceError: ")]
     assert first.endswith(
         "the predictor ended with code 1: TorchServe ended before it was ready: Error: no memory for the heap"
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from released import wait_for_end
 
-from serving.ports import free_ports
+from shortlist.serving.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 MAX_MB = 500
@@ -54,7 +54,7 @@ def test_it_answers(python: Path, unranked: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with log.open("w") as out:
         process = subprocess.Popen(
-            [python, "-m", "serving.transformer", *arguments],
+            [python, "-m", "shortlist.serving.transformer", *arguments],
             cwd=tmp_path,
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
             stdout=out,

@@ -11,7 +11,7 @@ import boto3
 import httpx
 import pytest
 
-from serving.ports import free_ports
+from shortlist.serving.ports import free_ports
 
 ROOT = Path(__file__).parents[2] / "terraform"
 # moto knows neither EKS add-ons nor pod identities, which are all that module.workloads has.

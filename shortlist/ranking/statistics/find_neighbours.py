@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from shortlist.dataset.recency import last_of_each_user
+from shortlist.features.recency import last_of_each_user
 from shortlist.ranking.statistics.item_neighbours import ItemNeighbours
 
 _REACH = 5

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.dataset.recency import count_of_late
+from shortlist.features.recency import count_of_late
 from shortlist.ranking.statistics.arrays import open_arrays
 
 FILE = "recent_popularity.npy"

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.dataset.recency import last_of_each_user
+from shortlist.features.recency import last_of_each_user
 from shortlist.ragged import ranges
 from shortlist.ranking.statistics.arrays import open_arrays
 

@@ -169,7 +169,7 @@ def test_the_order_of_a_history_says_more_than_its_set_or_popularity(tmp_path: P
 
 
 def test_it_is_read_as_yambda_is(tmp_path: Path) -> None:
-    recipe = load_recipe(Path(__file__).parents[2] / "recipes/demo.yaml")
+    recipe = load_recipe(Path(__file__).parents[3] / "recipes/demo.yaml")
     small = recipe.model_copy(update={"source": SMALL})
     facts = ingest(small, tmp_path / "tables")
     assert 29_900 <= facts.rows_out["events"] <= 30_000  # rows that came out twice by chance are left out

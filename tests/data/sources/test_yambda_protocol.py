@@ -13,7 +13,7 @@ from shortlist.dataset.prepared import Prepared, Questions
 from shortlist.metrics.ranking import find_hits, measure
 from shortlist.recipe import Recipe, load_recipe
 
-RECIPE = Path(__file__).parents[2] / "recipes/bench/yambda.yaml"
+RECIPE = Path(__file__).parents[3] / "recipes/bench/yambda.yaml"
 LAST, DAY, GAP = 26_000_000, 86_400, 1_800
 TEST_START = LAST - DAY
 VALID_END = TEST_START - GAP

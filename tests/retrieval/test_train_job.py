@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from shortlist.dataset.prepared import Prepared
 from shortlist.facts import StepFacts
 from shortlist.recipe import Recipe, RecipeError, parse_recipe
-from shortlist.training import train_job
+from shortlist.retrieval import train_job
 
 RECIPE = """
 name: shop

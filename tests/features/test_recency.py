@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shortlist.dataset.recency import count_by_squares, count_of_late
+from shortlist.features.recency import count_by_squares, count_of_late
 
 
 @given(
