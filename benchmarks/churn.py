@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from shortlist.data.ingest import ingest
 from shortlist.data.validate.step import validate
 from shortlist.dataset.prepare import prepare
-from shortlist.dataset.prepared import Prepared, Questions
+from shortlist.dataset.prepared import EvaluationQueries, Prepared
 from shortlist.dataset.split import TRAIN, VALID
 from shortlist.evaluation.baselines import ItemKNN
 from shortlist.evaluation.evaluate import evaluate
@@ -127,33 +127,33 @@ def _tell(recipe: Recipe, work: Path) -> None:
     evaluate(recipe, prepared, *parts, None, work / "evaluation")
     found = json.loads((work / "evaluation/evaluation.json").read_text())
 
-    questions = prepared.test.draw(recipe.evaluation.max_queries, recipe.seed)
+    queries = prepared.test.draw(recipe.evaluation.max_queries, recipe.seed)
     history = np.asarray(prepared.store.history_items)
-    seen = [history[a:b] for a, b in zip(questions.start.tolist(), questions.end.tolist(), strict=True)]
+    seen = [history[a:b] for a, b in zip(queries.start.tolist(), queries.end.tolist(), strict=True)]
     all_time = Popularity(np.asarray(prepared.store.popularity), prepared.store.available)
-    found["systems"]["popularity of all time"] = _means(recipe, questions, all_time.rank(10, seen, questions.time))
+    found["systems"]["popularity of all time"] = _means(recipe, queries, all_time.rank(10, seen, queries.time))
     at, available = prepared.samples.positives((TRAIN, VALID)), prepared.store.available
     user, item = prepared.samples.user[at], prepared.samples.item[at]
     counts, read = np.bincount(item, minlength=len(available.from_N)), np.unique(np.concatenate(seen))
     knn = ItemKNN(user, item, counts, read, available=available)
-    found["systems"]["item_knn of both windows"] = _means(recipe, questions, knn.rank(10, seen, seen, questions.time))
+    found["systems"]["item_knn of both windows"] = _means(recipe, queries, knn.rank(10, seen, seen, queries.time))
     print(f"\nitems: {exported.rows_out}")
     print(f"test targets: {found['unknowable_targets']}")
-    print(f"{found['questions']} questions on the others; mean and {recipe.gate.confidence:.0%} interval")
+    print(f"{found['queries']} queries on the others; mean and {recipe.gate.confidence:.0%} interval")
     for system, table in (found["systems"] | found["differences"]).items():
         cells = (
             f"{one} {table[one]['mean']:+.4f} ({table[one]['low']:+.4f} to {table[one]['high']:+.4f})" for one in _SHOWN
         )
         print(f"{system:28} " + "  ".join(cells))
     path = WholePath.open(recipe, prepared.store, *parts, threads=1)
-    listed = path.ask(prepared, questions, 10).ranked.rows_EK
-    wrong = (listed > 0) & ~prepared.store.available.among(listed, questions.time[:, None])
+    listed = path.ask(prepared, queries, 10).ranked.rows_EK
+    wrong = (listed > 0) & ~prepared.store.available.among(listed, queries.time[:, None])
     print(f"items in lists that were not available when asked for: {int(wrong.sum())} of {int((listed > 0).sum())}")
 
 
-def _means(recipe: Recipe, questions: Questions, rows_QK: NDArray[np.int64]) -> dict[str, dict[str, float]]:
-    hits = find_hits(rows_QK, questions.target_offsets, questions.target_items)
-    values = measure(hits, np.diff(questions.target_offsets), [10])
+def _means(recipe: Recipe, queries: EvaluationQueries, rows_QK: NDArray[np.int64]) -> dict[str, dict[str, float]]:
+    hits = find_hits(rows_QK, queries.target_offsets, queries.target_items)
+    values = measure(hits, np.diff(queries.target_offsets), [10])
     columns = np.stack([values[name] for name in _SHOWN], axis=1)
     told = intervals(
         columns, resamples=recipe.evaluation.bootstrap, confidence=recipe.gate.confidence, seed=recipe.seed

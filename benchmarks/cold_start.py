@@ -17,7 +17,7 @@ from benchmarks.made_release import make_release
 from shortlist.serving.ports import free_ports
 
 _GIVE_UP_SECONDS = 180.0
-_QUESTION = {"instances": [{"user_id": 1003, "k": 5}]}
+_QUERY = {"instances": [{"user_id": 1003, "k": 5}]}
 _CANDIDATES = {"user_id": 1003, "candidates": [1001, 1002, 1003]}
 
 
@@ -42,7 +42,7 @@ def _start(name: str, image: str, release: Path) -> float:
     """Seconds to the first answer."""
     port, other = free_ports(2)
     if name == "transformer":
-        arguments, asked = ["--http_port", str(port), "--grpc_port", str(other)], _QUESTION
+        arguments, asked = ["--http_port", str(port), "--grpc_port", str(other)], _QUERY
         # Nobody answers there: the list comes in the order of retrieval, which is an answer all the same.
         arguments += ["--predictor_host", "127.0.0.1:9"]
     else:

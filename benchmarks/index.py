@@ -27,7 +27,7 @@ from shortlist.retrieval.retrieve import Retriever
 from shortlist.retrieval.towers import TwoTower
 
 _DIM, _LENGTH, _CANDIDATES = 64, 50, 500
-_DEPTH, _FILTERED_QUESTIONS = 100, 200
+_DEPTH, _FILTERED_QUERIES = 100, 200
 
 
 def clustered(num_items: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -73,7 +73,7 @@ def write(folder: Path, vectors_ND: NDArray[np.float32]) -> FeatureStore:
     return FeatureStore.open(features)
 
 
-def questions(count: int, centre: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+def queries(count: int, centre: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
     """Histories of item rows [count, L], each from five centres."""
     order = np.argsort(centre, kind="stable")
     starts = np.searchsorted(centre[order], np.arange(centre.max() + 1))
@@ -98,12 +98,12 @@ def timed(label: str, ask: Callable[[int], object], count: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, nargs="+", default=[20_000, 1_000_000])
-    parser.add_argument("--questions", type=int, default=1_000)
+    parser.add_argument("--queries", type=int, default=1_000)
     given = parser.parse_args()
     for num_items in given.items:
         rng = np.random.default_rng(0)
         vectors, centre = clustered(num_items, rng)
-        histories = questions(given.questions, centre, rng)
+        histories = queries(given.queries, centre, rng)
         with tempfile.TemporaryDirectory() as folder:
             measure(Path(folder), vectors, histories, rng)
 
@@ -128,25 +128,25 @@ def measure(
     for point in points:
         print(
             f"  nprobe {point.nprobe:4}: recall@10 {point.recall_at_10:.3f}, recall@100 {point.recall_at_100:.3f}, "
-            f"{point.questions_per_second:.0f} questions a second for 100"
+            f"{point.queries_per_second:.0f} queries a second for 100"
         )
     retriever = Retriever.open(folder / "retrieval", folder / "index", store, threads=1)
     nobody, nothing = np.zeros(1, np.int64), Context({}, np.zeros((1, 0), np.float32))
 
-    def question(i: int) -> Queries:
+    def query(i: int) -> Queries:
         history = histories[i % len(histories)]
         return store.queries(nobody, history, nobody, np.array([len(history)]), nothing)
 
     def answer(i: int, seen: NDArray[np.int64]) -> None:
-        retriever.search(retriever.embed(question(i)), _CANDIDATES, [seen])
+        retriever.search(retriever.embed(query(i)), _CANDIDATES, [seen])
 
-    timed("features of one question", question, 300)
-    timed("features, query vector", lambda i: retriever.embed(question(i)), 300)
+    timed("features of one query", query, 300)
+    timed("features, query vector", lambda i: retriever.embed(query(i)), 300)
     timed(f"whole retrieval of {_CANDIDATES}", lambda i: answer(i, histories[i % len(histories)]), 300)
     for num_seen in (1_000, 10_000):
         seen = rng.permutation(count)[:num_seen] + 1
         timed(f"whole retrieval without {num_seen} seen", lambda i, seen=seen: answer(i, seen), 300)
-    vectors_QD = np.concatenate([retriever.embed(question(i)) for i in range(_FILTERED_QUESTIONS)])
+    vectors_QD = np.concatenate([retriever.embed(query(i)) for i in range(_FILTERED_QUERIES)])
     for left in (50, 1_000, count // 100, count // 10, count // 2):
         filtered(folder, store, vectors_ND, vectors_QD, np.sort(rng.permutation(count)[:left]))
 

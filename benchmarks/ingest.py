@@ -18,8 +18,8 @@ import polars as pl
 
 from benchmarks.music import DATA, listens, music_log
 from shortlist.data.ingest import ingest
-from shortlist.facts import peak_memory_mb
 from shortlist.recipe import Recipe, parse_recipe
+from shortlist.step_result import peak_memory_mb
 
 RECIPE = """
 name: benchmark

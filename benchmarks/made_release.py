@@ -115,8 +115,8 @@ def _retrieval(folder: Path, store: FeatureStore, rng: np.random.Generator) -> N
     np.save(folder / "vectors.npy", vectors)
     np.save(folder / "item_inputs.npy", np.concatenate([np.zeros((1, _DIM), np.float32), vectors]))
     onnx.save(_tower(length, rng), folder / "query_tower.onnx")
-    facts = {"metric": "cosine", "dim": _DIM, "inputs": [], "history_length": length}
-    (folder / "retrieval.json").write_text(json.dumps(facts))
+    settings = {"metric": "cosine", "dim": _DIM, "inputs": [], "history_length": length}
+    (folder / "retrieval.json").write_text(json.dumps(settings))
 
 
 def _tower(length: int, rng: np.random.Generator) -> onnx.ModelProto:
@@ -172,8 +172,8 @@ def _index(folder: Path, vectors: NDArray[np.float32], recipe: Recipe) -> None:
     index.train(np.ascontiguousarray(vectors[:300_000]))
     index.add(np.ascontiguousarray(vectors))
     faiss.write_index(index, str(folder / "index.faiss"))
-    facts = {"factory": factory, "metric": "cosine", "nprobe": recipe.index.nprobe}
-    (folder / "index.json").write_text(json.dumps(facts))
+    settings = {"factory": factory, "metric": "cosine", "nprobe": recipe.index.nprobe}
+    (folder / "index.json").write_text(json.dumps(settings))
 
 
 def _ranking(folder: Path, retrieval: Path, store: FeatureStore, recipe: Recipe) -> None:

@@ -67,17 +67,17 @@ def catalogue(folder: Path, items: int, history_length: int, dim: int, genres: i
     return FeatureStore.open(folder)
 
 
-def request(items: int, questions: int, candidates: int, history_length: int, dim: int, seed: int) -> RankingRequest:
+def request(items: int, queries: int, candidates: int, history_length: int, dim: int, seed: int) -> RankingRequest:
     rng = np.random.default_rng(seed)
     return RankingRequest(
-        history_EL=rng.integers(1, items + 1, (questions, history_length)),
-        length_E=np.full(questions, history_length),
-        user_E=np.zeros(questions, np.int64),
-        categorical={"clock.hour": np.full((questions, 1), 7), "clock.weekday": np.full((questions, 1), 3)},
-        numeric_EF=np.zeros((questions, 0), np.float32),
-        query_vector_ED=rng.normal(size=(questions, dim)).astype(np.float32),
-        candidates_EK=rng.integers(1, items + 1, (questions, candidates)),
-        retrieval_scores_EK=rng.random((questions, candidates), np.float32),
+        history_EL=rng.integers(1, items + 1, (queries, history_length)),
+        length_E=np.full(queries, history_length),
+        user_E=np.zeros(queries, np.int64),
+        categorical={"clock.hour": np.full((queries, 1), 7), "clock.weekday": np.full((queries, 1), 3)},
+        numeric_EF=np.zeros((queries, 0), np.float32),
+        query_vector_ED=rng.normal(size=(queries, dim)).astype(np.float32),
+        candidates_EK=rng.integers(1, items + 1, (queries, candidates)),
+        retrieval_scores_EK=rng.random((queries, candidates), np.float32),
     )
 
 
@@ -101,7 +101,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=20_000)
     parser.add_argument("--candidates", type=int, default=500)
-    parser.add_argument("--questions", type=int, default=1, help="of one call, as the predictor batches them")
+    parser.add_argument("--queries", type=int, default=1, help="of one call, as the predictor batches them")
     parser.add_argument("--history", type=int, default=50)
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--genres", type=int, default=0, help="values of a third attribute of the items")
@@ -136,7 +136,7 @@ def main() -> None:
         )
         config = config.model_copy(update={"near_scale": [1.0] * config.num_near})
         ranker = Ranker(RankingModel(config, tables), Calibration())
-        shape = (given.questions, given.candidates, given.history, given.dim)
+        shape = (given.queries, given.candidates, given.history, given.dim)
         requests = [request(given.items, *shape, seed) for seed in range(50)]
         bodies = [one.to_bytes("r" * 64) for one in requests]
         for one in requests:

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from shortlist.facts import record
 from shortlist.recipe import parse_recipe
+from shortlist.step_result import run_step
 
 _RECIPE = """
 name: benchmark
@@ -63,9 +63,9 @@ def measure(folder: Path) -> None:
     recipe = parse_recipe(_RECIPE)
     outs = folder / "clean", folder / "quarantine", folder / "docs.html"
     before = time.process_time()
-    done = record("validate", lambda: validate(recipe, folder, *outs), folder / "record.json")
+    done = run_step("validate", lambda: validate(recipe, folder, *outs), folder / "record.json")
     cpu = time.process_time() - before
-    rows = done.facts.rows_in["events"]
+    rows = done.result.rows_in["events"]
     sys.stdout.write(
         f"{rows:>11,} events  {done.seconds:6.1f} s  {cpu:6.1f} s of CPU  (import {imported:.1f} s)  "
         f"{done.peak_memory_mb:6.0f} MB  {rows / done.seconds:,.0f} events/s\n"

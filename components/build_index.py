@@ -10,7 +10,7 @@ from shortlist.components.image import PIPELINE_IMAGE
 def build_index(
     recipe: str,
     features: Input[Dataset],
-    questions: Input[Dataset],
+    queries: Input[Dataset],
     retrieval: Input[Model],
     index: Output[Model],
     record: Output[Artifact],
@@ -21,7 +21,7 @@ def build_index(
     Args:
         recipe: The recipe, as YAML text.
         features: Vocabularies, statistics and histories, as the prepare step wrote them.
-        questions: Evaluation questions of the windows valid and test, as the prepare step wrote them.
+        queries: Evaluation queries of the windows valid and test, as the prepare step wrote them.
         retrieval: Item vectors and the query tower, as the export step wrote them.
         index: Folder of index.faiss and index.json.
         record: Record of the step: time, memory, rows and metrics, as JSON.
@@ -32,13 +32,13 @@ def build_index(
     limit_threads()  # before the libraries below are imported
     from pathlib import Path
 
-    from shortlist import facts
     from shortlist.dataset.prepared import Prepared
     from shortlist.recipe import parse_recipe
     from shortlist.retrieval import build_index as faiss_index
+    from shortlist.step_result import StepResult, run_step
 
-    def work() -> facts.StepFacts:
-        data = Prepared(features=Path(features.path), questions=Path(questions.path))
+    def work() -> StepResult:
+        data = Prepared(features=Path(features.path), queries=Path(queries.path))
         return faiss_index.build_index(parse_recipe(recipe), data, Path(retrieval.path), Path(index.path))
 
-    metrics.metadata.update(facts.record("build_index", work, record.path).facts.metrics)
+    metrics.metadata.update(run_step("build_index", work, record.path).result.metrics)

@@ -1,4 +1,4 @@
-"""The whole path on the test questions, beside baselines and the live release."""
+"""The whole path on the test queries, beside baselines and the live release."""
 
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
@@ -11,7 +11,7 @@ def evaluate(
     recipe: str,
     features: Input[Dataset],
     samples: Input[Dataset],
-    questions: Input[Dataset],
+    queries: Input[Dataset],
     retrieval: Input[Model],
     index: Input[Model],
     ranking: Input[Model],
@@ -19,13 +19,13 @@ def evaluate(
     record: Output[Artifact],
     metrics: Output[Metrics],
 ) -> None:
-    """Answer every test question as it would be served, and compare.
+    """Answer every test query as it would be served, and compare.
 
     Args:
         recipe: The recipe, as YAML text.
         features: Vocabularies, statistics and histories, as the prepare step wrote them.
         samples: Training samples, one entry an event, as the prepare step wrote them.
-        questions: Evaluation questions of the windows valid and test, as the prepare step wrote them.
+        queries: Evaluation queries of the windows valid and test, as the prepare step wrote them.
         retrieval: Item vectors and the query tower, as the export step wrote them.
         index: The FAISS index, as the build_index step wrote it.
         ranking: The ranker, as the train_ranking step wrote it; an empty folder without one.
@@ -39,18 +39,18 @@ def evaluate(
     import tempfile
     from pathlib import Path
 
-    from shortlist import facts
     from shortlist.dataset.prepared import Prepared
     from shortlist.evaluation import evaluate
     from shortlist.recipe import parse_recipe
     from shortlist.release import publish
+    from shortlist.step_result import StepResult, run_step
 
-    def work() -> facts.StepFacts:
+    def work() -> StepResult:
         typed = parse_recipe(recipe)
-        data = Prepared(features=Path(features.path), samples=Path(samples.path), questions=Path(questions.path))
+        data = Prepared(features=Path(features.path), samples=Path(samples.path), queries=Path(queries.path))
         with tempfile.TemporaryDirectory() as cache:
             live = publish.fetch_live(typed, Path(cache))
             folders = Path(retrieval.path), Path(index.path), Path(ranking.path)
             return evaluate.evaluate(typed, data, *folders, live, Path(evaluation.path))
 
-    metrics.metadata.update(facts.record("evaluate", work, record.path).facts.metrics)
+    metrics.metadata.update(run_step("evaluate", work, record.path).result.metrics)

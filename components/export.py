@@ -10,7 +10,7 @@ from shortlist.components.image import PIPELINE_IMAGE
 def export(
     recipe: str,
     features: Input[Dataset],
-    questions: Input[Dataset],
+    queries: Input[Dataset],
     towers: Input[Model],
     retrieval: Output[Model],
     record: Output[Artifact],
@@ -21,7 +21,7 @@ def export(
     Args:
         recipe: The recipe, as YAML text.
         features: Vocabularies, statistics and histories, as the prepare step wrote them.
-        questions: Evaluation questions of the windows valid and test, as the prepare step wrote them.
+        queries: Evaluation queries of the windows valid and test, as the prepare step wrote them.
         towers: Checkpoints of both towers, as the train_retrieval step wrote them.
         retrieval: Folder of vectors.npy, item_inputs.npy, query_tower.onnx and retrieval.json.
         record: Record of the step: time, memory, rows and metrics, as JSON.
@@ -32,13 +32,13 @@ def export(
     limit_threads()  # before the libraries below are imported
     from pathlib import Path
 
-    from shortlist import facts
     from shortlist.dataset.prepared import Prepared
     from shortlist.recipe import parse_recipe
     from shortlist.retrieval import export
+    from shortlist.step_result import StepResult, run_step
 
-    def work() -> facts.StepFacts:
-        data = Prepared(features=Path(features.path), questions=Path(questions.path))
+    def work() -> StepResult:
+        data = Prepared(features=Path(features.path), queries=Path(queries.path))
         return export.export(parse_recipe(recipe), data, Path(towers.path), Path(retrieval.path))
 
-    metrics.metadata.update(facts.record("export", work, record.path).facts.metrics)
+    metrics.metadata.update(run_step("export", work, record.path).result.metrics)

@@ -30,9 +30,9 @@ def ingest(
     limit_threads()  # before the libraries below are imported
     from pathlib import Path
 
-    from shortlist import facts
     from shortlist.data import ingest
     from shortlist.recipe import parse_recipe
+    from shortlist.step_result import run_step
 
-    done = facts.record("ingest", lambda: ingest.ingest(parse_recipe(recipe), Path(tables.path)), record.path)
-    metrics.metadata.update(done.facts.metrics)
+    done = run_step("ingest", lambda: ingest.ingest(parse_recipe(recipe), Path(tables.path)), record.path)
+    metrics.metadata.update(done.result.metrics)

@@ -1,4 +1,4 @@
-"""Sound rows -> features, histories, samples and evaluation questions."""
+"""Sound rows -> features, histories, samples and evaluation queries."""
 
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Metrics, Output
@@ -12,7 +12,7 @@ def prepare(
     clean: Input[Dataset],
     features: Output[Dataset],
     samples: Output[Dataset],
-    questions: Output[Dataset],
+    queries: Output[Dataset],
     record: Output[Artifact],
     metrics: Output[Metrics],
 ) -> None:
@@ -23,7 +23,7 @@ def prepare(
         clean: The rows that passed validation, as the validate step wrote them.
         features: Folder of vocabularies, statistics and histories; goes into the release.
         samples: Folder of one entry an event.
-        questions: Folder of valid/ and test/.
+        queries: Folder of valid/ and test/.
         record: Record of the step: time, memory, rows and metrics, as JSON.
         metrics: Metrics of the step, by name.
     """
@@ -33,16 +33,16 @@ def prepare(
     import shutil
     from pathlib import Path
 
-    from shortlist import facts
     from shortlist.dataset import prepare
     from shortlist.recipe import parse_recipe
+    from shortlist.step_result import StepResult, run_step
 
-    def work() -> facts.StepFacts:
+    def work() -> StepResult:
         whole = Path(samples.path).with_name("prepared")
         done = prepare.prepare(parse_recipe(recipe), Path(clean.path), whole)
-        for part, to in (("features", features), ("samples", samples), ("questions", questions)):
+        for part, to in (("features", features), ("samples", samples), ("queries", queries)):
             shutil.move(whole / part, to.path)
         whole.rmdir()
         return done
 
-    metrics.metadata.update(facts.record("prepare", work, record.path).facts.metrics)
+    metrics.metadata.update(run_step("prepare", work, record.path).result.metrics)

@@ -40,11 +40,11 @@ def publish(
     limit_threads()  # before the libraries below are imported
     from pathlib import Path
 
-    from shortlist import facts
     from shortlist.recipe import parse_recipe
     from shortlist.release import publish
+    from shortlist.step_result import StepResult, run_step
 
-    def work() -> facts.StepFacts:
+    def work() -> StepResult:
         return publish.publish_step(
             parse_recipe(recipe),
             Path(features.path),
@@ -57,4 +57,4 @@ def publish(
             forced_by or None,
         )
 
-    metrics.metadata.update(facts.record("publish", work, record.path).facts.metrics)
+    metrics.metadata.update(run_step("publish", work, record.path).result.metrics)

@@ -42,12 +42,13 @@ def report(
     limit_threads()  # before the libraries below are imported
     from pathlib import Path
 
-    from shortlist import facts, report
+    from shortlist import report
     from shortlist.progress import say
     from shortlist.recipe import parse_recipe
+    from shortlist.step_result import read_record
 
     steps = [ingest, validate, prepare, train_retrieval, export, build_index, train_ranking, evaluate, publish]
-    records = [facts.read_record(step.path) for step in steps]
+    records = [read_record(step.path) for step in steps]
     report.write_report(parse_recipe(recipe), records, page=Path(page.path), run=Path(run.path))
     say(f"report: {page.uri}")
     say(f"record: {run.uri}")

@@ -11,7 +11,7 @@ def train_ranking(
     recipe: str,
     features: Input[Dataset],
     samples: Input[Dataset],
-    questions: Input[Dataset],
+    queries: Input[Dataset],
     retrieval: Input[Model],
     index: Input[Model],
     ranking: Output[Model],
@@ -24,7 +24,7 @@ def train_ranking(
         recipe: The recipe, as YAML text.
         features: Vocabularies, statistics and histories, as the prepare step wrote them.
         samples: Training samples, one entry an event, as the prepare step wrote them.
-        questions: Evaluation questions of the windows valid and test, as the prepare step wrote them.
+        queries: Evaluation queries of the windows valid and test, as the prepare step wrote them.
         retrieval: Item vectors and the query tower, as the export step wrote them.
         index: The FAISS index, as the build_index step wrote it.
         ranking: Folder of ranker.safetensors and ranking.json.
@@ -36,14 +36,14 @@ def train_ranking(
     limit_threads()  # before the libraries below are imported
     from pathlib import Path
 
-    from shortlist import facts
     from shortlist.dataset.prepared import Prepared
     from shortlist.ranking.training import train_ranking
     from shortlist.recipe import parse_recipe
+    from shortlist.step_result import StepResult, run_step
 
-    def work() -> facts.StepFacts:
-        data = Prepared(features=Path(features.path), samples=Path(samples.path), questions=Path(questions.path))
+    def work() -> StepResult:
+        data = Prepared(features=Path(features.path), samples=Path(samples.path), queries=Path(queries.path))
         folders = Path(retrieval.path), Path(index.path), Path(ranking.path)
         return train_ranking.train_ranking(parse_recipe(recipe), data, *folders)
 
-    metrics.metadata.update(facts.record("train_ranking", work, record.path).facts.metrics)
+    metrics.metadata.update(run_step("train_ranking", work, record.path).result.metrics)

@@ -11,7 +11,7 @@ def train_retrieval(
     recipe: str,
     features: Input[Dataset],
     samples: Input[Dataset],
-    questions: Input[Dataset],
+    queries: Input[Dataset],
     towers: Output[Model],
     record: Output[Artifact],
     metrics: Output[Metrics],
@@ -22,7 +22,7 @@ def train_retrieval(
         recipe: The recipe, as YAML text.
         features: Vocabularies, statistics and histories, as the prepare step wrote them.
         samples: Training samples, one entry an event, as the prepare step wrote them.
-        questions: Evaluation questions of the windows valid and test, as the prepare step wrote them.
+        queries: Evaluation queries of the windows valid and test, as the prepare step wrote them.
         towers: Folder of checkpoints of both towers, the best and the last.
         record: Record of the step: time, memory, rows and metrics, as JSON.
         metrics: Metrics of the step, by name.
@@ -32,18 +32,18 @@ def train_retrieval(
     limit_threads()  # before the libraries below are imported
     from pathlib import Path
 
-    from shortlist import facts
     from shortlist.dataset.prepared import Prepared
     from shortlist.recipe import parse_recipe
     from shortlist.retrieval import train_job
+    from shortlist.step_result import StepResult, run_step
 
     def connect() -> train_job.Cluster:
         from shortlist.components.train_jobs import TrainJobs
 
         return TrainJobs()
 
-    def work() -> facts.StepFacts:
-        data = Prepared(features=Path(features.path), samples=Path(samples.path), questions=Path(questions.path))
+    def work() -> StepResult:
+        data = Prepared(features=Path(features.path), samples=Path(samples.path), queries=Path(queries.path))
         return train_job.train(parse_recipe(recipe), data, Path(towers.path), connect)
 
-    metrics.metadata.update(facts.record("train_retrieval", work, record.path).facts.metrics)
+    metrics.metadata.update(run_step("train_retrieval", work, record.path).result.metrics)

@@ -32,14 +32,14 @@ def validate(
     limit_threads()  # before the libraries below are imported
     from pathlib import Path
 
-    from shortlist import facts
     from shortlist.data import validate
     from shortlist.recipe import parse_recipe
+    from shortlist.step_result import StepResult, run_step
 
     data_docs.path += ".html"  # so that a browser shows it
 
-    def work() -> facts.StepFacts:
+    def work() -> StepResult:
         folders = Path(tables.path), Path(clean.path), Path(quarantine.path), Path(data_docs.path)
         return validate.validate(parse_recipe(recipe), *folders)
 
-    metrics.metadata.update(facts.record("validate", work, record.path).facts.metrics)
+    metrics.metadata.update(run_step("validate", work, record.path).result.metrics)

@@ -58,7 +58,7 @@ def decisions_page() -> str:
     titles = {page.name: page.read_text().partition("\n")[0].removeprefix("# ") for page in pages}
     lines = [f"| [{title}](../decisions/{name}) | `{name}` |" for name, title in titles.items()]
     return (
-        "# Decisions\n\nHalf a page for each choice that a reader would question.\n\n| decision | file |\n|---|---|\n"
+        "# Decisions\n\nHalf a page for each choice that a reader would query.\n\n| decision | file |\n|---|---|\n"
         + ("\n".join(lines) + "\n")
     )
 
@@ -289,7 +289,7 @@ def http_page() -> str:
         "limits of a recipe's `serving` block. [The HTTP API](../api.md) is the guide, with examples.\n",
         "| request | body | answer |\n|---|---|---|\n"
         "| `POST /v1/models/shortlist:predict` | `Request` | `Answer` |\n"
-        "| `POST /v2/models/shortlist/infer` | a BYTES tensor `instances`, a `Question` as JSON text in each element "
+        "| `POST /v2/models/shortlist/infer` | a BYTES tensor `instances`, a `Query` as JSON text in each element "
         "| a BYTES tensor `predictions`, a `Prediction` as JSON text in each element |\n",
         "| status | when |\n|---|---|\n| 200 | The lists. |\n"
         + "".join(f"| {status} | {_cell(text)} |\n" for status, text in REFUSALS.items()),

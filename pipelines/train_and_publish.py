@@ -37,7 +37,7 @@ def train_and_publish(resources: Resources, image: str = PIPELINE_IMAGE) -> Base
             ingested = ingest(recipe=recipe, version=surveyed.output)
             validated = validate(recipe=recipe, tables=ingested.outputs["tables"])
             prepared = prepare(recipe=recipe, clean=validated.outputs["clean"])
-            data = {part: prepared.outputs[part] for part in ("features", "questions")}
+            data = {part: prepared.outputs[part] for part in ("features", "queries")}
             whole = data | {"samples": prepared.outputs["samples"]}  # large: fetched by those alone that read them
             trained = train_retrieval(recipe=recipe, **whole)
             exported = export(recipe=recipe, **data, towers=trained.outputs["towers"])

@@ -13,7 +13,7 @@ _SHOWN_LINES = 20
 
 
 class ServiceError(RuntimeError):
-    """A service did not start, or refused a question; the message says why."""
+    """A service did not start, or refused a query; the message says why."""
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)

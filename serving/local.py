@@ -73,11 +73,11 @@ class LocalService:
         host = self._target.predictor_host
         return f"http://{host}/v1/models/{_NAME}:predict" if host else None
 
-    def ask(self, question: dict[str, Any]) -> dict[str, Any]:
-        """The prediction for one question, like `{"user_id": 7, "k": 10}`. Raises ServiceError with the refusal."""
+    def ask(self, query: dict[str, Any]) -> dict[str, Any]:
+        """The prediction for one query, like `{"user_id": 7, "k": 10}`. Raises ServiceError with the refusal."""
         connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=_ASK_SECONDS)
         try:
-            body = json.dumps({"instances": [question]})
+            body = json.dumps({"instances": [query]})
             connection.request("POST", f"/v1/models/{_NAME}:predict", body, {"Content-Type": "application/json"})
             answer = connection.getresponse()
             content = json.loads(answer.read())

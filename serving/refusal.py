@@ -11,7 +11,7 @@ from shortlist.data.keys import MAX_KEY_BYTES
 from shortlist.recipe import Serving
 from shortlist.serving.schema import MAX_INSTANCES, MAX_TEXT
 
-QUESTION_KEYS = ("user_id", "history", "user", "context", "k", "exclude", "time")
+QUERY_KEYS = ("user_id", "history", "user", "context", "k", "exclude", "time")
 _BAD_REQUEST, _TOO_LARGE = 400, 413
 _EXAMPLE = '{"user_id": 7, "k": 10}'
 _SHOWN = 60
@@ -39,7 +39,7 @@ class Refuser:
         }
 
     def refusal(self, error: ValidationError, where: str) -> BadRequestError:
-        """The first mistake of a request, or of the question that `where` names."""
+        """The first mistake of a request, or of the query that `where` names."""
         if error.error_count() > _MANY:
             # To list them all would keep the process from answering others.
             return BadRequestError(f"{where or 'the body'} has {error.error_count()} unknown keys or wrong values")
@@ -56,14 +56,14 @@ class Refuser:
         if first["type"] == "extra_forbidden":
             *inside, key = loc
             name = str(inside[0]) if inside else ""
-            allowed = self._columns[name] if inside else QUESTION_KEYS
+            allowed = self._columns[name] if inside else QUERY_KEYS
             return BadRequestError(f"{where}{'.' + name if name else ''} has {_unknown_key(str(key), allowed)}")
         if not loc:
-            return BadRequestError(f"{where} is {kind_of(first['input'])}; a question is an object like {_EXAMPLE}")
+            return BadRequestError(f"{where} is {kind_of(first['input'])}; a query is an object like {_EXAMPLE}")
         return self._of_a_key(where, str(loc[0]), loc[1:], first["type"], first["input"])
 
     def _of_a_key(self, where: str, name: str, rest: tuple[Any, ...], kind: str, given: Any) -> BadRequestError:
-        """`rest` goes on from a question's key: columns, positions of a list, members of a union."""
+        """`rest` goes on from a query's key: columns, positions of a list, members of a union."""
         where = f"{where}.{name}"
         if name in self._numbers:
             shown = str(given)[:_SHOWN] if kind_of(given) == "a number" else kind_of(given)
@@ -112,11 +112,11 @@ def _of_the_body(kind: str, loc: Sequence[Any], given: Any) -> BadRequestError:
     if kind == "extra_forbidden":
         return BadRequestError(f"the body has {_unknown_key(str(loc[0]), ('instances',))}")
     if kind == "too_long":
-        return BadRequestError(f"instances has {len(given)} questions, at most {MAX_INSTANCES} fit", _TOO_LARGE)
+        return BadRequestError(f"instances has {len(given)} queries, at most {MAX_INSTANCES} fit", _TOO_LARGE)
     if not loc:
         return BadRequestError(f"the body is {kind_of(given)}; send a JSON object like {_instances()}")
     shown = "is missing" if kind == "missing" else "is empty" if kind == "too_short" else f"is {kind_of(given)}"
-    return BadRequestError(f"instances {shown}; send a list of questions, like [{_EXAMPLE}]")
+    return BadRequestError(f"instances {shown}; send a list of queries, like [{_EXAMPLE}]")
 
 
 def _of_an_id(where: str, given: Any) -> BadRequestError:

@@ -8,7 +8,7 @@ from shortlist.features import FeatureStore
 from shortlist.recipe import Recipe, load_released_recipe
 from shortlist.release.bundle import open_release, read_manifest, verify
 from shortlist.release.manifest import MANIFEST, is_name
-from shortlist.serving.question import QuestionReader
+from shortlist.serving.query import QueryReader
 from shortlist.storage import open_storage
 from shortlist.storage.folder import Folder
 
@@ -26,9 +26,9 @@ class Release:
     """Whether it has a ranker."""
 
     @cached_property
-    def reader(self) -> QuestionReader:
+    def reader(self) -> QueryReader:
         """Reads requests by the limits and the columns of this release."""
-        return QuestionReader(self.recipe.serving, self.store.schema)
+        return QueryReader(self.recipe.serving, self.store.schema)
 
     @classmethod
     def open(cls, folder: Path) -> "Release":

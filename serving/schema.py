@@ -16,7 +16,7 @@ from shortlist.features import TableSchema
 from shortlist.recipe import Serving
 
 MAX_INSTANCES = 64
-"""Questions of one request."""
+"""Queries of one request."""
 MAX_TEXT = 20_000
 """Characters of one column of text."""
 
@@ -64,11 +64,11 @@ class Columns:
 
 
 def request_types(limits: Serving, of_user: Columns, of_context: Columns) -> tuple[TypeAdapter[Any], TypeAdapter[Any]]:
-    """The body of a V1 request and one question, for the limits and the columns of a release."""
+    """The body of a V1 request and one query, for the limits and the columns of a release."""
     ids = Annotated[list[Id], Field(max_length=limits.max_history, fail_fast=True)]
 
     @with_config(_CLOSED)
-    class Question(TypedDict, total=False):
+    class Query(TypedDict, total=False):
         """One list to be made. Every key may be left out or null."""
 
         user_id: Annotated[
@@ -138,17 +138,17 @@ def request_types(limits: Serving, of_user: Columns, of_context: Columns) -> tup
         """The body of a V1 request."""
 
         instances: Annotated[
-            list[Question],
+            list[Query],
             Field(
                 min_length=1,
                 max_length=MAX_INSTANCES,
                 fail_fast=True,
-                description=f"The questions, 1 to {MAX_INSTANCES}. All are answered, or the request is refused.",
+                description=f"The queries, 1 to {MAX_INSTANCES}. All are answered, or the request is refused.",
                 examples=[[{"user_id": 7, "k": 10}]],
             ),
         ]
 
-    return TypeAdapter(Request), TypeAdapter(Question)
+    return TypeAdapter(Request), TypeAdapter(Query)
 
 
 @with_config(_CLOSED)
@@ -159,7 +159,7 @@ class Item(TypedDict):
         int | str,
         Field(
             description="Text where the data's item ids are text. Otherwise a number, or its digits in a string when "
-            "it is 2^53 or more in absolute value, or when the question writes an integer id as a string.",
+            "it is 2^53 or more in absolute value, or when the query writes an integer id as a string.",
             examples=[1042],
         ),
     ]
@@ -182,7 +182,7 @@ class Item(TypedDict):
 
 @with_config(_CLOSED)
 class Prediction(TypedDict):
-    """The answer to one question."""
+    """The answer to one query."""
 
     items: Annotated[list[Item], Field(description="The list, best first.")]
     release: Annotated[str, Field(description="The content hash of the release that answered.")]
@@ -221,7 +221,7 @@ class Prediction(TypedDict):
     timings_ms: Annotated[
         dict[Stage, float],
         Field(
-            description="Milliseconds of the whole request, all its questions together: `features`, `retrieve`, "
+            description="Milliseconds of the whole request, all its queries together: `features`, `retrieve`, "
             "`rank` (the wait for the predictor) and `total`."
         ),
     ]
@@ -231,7 +231,7 @@ class Prediction(TypedDict):
 class Answer(TypedDict):
     """The body of a V1 answer."""
 
-    predictions: Annotated[list[Prediction], Field(description="One a question, in their order.")]
+    predictions: Annotated[list[Prediction], Field(description="One a query, in their order.")]
 
 
 @with_config(_CLOSED)

@@ -12,8 +12,8 @@ import polars as pl
 from shortlist.data.ingest import ingest
 from shortlist.data.tables import path, scan
 from shortlist.data.validate import DataError, validate
-from shortlist.facts import StepFacts
 from shortlist.recipe import Recipe
+from shortlist.step_result import StepResult
 
 _MOST_EVENTS = 200_000
 """What is prepared and stepped on; of more, the events of some users, so that the span of the times is kept."""
@@ -47,17 +47,17 @@ def try_recipe(recipe: Recipe, folder: Path, tell: Callable[[str], None]) -> Non
     trial = Trial(tell)
     tables, clean, quarantine = (folder / name for name in ("tables", "clean", "quarantine"))
     with trial.part() as said:
-        facts = ingest(recipe, tables)
-        rows = ", ".join(f"{count:,} {table}" for table, count in facts.rows_out.items())
-        files = len(facts.details["files"])
+        result = ingest(recipe, tables)
+        rows = ", ".join(f"{count:,} {table}" for table, count in result.rows_out.items())
+        files = len(result.details["files"])
         said.append(f"read       {rows} from {files} file{'s' * (files != 1)}")
-        said += [f"           {where}.where left out {count:,} rows" for where, count in _left_out(facts).items()]
+        said += [f"           {where}.where left out {count:,} rows" for where, count in _left_out(result).items()]
     with trial.part() as said:
         try:
-            facts = validate(recipe, tables, clean, quarantine, folder / "docs.html")
+            result = validate(recipe, tables, clean, quarantine, folder / "docs.html")
         except DataError as error:
             raise _with_rows(error, quarantine) from None
-        said += list(_contract(facts))
+        said += list(_contract(result))
     with trial.part() as said:
         share = _fewer_users(clean)
         if share < 1:
@@ -69,19 +69,19 @@ def try_recipe(recipe: Recipe, folder: Path, tell: Callable[[str], None]) -> Non
     tell(f"all of it  {time.perf_counter() - trial.started:.1f} s; nothing was kept")
 
 
-def _left_out(facts: StepFacts) -> dict[str, int]:
-    return {where: count for where, count in facts.details["left_out"].items() if count}
+def _left_out(result: StepResult) -> dict[str, int]:
+    return {where: count for where, count in result.details["left_out"].items() if count}
 
 
-def _contract(facts: StepFacts) -> Iterator[str]:
-    bad = {table: facts.rows_out[f"quarantined_{table}"] for table in ("events", "items", "users")}
-    told = ", ".join(f"{count:,} of {facts.rows_in[table]:,} {table}" for table, count in bad.items())
+def _contract(result: StepResult) -> Iterator[str]:
+    bad = {table: result.rows_out[f"quarantined_{table}"] for table in ("events", "items", "users")}
+    told = ", ".join(f"{count:,} of {result.rows_in[table]:,} {table}" for table, count in bad.items())
     yield f"contract   holds; quarantined {told}"
-    for rule in facts.details["rules"]:
+    for rule in result.details["rules"]:
         if rule["failed"]:
             yield f"           {rule['failed']:,} {rule['table']}: {rule['rule']}"
-    users, items = int(facts.metrics["num_users"]), int(facts.metrics["num_items"])
-    positive = facts.metrics["positive_share"]
+    users, items = int(result.metrics["num_users"]), int(result.metrics["num_items"])
+    positive = result.metrics["positive_share"]
     yield f"           {users:,} users, {items:,} items, {positive:.1%} of the events are positives"
 
 
@@ -115,8 +115,8 @@ def _prepare(recipe: Recipe, clean: Path, out: Path) -> str:
 
     rows = prepare(recipe, clean, out).rows_out
     return (
-        f"{rows['train_samples']:,} events to train on, {rows['valid_questions']:,} validation and "
-        f"{rows['test_questions']:,} test questions"
+        f"{rows['train_samples']:,} events to train on, {rows['valid_queries']:,} validation and "
+        f"{rows['test_queries']:,} test queries"
     )
 
 

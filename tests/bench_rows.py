@@ -1,4 +1,4 @@
-"""A few questions for the bench, worked out by hand."""
+"""A few queries for the bench, worked out by hand."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from benchmarks.quality.rows import Ints, Rows
 
 
 def rows_of(histories: list[list[int]], targets: list[list[int]], candidates: Ints | None = None) -> Rows:
-    """Questions of users 1, 2, ... about items 1 to 6."""
+    """Queries of users 1, 2, ... about items 1 to 6."""
     count = len(histories)
     flat = [item for history in histories for item in history]
     owners = [user + 1 for user, history in enumerate(histories) for _ in history]

@@ -54,7 +54,7 @@ def build(name: str) -> str:
     return f"shortlist/{name}:{VERSION}"
 
 
-def facts(image: str) -> dict[str, Any]:
+def inspect(image: str) -> dict[str, Any]:
     """docker inspect."""
     found: dict[str, Any] = json.loads(docker("image", "inspect", image))[0]
     return found

@@ -88,4 +88,4 @@ class FakeCluster(Cluster):
             "unknown_items": 0,
             "timings_ms": {"total": 1.0},
         }
-        yield lambda question: answer
+        yield lambda query: answer

@@ -91,8 +91,8 @@ def write_retrieval(folder: Path, vectors_ND: NDArray[np.float32], *, metric: st
     dim = vectors_ND.shape[1]
     np.save(folder / "vectors.npy", vectors_ND)
     np.save(folder / "item_inputs.npy", np.concatenate([np.zeros((1, dim), np.float32), vectors_ND]))
-    facts = {"metric": metric, "dim": dim, "history_length": HISTORY_LENGTH}
-    (folder / "retrieval.json").write_text(json.dumps(facts))
+    settings = {"metric": metric, "dim": dim, "history_length": HISTORY_LENGTH}
+    (folder / "retrieval.json").write_text(json.dumps(settings))
     graph = helper.make_graph(
         [
             helper.make_node("ReduceSum", ["history", "axis"], ["sum"], keepdims=0),
@@ -157,7 +157,7 @@ def write_prepared(
         "end": opened.history_offsets[users],
         "part": np.ones(count, np.int8),
     }
-    questions = {
+    queries = {
         "user": asked,
         "start": opened.history_offsets[asked],
         "end": opened.history_offsets[asked + 1],
@@ -165,7 +165,7 @@ def write_prepared(
         "target_offsets": np.cumsum([0, *(len(one) for one in targets if len(one))]).astype(np.int64),
         "target_items": np.array([row for one in targets for row in one], np.int32),
     }
-    for place, columns in (("samples", samples), ("questions/valid", questions), ("questions/test", questions)):
+    for place, columns in (("samples", samples), ("queries/valid", queries), ("queries/test", queries)):
         size = len(columns["user"])
         into = folder / place
         (into / "context").mkdir(parents=True)
@@ -174,10 +174,10 @@ def write_prepared(
         np.save(into / "context/clock.hour.npy", np.ones((size, 1), np.int32))
         np.save(into / "context/numeric.npy", np.zeros((size, 0), np.float32))
         if place != "samples":
-            Unknowable(targets=len(questions["target_items"]), unknowable=0).save(into)
+            Unknowable(targets=len(queries["target_items"]), unknowable=0).save(into)
     again = [len(set(one) & set(had)) for one, had in zip(targets, histories, strict=True)]
     repeats = {"positives": sum(len(set(one)) for one in targets), "repeats": sum(again)}
-    (folder / "questions/test/repeats.json").write_text(json.dumps(repeats))
+    (folder / "queries/test/repeats.json").write_text(json.dumps(repeats))
     return Prepared.open(folder)
 
 

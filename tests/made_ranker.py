@@ -113,22 +113,22 @@ def make_ranker(store: FeatureStore, *, trained: bool = True, **changes) -> Rank
     return Ranker(model, Calibration(slope=0.7, intercept=-1.0))
 
 
-def make_request(questions=3, candidates=6, seed=0, length=5) -> RankingRequest:
+def make_request(queries=3, candidates=6, seed=0, length=5) -> RankingRequest:
     rng = np.random.default_rng(seed)
-    length_E = rng.integers(0, length + 1, questions)
-    history = rng.integers(1, NUM_ROWS, (questions, length)) * (np.arange(length) < length_E[:, None])
-    rows = rng.integers(1, NUM_ROWS, (questions, candidates))
-    padded = np.arange(candidates) >= rng.integers(1, candidates + 1, questions)[:, None]
+    length_E = rng.integers(0, length + 1, queries)
+    history = rng.integers(1, NUM_ROWS, (queries, length)) * (np.arange(length) < length_E[:, None])
+    rows = rng.integers(1, NUM_ROWS, (queries, candidates))
+    padded = np.arange(candidates) >= rng.integers(1, candidates + 1, queries)[:, None]
     return RankingRequest(
         history_EL=history,
         length_E=length_E,
-        user_E=rng.integers(0, NUM_USERS, questions),
+        user_E=rng.integers(0, NUM_USERS, queries),
         categorical={
-            "user.town": rng.integers(0, 4, (questions, 1)),
-            "clock.hour": rng.integers(0, 25, (questions, 1)),
+            "user.town": rng.integers(0, 4, (queries, 1)),
+            "clock.hour": rng.integers(0, 25, (queries, 1)),
         },
-        numeric_EF=rng.normal(size=(questions, 2)).astype(np.float32),
-        query_vector_ED=rng.normal(size=(questions, DIM)).astype(np.float32),
+        numeric_EF=rng.normal(size=(queries, 2)).astype(np.float32),
+        query_vector_ED=rng.normal(size=(queries, DIM)).astype(np.float32),
         candidates_EK=np.where(padded, 0, rows),
         retrieval_scores_EK=np.where(padded, -np.inf, rng.normal(size=rows.shape)).astype(np.float32),
     )

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from shortlist.facts import StepFacts, StepRecord
 from shortlist.recipe import Recipe, parse_recipe
 from shortlist.release.bundle import assemble, lineage_of
 from shortlist.release.manifest import Manifest
+from shortlist.step_result import StepRecord, StepResult
 
 RECIPE = """\
 # a comment that a user wrote
@@ -37,7 +37,7 @@ def evaluation(
         differences["path_minus_retrieval"] = {"ndcg_at_10": interval(ranker_brings)}
         differences["retrieval_minus_popularity"] = {"ndcg_at_10": interval(over_popularity - ranker_brings)}
     return {
-        "questions": 100,
+        "queries": 100,
         "k": [10],
         "systems": systems,
         "differences": differences,
@@ -59,11 +59,11 @@ def write_steps(
     folder: Path, content: str = "one", judged: dict[str, Any] | None = None, split: str = "one"
 ) -> dict[str, Path]:
     """What publish is given, in its order; another `content`, or `split` of prepare, makes another release."""
-    told = StepFacts(details={"digest": f"features and {split}", "split_digest": split})
+    told = StepResult(details={"digest": f"features and {split}", "split_digest": split})
     files = {
         "features/schema.json": "{}",
         "features/items/popularity.npy": f"{content} " * 100,
-        "record": StepRecord(step="prepare", seconds=1, peak_memory_mb=1, facts=told).model_dump_json(),
+        "record": StepRecord(step="prepare", seconds=1, peak_memory_mb=1, result=told).model_dump_json(),
         "retrieval/query_tower.onnx": f"{content} tower",
         "retrieval/vectors.npy": f"{content} vectors",
         "index/index.faiss": f"{content} index" * 1000,

@@ -4,7 +4,7 @@ import math
 import random
 from typing import Any
 
-from shortlist.facts import StepFacts, StepRecord
+from shortlist.step_result import StepRecord, StepResult
 
 KS = (5, 10, 20, 100)
 BASES = {"path": 0.142, "retrieval": 0.121, "item_knn": 0.096, "popularity": 0.048}
@@ -32,7 +32,7 @@ def evaluation(live: dict[str, Any] | None = None) -> dict[str, Any]:
         "tail_items": (930, 0.4),
     }
     return {
-        "questions": 2001,
+        "queries": 2001,
         "k": list(KS),
         "confidence": 0.95,
         "systems": {system: _table(base, 0.008) for system, base in BASES.items()},
@@ -42,7 +42,7 @@ def evaluation(live: dict[str, Any] | None = None) -> dict[str, Any]:
         },
         "slices": {
             name: {
-                "questions": count,
+                "queries": count,
                 "systems": {s: _table(b * factor, 0.35 / math.sqrt(count)) for s, b in BASES.items()},
             }
             for name, (count, factor) in slices.items()
@@ -85,7 +85,7 @@ def lists(**path: float) -> dict[str, Any]:
     popular = {"distinct": 0.41, "coverage": 0.002, "untrained": 0.0, "one_vector": 0.0, "indistinct": 0.0}
     return {
         "k": 10,
-        "questions": 2001,
+        "queries": 2001,
         "by_popularity": 12,
         "without_history": 3,
         "items": 20_000,
@@ -140,7 +140,7 @@ def records(live: dict[str, Any] | None = None) -> list[StepRecord]:
             880,
             {"events": 298_511},
             {"train_samples": 224_110, "valid_samples": 31_200, "test_samples": 33_001, "left_out_samples": 10_200}
-            | {"items": 20_000, "users": 2_000, "valid_questions": 1_944, "test_questions": 2_001},
+            | {"items": 20_000, "users": 2_000, "valid_queries": 1_944, "test_queries": 2_001},
             split={
                 "kind": "temporal",
                 "train_start": "2024-03-01 00:00:00",
@@ -150,7 +150,7 @@ def records(live: dict[str, Any] | None = None) -> list[StepRecord]:
                 "test_start": "2024-04-23 00:00:00",
                 "test_end": "2024-04-29 23:59:59",
             },
-            leakage={"samples": 298_511, "questions": 3_945},
+            leakage={"samples": 298_511, "queries": 3_945},
             popular_half_life="14 days",
         ),
         _record(
@@ -181,14 +181,14 @@ def records(live: dict[str, Any] | None = None) -> list[StepRecord]:
             factory="IVF512_HNSW32,SQ8",
             num_items=20_000,
             nprobe=16,
-            num_questions=1_000,
-            questions_from="validation",
+            num_queries=1_000,
+            queries_from="validation",
             curve=[
                 {
                     "nprobe": n,
                     "recall_at_10": round(1 - 0.5 * math.exp(-n / 6), 4),
                     "recall_at_100": round(1 - 0.55 * math.exp(-n / 8), 4),
-                    "questions_per_second": round(21_000 / (1 + n / 5), 1),
+                    "queries_per_second": round(21_000 / (1 + n / 5), 1),
                 }
                 for n in (1, 2, 4, 8, 16, 32, 64, 128)
             ],
@@ -197,7 +197,7 @@ def records(live: dict[str, Any] | None = None) -> list[StepRecord]:
             "train_ranking",
             21.9,
             1_190,
-            {"questions": 1_944},
+            {"queries": 1_944},
             {},
             {"best_epoch": 4.0, "heldout_ndcg_at_10_ranked": 0.139, "heldout_ndcg_at_10_retrieved": 0.122}
             | {"heldout_difference": 0.017, "heldout_difference_low": 0.009, "heldout_difference_high": 0.025}
@@ -212,7 +212,7 @@ def records(live: dict[str, Any] | None = None) -> list[StepRecord]:
             },
             parameters=88_210,
         ),
-        _record("evaluate", 12.6, 930, {"questions": 2_001}, {}, evaluation=evaluation(live)),
+        _record("evaluate", 12.6, 930, {"queries": 2_001}, {}, evaluation=evaluation(live)),
         _record(
             "publish",
             1.2,
@@ -277,5 +277,5 @@ def _record(
     metrics: dict[str, float] | None = None,
     **details: Any,
 ) -> StepRecord:
-    facts = StepFacts(rows_in=rows_in, rows_out=rows_out, metrics=metrics or {}, details=details)
-    return StepRecord(step=step, seconds=seconds, peak_memory_mb=memory, facts=facts)
+    result = StepResult(rows_in=rows_in, rows_out=rows_out, metrics=metrics or {}, details=details)
+    return StepRecord(step=step, seconds=seconds, peak_memory_mb=memory, result=result)

@@ -1,9 +1,9 @@
 """What each part of our recipe brings: it is left out or exchanged, one at a time, and judged on validation.
 
 recipes/bench/ablation.yaml says what is changed and by which seeds; docs/figures/ablation.json has a row a change, the
-recipe as it stands first. Retrieval is compared question by question with the recipe as it stands, each question by its
-mean over the seeds; what the ranker adds is the difference on the validation questions that it holds out, as its facts
-tell it. Each seed holds out others, so where there are few questions several seeds say more.
+recipe as it stands first. Retrieval is compared query by query with the recipe as it stands, each query by its
+mean over the seeds; what the ranker adds is the difference on the validation queries that it holds out, from the
+result of its step. Each seed holds out others, so where there are few queries several seeds say more.
 """
 
 import json
@@ -108,7 +108,7 @@ def interval(mean: float, low: float, high: float) -> str:
 
 
 def _values(run: Sequence[Job], metric: str) -> Any:
-    """Of each question, the mean over the seeds."""
+    """Of each query, the mean over the seeds."""
     arrays = [np.load(job.folder / "values.npz") for job in run]
     name = next(name for name in arrays[0].files if name.endswith(f"/{metric}"))
     return np.mean([one[name] for one in arrays], axis=0, dtype=np.float64)
@@ -122,10 +122,10 @@ def _against(values_Q: Any, stands_Q: Any) -> dict[str, float]:
 
 
 def _gain(run: Sequence[Job]) -> dict[str, float]:
-    """The mean over the seeds, whose questions are others: their errors add up as those of independent means do.
+    """The mean over the seeds, whose queries are others: their errors add up as those of independent means do.
     Nothing where the recipe has no ranker."""
-    facts = [json.loads((job.folder / "result.json").read_text())["details"].get("train_ranking", {}) for job in run]
-    metrics = [one.get("metrics", {}) for one in facts]
+    result = [json.loads((job.folder / "result.json").read_text())["details"].get("train_ranking", {}) for job in run]
+    metrics = [one.get("metrics", {}) for one in result]
     if _GAIN not in metrics[0]:
         return {}
     gain, low, high = (np.array([one[name] for one in metrics]) for name in (_GAIN, f"{_GAIN}_low", f"{_GAIN}_high"))

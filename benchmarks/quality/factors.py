@@ -11,7 +11,7 @@ from benchmarks.quality.rows import Ints, Rows
 
 
 class Als(Scored):
-    """Each question's vector is solved from its history, so that new users are answered too."""
+    """Each query's vector is solved from its history, so that new users are answered too."""
 
     def __init__(
         self, seed: int, factors: int = 64, regularization: float = 0.05, alpha: float = 10.0, iterations: int = 15

@@ -1,6 +1,6 @@
-"""The one judge: lists of item rows to one value a question and metric, for ours and for the peers alike.
+"""The one judge: lists of item rows to one value a query and metric, for ours and for the peers alike.
 
-Ties are broken by who ranks: a model with equal scores puts the lower item row first (`best`). Shapes: Q questions,
+Ties are broken by who ranks: a model with equal scores puts the lower item row first (`best`). Shapes: Q queries,
 K ranked items, N item rows.
 """
 
@@ -15,21 +15,21 @@ from shortlist.metrics.ranking import find_hits, measure
 from shortlist.progress import Progress
 
 Values = dict[str, NDArray[np.float64]]
-"""Metric like recall@20 -> one value a question, [Q]."""
+"""Metric like recall@20 -> one value a query, [Q]."""
 Rank = Callable[[NDArray[np.int64], int], dict[str, Ints]]
-"""(positions of questions [B], k) -> system -> its k best item rows of each, [B, k]; 0 where it has no more."""
+"""(positions of queries [B], k) -> system -> its k best item rows of each, [B, k]; 0 where it has no more."""
 
 _FLOATS = 8_000_000  # scores or ranks of one block: 64 MB
 
 
 def judge(rows: Rows, rank: Rank, metrics: list[str]) -> dict[str, Values]:
-    """System -> its values for every question."""
+    """System -> its values for every query."""
     depths = {metric: _depth(metric, rows) for metric in metrics}
     sampled = rows.candidates_QC
     k = max(depths.values()) if sampled is None else rows.num_items - 1
     step = max(1, min(1024, _FLOATS // rows.num_items))
     found: dict[str, list[Values]] = {}
-    progress = Progress(f"judge: {rows.part} questions", len(rows))
+    progress = Progress(f"judge: {rows.part} queries", len(rows))
     for first in range(0, len(rows), step):
         at = np.arange(first, min(first + step, len(rows)))
         for system, rows_QK in rank(at, k).items():

@@ -1,6 +1,6 @@
-"""Peers for questions that have no history but say what they want: notices of tenders, and who bid for alike ones.
+"""Peers for queries that have no history but say what they want: notices of tenders, and who bid for alike ones.
 
-Shapes: Q questions, P train positives, U user rows (a notice is a user), N item rows, T notices that train, D width of
+Shapes: Q queries, P train positives, U user rows (a notice is a user), N item rows, T notices that train, D width of
 a text vector, F features of a (notice, bidder) pair.
 """
 

@@ -23,10 +23,10 @@ RETRIEVAL, PATH = "shortlist-retrieval", "shortlist-path"
 
 @contextmanager
 def trained(recipe: Recipe, prepared_folder: Path, part: Part, checkpoints: Path) -> Iterator[tuple[Rank, Any]]:
-    """Train all that the recipe asks for; what ranks the questions of `part`, and the facts of the steps.
+    """Train all that the recipe asks for; what ranks the queries of `part`, and the results of the steps.
 
     `checkpoints` outlives an interruption: the training of the towers goes on from there. The whole path is judged
-    on the test part alone, because the ranker learns from the validation questions; and so does a refit.
+    on the test part alone, because the ranker learns from the validation queries; and so does a refit.
     """
     if part == "valid":
         retrieval = recipe.retrieval
@@ -36,11 +36,11 @@ def trained(recipe: Recipe, prepared_folder: Path, part: Part, checkpoints: Path
     prepared = Prepared.open(prepared_folder)
     with TemporaryDirectory() as folder:
         work = Path(folder)
-        facts = {"train_retrieval": train_retrieval(recipe, prepared, checkpoints)}
-        facts["export"] = export(recipe, prepared, checkpoints, work / "retrieval")
-        facts["build_index"] = build_index(recipe, prepared, work / "retrieval", work / "index")
+        result = {"train_retrieval": train_retrieval(recipe, prepared, checkpoints)}
+        result["export"] = export(recipe, prepared, checkpoints, work / "retrieval")
+        result["build_index"] = build_index(recipe, prepared, work / "retrieval", work / "index")
         if recipe.ranking.enabled:
-            facts["train_ranking"] = train_ranking(
+            result["train_ranking"] = train_ranking(
                 recipe, prepared, work / "retrieval", work / "index", work / "ranking"
             )
         path = WholePath.open(
@@ -51,11 +51,11 @@ def trained(recipe: Recipe, prepared_folder: Path, part: Part, checkpoints: Path
             work / "ranking" if path_too else None,
             threads=torch.get_num_threads(),
         )
-        questions = prepared.valid if part == "valid" else prepared.test
+        queries = prepared.valid if part == "valid" else prepared.test
 
         def rank(at: Ints, k: int) -> dict[str, Ints]:
-            found = path.ask(prepared, questions.take(at), k)
+            found = path.ask(prepared, queries.take(at), k)
             retrieved, ranked = found.retrieved.rows_EK, found.ranked.rows_EK
             return {RETRIEVAL: retrieved, PATH: ranked} if path_too else {RETRIEVAL: retrieved}
 
-        yield rank, {step: one.model_dump(mode="json") for step, one in facts.items()}
+        yield rank, {step: one.model_dump(mode="json") for step, one in result.items()}

@@ -1,7 +1,7 @@
 """The models that we are held against, behind one small interface; none of them is a part of the product.
 
 A peer is made with the settings of its grid and a seed, fitted on the rows' train positives, and asked for lists.
-Shapes: Q questions asked at a time, N item rows.
+Shapes: Q queries asked at a time, N item rows.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,10 +21,10 @@ class Peer(Protocol):
     """What can be fitted and asked."""
 
     def fit(self, rows: Rows) -> None:
-        """Learn from the train positives of `rows`; nothing of its questions but their histories may be read."""
+        """Learn from the train positives of `rows`; nothing of its queries but their histories may be read."""
 
     def rank(self, at: Ints, k: int) -> Ints:
-        """The k best item rows of the questions at these positions, [Q, k]; 0 fills up."""
+        """The k best item rows of the queries at these positions, [Q, k]; 0 fills up."""
 
 
 PEERS = {
@@ -56,7 +56,7 @@ def make_peer(name: str, settings: Mapping[str, Any], seed: int) -> Peer:
 class Scored:
     """A peer that gives a number for every item: seen items are left out here, and ties go to the lower row.
 
-    A question without a history gets what is popular, unless the peer knows it by something else.
+    A query without a history gets what is popular, unless the peer knows it by something else.
     """
 
     rows: Rows
@@ -97,7 +97,7 @@ def matrix_of(rows: Rows) -> Any:
 
 
 def histories_of(rows: Rows, at: Ints, last: int | None = None) -> Any:
-    """The histories of questions as a binary sparse matrix, float32 [Q, N]; `last` events of each, or all."""
+    """The histories of queries as a binary sparse matrix, float32 [Q, N]; `last` events of each, or all."""
     cut = [rows.histories[q] if last is None else rows.histories[q][-last:] for q in at.tolist()]
     offsets = np.append(0, np.cumsum([len(one) for one in cut]))
     flat = np.concatenate([*cut, np.zeros(0, np.int64)])

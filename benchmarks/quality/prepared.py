@@ -28,10 +28,10 @@ def prepare_data(job: Job) -> Path:
         work = Path(scratch)
         ingest(recipe, work / "tables")
         validate(recipe, work / "tables", work / "clean", work / "quarantine", work / "docs")
-        facts = prepare(recipe, work / "clean", folder)
+        result = prepare(recipe, work / "clean", folder)
     read_rows(folder, load_protocol(job.data), "test")  # holds the rows against the protocol
     say(f"{job.data}: {count_rows(Prepared.open(folder))}")
-    told = {"data": job.data, "digest": facts.details["digest"], "commit": git_commit()}
+    told = {"data": job.data, "digest": result.details["digest"], "commit": git_commit()}
     (folder / "data.json").write_text(json.dumps(told, indent=1) + "\n")
     return folder
 

@@ -1,6 +1,6 @@
 """What is measured on a data set, fixed before anything is run: `recipes/bench/<data>.protocol.yaml`.
 
-The recipe beside it is what we enter; the peers answer the same questions, over the same items, with the same items
+The recipe beside it is what we enter; the peers answer the same queries, over the same items, with the same items
 left out.
 """
 

@@ -1,6 +1,6 @@
 """Peers from RecTools: SASRec (Kang and McAuley 2018, with full softmax) and DSSM (Huang et al. 2013).
 
-RecTools answers users, not questions; each question is asked as a user of its own whose interactions are its history.
+RecTools answers users, not queries; each query is asked as a user of its own whose interactions are its history.
 """
 
 import logging
@@ -23,7 +23,7 @@ logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
 
 
 class _Recommending:
-    """What both share: questions as users, popularity for whoever cannot be asked."""
+    """What both share: queries as users, popularity for whoever cannot be asked."""
 
     rows: Rows
     model: Any
@@ -37,7 +37,7 @@ class _Recommending:
         raise NotImplementedError
 
     def asked(self) -> Dataset:
-        """The questions whose history is known, as users."""
+        """The queries whose history is known, as users."""
         raise NotImplementedError
 
     def rank(self, at: Ints, k: int) -> Ints:
@@ -50,9 +50,9 @@ class _Recommending:
         users = dataset.user_id_map.external_ids
         lists = self._popularity.rank(k, self.rows.exclude)
         found = self.model.recommend(users, dataset, k, filter_viewed=self.rows.masked)
-        question, rank = found[Columns.User].to_numpy(), found[Columns.Rank].to_numpy()
+        query, rank = found[Columns.User].to_numpy(), found[Columns.Rank].to_numpy()
         lists[users] = 0
-        lists[question, rank - 1] = found[Columns.Item].to_numpy()
+        lists[query, rank - 1] = found[Columns.Item].to_numpy()
         return lists
 
 
@@ -101,7 +101,7 @@ class SasRec(_Recommending):
 
 
 class _AllItems(DSSMTrainDataset):  # type: ignore[misc]  # RecTools is not where types are checked
-    """Its inputs are as wide as the catalogue, whichever items somebody had: one network reads train and questions."""
+    """Its inputs are as wide as the catalogue, whichever items somebody had: one network reads train and queries."""
 
     @classmethod
     def from_dataset(cls, dataset: Any) -> Any:

@@ -24,7 +24,7 @@ _RESAMPLES = 2_000
 
 @dataclass(frozen=True)
 class System:
-    """One system's test values: each question's mean over the seeds, and the mean of each seed."""
+    """One system's test values: each query's mean over the seeds, and the mean of each seed."""
 
     name: str
     seeds: list[int]

@@ -2,7 +2,7 @@
 
 They are read from the folder that the library's `prepare` wrote, so that ours and the peers speak of the same item
 rows; the counts that the protocol expects, and a test that reads the raw files by itself, keep that step honest.
-Shapes: I interactions, Q questions, N item rows (row 0 is no item), C candidates.
+Shapes: I interactions, Q queries, N item rows (row 0 is no item), C candidates.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.quality.protocol import Candidates, Protocol
-from shortlist.dataset.prepared import Prepared, Questions
+from shortlist.dataset.prepared import EvaluationQueries, Prepared
 from shortlist.dataset.split import TEST, TRAIN, VALID
 from shortlist.features import FeatureStore
 
@@ -42,7 +42,7 @@ class Rows:
     asked_Q: Ints
     """When, in the same unit."""
     histories: list[Ints]
-    """The item rows that each question knows of its user, oldest first."""
+    """The item rows that each query knows of its user, oldest first."""
     target_offsets: Ints
     target_items: Ints
     candidates_QC: Ints | None
@@ -60,7 +60,7 @@ class Rows:
 
     @property
     def exclude(self) -> list[Ints]:
-        """What each question's list must not hold."""
+        """What each query's list must not hold."""
         return self.histories if self.masked else [np.zeros(0, np.int64)] * len(self)
 
     @property
@@ -76,9 +76,9 @@ def read_rows(folder: Path, protocol: Protocol, part: Part) -> Rows:
     samples, store = prepared.samples, prepared.store
     trains = (TRAIN,) if part == "valid" else (TRAIN, VALID)
     at = samples.positives(trains)
-    questions = prepared.valid if part == "valid" else prepared.test
+    queries = prepared.valid if part == "valid" else prepared.test
     history = np.asarray(store.history_items).astype(np.int64)
-    bounds = zip(questions.start.tolist(), questions.end.tolist(), strict=True)
+    bounds = zip(queries.start.tolist(), queries.end.tolist(), strict=True)
     histories = [history[start:end] for start, end in bounds]
     return Rows(
         part=part,
@@ -87,12 +87,12 @@ def read_rows(folder: Path, protocol: Protocol, part: Part) -> Rows:
         user_I=samples.user[at].astype(np.int64),
         item_I=samples.item[at].astype(np.int64),
         time_I=samples.time[at].astype(np.int64),
-        user_Q=questions.user,
-        asked_Q=questions.time,
+        user_Q=queries.user,
+        asked_Q=queries.time,
         histories=histories,
-        target_offsets=questions.target_offsets,
-        target_items=questions.target_items,
-        candidates_QC=_candidates(protocol.candidates, prepared, questions, part),
+        target_offsets=queries.target_offsets,
+        target_items=queries.target_items,
+        candidates_QC=_candidates(protocol.candidates, prepared, queries, part),
         user_numeric_UF=np.load(store.folder / "users/numeric.npy"),
         user_text_UD=_text(store),
         user_words={one.name: np.load(store.folder / f"users/{one.name}.npy") for one in store.schema.user.categorical},
@@ -114,8 +114,8 @@ def count_rows(prepared: Prepared) -> dict[str, int]:
         "train": int(((samples.part == TRAIN) & samples.label).sum()),
         "valid": int(((samples.part == VALID) & samples.label).sum()),
         "test": int(((samples.part == TEST) & samples.label).sum()),
-        "valid_questions": len(prepared.valid),
-        "test_questions": len(prepared.test),
+        "valid_queries": len(prepared.valid),
+        "test_queries": len(prepared.test),
     }
 
 
@@ -130,17 +130,17 @@ def _check(prepared: Prepared, protocol: Protocol, folder: Path) -> None:
         )
 
 
-def _candidates(spec: Candidates, prepared: Prepared, questions: Questions, part: Part) -> Ints | None:
-    """Each question's targets and its drawn negatives, padded by 0 to one width, [Q, C]."""
+def _candidates(spec: Candidates, prepared: Prepared, queries: EvaluationQueries, part: Part) -> Ints | None:
+    """Each query's targets and its drawn negatives, padded by 0 to one width, [Q, C]."""
     if spec.kind == "all":
         return None
     rng = np.random.default_rng([spec.seed, 0 if part == "valid" else 1])
     had = _everything(prepared)
     num_items = prepared.store.schema.num_item_rows
-    width = int(np.diff(questions.target_offsets).max()) + spec.negatives
-    candidates = np.zeros((len(questions), width), np.int64)
-    for q, user in enumerate(questions.user.tolist()):
-        targets = questions.target_items[questions.target_offsets[q] : questions.target_offsets[q + 1]]
+    width = int(np.diff(queries.target_offsets).max()) + spec.negatives
+    candidates = np.zeros((len(queries), width), np.int64)
+    for q, user in enumerate(queries.user.tolist()):
+        targets = queries.target_items[queries.target_offsets[q] : queries.target_offsets[q + 1]]
         free = np.ones(num_items, bool)
         free[0] = False
         free[had[user]] = False

@@ -62,7 +62,7 @@ def prepared_split(setting: str, seed: int, work: Path) -> tuple[Recipe, Prepare
     if setting == "S1->S2":
         features = recipe.features.model_copy(update={"context": ContextFeatures()})
         recipe = recipe.model_copy(update={"features": features})
-    if not (folder / "prepared/questions/test").is_dir():
+    if not (folder / "prepared/queries/test").is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         split = read_split(Path(os.environ["SHORTLIST_DATA"], "situnes/splits", folder.name))
         split.write_parquet(folder / "events.parquet")

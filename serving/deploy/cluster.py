@@ -191,9 +191,9 @@ class PodAsker:
         self._connection, self._pod = connection, pod
         self._path = f"/v1/models/{model}:predict"
 
-    def __call__(self, question: Mapping[str, Any]) -> dict[str, Any]:
+    def __call__(self, query: Mapping[str, Any]) -> dict[str, Any]:
         """The prediction. Raises ClusterError for anything else."""
-        body = json.dumps({"instances": [question]})
+        body = json.dumps({"instances": [query]})
         try:
             self._connection.request("POST", self._path, body, {"Content-Type": "application/json"})
             answer = self._connection.getresponse()

@@ -15,7 +15,7 @@ from shortlist.serving.deploy.errors import ClusterError, RefusedError
 from shortlist.serving.deploy.rehearsal import rehearsal
 from shortlist.serving.deploy.rollout import wait_for_rollout
 from shortlist.serving.deploy.roots import check_live_root, check_release_root
-from shortlist.serving.deploy.shadow import Comparison, compare, judge, questions, smoke
+from shortlist.serving.deploy.shadow import Comparison, compare, judge, queries, smoke
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Options:
     timeout: float = 300.0
     """Seconds, of each of the three steps."""
     min_overlap: float = 0.1
-    num_questions: int = 50
+    num_queries: int = 50
     root: str | None = None
     """What the release lies below, where that is known."""
     replace: bool = False
@@ -114,7 +114,7 @@ class _Swap:
         with rehearsal(self._cluster, release_key(self._release), self._options.timeout) as pod:
             with self._cluster.asking(pod) as new, self._cluster.asking(self._live_pod()) as live:
                 smoke(new, self._release)
-                self.shadow = compare(questions(live, self._options.num_questions), new)
+                self.shadow = compare(queries(live, self._options.num_queries), new)
             self._say(f"shadow: {self.shadow}")
             judge(self.shadow, self._options.min_overlap)
         self._done("rehearse", start, "rehearsed")

@@ -1,4 +1,4 @@
-"""The same questions to what is live and to what shall be.
+"""The same queries to what is live and to what shall be.
 
 Nobody's data are needed: the live release is asked for what is popular, and histories are made of what it answers.
 """
@@ -22,9 +22,9 @@ _DEGRADED_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Asked:
-    """A question and the live release's answer."""
+    """A query and the live release's answer."""
 
-    question: dict[str, Any]
+    query: dict[str, Any]
     answer: Mapping[str, Any]
 
 
@@ -32,7 +32,7 @@ class Asked:
 class Comparison:
     """What the shadow saw."""
 
-    num_questions: int
+    num_queries: int
     overlap: float
     """Mean share of the live list's items that the new list has too."""
     unknown_items: int
@@ -44,7 +44,7 @@ class Comparison:
 
     def __str__(self) -> str:
         return (
-            f"{self.num_questions} questions: {self.overlap:.0%} of the live lists' items are in the new lists, "
+            f"{self.num_queries} queries: {self.overlap:.0%} of the live lists' items are in the new lists, "
             f"{self.unknown_items} items unknown, {self.num_degraded} unranked, "
             f"median {self.live_ms:.1f} ms live, {self.new_ms:.1f} ms new"
         )
@@ -58,20 +58,20 @@ def smoke(ask: Ask, release: str) -> None:
     popular = _answered(ask, {})
     if not popular["items"]:
         raise RefusedError(f"release {release} has nothing to answer to somebody unknown")
-    question = {"history": [popular["items"][0]["item_id"]]}
+    query = {"history": [popular["items"][0]["item_id"]]}
     for _ in range(_WARM_UPS):
-        answer = _answered(ask, question)
+        answer = _answered(ask, query)
         if answer["release"] != release:
             raise RefusedError(f"release {answer['release']} answered, not {release}")
         if not answer["items"]:
-            raise RefusedError(f"release {release} answers with an empty list to {question}")
+            raise RefusedError(f"release {release} answers with an empty list to {query}")
         if not answer["degraded"]:
             return
     raise RefusedError(f"release {release} answers unranked: {answer['degraded']}")
 
 
-def questions(live: Ask, count: int, seed: int = 0, moment: int | None = None) -> list[Asked]:
-    """Questions with histories that the live release knows, and its answers, at one moment (by default now)."""
+def queries(live: Ask, count: int, seed: int = 0, moment: int | None = None) -> list[Asked]:
+    """Queries with histories that the live release knows, and its answers, at one moment (by default now)."""
     rng = np.random.default_rng(seed)
     moment = int(time.time()) if moment is None else moment
     pool = _ids(_answered(live, {"time": moment}))
@@ -79,16 +79,16 @@ def questions(live: Ask, count: int, seed: int = 0, moment: int | None = None) -
     while pool and len(asked) < count:
         size = min(int(rng.integers(1, _LONGEST_HISTORY + 1)), len(pool))
         history = [pool[at] for at in rng.choice(len(pool), size, replace=False).tolist()]
-        question = {"history": history, "time": moment}
-        answer = _answered(live, question)
-        asked.append(Asked(question, answer))
+        query = {"history": history, "time": moment}
+        answer = _answered(live, query)
+        asked.append(Asked(query, answer))
         pool = list(dict.fromkeys(pool + _ids(answer)))
     return asked
 
 
 def compare(asked: Sequence[Asked], new: Ask) -> Comparison:
-    """Ask the new release the same. Raises RefusedError when it refuses a question."""
-    answers = [_answered(new, one.question) for one in asked]
+    """Ask the new release the same. Raises RefusedError when it refuses a query."""
+    answers = [_answered(new, one.query) for one in asked]
     shares = [
         # A release of another version may write the same id as a number or as text.
         len(set(map(str, _ids(one.answer))) & set(map(str, _ids(answer)))) / len(_ids(one.answer))
@@ -96,7 +96,7 @@ def compare(asked: Sequence[Asked], new: Ask) -> Comparison:
         if _ids(one.answer)
     ]
     return Comparison(
-        num_questions=len(asked),
+        num_queries=len(asked),
         overlap=statistics.fmean(shares) if shares else 1.0,
         unknown_items=sum(answer["unknown_items"] for answer in answers),
         num_degraded=sum(answer["degraded"] is not False for answer in answers),
@@ -112,15 +112,15 @@ def judge(found: Comparison, min_overlap: float) -> None:
             f"only {found.overlap:.0%} of the live lists' items are in the new lists, {min_overlap:.0%} are asked for; "
             "if the new release is meant to be that different, lower --min-overlap"
         )
-    if found.num_degraded > _DEGRADED_SHARE * found.num_questions:
-        raise RefusedError(f"{found.num_degraded} of {found.num_questions} answers of the new release came unranked")
+    if found.num_degraded > _DEGRADED_SHARE * found.num_queries:
+        raise RefusedError(f"{found.num_degraded} of {found.num_queries} answers of the new release came unranked")
 
 
-def _answered(ask: Ask, question: dict[str, Any]) -> Mapping[str, Any]:
+def _answered(ask: Ask, query: dict[str, Any]) -> Mapping[str, Any]:
     try:
-        return ask(question)
+        return ask(query)
     except ClusterError as error:
-        raise RefusedError(f"{error} (asked: {question})") from error
+        raise RefusedError(f"{error} (asked: {query})") from error
 
 
 def _ids(answer: Mapping[str, Any]) -> list[Any]:

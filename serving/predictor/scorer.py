@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from shortlist.ranking.ranker import Ranker
 from shortlist.recommend.request import RankingRequest
 from shortlist.retrieval.onnx_query_tower import OnnxQueryTower
-from shortlist.serving.queries import encode, written
-from shortlist.serving.question import Id
+from shortlist.serving.encode import encode, written
+from shortlist.serving.query import Id
 from shortlist.serving.refusal import BadRequestError, not_json
 from shortlist.serving.release import Release
 
@@ -129,17 +129,17 @@ def _encode(opened: Opened, given: dict[str, Any]) -> ScoringTask:
     candidates = given.get("candidates")
     if not isinstance(candidates, list) or not candidates:
         raise BadRequestError("candidates is missing; send a list of item ids, like [1, 2, 3]")
-    question = reader.question(rest, "the body")
+    query = reader.query(rest, "the body")
     # The ids of candidates must hold what ids of a history must.
-    listed = reader.question({"history": candidates}, "candidates")
+    listed = reader.query({"history": candidates}, "candidates")
     rows_EK = store.items.rows(candidates)[None, :]
     if not rows_EK.all():
         raise BadRequestError(f"candidates: this release does not know {candidates[int(np.argmin(rows_EK))]!r}")
-    queries = encode(store, [question]).queries
-    vector_ED = opened.tower.embed(queries)
+    encoded = encode(store, [query]).inputs
+    vector_ED = opened.tower.embed(encoded)
     scores_EK = (opened.vectors[rows_EK[0] - 1] @ vector_ED[0])[None, :]
-    request = RankingRequest.of(queries, vector_ED, rows_EK, scores_EK.astype(np.float32))
-    ids = written(store, store.items.values(rows_EK[0]), replace(question, history=listed.history))
+    request = RankingRequest.of(encoded, vector_ED, rows_EK, scores_EK.astype(np.float32))
+    ids = written(store, store.items.values(rows_EK[0]), replace(query, history=listed.history))
     return ScoringTask(opened, request, ids)
 
 

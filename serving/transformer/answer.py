@@ -1,4 +1,4 @@
-"""From questions to candidates, and from candidates and scores to answers; no network here."""
+"""From queries to candidates, and from candidates and scores to answers; no network here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from shortlist.features.vocabulary import UNKNOWN
 from shortlist.recommend.query import QueryBatch
 from shortlist.recommend.recommender import Candidates, Recommender
 from shortlist.recommend.request import RankingRequest
-from shortlist.serving.queries import EncodedQuestions, encode, seen_rows, written
-from shortlist.serving.question import Question
+from shortlist.serving.encode import EncodedQueries, encode, seen_rows, written
+from shortlist.serving.query import Query
 from shortlist.serving.release import Release
 from shortlist.serving.schema import Prediction, Source, Stage
 
 
 @dataclass(frozen=True)
 class Found:
-    """What was found for the questions of one request."""
+    """What was found for the queries of one request."""
 
-    questions: Sequence[Question]
-    asked: EncodedQuestions
+    queries: Sequence[Query]
+    asked: EncodedQueries
     candidates: Candidates
     timings_ms: dict[Stage, float]
 
@@ -35,7 +35,7 @@ class Found:
 
     @cached_property
     def sources(self) -> list[Source]:
-        """For each question: `history`, `profile` (of a known or described user without one) or `popularity`."""
+        """For each query: `history`, `profile` (of a known or described user without one) or `popularity`."""
         known_E = self.candidates.encoded.known_E.tolist()
         return [
             "popularity" if not known else "history" if len(history) else "profile"
@@ -62,21 +62,21 @@ class ReleaseRecommender:
     def open(cls, folder: Path) -> "ReleaseRecommender":
         """Open a release's folder and ask it once. Raises ValueError when it is broken."""
         recommender = cls(Release.open(folder))
-        warm = Question(k=1, history=recommender.release.store.items.values(np.array([1])))
+        warm = Query(k=1, history=recommender.release.store.items.values(np.array([1])))
         recommender.answers(recommender.find([warm]), None, None)
         return recommender
 
-    def find(self, questions: Sequence[Question]) -> Found:
+    def find(self, queries: Sequence[Query]) -> Found:
         """Features and retrieval."""
         start = perf_counter()
         store = self.release.store
-        asked = encode(store, questions)
+        asked = encode(store, queries)
         seen = seen_rows(store, asked) if self._masks_seen else ()
-        batch = QueryBatch(asked.queries, asked.time_E, seen, asked.excluded, np.array(asked.described))
+        batch = QueryBatch(asked.inputs, asked.time_E, seen, asked.excluded, np.array(asked.described))
         encoded = perf_counter()
-        candidates = self._recommender.candidates(batch, np.array([question.k for question in questions]))
+        candidates = self._recommender.candidates(batch, np.array([query.k for query in queries]))
         timings: dict[Stage, float] = {"features": encoded - start, "retrieve": perf_counter() - encoded}
-        return Found(questions, asked, candidates, {stage: 1e3 * seconds for stage, seconds in timings.items()})
+        return Found(queries, asked, candidates, {stage: 1e3 * seconds for stage, seconds in timings.items()})
 
     def answers(self, found: Found, scores_RK: NDArray[np.float32] | None, degraded: str | None) -> list[Prediction]:
         """The predictions; without the ranker's scores in the order of retrieval."""
@@ -84,10 +84,10 @@ class ReleaseRecommender:
         lists = self._recommender.recommend(found.candidates, scores_RK)
         known = found.candidates.encoded.known_E.tolist()
         answers: list[Prediction] = []
-        for i, (question, source) in enumerate(zip(found.questions, found.sources, strict=True)):
+        for i, (query, source) in enumerate(zip(found.queries, found.sources, strict=True)):
             rows = lists.rows_EK[i, : np.count_nonzero(lists.rows_EK[i])]
             items = zip(
-                written(store, store.items.values(rows), question),
+                written(store, store.items.values(rows), query),
                 store.titles(rows),
                 lists.scores_EK[i, : len(rows)].astype(np.float64).round(6).tolist(),
                 lists.found_EK[i, : len(rows)].astype(np.float64).round(6).tolist(),

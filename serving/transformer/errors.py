@@ -36,7 +36,7 @@ class RefusedError(InvalidInput):  # type: ignore[misc]  # kserve is untyped
 
 
 class ClosedRepository(ModelRepositoryExtension):  # type: ignore[misc]  # kserve is untyped
-    """KServe lets whoever may ask a question also unload the model, by REST and by gRPC. Not here."""
+    """KServe lets whoever may ask a query also unload the model, by REST and by gRPC. Not here."""
 
     async def load(self, model_name: str) -> None:
         """Raises RefusedError."""
@@ -93,7 +93,7 @@ class BodyLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST":
             if scope["type"] == "http" and scope["path"].endswith(":predict"):
-                refusal = f"{scope['method']} asks for nothing here; send the questions with POST"
+                refusal = f"{scope['method']} asks for nothing here; send the queries with POST"
                 await JSONResponse({"error": refusal}, 405, {"Allow": "POST"})(scope, receive, send)
                 return
             await self._app(scope, receive, send)

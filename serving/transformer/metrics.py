@@ -4,7 +4,7 @@ from prometheus_client import Counter, Histogram
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
-QUESTIONS = Counter("shortlist_questions", "Questions answered.", ["user", "source"])
+QUERIES = Counter("shortlist_queries", "Queries answered.", ["user", "source"])
 """user: known or unknown; source: history, profile or popularity."""
 DEGRADED = Counter("shortlist_degraded_requests", "Requests answered in retrieval order.", ["reason"])
 STAGE_SECONDS = Histogram("shortlist_stage_seconds", "Time of a request by stage.", ["stage"], buckets=_SECONDS)

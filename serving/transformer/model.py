@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kserve import Model
 from kserve.model_server import app
 
-from shortlist.serving.question import Question
+from shortlist.serving.query import Query
 from shortlist.serving.refusal import BadRequestError
 from shortlist.serving.schema import Prediction
 from shortlist.serving.transformer import errors, openapi, protocol
@@ -108,17 +108,17 @@ class Transformer(Model):  # type: ignore[misc]  # kserve is untyped
         """V2 metadata."""
         return [protocol.OUTPUT]
 
-    async def preprocess(self, payload: Any, *_: Any) -> tuple[list[Question], Any]:
-        """The questions of a request, and the request. Raises RefusedError."""
+    async def preprocess(self, payload: Any, *_: Any) -> tuple[list[Query], Any]:
+        """The queries of a request, and the request. Raises RefusedError."""
         try:
             return protocol.read(payload, self.service.release.reader), payload
         except BadRequestError as error:
             raise errors.RefusedError(error) from None
 
-    async def predict(self, payload: tuple[list[Question], Any], *_: Any) -> tuple[list[Prediction], Any]:
+    async def predict(self, payload: tuple[list[Query], Any], *_: Any) -> tuple[list[Prediction], Any]:
         """The predictions, and the request that they answer."""
-        questions, request = payload
-        return await self.service.answer(questions), request
+        queries, request = payload
+        return await self.service.answer(queries), request
 
     async def postprocess(self, result: Any, *_: Any) -> Any:
         """The answer in the protocol of the request."""

@@ -19,7 +19,7 @@ _HIDDEN = ("/repository/", ":explain", "/versions/")
 REFUSALS = {
     "400": "The request is wrong: the message names the place, what is allowed and the nearest name.",
     "404": "There is no such model.",
-    "405": "Questions are asked with POST.",
+    "405": "Queries are asked with POST.",
     "413": "The body, a list or a text is too long.",
     "500": "A fault of the service. Asking again does no harm.",
     "503": "The service starts or ends. Ask again.",
@@ -46,7 +46,7 @@ def document(app: FastAPI, model: "Transformer") -> dict[str, Any]:
     _, schemas = TypeAdapter.json_schemas(
         [
             ("request", "validation", reader.request_type),
-            ("question", "validation", reader.question_type),
+            ("query", "validation", reader.query_type),
             ("answer", "serialization", TypeAdapter(Answer)),
             ("refusal", "serialization", TypeAdapter(Refusal)),
             ("v2_request", "validation", TypeAdapter(InferenceRequest)),
@@ -75,7 +75,7 @@ def document(app: FastAPI, model: "Transformer") -> dict[str, Any]:
     infer = paths["/v2/models/{model_name}/infer"]["post"]
     _ask(infer, "Ask for lists (V2).", "InferenceRequest", "InferenceResponse", {"inputs": [tensor]})
     infer["description"] += (
-        " One BYTES tensor `instances` [N], of which every element is the JSON text of a `Question`; the answer has "
+        " One BYTES tensor `instances` [N], of which every element is the JSON text of a `Query`; the answer has "
         "one BYTES tensor `predictions` [N] of the JSON texts of a `Prediction` each."
     )
     for path in paths.values():
@@ -90,7 +90,7 @@ def document(app: FastAPI, model: "Transformer") -> dict[str, Any]:
 
 
 def _ask(operation: dict[str, Any], summary: str, request: str, answer: str, example: dict[str, Any]) -> None:
-    """Say of a route that takes questions what goes in and what comes out."""
+    """Say of a route that takes queries what goes in and what comes out."""
     operation["summary"] = summary
     operation["description"] = "Asking changes nothing, so it may be repeated."
     operation["parameters"] = [one for one in operation["parameters"] if one["name"] == "model_name"]

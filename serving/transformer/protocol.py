@@ -1,7 +1,7 @@
-"""V1 and V2 requests to questions, and predictions back.
+"""V1 and V2 requests to queries, and predictions back.
 
-V1 REST     {"instances": [question, ...]} -> {"predictions": [prediction, ...]}
-V2 REST     one BYTES tensor `instances` [N], each element the JSON text of a question
+V1 REST     {"instances": [query, ...]} -> {"predictions": [prediction, ...]}
+V2 REST     one BYTES tensor `instances` [N], each element the JSON text of a query
             -> one BYTES tensor `predictions` [N], each element the JSON text of a prediction
 V2 gRPC     the same tensors, as `bytes_contents` or `raw_input_contents`; the answer takes the form of the request
 """
@@ -14,7 +14,7 @@ import orjson
 from kserve import InferOutput, InferRequest, InferResponse
 from kserve.errors import InvalidInput
 
-from shortlist.serving.question import Question, QuestionReader
+from shortlist.serving.query import Query, QueryReader
 from shortlist.serving.refusal import BadRequestError
 from shortlist.serving.schema import Prediction
 
@@ -22,8 +22,8 @@ INPUT = {"name": "instances", "datatype": "BYTES", "shape": [-1]}
 OUTPUT = {"name": "predictions", "datatype": "BYTES", "shape": [-1]}
 
 
-def read(payload: Any, reader: QuestionReader) -> list[Question]:
-    """The questions of a request, whichever way it came. Raises BadRequestError."""
+def read(payload: Any, reader: QueryReader) -> list[Query]:
+    """The queries of a request, whichever way it came. Raises BadRequestError."""
     return reader.texts(_instances(payload)) if isinstance(payload, InferRequest) else reader.request(payload)
 
 
@@ -51,7 +51,7 @@ def _instances(request: InferRequest) -> list[Any]:
     if names != [INPUT["name"]] or request.inputs[0].datatype != "BYTES":
         raise BadRequestError(
             f"the inputs are {names}; send one BYTES tensor named 'instances', of which every element is the JSON "
-            'text of a question, like {"user_id": 7, "k": 10}'
+            'text of a query, like {"user_id": 7, "k": 10}'
         )
     try:
         texts = request.inputs[0].as_numpy()

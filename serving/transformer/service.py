@@ -1,16 +1,16 @@
-"""Questions to predictions within the deadline: find, ask the predictor, answer."""
+"""Queries to predictions within the deadline: find, ask the predictor, answer."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import get_args
 
-from shortlist.serving.question import Question
+from shortlist.serving.query import Query
 from shortlist.serving.release import Release
 from shortlist.serving.schema import Prediction, Stage
 from shortlist.serving.transformer.answer import Found, ReleaseRecommender
 from shortlist.serving.transformer.ask_predictor import DegradedError, Predictor
-from shortlist.serving.transformer.metrics import DEGRADED, QUESTIONS, STAGE_SECONDS
+from shortlist.serving.transformer.metrics import DEGRADED, QUERIES, STAGE_SECONDS
 
 _WAIT_SHARE = 0.9
 """Of the deadline is waited for the predictor; the rest is for writing the answer."""
@@ -40,13 +40,13 @@ class Service:
         """What it answers from."""
         return self._recommender.release
 
-    async def answer(self, questions: Sequence[Question]) -> list[Prediction]:
-        """One prediction a question, within the recipe's deadline.
+    async def answer(self, queries: Sequence[Query]) -> list[Prediction]:
+        """One prediction a query, within the recipe's deadline.
 
         When the predictor fails or is slow they come in the order of retrieval, and say so.
         """
         start = perf_counter()
-        found = self._recommender.find(questions)
+        found = self._recommender.find(queries)
         asked = perf_counter()
         ranks, degraded = None, None
         if found.request is not None and self._predictor is not None:
@@ -71,4 +71,4 @@ class Service:
             self._stages[stage].observe(milliseconds / 1e3)
             found.timings_ms[stage] = round(milliseconds, 3)
         for user, source in zip(found.asked.user_E.tolist(), found.sources, strict=True):
-            QUESTIONS.labels("known" if user else "unknown", source).inc()
+            QUERIES.labels("known" if user else "unknown", source).inc()

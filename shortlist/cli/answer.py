@@ -1,4 +1,4 @@
-"""One user's question, and the answer as a person reads it."""
+"""One user's query, and the answer as a person reads it."""
 
 from pathlib import Path
 from typing import Any
@@ -10,25 +10,25 @@ from rich.table import Table
 from shortlist.features import FeatureStore
 
 
-def complete(release: Path, question: dict[str, Any]) -> dict[str, Any]:
-    """The question; where it names neither a user nor a history, with the release's user of the median history."""
-    if "user_id" in question or "history" in question:
-        return question
+def complete(release: Path, query: dict[str, Any]) -> dict[str, Any]:
+    """The query; where it names neither a user nor a history, with the release's user of the median history."""
+    if "user_id" in query or "history" in query:
+        return query
     store = FeatureStore.open(release / "features")
     events = np.diff(store.history_offsets)
     known = np.argsort(events, kind="stable")[np.count_nonzero(events == 0) :]
-    return question | {"user_id": store.users.values(known[len(known) // 2 :][:1])[0]}
+    return query | {"user_id": store.users.values(known[len(known) // 2 :][:1])[0]}
 
 
-def unknown(release: Path, question: dict[str, Any]) -> list[str]:
-    """What of a question the release does not know, and what that means for the answer; a line a kind."""
+def unknown(release: Path, query: dict[str, Any]) -> list[str]:
+    """What of a query the release does not know, and what that means for the answer; a line a kind."""
     store = FeatureStore.open(release / "features")
     lines = []
-    if "user_id" in question and not store.users.rows([question["user_id"]]).all():
-        lines.append(f"the release does not know user {question['user_id']}")
+    if "user_id" in query and not store.users.rows([query["user_id"]]).all():
+        lines.append(f"the release does not know user {query['user_id']}")
     meanings = {"history": "left out of the history", "exclude": "nothing to exclude"}
     for key, meaning in meanings.items():
-        ids = question.get(key, [])
+        ids = query.get(key, [])
         missing = [item for item, row in zip(ids, store.items.rows(ids), strict=True) if not row] if ids else []
         if missing:
             lines.append(f"the release does not know {', '.join(missing)}: {meaning}")

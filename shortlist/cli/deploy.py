@@ -22,7 +22,7 @@ def deploy(
     min_overlap: Annotated[
         float, typer.Option(help="Share of the live lists' items that the new lists must have too.", min=0, max=1)
     ] = 0.1,
-    questions: Annotated[int, typer.Option(help="How many the live and the new release are both asked.", min=1)] = 50,
+    queries: Annotated[int, typer.Option(help="How many the live and the new release are both asked.", min=1)] = 50,
     timeout: Annotated[float, typer.Option(help="Seconds that each step may take.", min=1)] = 300.0,
     replace: Annotated[
         bool,
@@ -45,7 +45,7 @@ def deploy(
 
     root, name = release_of(what, work)
     cluster = Cluster(namespace, service, context)
-    options = Options(timeout, min_overlap, questions, root, replace)
+    options = Options(timeout, min_overlap, queries, root, replace)
     done = swap(cluster, name, options, typer.echo)
     took = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in done.seconds.items()) or "nothing to do"
     typer.echo(f"live: {done.release}; before: {done.before or 'none'}; {took}")

@@ -30,7 +30,7 @@ def _served(run: RunRecord) -> list[str]:
     assert served is not None
     assert one is not None
     systems, value = Systems(run, one), served.value
-    lines = [f"{metric_name(served.metric)} {value} on {one.questions:,} questions: {systems.name(served.system)}"]
+    lines = [f"{metric_name(served.metric)} {value} on {one.queries:,} queries: {systems.name(served.system)}"]
     for other in systems.tables:
         if other in served.differences:
             by = served.differences[other]

@@ -63,17 +63,17 @@ def recommend(
     from rich.console import Console
 
     given = {"user_id": user, "history": item, "exclude": exclude, "k": k}
-    question = {key: value for key, value in given.items() if value}
-    ask(find_places(recipe, work), question, Console(highlight=False, soft_wrap=True))
+    query = {key: value for key, value in given.items() if value}
+    ask(find_places(recipe, work), query, Console(highlight=False, soft_wrap=True))
 
 
-def ask(places: Places, question: dict[str, Any], console: "Console") -> None:
-    """Start the services, show the answer to one question and what of it the release does not know, and stop them."""
+def ask(places: Places, query: dict[str, Any], console: "Console") -> None:
+    """Start the services, show the answer to one query and what of it the release does not know, and stop them."""
     from shortlist.cli.answer import complete, show_answer, unknown
     from shortlist.serving.local import LocalService
 
     release = live_release(places)
-    asked = complete(release, question)
+    asked = complete(release, query)
     for line in unknown(release, asked):
         typer.echo(f"warning: {line}", err=True)
     with LocalService(release) as service:

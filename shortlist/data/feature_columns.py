@@ -27,7 +27,7 @@ def feature_columns(
         elif column.kind == "numeric":
             yield value.cast(pl.Float64, strict=False)
         elif column.kind in ("title", "text"):
-            # A number is the same words here as in a question: 3 where the file has 3.0.
+            # A number is the same words here as in a query: 3 where the file has 3.0.
             words = _by_value(value, kind) if inner_of(kind).is_float() else value
             if column.kind == "text" and isinstance(kind, pl.List | pl.Array):
                 words = words.cast(pl.List(pl.String)).list.join(" ")

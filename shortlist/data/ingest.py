@@ -30,15 +30,15 @@ from shortlist.data.tables import (
     scan,
     wanted_columns,
 )
-from shortlist.facts import StepFacts
 from shortlist.hashing import hash_file
 from shortlist.progress import say
 from shortlist.recipe import GivenSplit, Recipe
+from shortlist.step_result import StepResult
 
 _T = TypeVar("_T")
 
 
-def ingest(recipe: Recipe, out: Path) -> StepFacts:
+def ingest(recipe: Recipe, out: Path) -> StepResult:
     """Write events.parquet, items.parquet and users.parquet (see `shortlist.data.tables`) to the folder `out`.
 
     The folder appears complete or not at all. Rows keep the order of the files; nothing is judged or dropped here.
@@ -62,7 +62,7 @@ def ingest(recipe: Recipe, out: Path) -> StepFacts:
     say(", ".join(f"{rows[table]:,} {table}" for table in rows) + f" from {len(files)} files")
     for where, count in left_out.items():
         say(f"{where}.where left out {count:,} rows")
-    return StepFacts(
+    return StepResult(
         rows_in={"events": rows["events"]},
         rows_out=rows,
         details={"files": files, "fingerprint": together, "columns": details, "left_out": left_out},

@@ -1,1 +1,1 @@
-"""Sound rows to features, histories, samples and questions."""
+"""Sound rows to features, histories, samples and queries."""

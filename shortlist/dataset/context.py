@@ -1,4 +1,4 @@
-"""The context columns of samples and questions: encoded as they come, finished when the train words are known.
+"""The context columns of samples and queries: encoded as they come, finished when the train words are known.
 
 While ranges of users are written, categorical columns hold rows of a vocabulary of all words and numeric ones raw
 numbers. When all is written the words and numbers of the train samples are counted and the columns rewritten, in
@@ -19,7 +19,7 @@ from shortlist.data.category_columns import keys_of, kind_of
 from shortlist.dataset.catalogue import counts, frequent
 from shortlist.dataset.columns import ColumnWriter, blocks, load, save
 from shortlist.dataset.encode import encode_column, numbers_of, values_of, vocabulary_of
-from shortlist.dataset.questions import QuestionRows
+from shortlist.dataset.evaluation_queries import QueryRows
 from shortlist.dataset.split import TRAIN
 from shortlist.features import CategoricalField, NumericField, TableSchema, encode_clock, encode_numeric
 from shortlist.features.vocabulary import Vocabulary
@@ -113,8 +113,8 @@ class ContextColumns:
         ]
         return TableSchema(categorical=fields, numeric=self.numeric)
 
-    def write_questions(self, folder: Path, asked: QuestionRows) -> None:
-        """The context of each question: its sample's, or nothing but the clock where no sample is."""
+    def write_queries(self, folder: Path, asked: QueryRows) -> None:
+        """The context of each query: its sample's, or nothing but the clock where no sample is."""
         known = asked.sample >= 0
         for one in self.spec.categorical:
             rows = load(self.folder / f"context/context.{one.name}.npy")[asked.sample]

@@ -22,7 +22,7 @@ class Given:
     """How a given split becomes the part of each event, and leave-one-out where no event is the last.
 
     Data without order has no times; each event then gets the number of its part for a time, 0 train, 1 validation,
-    2 test, so that "before" means "of an earlier part" for histories and questions alike.
+    2 test, so that "before" means "of an earlier part" for histories and queries alike.
     """
 
     valid: float | Literal["given", "last", "one"]

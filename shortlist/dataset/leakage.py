@@ -1,4 +1,4 @@
-"""Proof that nothing which feeds a sample or a question is of its time or later.
+"""Proof that nothing which feeds a sample or a query is of its time or later.
 
 A prepared folder is checked as it lies on disk, over all rows, in blocks: it does not matter who wrote it or how. What
 follows from the checks: a history is in time order, and the event before a pointer `end` is before the sample's time,
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from shortlist.dataset.available import declare, has_times
 from shortlist.dataset.columns import blocks, load
 from shortlist.dataset.popular import HALF_LIVES
-from shortlist.dataset.prepared import Prepared, Questions, Samples
+from shortlist.dataset.prepared import EvaluationQueries, Prepared, Samples
 from shortlist.dataset.split import TEST, TRAIN, VALID
 from shortlist.features import TableSchema
 from shortlist.features.availability import ALWAYS, FOREVER, Availability
@@ -43,7 +43,7 @@ class LeakageProof:
     """How much was checked."""
 
     samples: int
-    questions: int
+    queries: int
     history_events: int
     train_samples: int
     windows: int
@@ -79,11 +79,11 @@ def prove(folder: Path, recipe: Recipe, items: pl.LazyFrame) -> LeakageProof:
             )
         train += int(trains.sum())
     for name, part, asked in (("valid", VALID, prepared.valid), ("test", TEST, prepared.test)):
-        _prove_pointers(prepared, f"{name} question", 0, asked.user, asked.start, asked.end, asked.time)
+        _prove_pointers(prepared, f"{name} query", 0, asked.user, asked.start, asked.end, asked.time)
         _prove_targets(samples, name, part, asked, available)
     return LeakageProof(
         samples=len(samples),
-        questions=len(prepared.valid) + len(prepared.test),
+        queries=len(prepared.valid) + len(prepared.test),
         history_events=len(prepared.history_times),
         train_samples=train,
         windows=prove_windows(prepared, recipe),
@@ -213,8 +213,8 @@ def _prove_pointers(
         )
 
 
-def _prove_targets(samples: Samples, name: str, part: int, asked: Questions, available: Availability) -> None:
-    """What answers a question is a positive of its own part, so that it is none of the train samples, and was there."""
+def _prove_targets(samples: Samples, name: str, part: int, asked: EvaluationQueries, available: Availability) -> None:
+    """What answers a query is a positive of its own part, so that it is none of the train samples, and was there."""
     at = np.concatenate(
         [
             np.flatnonzero((samples.part[block] == part) & samples.label[block]) + block.start
@@ -224,17 +224,17 @@ def _prove_targets(samples: Samples, name: str, part: int, asked: Questions, ava
     width = int(asked.target_items.max(initial=0)) + 1
     item, user = samples.item[at].astype(np.int64), samples.user[at].astype(np.int64)
     known = np.unique((user * width + item)[item < width])
-    question = np.repeat(np.arange(len(asked)), np.diff(asked.target_offsets))
-    bad = _first(~np.isin(asked.user[question] * width + asked.target_items, known))
+    query = np.repeat(np.arange(len(asked)), np.diff(asked.target_offsets))
+    bad = _first(~np.isin(asked.user[query] * width + asked.target_items, known))
     if bad is not None:
         raise LeakageError(
-            f"{name} question {question[bad]}: item row {asked.target_items[bad]} is no {name} positive of its user"
+            f"{name} query {query[bad]}: item row {asked.target_items[bad]} is no {name} positive of its user"
         )
-    bad = _first(~available.among(asked.target_items, asked.time[question]))
+    bad = _first(~available.among(asked.target_items, asked.time[query]))
     if bad is not None:
-        row, time = asked.target_items[bad], asked.time[question[bad]]
+        row, time = asked.target_items[bad], asked.time[query[bad]]
         raise LeakageError(
-            f"{name} question {question[bad]} is at time {time}, but its target, item row {row}, is available from "
+            f"{name} query {query[bad]} is at time {time}, but its target, item row {row}, is available from "
             f"{available.from_N[row]} until {available.until_N[row]}"
         )
 

@@ -1,4 +1,4 @@
-"""Clean tables to what training reads: features, samples that point into histories, evaluation questions.
+"""Clean tables to what training reads: features, samples that point into histories, evaluation queries.
 
 Users are handled in ranges of rows, as many at a time as `resources.memory_gb` allows; the bytes written do not depend
 on the ranges. Statistics are taken from the written columns in blocks of fixed size for the same reason.
@@ -19,21 +19,21 @@ from shortlist.dataset.cleaned import CleanEvents
 from shortlist.dataset.columns import ColumnWriter, save
 from shortlist.dataset.context import ContextColumns
 from shortlist.dataset.encode import rows_of
+from shortlist.dataset.evaluation_queries import QueryRows, draw
 from shortlist.dataset.given import MIN_TRAIN_POSITIVES
 from shortlist.dataset.leakage import prove
 from shortlist.dataset.popular import count_popular
-from shortlist.dataset.prepared import FOLDERS, QUESTION_COLUMNS, SAMPLE_COLUMNS, Unknowable
-from shortlist.dataset.questions import QuestionRows, draw
+from shortlist.dataset.prepared import FOLDERS, QUERY_COLUMNS, SAMPLE_COLUMNS, Unknowable
 from shortlist.dataset.samples import Block, Range, Sampler
 from shortlist.dataset.split import MIN_POSITIVES, TEST, VALID, moment, span
-from shortlist.facts import StepFacts
 from shortlist.features import FeatureSchema
 from shortlist.hashing import hash_files
 from shortlist.progress import Progress, say
 from shortlist.recipe import Recipe
+from shortlist.step_result import StepResult
 
 
-def prepare(recipe: Recipe, clean: Path, out: Path) -> StepFacts:
+def prepare(recipe: Recipe, clean: Path, out: Path) -> StepResult:
     """Write the prepared folder `out` from the tables in `clean`; equal input gives equal bytes.
 
     The folder appears complete or not at all. Raises ValueError when the split leaves nothing to train, validate or
@@ -49,48 +49,48 @@ class _Preparation:
 
     def __init__(self, recipe: Recipe, events: CleanEvents, folder: Path) -> None:
         self.recipe, self.events, self.folder = recipe, events, folder
-        self.features, self.samples, self.questions = (folder / part for part in FOLDERS)
+        self.features, self.samples, self.queries = (folder / part for part in FOLDERS)
         self.items, self.users = events.entities("item"), events.entities("user")
         self.available = find_availability(recipe, events, self.items)
         self.context = ContextColumns.plan(recipe, events.table, self.samples)
         self.popularity = np.zeros(self.items.vocabulary.num_rows, np.int64)
         self.active = np.zeros(self.users.vocabulary.num_rows, np.bool_)
         self.part_counts = np.zeros(4, np.int64)
-        self.asked: dict[int, list[QuestionRows]] = {VALID: [], TEST: []}
+        self.asked: dict[int, list[QueryRows]] = {VALID: [], TEST: []}
         self.repeats: dict[str, dict[str, int]] = {}
         self.unknowable: dict[str, Unknowable] = {}
 
-    def run(self) -> StepFacts:
+    def run(self) -> StepResult:
         self._write_samples()
         self.context.finish()
         self._check_parts()
         limit, ranking = self.recipe.evaluation.max_queries, self.recipe.ranking
-        # The ranker learns from the validation questions and may want more of them than an evaluation.
-        valid = self._write_questions("valid", VALID, max(limit, ranking.max_queries if ranking.enabled else 0))
-        test = self._write_questions("test", TEST, limit)
+        # The ranker learns from the validation queries and may want more of them than an evaluation.
+        valid = self._write_queries("valid", VALID, max(limit, ranking.max_queries if ranking.enabled else 0))
+        test = self._write_queries("test", TEST, limit)
         half_life, popular = self._popular()
         schema = self._write_features(popular)
         say(f"prepare: proving that none of {self.events.count} samples sees its future")
         proof = prove(self.folder, self.recipe, self.items.table)
         hashes = hash_files(self.folder)
         parts = dict(zip(("left_out", "train", "valid", "test"), self.part_counts.tolist(), strict=True))
-        return StepFacts(
+        return StepResult(
             rows_in={"events": self.events.count, "items": self.items.described, "users": self.users.described},
             rows_out={
                 **{f"{name}_samples": count for name, count in parts.items()},
                 "items": self.items.vocabulary.num_rows - 1,
                 "users": self.users.vocabulary.num_rows - 1,
-                "valid_questions": valid,
-                "test_questions": test,
+                "valid_queries": valid,
+                "test_queries": test,
             },
             metrics={
                 "train_positives": int(self.popularity.sum()),
                 "trained_items": int((self.popularity > 0).sum()),
-                "leak_checked": proof.samples + proof.questions,
+                "leak_checked": proof.samples + proof.queries,
                 **{f"unknowable_{name}_targets": told.unknowable for name, told in self.unknowable.items()},
             },
             details={
-                "split": self._split_facts(),
+                "split": self._split_details(),
                 "popular_half_life": half_life,
                 "repeats": self.repeats["test"],
                 "unknowable_targets": {name: told.as_dict() for name, told in self.unknowable.items()},
@@ -161,9 +161,9 @@ class _Preparation:
                 "validation; give validation events, or use more data"
             )
 
-    def _write_questions(self, name: str, part: int, limit: int) -> int:
-        """Draw and write the questions of one part; their number."""
-        joined = QuestionRows.join(self.asked[part])
+    def _write_queries(self, name: str, part: int, limit: int) -> int:
+        """Draw and write the queries of one part; their number."""
+        joined = QueryRows.join(self.asked[part])
         told = Unknowable(targets=len(joined.target_items) + joined.unknowable, unknowable=joined.unknowable)
         asked = draw(joined, limit, [self.recipe.seed, part])
         if len(asked.user) == 0 and told.unknowable:
@@ -178,12 +178,12 @@ class _Preparation:
                 f"split.{name}: all its positives are of items that their users had before, so there is nothing to "
                 "ask; set evaluation.mask_seen to false if repeats count"
             )
-        for column in QUESTION_COLUMNS:
-            save(self.questions / f"{name}/{column}.npy", getattr(asked, column))
+        for column in QUERY_COLUMNS:
+            save(self.queries / f"{name}/{column}.npy", getattr(asked, column))
         self.repeats[name] = {"positives": asked.positives, "repeats": asked.repeats}
-        (self.questions / f"{name}/repeats.json").write_text(json.dumps(self.repeats[name]) + "\n")
-        self.context.write_questions(self.questions / name, asked)
-        told.save(self.questions / name)
+        (self.queries / f"{name}/repeats.json").write_text(json.dumps(self.repeats[name]) + "\n")
+        self.context.write_queries(self.queries / name, asked)
+        told.save(self.queries / name)
         self.unknowable[name] = told
         if told.unknowable:
             say(f"prepare: {told.share:.1%} of the {name} targets are of items that were not available when asked for")
@@ -223,7 +223,7 @@ class _Preparation:
         assert windows is not None
         return moment(windows.valid_start if part == VALID else windows.test_start)
 
-    def _split_facts(self) -> dict[str, str]:
+    def _split_details(self) -> dict[str, str]:
         windows = self.events.windows
         if windows is None:
             return {"kind": self.recipe.split.kind}

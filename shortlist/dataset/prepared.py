@@ -1,10 +1,10 @@
-"""What `prepare` leaves: features, samples that point into the histories, and evaluation questions.
+"""What `prepare` leaves: features, samples that point into the histories, and evaluation queries.
 
 features/                    a FeatureStore
 samples/history_times.npy    int64 [num_history_events], beside features/history/items.npy; not released
 samples/<column>.npy         one entry a sound event, in the order of user, time and row
 samples/context/<name>.npy   int32 [n, W] of every categorical; samples/context/numeric.npy float32 [n, F]
-questions/valid/, questions/test/   user, start, end, time, context/, target_offsets, target_items, unknowable.json, and
+queries/valid/, queries/test/   user, start, end, time, context/, target_offsets, target_items, unknowable.json, and
                              repeats.json: of how many positives the history held the item already, those that are no
                              targets too
 
@@ -36,12 +36,12 @@ SAMPLE_COLUMNS = {
     "end": np.int64,
     "part": np.int8,
 }
-Part = Literal["features", "samples", "questions"]
+Part = Literal["features", "samples", "queries"]
 FOLDERS: tuple[Part, ...] = get_args(Part)
-_MARKS: dict[Part, str] = {"features": "schema.json", "samples": "user.npy", "questions": "test/user.npy"}
+_MARKS: dict[Part, str] = {"features": "schema.json", "samples": "user.npy", "queries": "test/user.npy"}
 """A file that each part has."""
 _UNKNOWABLE = "unknowable.json"
-QUESTION_COLUMNS = ("user", "start", "end", "time", "target_offsets", "target_items")
+QUERY_COLUMNS = ("user", "start", "end", "time", "target_offsets", "target_items")
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,13 @@ class Samples:
 class Unknowable(BaseModel):
     """How many targets of a part of the split are of items that were not available when asked for; they are left out.
 
-    questions/valid/unknowable.json, questions/test/unknowable.json
+    queries/valid/unknowable.json, queries/test/unknowable.json
     """
 
     model_config = ConfigDict(frozen=True)
 
     targets: int
-    """All, also of questions that were not drawn or have no other target."""
+    """All, also of queries that were not drawn or have no other target."""
     unknowable: int
 
     @property
@@ -92,10 +92,10 @@ class Unknowable(BaseModel):
 
 
 @dataclass(frozen=True)
-class Questions:
-    """Q evaluation questions in the order of the users.
+class EvaluationQueries:
+    """Q evaluation queries in the order of the users.
 
-    Right answers to question `q` are the item rows `target_items[target_offsets[q]:target_offsets[q + 1]]`.
+    Right answers to query `q` are the item rows `target_items[target_offsets[q]:target_offsets[q + 1]]`.
     """
 
     user: NDArray[np.int64]
@@ -109,11 +109,11 @@ class Questions:
     def __len__(self) -> int:
         return len(self.user)
 
-    def take(self, at: NDArray[np.int64]) -> "Questions":
-        """The questions at these positions, in this order."""
+    def take(self, at: NDArray[np.int64]) -> "EvaluationQueries":
+        """The queries at these positions, in this order."""
         length = np.diff(self.target_offsets)[at]
         offsets = np.append(0, np.cumsum(length))
-        return Questions(
+        return EvaluationQueries(
             self.user[at],
             self.start[at],
             self.end[at],
@@ -123,8 +123,8 @@ class Questions:
             self.target_items[ranges(self.target_offsets[at], length)],
         )
 
-    def draw(self, limit: int, seed: int) -> "Questions":
-        """At most `limit` of the questions, by the seed, in the order of the users."""
+    def draw(self, limit: int, seed: int) -> "EvaluationQueries":
+        """At most `limit` of the queries, by the seed, in the order of the users."""
         if len(self) <= limit:
             return self
         return self.take(np.sort(np.random.default_rng(seed).permutation(len(self))[:limit]))
@@ -133,9 +133,9 @@ class Questions:
 class Prepared:
     """What `prepare` left, or the parts of it that a step reads. A part is opened, not read, when it is asked for."""
 
-    def __init__(self, *, features: Path, samples: Path | None = None, questions: Path | None = None) -> None:
+    def __init__(self, *, features: Path, samples: Path | None = None, queries: Path | None = None) -> None:
         """Raises ValueError when a folder is not that part."""
-        given: dict[Part, Path | None] = {"features": features, "samples": samples, "questions": questions}
+        given: dict[Part, Path | None] = {"features": features, "samples": samples, "queries": queries}
         self.folders = {part: folder for part, folder in given.items() if folder is not None}
         """In the order of `FOLDERS`."""
         for part, folder in self.folders.items():
@@ -164,34 +164,32 @@ class Prepared:
         return load(self._folder("samples") / "history_times.npy")
 
     @cached_property
-    def valid(self) -> Questions:
-        return _questions(self.store, self._folder("questions") / "valid")
+    def valid(self) -> EvaluationQueries:
+        return _queries(self.store, self._folder("queries") / "valid")
 
     @cached_property
-    def test(self) -> Questions:
-        return _questions(self.store, self._folder("questions") / "test")
+    def test(self) -> EvaluationQueries:
+        return _queries(self.store, self._folder("queries") / "test")
 
     @cached_property
     def test_repeats(self) -> tuple[int, int]:
         """How many distinct items users took in the test, and how many of them their histories held already."""
-        told = json.loads((self._folder("questions") / "test/repeats.json").read_text())
+        told = json.loads((self._folder("queries") / "test/repeats.json").read_text())
         return told["positives"], told["repeats"]
 
     def unknowable(self, name: Literal["valid", "test"]) -> Unknowable:
-        """What the questions of a part leave out."""
-        return Unknowable.model_validate_json((self._folder("questions") / name / _UNKNOWABLE).read_text())
+        """What the queries of a part leave out."""
+        return Unknowable.model_validate_json((self._folder("queries") / name / _UNKNOWABLE).read_text())
 
-    def queries(self, questions: Questions) -> Queries:
-        """What the towers read for these questions."""
-        return self.store.queries(
-            questions.user, self.store.history_items, questions.start, questions.end, questions.context
-        )
+    def encode(self, queries: EvaluationQueries) -> Queries:
+        """What the towers read for these queries."""
+        return self.store.queries(queries.user, self.store.history_items, queries.start, queries.end, queries.context)
 
-    def histories(self, questions: Questions) -> list[NDArray[Any]]:
-        """All item rows of each question's history, in time order; views, since together they may be most of the
+    def histories(self, queries: EvaluationQueries) -> list[NDArray[Any]]:
+        """All item rows of each query's history, in time order; views, since together they may be most of the
         data."""
         items = np.asarray(self.store.history_items)
-        return [items[start:end] for start, end in zip(questions.start.tolist(), questions.end.tolist(), strict=True)]
+        return [items[start:end] for start, end in zip(queries.start.tolist(), queries.end.tolist(), strict=True)]
 
     def _folder(self, part: Part) -> Path:
         assert part in self.folders, f"a step that reads the {part} of prepare must be given them"
@@ -204,7 +202,7 @@ def _context(store: FeatureStore, folder: Path) -> Context:
     return Context({name: load(folder / f"context/{name}.npy") for name in names}, load(folder / "context/numeric.npy"))
 
 
-def _questions(store: FeatureStore, folder: Path) -> Questions:
-    columns = {name: load(folder / f"{name}.npy").astype(np.int64) for name in QUESTION_COLUMNS}
+def _queries(store: FeatureStore, folder: Path) -> EvaluationQueries:
+    columns = {name: load(folder / f"{name}.npy").astype(np.int64) for name in QUERY_COLUMNS}
     context = _context(store, folder)
-    return Questions(**columns, context=context.take(np.arange(len(columns["user"]))))
+    return EvaluationQueries(**columns, context=context.take(np.arange(len(columns["user"]))))

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from shortlist.cpus import available_cpus
 from shortlist.dataset.cleaned import runs
+from shortlist.dataset.evaluation_queries import QueryRows, queries
 from shortlist.dataset.given import Given
-from shortlist.dataset.questions import QuestionRows, questions
 from shortlist.dataset.split import TEST, TRAIN, VALID, Windows, leave_one_out_parts
 from shortlist.dataset.timeline import Timeline, timeline
 from shortlist.features import encode_clock
@@ -47,8 +47,8 @@ class Block:
 
     columns: dict[str, NDArray[Any]]
     history_items: NDArray[np.int32]
-    asked: dict[int, QuestionRows]
-    """Questions of the validation and of the test."""
+    asked: dict[int, QueryRows]
+    """Queries of the validation and of the test."""
 
     @property
     def trains(self) -> NDArray[np.bool_]:
@@ -113,7 +113,7 @@ class Sampler:
                 # All that the user has in train, the sample's own item among it: the batches leave that out.
                 end = np.where(part == TRAIN, np.repeat(line.history_before(1), np.diff(line.bounds)), end)
             asked = {
-                kind: questions(
+                kind: queries(
                     line,
                     item,
                     label & (part == kind),

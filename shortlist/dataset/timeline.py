@@ -22,7 +22,7 @@ class Timeline:
     history: NDArray[np.int64]
     """Events in the history before each sorted event, whatever their time, [n + 1]; the last entry is their number."""
     end: NDArray[np.int64]
-    """The same, but only those before the event's time: where the history of a question at that time ends, [n]."""
+    """The same, but only those before the event's time: where the history of a query at that time ends, [n]."""
 
     @property
     def history_bounds(self) -> NDArray[np.int64]:

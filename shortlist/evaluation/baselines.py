@@ -1,6 +1,6 @@
-"""What needs no training to speak of: popularity, buying again and item-kNN, asked the same questions as the models.
+"""What needs no training to speak of: popularity, buying again and item-kNN, asked the same queries as the models.
 
-Shapes: Q questions, N item rows (0 among them), K ranked items.
+Shapes: Q queries, N item rows (0 among them), K ranked items.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from shortlist.progress import Progress
 from shortlist.recommend.sources.popularity import Popularity
 
 _BLOCK_ENTRIES = 20_000_000  # similarities held at a time: about 240 MB
-_QUESTIONS = 512  # asked at a time
+_QUERIES = 512  # asked at a time
 
 
 class BuyAgain:
@@ -33,16 +33,16 @@ class BuyAgain:
     def rank(
         self, k: int, histories: Sequence[NDArray[Any]], time_Q: NDArray[np.int64] | None = None
     ) -> NDArray[np.int64]:
-        """The k item rows of each question, at its time if it has one, [Q, k]; histories are in time order; 0 fills
+        """The k item rows of each query, at its time if it has one, [Q, k]; histories are in time order; 0 fills
         up."""
         flat = np.concatenate([*histories, np.zeros(0, np.int64)]).astype(np.int64)
-        question = np.repeat(np.arange(len(histories)), [len(one) for one in histories])
+        query = np.repeat(np.arange(len(histories)), [len(one) for one in histories])
         if time_Q is not None:
-            there = self._popularity.available.among(flat, time_Q[question])
-            flat, question = flat[there], question[there]
+            there = self._popularity.available.among(flat, time_Q[query])
+            flat, query = flat[there], query[there]
         width = int(flat.max(initial=0)) + 1
         keys, first, count = np.unique(
-            (question * width + flat)[::-1], return_index=True, return_counts=True
+            (query * width + flat)[::-1], return_index=True, return_counts=True
         )  # read from the end, so that the first is the latest
         order = np.lexsort((first, -count, keys // width))
         owner, rows = np.divmod(keys[order], width)
@@ -99,18 +99,18 @@ class ItemKNN:
         exclude: Sequence[NDArray[Any]],
         time_Q: NDArray[np.int64] | None = None,
     ) -> NDArray[np.int64]:
-        """The k best item rows of each question, at its time if it has one, without those it excludes, [Q, k]; 0 fills
+        """The k best item rows of each query, at its time if it has one, without those it excludes, [Q, k]; 0 fills
         up."""
         flat = np.concatenate([*histories, np.zeros(0, np.int64)])
         place = np.searchsorted(self._read, flat)
         assert np.array_equal(self._read[place], flat)
-        question = np.repeat(np.arange(len(histories)), [len(one) for one in histories])
-        asked = sp.csr_matrix((np.ones(len(flat), np.float32), (question, place)), (len(histories), len(self._read)))
+        query = np.repeat(np.arange(len(histories)), [len(one) for one in histories])
+        asked = sp.csr_matrix((np.ones(len(flat), np.float32), (query, place)), (len(histories), len(self._read)))
         asked.data[:] = 1.0
         rows_QK = self._popularity.rank(k, exclude, time_Q)
-        progress = Progress("item-kNN: questions", len(histories))
-        for start in range(0, len(histories), _QUESTIONS):
-            scores = sp.csr_matrix(asked[start : start + _QUESTIONS] @ self._similar_RN)
+        progress = Progress("item-kNN: queries", len(histories))
+        for start in range(0, len(histories), _QUERIES):
+            scores = sp.csr_matrix(asked[start : start + _QUERIES] @ self._similar_RN)
             for q in range(scores.shape[0]):
                 part = slice(scores.indptr[q], scores.indptr[q + 1])
                 rows, values = scores.indices[part], scores.data[part]

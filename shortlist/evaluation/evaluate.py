@@ -1,10 +1,10 @@
-"""Judges what will be served: the exported tower, the index and the ranker answer every test question.
+"""Judges what will be served: the exported tower, the index and the ranker answer every test query.
 
-Beside the whole path stand retrieval alone, popularity, item-kNN and the live release, on the same questions and over
-the full catalogue. Shapes: Q questions, K ranked items, N item rows.
+Beside the whole path stand retrieval alone, popularity, item-kNN and the live release, on the same queries and over
+the full catalogue. Shapes: Q queries, K ranked items, N item rows.
 
     evaluation/evaluation.json   means with paired bootstrap intervals
-    evaluation/rows.npz          `<system>/<metric>_at_<k>` -> float32 [Q], and `user`, the row of each question's user
+    evaluation/rows.npz          `<system>/<metric>_at_<k>` -> float32 [Q], and `user`, the row of each query's user
 """
 
 import json
@@ -17,7 +17,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.dataset.prepared import Prepared, Questions
+from shortlist.dataset.prepared import EvaluationQueries, Prepared
 from shortlist.evaluation.baselines import BuyAgain, ItemKNN
 from shortlist.evaluation.lists import ItemMarks, Ranked, describe_lists, sample_users
 from shortlist.evaluation.live_answers import live_answers
@@ -25,15 +25,15 @@ from shortlist.evaluation.repeats import judge_repeats
 from shortlist.evaluation.slices import slices_of
 from shortlist.evaluation.tables import judged, minus, tables
 from shortlist.evaluation.whole_path import Answers, WholePath
-from shortlist.facts import StepFacts
 from shortlist.metrics.ranking import coverage
 from shortlist.progress import say
 from shortlist.recipe import Recipe
 from shortlist.recommend.sources.popularity import Popularity
 from shortlist.recommend.trace import Trace
+from shortlist.step_result import StepResult
 
 _KNN_HISTORIES = (10, 50, 200)  # lengths that item-kNN chooses from
-_KNN_QUESTIONS = 2_000  # of the validation, to choose by
+_KNN_QUERIES = 2_000  # of the validation, to choose by
 
 
 def evaluate(
@@ -44,41 +44,41 @@ def evaluate(
     ranking_folder: Path | None,
     live_release_folder: Path | None,
     out: Path,
-) -> StepFacts:
-    """Ask the test questions of all systems and write evaluation.json and rows.npz.
+) -> StepResult:
+    """Ask the test queries of all systems and write evaluation.json and rows.npz.
 
     `live_release_folder` is named after its release; one that cannot be asked is skipped, with the reason.
-    Raises ValueError when there is no test question, or the parts are not of one another.
+    Raises ValueError when there is no test query, or the parts are not of one another.
     """
     store, depths = prepared.store, sorted(set(recipe.evaluation.k))
-    questions = prepared.test.draw(recipe.evaluation.max_queries, recipe.seed)
-    if not len(questions):
+    queries = prepared.test.draw(recipe.evaluation.max_queries, recipe.seed)
+    if not len(queries):
         raise ValueError(
-            "evaluate: there is no test question: nobody has a new positive in the test window; "
+            "evaluate: there is no test query: nobody has a new positive in the test window; "
             "make split.test longer, or set evaluation.mask_seen to false if people come back to the same items"
         )
     threads = faiss.omp_get_max_threads()
     ranking = ranking_folder if recipe.ranking.enabled else None
     path = WholePath.open(recipe, store, retrieval_folder, index_folder, ranking, threads=threads)
-    num_items = int(store.available.within(int(questions.time.min()), int(questions.time.max())).sum())
-    say(f"evaluate: {len(questions)} questions over {num_items} items")
-    seen = _seen(recipe, prepared.histories(questions))
+    num_items = int(store.available.within(int(queries.time.min()), int(queries.time.max())).sum())
+    say(f"evaluate: {len(queries)} queries over {num_items} items")
+    seen = _seen(recipe, prepared.histories(queries))
     trace = Trace()
-    asked = path.ask(prepared, questions, depths[-1], label="evaluate: whole path", trace=trace)
+    asked = path.ask(prepared, queries, depths[-1], label="evaluate: whole path", trace=trace)
     for line in trace.lines():
         say(f"evaluate: {line}")
     answers = {"path": asked.ranked.rows_EK, "retrieval": asked.retrieved.rows_EK}
-    answers |= _ask_baselines(recipe, prepared, questions, depths[-1], seen)
+    answers |= _ask_baselines(recipe, prepared, queries, depths[-1], seen)
     live: dict[str, Any] | None = None
     if live_release_folder is not None:
         live = {"release": live_release_folder.name, "metrics": {}, "difference": {}, "skipped": None}
         try:
-            answers["live"] = live_answers(live_release_folder, store, questions, depths[-1], seen, threads)
+            answers["live"] = live_answers(live_release_folder, store, queries, depths[-1], seen, threads)
         except Exception as error:  # noqa: BLE001 -- whatever is wrong with another release does not stop this one
             live["skipped"] = f"{type(error).__name__}: {error}"
             say(f"warning: the live release {live['release']} is not compared: {live['skipped']}")
 
-    systems = {system: judged(rows_QK, questions, depths) for system, rows_QK in answers.items()}
+    systems = {system: judged(rows_QK, queries, depths) for system, rows_QK in answers.items()}
     others = [system for system in systems if system != "path"]
     differences = {f"path_minus_{system}": minus(systems["path"].values, systems[system].values) for system in others}
     if path.ranker is not None:  # the gate may serve without it
@@ -91,7 +91,7 @@ def evaluate(
         live |= {"difference_of_retrieval": found.pop("retrieval_minus_live", live["difference"])}
         systems.pop("live")
     evaluation = {
-        "questions": len(questions),
+        "queries": len(queries),
         "unknowable_targets": prepared.unknowable("test").as_dict(),
         "k": depths,
         "confidence": recipe.gate.confidence,
@@ -100,29 +100,29 @@ def evaluate(
             system: {str(k): round(coverage(one.rows_QK, num_items, k), 6) for k in depths}
             for system, one in systems.items()
         },
-        "slices": slices_of(recipe, prepared, questions, systems, depths),
+        "slices": slices_of(recipe, prepared, queries, systems, depths),
         "differences": {name: found[name] for name in differences if name in found},
         "live": live,
         "repeats": judge_repeats(recipe, prepared, path, int(recipe.gate.metric.rpartition("_at_")[2])),
-        **_lists(recipe, prepared, retrieval_folder, questions, asked, answers["popularity"]),
+        **_lists(recipe, prepared, retrieval_folder, queries, asked, answers["popularity"]),
     }
     out.mkdir(parents=True, exist_ok=True)
     (out / "evaluation.json").write_text(json.dumps(evaluation, indent=1, sort_keys=True) + "\n")
     arrays = {
         f"{system}/{name}": v.astype(np.float32) for system, one in systems.items() for name, v in one.values.items()
     }
-    _write_npz(out / "rows.npz", arrays | {"user": questions.user.astype(np.int32)})
-    return _facts(recipe, evaluation, trace)
+    _write_npz(out / "rows.npz", arrays | {"user": queries.user.astype(np.int32)})
+    return _step_result(recipe, evaluation, trace)
 
 
 def _ask_baselines(
-    recipe: Recipe, prepared: Prepared, questions: Questions, k: int, seen: Sequence[NDArray[Any]]
+    recipe: Recipe, prepared: Prepared, queries: EvaluationQueries, k: int, seen: Sequence[NDArray[Any]]
 ) -> dict[str, NDArray[np.int64]]:
-    """Popularity, and item-kNN with the history length that is best on the validation questions, each [Q, k]."""
+    """Popularity, and item-kNN with the history length that is best on the validation queries, each [Q, k]."""
     samples, counts = prepared.samples, np.asarray(prepared.store.popularity)
     train = np.flatnonzero((samples.part == 1) & samples.label)
-    valid = prepared.valid.draw(_KNN_QUESTIONS, recipe.seed)
-    histories, valid_histories = prepared.histories(questions), prepared.histories(valid)
+    valid = prepared.valid.draw(_KNN_QUERIES, recipe.seed)
+    histories, valid_histories = prepared.histories(queries), prepared.histories(valid)
     read = [rows[-_KNN_HISTORIES[-1] :] for rows in (*histories, *valid_histories)]
     available, together = prepared.store.available, np.unique(np.concatenate(read))
     knn = ItemKNN(samples.user[train], samples.item[train], counts, together, available=available)
@@ -136,20 +136,20 @@ def _ask_baselines(
     say(f"evaluate: item-kNN reads the last {best} events")
     popularity = Popularity(np.asarray(prepared.store.popular), available)
     answers = {
-        "popularity": popularity.rank(k, seen, questions.time),
-        "item_knn": knn.rank(k, [rows[-best:] for rows in histories], seen, questions.time),
+        "popularity": popularity.rank(k, seen, queries.time),
+        "item_knn": knn.rank(k, [rows[-best:] for rows in histories], seen, queries.time),
     }
     # Where a list never holds what a user has, there is nothing to buy again: judge_repeats asks it by itself.
     if recipe.evaluation.mask_seen:
         return answers
-    return answers | {"buy_again": BuyAgain(popularity).rank(k, histories, questions.time)}
+    return answers | {"buy_again": BuyAgain(popularity).rank(k, histories, queries.time)}
 
 
 def _lists(
     recipe: Recipe,
     prepared: Prepared,
     retrieval: Path,
-    questions: Questions,
+    queries: EvaluationQueries,
     asked: Answers,
     popularity_QK: NDArray[np.int64],
 ) -> dict[str, Any]:
@@ -160,13 +160,13 @@ def _lists(
     popular = Ranked(popularity_QK, np.asarray(store.popular)[popularity_QK])
     marks = ItemMarks.of(recipe, prepared, retrieval)
     return {
-        "lists": describe_lists(systems | {"popularity": popular}, asked.known_E, marks, questions, store, k),
-        "sample_users": sample_users(systems, asked.known_E, questions, store, k),
+        "lists": describe_lists(systems | {"popularity": popular}, asked.known_E, marks, queries, store, k),
+        "sample_users": sample_users(systems, asked.known_E, queries, store, k),
     }
 
 
 def _seen(recipe: Recipe, histories: list[NDArray[Any]]) -> list[NDArray[Any]]:
-    """What each question must not be answered with."""
+    """What each query must not be answered with."""
     return histories if recipe.evaluation.mask_seen else [np.zeros(0, np.int32)] * len(histories)
 
 
@@ -178,7 +178,7 @@ def _write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
                 np.lib.format.write_array(entry, np.ascontiguousarray(arrays[name]), allow_pickle=False)
 
 
-def _facts(recipe: Recipe, evaluation: dict[str, Any], trace: Trace) -> StepFacts:
+def _step_result(recipe: Recipe, evaluation: dict[str, Any], trace: Trace) -> StepResult:
     depth = recipe.gate.metric.rpartition("_at_")[2]
     shown = dict.fromkeys((recipe.gate.metric, f"recall_at_{depth}", f"hit_rate_at_{depth}"))
     metrics = {
@@ -189,8 +189,8 @@ def _facts(recipe: Recipe, evaluation: dict[str, Any], trace: Trace) -> StepFact
     for system, table in evaluation["systems"].items():
         one = table[recipe.gate.metric]
         say(f"evaluate: {system} {recipe.gate.metric} {one['mean']:.4f} [{one['low']:.4f}, {one['high']:.4f}]")
-    return StepFacts(
-        rows_in={"questions": evaluation["questions"]},
+    return StepResult(
+        rows_in={"queries": evaluation["queries"]},
         metrics=metrics,
         details={"evaluation": evaluation, "stages": trace.as_dict()},
     )

@@ -1,6 +1,6 @@
 """What the lists hold, whoever is right: untrained items, items that nothing tells apart, ties, one list for everybody.
 
-Shapes: Q questions, K ranked items, N item rows (0 among them), D width of a vector.
+Shapes: Q queries, K ranked items, N item rows (0 among them), D width of a vector.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.dataset.prepared import Prepared, Questions
+from shortlist.dataset.prepared import EvaluationQueries, Prepared
 from shortlist.dataset.split import TRAIN, VALID
 from shortlist.features import FeatureStore
 from shortlist.metrics.ranking import coverage
@@ -54,22 +54,22 @@ def describe_lists(
     systems: Mapping[str, Ranked],
     by_models_Q: NDArray[np.bool_],
     marks: ItemMarks,
-    questions: Questions,
+    queries: EvaluationQueries,
     store: FeatureStore,
     k: int,
 ) -> dict[str, Any]:
-    """The `lists` of evaluation.json: each system's first `k`, of the questions that the models answered.
+    """The `lists` of evaluation.json: each system's first `k`, of the queries that the models answered.
 
-    Who is not known at all gets what is popular; these questions (`~by_models_Q`) are counted and left out, since they
+    Who is not known at all gets what is popular; these queries (`~by_models_Q`) are counted and left out, since they
     have one list for good reason.
     """
-    asked = questions.take(np.flatnonzero(by_models_Q))
+    asked = queries.take(np.flatnonzero(by_models_Q))
     targets = marks.untrained[asked.target_items]
-    times = questions.time if len(questions) else np.zeros(1, np.int64)
+    times = queries.time if len(queries) else np.zeros(1, np.int64)
     there_N = store.available.within(int(times.min()), int(times.max()))
     return {
         "k": k,
-        "questions": len(questions),
+        "queries": len(queries),
         "by_popularity": int((~by_models_Q).sum()),
         "without_history": int((asked.start == asked.end).sum()),
         "items": int(there_N.sum()),
@@ -132,16 +132,20 @@ def ties(
 
 
 def sample_users(
-    systems: Mapping[str, Ranked], by_models_Q: NDArray[np.bool_], questions: Questions, store: FeatureStore, k: int
+    systems: Mapping[str, Ranked],
+    by_models_Q: NDArray[np.bool_],
+    queries: EvaluationQueries,
+    store: FeatureStore,
+    k: int,
 ) -> list[dict[str, Any]]:
     """Ten users from the shortest to the longest history: its end, the latest first, each system's list, and hits."""
-    order = np.argsort(questions.end - questions.start, kind="stable")
+    order = np.argsort(queries.end - queries.start, kind="stable")
     at = order[np.unique(np.linspace(0, len(order) - 1, _SAMPLE_USERS).astype(np.int64))] if len(order) else order
     told = []
-    for q, user in zip(at.tolist(), store.users.values(questions.user[at]), strict=True):
-        start, end = int(questions.start[q]), int(questions.end[q])
+    for q, user in zip(at.tolist(), store.users.values(queries.user[at]), strict=True):
+        start, end = int(queries.start[q]), int(queries.end[q])
         latest = np.asarray(store.history_items[max(start, end - _SHOWN_HISTORY) : end])[::-1].astype(np.int64)
-        targets = questions.target_items[questions.target_offsets[q] : questions.target_offsets[q + 1]]
+        targets = queries.target_items[queries.target_offsets[q] : queries.target_offsets[q + 1]]
         lists = {}
         for name, one in systems.items():
             rows = one.rows_QK[q, :k]

@@ -1,6 +1,6 @@
-"""What the live release would have answered to this run's test questions.
+"""What the live release would have answered to this run's test queries.
 
-The live release has other rows, vocabularies and statistics than this run. So a question goes over by what both know:
+The live release has other rows, vocabularies and statistics than this run. So a query goes over by what both know:
 ids and raw values. Its answers come back as rows of this run.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.dataset.prepared import Questions
+from shortlist.dataset.prepared import EvaluationQueries
 from shortlist.evaluation.whole_path import WholePath
 from shortlist.features import Context, FeatureStore
 from shortlist.features.availability import Availability
@@ -26,11 +26,11 @@ _AT_ONCE = 256
 
 
 def live_answers(
-    release: Path, ours: FeatureStore, questions: Questions, k: int, exclude: Sequence[NDArray[Any]], threads: int
+    release: Path, ours: FeatureStore, queries: EvaluationQueries, k: int, exclude: Sequence[NDArray[Any]], threads: int
 ) -> NDArray[np.int64]:
     """The live release's answers in our item rows, [Q, k]; 0 for items that this run does not know.
 
-    `questions` and `exclude` are in our rows. What is available when is what this run knows of it, so that both choose
+    `queries` and `exclude` are in our rows. What is available when is what this run knows of it, so that both choose
     from the same items; what it does not know at all is as the release knows it. An item of a history that the release
     does not know is left out, as in serving. Raises ValueError when the release is broken or of another schema.
     """
@@ -55,20 +55,20 @@ def live_answers(
     history = there_I[ours.history_items[known]]
     place = np.append(0, np.cumsum(known))
     asked = replace(
-        questions,
-        user=_rows_there(ours.users, store.users)[questions.user],
-        start=place[questions.start],
-        end=place[questions.end],
+        queries,
+        user=_rows_there(ours.users, store.users)[queries.user],
+        start=place[queries.start],
+        end=place[queries.end],
     )
-    answers = np.zeros((len(questions), k), np.int64)
-    progress = Progress("evaluate: live release", len(questions))
-    for start in range(0, len(questions), _AT_ONCE):
-        at = np.arange(start, min(start + _AT_ONCE, len(questions)))
+    answers = np.zeros((len(queries), k), np.int64)
+    progress = Progress("evaluate: live release", len(queries))
+    for start in range(0, len(queries), _AT_ONCE):
+        at = np.arange(start, min(start + _AT_ONCE, len(queries)))
         part = asked.take(at)
         context = store.context(raw_context(ours, part.context), part.time)
-        queries = store.queries(part.user, history, part.start, part.end, context)
+        encoded = store.queries(part.user, history, part.start, part.end, context)
         # What must not come back is what this run says, whatever the recipe of the live release has.
-        batch = QueryBatch(queries, part.time, seen=(), excluded=[there_I[exclude[q]] for q in at.tolist()])
+        batch = QueryBatch(encoded, part.time, seen=(), excluded=[there_I[exclude[q]] for q in at.tolist()])
         answers[at] = here_I[path.answer(batch, k).ranked.rows_EK]
         progress.advance(len(at))
     return answers

@@ -1,6 +1,6 @@
 """Whether people take again what they have, and what leaving it out of the lists costs.
 
-With `evaluation.mask_seen` a target that the history holds is no target, so that the test questions say nothing of
+With `evaluation.mask_seen` a target that the history holds is no target, so that the test queries say nothing of
 repeats. Where repeats are many, some users are asked once more with all that they took as targets.
 """
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.dataset.prepared import Prepared, Questions
+from shortlist.dataset.prepared import EvaluationQueries, Prepared
 from shortlist.dataset.split import TEST
 from shortlist.evaluation.baselines import BuyAgain
 from shortlist.evaluation.tables import Values, judged, tables
@@ -22,7 +22,7 @@ MANY = 0.2
 FEW = 0.02
 """Below this share, lists need not hold what a user has."""
 _ASKED_FROM = 0.1
-_QUESTIONS = 500
+_QUERIES = 500
 
 
 def advise(share: float, mask_seen: bool) -> str | None:
@@ -51,28 +51,28 @@ def judge_repeats(recipe: Recipe, prepared: Prepared, path: WholePath, k: int) -
     }
     if not masked or share < _ASKED_FROM:
         return told
-    questions = with_repeats(recipe, prepared)
-    histories = prepared.histories(questions)
+    queries = with_repeats(recipe, prepared)
+    histories = prepared.histories(queries)
     popularity = Popularity(np.asarray(prepared.store.popular), prepared.store.available)
     answers = {
-        "buy_again": BuyAgain(popularity).rank(k, histories, questions.time),
-        "popularity": popularity.rank(k, [one[:0] for one in histories], questions.time),
+        "buy_again": BuyAgain(popularity).rank(k, histories, queries.time),
+        "popularity": popularity.rank(k, [one[:0] for one in histories], queries.time),
     }
     for name, masked in (("masked", True), ("unmasked", False)):
-        found = path.ask(prepared, questions, k, mask_seen=masked)
+        found = path.ask(prepared, queries, k, mask_seen=masked)
         answers |= {f"path_{name}": found.ranked.rows_EK, f"retrieval_{name}": found.retrieved.rows_EK}
-    values: dict[str, Values] = {name: judged(rows_QK, questions, [k]).values for name, rows_QK in answers.items()}
-    return told | {"questions": len(questions), "k": k, "systems": tables(values, recipe)}
+    values: dict[str, Values] = {name: judged(rows_QK, queries, [k]).values for name, rows_QK in answers.items()}
+    return told | {"queries": len(queries), "k": k, "systems": tables(values, recipe)}
 
 
-def with_repeats(recipe: Recipe, prepared: Prepared) -> Questions:
+def with_repeats(recipe: Recipe, prepared: Prepared) -> EvaluationQueries:
     """Some of the users who took anything in the test, drawn by the seed, asked as in the test; all that they took is
     a target."""
     samples, store = prepared.samples, prepared.store
     at = samples.positives([TEST])
     user_P, item_P = np.asarray(samples.user)[at].astype(np.int64), np.asarray(samples.item)[at].astype(np.int64)
     users, first = np.unique(user_P, return_index=True)
-    drawn = np.sort(np.random.default_rng(recipe.seed).permutation(len(users))[:_QUESTIONS])
+    drawn = np.sort(np.random.default_rng(recipe.seed).permutation(len(users))[:_QUERIES])
     users, first = users[drawn], at[first[drawn]]
     start, end = (np.asarray(column)[first].astype(np.int64) for column in (samples.start, samples.end))
     time = np.asarray(samples.time)[first].astype(np.int64)
@@ -89,4 +89,4 @@ def with_repeats(recipe: Recipe, prepared: Prepared) -> Questions:
     asked, targets = np.unique(keys // width, return_counts=True)
     kept = np.searchsorted(users, asked)  # without who took only what was not there when asked for
     offsets = np.append(0, np.cumsum(targets))
-    return Questions(asked, start[kept], end[kept], time[kept], context.take(kept), offsets, keys % width)
+    return EvaluationQueries(asked, start[kept], end[kept], time[kept], context.take(kept), offsets, keys % width)

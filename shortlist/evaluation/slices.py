@@ -6,39 +6,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.dataset.prepared import Prepared, Questions
+from shortlist.dataset.prepared import EvaluationQueries, Prepared
 from shortlist.evaluation.tables import Judged, tables
 from shortlist.metrics.ranking import measure
 from shortlist.recipe import Recipe
 
 
 def slices_of(
-    recipe: Recipe, prepared: Prepared, questions: Questions, judged: Mapping[str, Judged], depths: Sequence[int]
+    recipe: Recipe, prepared: Prepared, queries: EvaluationQueries, judged: Mapping[str, Judged], depths: Sequence[int]
 ) -> dict[str, Any]:
-    """Questions of users with and without a train positive, and targets among head and tail items.
+    """Queries of users with and without a train positive, and targets among head and tail items.
 
     The head is the most popular items that together make up the first half of the train positives. In an item slice
-    only targets of that kind are right, and only questions that have one are asked.
+    only targets of that kind are right, and only queries that have one are asked.
     """
     samples = prepared.samples
     trained = np.zeros(prepared.store.schema.num_user_rows, bool)
     trained[samples.user[np.flatnonzero((samples.part == 1) & samples.label)]] = True
-    known_Q = trained[questions.user]
+    known_Q = trained[queries.user]
     slices: dict[str, Any] = {}
     for name, of_Q in (("known_users", known_Q), ("new_users", ~known_Q)):
         values = {s: {metric: v[of_Q] for metric, v in one.values.items()} for s, one in judged.items()}
-        slices[name] = {"questions": int(of_Q.sum()), "systems": tables(values, recipe)}
+        slices[name] = {"queries": int(of_Q.sum()), "systems": tables(values, recipe)}
     head_N = _head(np.asarray(prepared.store.popularity))
-    question_of = np.repeat(np.arange(len(questions)), np.diff(questions.target_offsets))
+    query_of = np.repeat(np.arange(len(queries)), np.diff(queries.target_offsets))
     for name, of_N in (("head_items", head_N), ("tail_items", ~head_N)):
-        right = of_N[questions.target_items]
-        num_targets = np.bincount(question_of[right], minlength=len(questions))
+        right = of_N[queries.target_items]
+        num_targets = np.bincount(query_of[right], minlength=len(queries))
         asked = num_targets > 0
         values = {
             s: measure((one.hits_QK & of_N[one.rows_QK])[asked], num_targets[asked], depths)
             for s, one in judged.items()
         }
-        slices[name] = {"questions": int(asked.sum()), "systems": tables(values, recipe)}
+        slices[name] = {"queries": int(asked.sum()), "systems": tables(values, recipe)}
     return slices
 
 

@@ -1,6 +1,6 @@
 """Answers to hits, to metrics, to means with intervals.
 
-Shapes: Q questions, K ranked items.
+Shapes: Q queries, K ranked items.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,28 +9,28 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.dataset.prepared import Questions
+from shortlist.dataset.prepared import EvaluationQueries
 from shortlist.metrics.bootstrap import intervals
 from shortlist.metrics.ranking import find_hits, measure
 from shortlist.recipe import Recipe
 
 Values = dict[str, NDArray[np.float64]]
-"""Metric -> one value a question, [Q]."""
+"""Metric -> one value a query, [Q]."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One system's answers to all questions."""
+    """One system's answers to all queries."""
 
     rows_QK: NDArray[np.int64]
     hits_QK: NDArray[np.bool_]
     values: Values
 
 
-def judged(rows_QK: NDArray[np.int64], questions: Questions, depths: Sequence[int]) -> Judged:
+def judged(rows_QK: NDArray[np.int64], queries: EvaluationQueries, depths: Sequence[int]) -> Judged:
     """A system's answers, [Q, K] item rows, with what they found."""
-    hits = find_hits(rows_QK, questions.target_offsets, questions.target_items)
-    return Judged(rows_QK, hits, measure(hits, np.diff(questions.target_offsets), depths))
+    hits = find_hits(rows_QK, queries.target_offsets, queries.target_items)
+    return Judged(rows_QK, hits, measure(hits, np.diff(queries.target_offsets), depths))
 
 
 def minus(one: Values, other: Values) -> Values:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.dataset.prepared import Prepared, Questions
+from shortlist.dataset.prepared import EvaluationQueries, Prepared
 from shortlist.features import FeatureStore
 from shortlist.features.availability import Availability
 from shortlist.progress import Progress
@@ -82,21 +82,21 @@ class WholePath:
     def ask(
         self,
         prepared: Prepared,
-        questions: Questions,
+        queries: EvaluationQueries,
         k: int,
         *,
         mask_seen: bool = True,
         label: str = "",
         trace: Trace | None = None,
     ) -> Answers:
-        """As `answer`, for the questions of a run. Without `mask_seen` also repeats are listed, where the recipe masks
+        """As `answer`, for the queries of a run. Without `mask_seen` also repeats are listed, where the recipe masks
         them; with a `label` the progress is shown."""
-        progress = Progress(label, len(questions)) if label else None
+        progress = Progress(label, len(queries)) if label else None
         found = []
-        for start in range(0, max(len(questions), 1), _AT_ONCE):
-            part = questions.take(np.arange(start, min(start + _AT_ONCE, len(questions))))
+        for start in range(0, max(len(queries), 1), _AT_ONCE):
+            part = queries.take(np.arange(start, min(start + _AT_ONCE, len(queries))))
             seen = prepared.histories(part) if mask_seen else ()
-            found.append(self.answer(QueryBatch(prepared.queries(part), part.time, seen), k, trace))
+            found.append(self.answer(QueryBatch(prepared.encode(part), part.time, seen), k, trace))
             if progress is not None:
                 progress.advance(len(part))
         retrieved, ranked, known = zip(*found, strict=True)

@@ -3,7 +3,7 @@
 An item is available at `t` when `from <= t < until`, in seconds since the epoch. Where an item begins and ends is
 found by `prepare.available`. Row 0, the unknown item, is never available.
 
-Shapes: N item rows, E questions.
+Shapes: N item rows, E queries.
 """
 
 from functools import cached_property

@@ -1,6 +1,6 @@
 """Raw values of a column or a request -> rows and numbers.
 
-Shapes: E examples (questions), W values of a categorical field.
+Shapes: E examples (queries), W values of a categorical field.
 """
 
 from collections.abc import Sequence

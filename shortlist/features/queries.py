@@ -1,6 +1,6 @@
 """Encoded queries: what the query tower and the ranker read of a user, a history and a context.
 
-Shapes: B windows of a history, L history length, T events of all windows end to end, E examples (questions), W values
+Shapes: B windows of a history, L history length, T events of all windows end to end, E examples (queries), W values
 of a categorical field, F numbers.
 """
 
@@ -15,14 +15,14 @@ from shortlist.features.vocabulary import UNKNOWN
 
 @dataclass(frozen=True)
 class Context:
-    """What is known about E questions beside the user and the history."""
+    """What is known about E queries beside the user and the history."""
 
     categorical: dict[str, NDArray[np.int64]]
     """`context.<name>` and `clock.<unit>` -> [E, W] rows."""
     numeric_EF: NDArray[np.float32]
 
     def take(self, at: NDArray[np.int64]) -> "Context":
-        """The questions at these positions; copies, also of memory-mapped int32 rows."""
+        """The queries at these positions; copies, also of memory-mapped int32 rows."""
         return Context(
             {name: rows[at].astype(np.int64) for name, rows in self.categorical.items()}, self.numeric_EF[at]
         )
@@ -30,21 +30,21 @@ class Context:
 
 @dataclass(frozen=True)
 class Queries:
-    """E questions over B history windows; in serving, E is B and every question sees its whole window."""
+    """E queries over B history windows; in serving, E is B and every query sees its whole window."""
 
     history_BL: NDArray[np.int64]
     """Item rows in time order, from the left; 0 after the end."""
     window_E: NDArray[np.int64]
-    """The window that a question reads."""
+    """The window that a query reads."""
     prefix_E: NDArray[np.int64]
-    """How many events of the window come before the question, 0 to L."""
+    """How many events of the window come before the query, 0 to L."""
     user_E: NDArray[np.int64]
     categorical: dict[str, NDArray[np.int64]]
     """Qualified name -> [E, W] rows."""
     numeric_EF: NDArray[np.float32]
 
     def take(self, at: NDArray[np.integer[Any]]) -> "Queries":
-        """These questions, each with a window of its own."""
+        """These queries, each with a window of its own."""
         return Queries(
             self.history_BL[self.window_E[at]],
             np.arange(len(at)),
@@ -57,14 +57,14 @@ class Queries:
 
 @dataclass(frozen=True)
 class PackedQueries:
-    """E questions over B windows that lie end to end: how a training asks at many places of one history."""
+    """E queries over B windows that lie end to end: how a training asks at many places of one history."""
 
     history_T: NDArray[np.int64]
     """Item rows, in time order within each window."""
     length_B: NDArray[np.int64]
     """How many of them are of each window."""
     last_E: NDArray[np.int64]
-    """The last event that a question sees, of its own window; of a set without order, the one that it does not see.
+    """The last event that a query sees, of its own window; of a set without order, the one that it does not see.
     -1 where it sees none."""
     user_E: NDArray[np.int64]
     categorical: dict[str, NDArray[np.int64]]

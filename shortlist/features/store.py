@@ -1,6 +1,6 @@
 """The feature code of training and serving alike: ids and raw values in, arrays for the towers out.
 
-Shapes: B windows of a history, L history length, T events of all windows end to end, E examples (questions), W values
+Shapes: B windows of a history, L history length, T events of all windows end to end, E examples (queries), W values
 of a categorical field, F numbers. Rows are catalogue positions: item row `r` is candidate `r - 1` of the index; row 0
 is padding and unknown.
 
@@ -12,7 +12,7 @@ Folder of a store, all of it memory-mapped and part of a release:
     items/numeric.npy              float32 [num_item_rows, F], standardised, with missing flags
     items/embedding.npy            float32 [num_item_rows, dim], when the recipe gives one
     items/text.npy                 float32 [num_item_rows, dim], when the recipe names text; users/text.npy alike
-    users/text/<name>.npy          the TextEncoder of users/text.npy, for questions of users that are not in the store
+    users/text/<name>.npy          the TextEncoder of users/text.npy, for queries of users that are not in the store
     items/popularity.npy           int64 [num_item_rows], positives in the train window: what models may read
     items/popular.npy              float32 [num_item_rows], what is popular just before the test: given to those of whom
                                    nothing is known; with a split by time a count of late (see
@@ -121,7 +121,7 @@ class FeatureStore:
         return self.history_offsets[user_E], self.history_offsets[user_E + 1]
 
     def context(self, values: Mapping[str, Sequence[Any]], time_E: NDArray[np.int64]) -> Context:
-        """Encode raw context columns of E questions asked at `time_E` (seconds); a missing column is unknown."""
+        """Encode raw context columns of E queries asked at `time_E` (seconds); a missing column is unknown."""
         schema, count = self.schema.context, len(time_E)
         nothing: list[Any] = [None] * count
         categorical = {
@@ -137,7 +137,7 @@ class FeatureStore:
         )
 
     def unknown_values(self, user: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, list[Any]]:
-        """The categorical values of a question that no training has seen: `user.<name>`, `context.<name>` -> values.
+        """The categorical values of a query that no training has seen: `user.<name>`, `context.<name>` -> values.
 
         Of a list only the first `max_values` count, as they do for the towers; null is missing, not unknown.
         """
@@ -164,7 +164,7 @@ class FeatureStore:
         context: Context,
         told: Sequence[Mapping[str, Any]] = (),
     ) -> Queries:
-        """One question an array slice: user `user_E[e]` whose history is `items[start_E[e]:end_E[e]]`.
+        """One query an array slice: user `user_E[e]` whose history is `items[start_E[e]:end_E[e]]`.
 
         `items` is the store's own `history_items` in training, and what came with the request in serving, where
         `told[e]` holds raw user columns that count instead of what the store knows.
@@ -181,7 +181,7 @@ class FeatureStore:
         user_E: NDArray[np.int64],
         context: Context,
     ) -> PackedQueries:
-        """E questions over windows `history_items[start:end]`: each sees the first `prefix_E` events of its own."""
+        """E queries over windows `history_items[start:end]`: each sees the first `prefix_E` events of its own."""
         length_B = end_B - start_B
         first_B = np.cumsum(length_B) - length_B
         history_T = self.history_items[ranges(start_B, length_B)].astype(np.int64)
@@ -196,7 +196,7 @@ class FeatureStore:
         user_E: NDArray[np.int64],
         context: Context,
     ) -> PackedQueries:
-        """E questions over histories that are gathered already and lie end to end."""
+        """E queries over histories that are gathered already and lie end to end."""
         return PackedQueries(history_T, length_B, last_E, *self._known(user_E, context))
 
     def _known(
@@ -215,7 +215,7 @@ class FeatureStore:
     def _tell(
         self, e: int, values: Mapping[str, Any], categorical: dict[str, NDArray[np.int64]], numeric: list[NDArray[Any]]
     ) -> None:
-        """Put raw user columns in the place of what the store knows of the user of question e."""
+        """Put raw user columns in the place of what the store knows of the user of query e."""
         schema = self.schema.user
         for field in schema.categorical:
             if field.name in values:

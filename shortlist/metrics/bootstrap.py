@@ -1,7 +1,7 @@
-"""Paired bootstrap intervals (Efron 1979; percentile method): how sure a mean over questions is.
+"""Paired bootstrap intervals (Efron 1979; percentile method): how sure a mean over queries is.
 
-Every column is resampled with the same questions, so the interval of a difference of two systems on the same
-questions is that of the column of their differences.
+Every column is resampled with the same queries, so the interval of a difference of two systems on the same
+queries is that of the column of their differences.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ _BLOCK = 4_000_000  # draws held at a time
 def intervals(
     values_QM: NDArray[np.float64], *, resamples: int, confidence: float, seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Mean, low and high of every column, each [M]; zeros when there are no questions."""
+    """Mean, low and high of every column, each [M]; zeros when there are no queries."""
     count, width = values_QM.shape
     if count == 0:
         return np.zeros(width), np.zeros(width), np.zeros(width)

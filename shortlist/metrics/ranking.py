@@ -1,6 +1,6 @@
-"""How good ranked lists are, for all questions at once.
+"""How good ranked lists are, for all queries at once.
 
-Shapes: Q questions, K ranked items each, best first; T_q the targets of question q. Item row 0 is padding and never
+Shapes: Q queries, K ranked items each, best first; T_q the targets of query q. Item row 0 is padding and never
 a hit. With h_i = 1 when the item at rank i (from 1) is a target:
 
     recall@k    sum_{i<=k} h_i / |T|
@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 def find_hits(
     rows_QK: NDArray[np.integer], target_offsets: NDArray[np.int64], target_items: NDArray[np.integer]
 ) -> NDArray[np.bool_]:
-    """Which ranked items are targets, [Q, K]; the targets of question q are `items[offsets[q]:offsets[q + 1]]`."""
+    """Which ranked items are targets, [Q, K]; the targets of query q are `items[offsets[q]:offsets[q + 1]]`."""
     if rows_QK.size == 0 or len(target_items) == 0:
         return np.zeros(rows_QK.shape, bool)
     width = int(max(rows_QK.max(), target_items.max())) + 1
-    question = np.repeat(np.arange(len(rows_QK)), np.diff(target_offsets))
-    keys = np.sort(question * width + target_items)
+    query = np.repeat(np.arange(len(rows_QK)), np.diff(target_offsets))
+    keys = np.sort(query * width + target_items)
     wanted = np.arange(len(rows_QK))[:, None] * width + rows_QK
     found: NDArray[np.bool_] = keys[np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)] == wanted
     return found & (rows_QK > 0)
@@ -37,7 +37,7 @@ def measure(
 ) -> dict[str, NDArray[np.float64]]:
     """`<metric>_at_<k>` -> [Q] for every metric and depth; a list shorter than k has no hits after its end.
 
-    A question without targets has 0 everywhere.
+    A query without targets has 0 everywhere.
     """
     count, width = hits_QK.shape
     hits = hits_QK.astype(np.float64)

@@ -187,7 +187,7 @@ def _features(proposal: Proposal) -> Iterator[str]:
     if proposal.unused:
         yield from _comment(
             f"Columns of the events that nothing reads: {', '.join(proposal.unused)}. One that is known when the "
-            "question is asked (a device, a country, a season) may be a feature under `context`; what is known "
+            "query is asked (a device, a country, a season) may be a feature under `context`; what is known "
             "only afterwards may not.", 2)  # fmt: skip
 
 

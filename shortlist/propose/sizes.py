@@ -22,9 +22,9 @@ _WINDOWS_FROM = 300_000
 """Events from which on a sample is a window of a history, not an event."""
 _STEPS = 16
 """At least so many steps an epoch, where a step is a batch of users."""
-_QUESTIONS = 200
+_QUERIES = 200
 _ASKED_SHARES = (0.15, 0.08, 0.04, 0.0)
-"""Of the users that come back in a window: as many as there can be, since they are the questions."""
+"""Of the users that come back in a window: as many as there can be, since they are the queries."""
 _MIN_ASKED = 10
 """With fewer users to ask, leaving out their last positives tells nothing."""
 
@@ -92,7 +92,7 @@ def guess_split(user: Column, time: pl.Series | None, positive: pl.Series, *, wh
     users = frame["user"].n_unique()
     length = _of_span(span)
     if whole:
-        found = (_window(frame, moments, min(_QUESTIONS, share * users)) for share in _ASKED_SHARES)
+        found = (_window(frame, moments, min(_QUERIES, share * users)) for share in _ASKED_SHARES)
         length = next((one for one in found if one), None) or _by_rows(moments)
     if length is None:
         return SplitGuess("leave_one_out", f"the events span only {told(span)}: each user's last positive is asked for")

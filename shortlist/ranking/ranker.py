@@ -1,11 +1,11 @@
 """The ranker as it is served: a RankingRequest in, calibrated scores out.
 
     ranking/ranker.safetensors   the weights
-    ranking/ranking.json         schema, the network's shape, the calibration, the metrics on the held-out questions
+    ranking/ranking.json         schema, the network's shape, the calibration, the metrics on the held-out queries
     ranking/neighbour_*.npy, alike_*.npy   where the network reads nearness (see `ItemNeighbours` and `UserKNN`)
     ranking/recent_popularity.npy          where it reads what was popular of late (see `recent`)
 
-Shapes: E questions, K candidates each, W values of a categorical field.
+Shapes: E queries, K candidates each, W values of a categorical field.
 """
 
 import json
@@ -105,7 +105,7 @@ class Ranker:
         (folder / "ranking.json").write_text(json.dumps(file.model_dump(mode="json"), indent=1, sort_keys=True))
 
     def score(self, request: RankingRequest) -> NDArray[np.float32]:
-        """The probability [E, K] that a candidate is a positive, as measured on held-out questions; 0 for padding.
+        """The probability [E, K] that a candidate is a positive, as measured on held-out queries; 0 for padding.
 
         Raises ValueError when the request names rows or widths that this release does not have.
         """

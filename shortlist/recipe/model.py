@@ -70,14 +70,14 @@ class UserFeatures(Section):
 
 
 class ContextFeatures(Section):
-    """What is known when the question is asked: columns of the event, or of the clock."""
+    """What is known when the query is asked: columns of the event, or of the clock."""
 
     categorical: list[Categorical] = []
     """Columns of ids or words."""
     numeric: list[str] = []
     """Columns of numbers, standardised on the train window."""
     clock: list[Literal["hour", "weekday"]] = []
-    """Derived from the time of the question (UTC)."""
+    """Derived from the time of the query (UTC)."""
 
 
 class Features(Section):
@@ -86,7 +86,7 @@ class Features(Section):
     user: UserFeatures = UserFeatures()
     """What is known of a user beside the history."""
     context: ContextFeatures = ContextFeatures()
-    """What is known of the moment of the question."""
+    """What is known of the moment of the query."""
     history_length: int = Field(50, ge=1, le=4096)
     """How many of the last events a query sees."""
 
@@ -194,7 +194,7 @@ class Ranking(Section):
     enabled: bool = True
     """Whether what is retrieved is ranked; without, answers come in retrieval order."""
     learn_from: Literal["candidates", "labels"] = "candidates"
-    """`candidates`: to order what the index returns, from validation questions. `labels`: to tell which of the events
+    """`candidates`: to order what the index returns, from validation queries. `labels`: to tell which of the events
     were positive, from the events of the train window that were not as much as from those that were (ratings, or what
     was shown and not taken); then it reads nothing of retrieval, whose scores know the labels it learns from."""
     candidates: int = Field(500, ge=2, le=10_000)
@@ -226,7 +226,7 @@ class Ranking(Section):
     dropout: Share = 0.1
     """Share of the deep layers' activations that are dropped in training."""
     loss: Literal["listwise", "binary"] = "listwise"
-    """Softmax over a question's candidates, or cross-entropy of each; labels are always learnt by the latter."""
+    """Softmax over a query's candidates, or cross-entropy of each; labels are always learnt by the latter."""
     training: Training = Training(batch_size=64, epochs=10, learning_rate=3e-4)
     """How it is trained."""
 

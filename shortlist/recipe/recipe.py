@@ -54,7 +54,7 @@ class Recipe(Section):
     publish: Publish = Publish()
     """Where releases go."""
     serving: Serving = Serving()
-    """How questions are answered."""
+    """How queries are answered."""
     resources: Resources = Resources()
     """What the steps may use."""
 

@@ -22,7 +22,7 @@ class Gate(Section):
     """When a release may replace the live one."""
 
     metric: str = "ndcg_at_10"
-    """Of what is served, on the same test questions."""
+    """Of what is served, on the same test queries."""
     tolerance: Share = 0.0
     """How much lower the metric may be than the live release's, as a share of it."""
     confidence: float = Field(0.95, gt=0.5, lt=1.0)
@@ -30,8 +30,8 @@ class Gate(Section):
     margin: Share = 0.1
     """A loss that would matter, as a share of the live release's metric (of popularity's where none is live): where the
     interval reaches further down than that, the gate cannot tell."""
-    min_questions: int = Field(50, ge=1)
-    """With fewer test questions the gate cannot tell, however narrow the interval."""
+    min_queries: int = Field(50, ge=1)
+    """With fewer test queries the gate cannot tell, however narrow the interval."""
     when_unsure: Literal["publish", "refuse"] = "publish"
     """What becomes of a release of which the gate cannot tell: published and labelled so, or refused, the first too."""
     max_untrained: Share = 0.5
@@ -52,9 +52,9 @@ class Publish(Section):
 
 class Serving(Section):
     default_k: int = Field(10, ge=1)
-    """Items of an answer when the question names no k."""
+    """Items of an answer when the query names no k."""
     max_k: int = Field(200, ge=1)
-    """A question for more is refused."""
+    """A query for more is refused."""
     max_history: int = Field(10_000, ge=1)
     """A request with a longer history is refused."""
     deadline_ms: int = Field(500, ge=1)

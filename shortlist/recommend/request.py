@@ -1,6 +1,6 @@
 """What the ranker is asked, and its one binary form between the transformer and the predictor.
 
-Shapes: E questions, K candidates each, L history length, W values of a categorical field, F numbers, D width of the
+Shapes: E queries, K candidates each, L history length, W values of a categorical field, F numbers, D width of the
 query vector. Rows are item and user rows of the feature store. Nothing here needs torch.
 """
 
@@ -32,7 +32,7 @@ _NUM_AXES = {
 
 @dataclass(frozen=True)
 class RankingRequest:
-    """E questions with K candidates each. Raises ValueError when the arrays do not fit together."""
+    """E queries with K candidates each. Raises ValueError when the arrays do not fit together."""
 
     history_EL: NDArray[np.int64]
     """Item rows in time order, from the left; 0 from `length_E` on."""
@@ -73,7 +73,7 @@ class RankingRequest:
         candidates_EK: NDArray[np.int64],
         retrieval_scores_EK: NDArray[np.float32],
     ) -> "RankingRequest":
-        """The questions of `queries` with their candidates; events after a question's prefix are left out."""
+        """The queries of `queries` with their candidates; events after a query's prefix are left out."""
         history = queries.history_BL[queries.window_E]
         before = np.arange(history.shape[1]) < queries.prefix_E[:, None]
         return cls(
@@ -89,7 +89,7 @@ class RankingRequest:
 
     @classmethod
     def stack(cls, requests: Sequence["RankingRequest"]) -> "RankingRequest":
-        """The questions of all requests in order, candidates padded to the widest; they must be of one release.
+        """The queries of all requests in order, candidates padded to the widest; they must be of one release.
 
         Raises ValueError when another width than the number of candidates differs.
         """
@@ -129,7 +129,7 @@ class RankingRequest:
             raise ValueError(f"ranking request: missing {missing or 'nothing'}, unknown {unknown or 'nothing'}")
         request = cls._from_arrays(arrays)
         if not len(request.candidates_EK):
-            raise ValueError("ranking request: it asks no question")
+            raise ValueError("ranking request: it asks no query")
         finite = np.isfinite(request.retrieval_scores_EK) | (request.candidates_EK == 0)
         if not (finite.all() and np.isfinite(request.query_vector_ED).all() and np.isfinite(request.numeric_EF).all()):
             raise ValueError(f"ranking request: {', '.join(_NUMBERS)} must be finite")

@@ -21,7 +21,7 @@ class Digests(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     split: str
-    """The samples and the questions of prepare: which event trains, which is asked, with its history."""
+    """The samples and the queries of prepare: which event trains, which is asked, with its history."""
     features: str
     """The features, histories and vocabularies of the release."""
     vectors: str

@@ -32,7 +32,7 @@ class Verdict(BaseModel):
     serves: System = "path"
     """The system of the evaluation that the release is: the whole path, or retrieval alone without the ranker."""
     difference: Interval | None = None
-    """What is served minus the reference; paired over the test questions."""
+    """What is served minus the reference; paired over the test queries."""
     warnings: list[str] = []
     list_problems: list[str] = []
     """Why the lists are not fit to be served, whatever the metric says."""
@@ -63,7 +63,7 @@ def judge(evaluation: dict[str, Any], gate: Gate) -> Verdict:
         # The difference is paired, so that the mean of the other system is what is left of this one's.
         mean = float(evaluation["systems"][serves][gate.metric]["mean"]) - float(difference["mean"])
     interval = Interval.model_validate(difference)
-    outcome, why = outcome_of(interval, mean, evaluation["questions"], gate, tolerance)
+    outcome, why = outcome_of(interval, mean, evaluation["queries"], gate, tolerance)
     reason = f"{before}{_SAID[outcome]} {who}: {gate.metric} differs from its {mean:.4g} by {shown(interval)}{why}"
     accepted = outcome != "worse"
     if outcome == "cannot_tell":
@@ -94,31 +94,31 @@ _SAID: dict[Outcome, str] = {
 
 
 def outcome_of(
-    difference: Interval, mean: float, num_questions: int, gate: Gate, tolerance: float
+    difference: Interval, mean: float, num_queries: int, gate: Gate, tolerance: float
 ) -> tuple[Outcome, str]:
     """Where the interval of a difference lies, beside 0 and the loss that would matter, and why that says what it says.
 
     `mean` is of the system that the difference is from. `worse`: all of the interval is below `-tolerance * mean`.
     `better`: all of it is above 0. `not_worse`: all of it is above `-margin * mean`, which is non-inferiority by a
-    confidence interval (Piaggio et al. 2012). Otherwise, and with fewer than `gate.min_questions`, `cannot_tell`.
+    confidence interval (Piaggio et al. 2012). Otherwise, and with fewer than `gate.min_queries`, `cannot_tell`.
     """
     allowed, lost = -tolerance * mean, -max(gate.margin, tolerance) * mean
     if difference.high < allowed:
         return "worse", f", all of it below {f'the allowed {allowed:+.2g}' if allowed else '0'}"
-    if num_questions < gate.min_questions:
+    if num_queries < gate.min_queries:
         return "cannot_tell", (
-            f", and {num_questions} test questions are fewer than the {gate.min_questions} of gate.min_questions: "
+            f", and {num_queries} test queries are fewer than the {gate.min_queries} of gate.min_queries: "
             "a longer split.test asks more"
         )
     if difference.low > 0:
         return "better", ""
     if mean == 0:
-        return "cannot_tell", ", whose lists hold nothing that users then took: more test questions are needed"
+        return "cannot_tell", ", whose lists hold nothing that users then took: more test queries are needed"
     if difference.low >= lost:
         return "not_worse", ""
     return "cannot_tell", (
         f", so that a loss that would matter ({lost:+.2g}, by gate.margin {gate.margin:g}) is not ruled out: "
-        "more test questions, by a longer split.test, narrow the interval"
+        "more test queries, by a longer split.test, narrow the interval"
     )
 
 

@@ -46,7 +46,7 @@ def list_problems(evaluation: dict[str, Any], system: str, gate: Gate) -> list[s
 def list_warnings(evaluation: dict[str, Any], system: str) -> list[str]:
     """What a person should look at before trusting the lists of a system."""
     lists, found = _of(evaluation, system)
-    answered = lists.get("questions", 0) - lists.get("by_popularity", 0)
+    answered = lists.get("queries", 0) - lists.get("by_popularity", 0)
     # Who is told apart by a profile alone is told apart by little.
     if not found or answered < _ENOUGH or 2 * lists["without_history"] > answered:
         return []

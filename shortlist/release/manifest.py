@@ -29,7 +29,7 @@ class FileEntry(_Frozen):
 
 
 class Interval(_Frozen):
-    """A mean over the test questions and its bootstrap interval."""
+    """A mean over the test queries and its bootstrap interval."""
 
     mean: float
     low: float
@@ -47,7 +47,7 @@ class Lineage(_Frozen):
     code: str
     """Version of shortlist and a fingerprint of its source files."""
     data: str
-    """Digest of the prepared data: features, samples and questions."""
+    """Digest of the prepared data: features, samples and queries."""
 
 
 class Manifest(_Frozen):
@@ -61,7 +61,7 @@ class Manifest(_Frozen):
     """The recipe's name."""
     files: dict[str, FileEntry]
     metrics: dict[str, Interval]
-    """Of the whole path on the test questions."""
+    """Of the whole path on the test queries."""
     lineage: Lineage
 
     @field_validator("files")

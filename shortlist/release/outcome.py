@@ -9,7 +9,7 @@ from shortlist.storage import StorageError
 
 
 def conclude(recipe: Recipe, state: str, error: str | None) -> str:
-    """A few lines of Markdown, also said as plain lines: the end of the run and what answers questions now.
+    """A few lines of Markdown, also said as plain lines: the end of the run and what answers queries now.
 
     `state` is Kubeflow's: SUCCEEDED, FAILED or CANCELLED. A storage that cannot be read is told, never raised: it is
     most likely why the run failed.

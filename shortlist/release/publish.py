@@ -8,7 +8,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from shortlist.facts import StepFacts, read_record
 from shortlist.progress import say
 from shortlist.recipe import Recipe
 from shortlist.release.bundle import assemble, lineage_of, open_release, read_live, release_key
@@ -16,6 +15,7 @@ from shortlist.release.digests import digests_of
 from shortlist.release.gate import Verdict, judge
 from shortlist.release.manifest import MANIFEST, ReleaseError
 from shortlist.release.registry import StaleError, publish
+from shortlist.step_result import StepResult, read_record
 from shortlist.storage import MissingError, Storage, open_storage
 
 
@@ -93,14 +93,14 @@ def publish_step(
     evaluation: Path,
     out: Path,
     forced_by: str | None = None,
-) -> StepFacts:
+) -> StepResult:
     """Make the release of these step folders live when the gate accepts it; leave `out`/decision.json.
 
     Of the samples it needs no more than prepare's record tells.
     Raises StorageError when the storage fails; the old release is live then.
     """
     judged: dict[str, Any] = json.loads((evaluation / "evaluation.json").read_text())
-    prepared = read_record(prepare_record).facts.details
+    prepared = read_record(prepare_record).result.details
     parts = {"features": features, "retrieval": retrieval, "index": index}
     root = release_root(recipe)
     verdict = judge(judged, recipe.gate)
@@ -117,7 +117,7 @@ def publish_step(
     say(f"releases: {decision.url}")
     for warning in verdict.warnings:
         say(f"warning: {warning}")
-    return StepFacts(
+    return StepResult(
         rows_out={"files": len(manifest.files)},
         metrics={
             "published": float(decision.published),

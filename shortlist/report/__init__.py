@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from shortlist.facts import StepRecord
 from shortlist.recipe import Recipe
 from shortlist.report.page import page as page_of
 from shortlist.report.record import RunRecord, run_record
+from shortlist.step_result import StepRecord
 from shortlist.storage.base import write_whole
 
 __all__ = ["RunRecord", "write_report"]

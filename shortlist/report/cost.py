@@ -4,7 +4,7 @@ from html import escape
 from typing import Any
 
 from shortlist.report.charts import Bar, bars
-from shortlist.report.pieces import card, code, facts, folded, note, section, table
+from shortlist.report.pieces import card, code, definitions, folded, note, section, table
 from shortlist.report.record import RunRecord
 from shortlist.report.scales import duration, megabytes, plain
 
@@ -34,7 +34,7 @@ def provenance(run: RunRecord, details: dict[str, dict[str, Any]]) -> str:
         return section("Release", lead, note("Left out: the step publish left no manifest."))
     files, lineage = manifest["files"], manifest["lineage"]
     size = sum(entry["size"] for entry in files.values())
-    listed = facts(
+    listed = definitions(
         [
             ("Name", code(run.decision.release)),
             ("Live now", code(run.decision.live or "nothing")),

@@ -31,7 +31,7 @@ def data(run: RunRecord, details: dict[str, dict[str, Any]]) -> str:
     leak = details.get("prepare", {}).get("leakage")
     if leak:
         checked = ", ".join(f"{plain(value)} {name.replace('_', ' ')}" for name, value in leak.items())
-        lead += f" No event at or after a question's time feeds its features; checked: {checked}."
+        lead += f" No event at or after a query's time feeds its features; checked: {checked}."
     half_life = details.get("prepare", {}).get("popular_half_life", "none")
     if half_life != "none":
         lead += f" In what is popular, an event counts half after {escape(half_life)}."
@@ -44,7 +44,7 @@ def _flow(run: RunRecord) -> str:
     quarantined = rows.get("validate", ({}, {}))[1].get("quarantined_events")
     cut = rows.get("prepare", ({}, {}))[1]
     listed = [("events read", read), ("users", cut.get("users")), ("items", cut.get("items"))]
-    listed += [("train samples", cut.get("train_samples")), ("test questions", cut.get("test_questions"))]
+    listed += [("train samples", cut.get("train_samples")), ("test queries", cut.get("test_queries"))]
     shown = [(name, plain(value)) for name, value in listed if value is not None]
     if read and quarantined is not None:
         shown.insert(1, (f"quarantined {100 * quarantined / read:.2g}%", plain(quarantined)))

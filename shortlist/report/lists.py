@@ -33,7 +33,7 @@ def _plainly(run: RunRecord, told: Lists, served: ListStatistics | None) -> str:
     """The verdict in a sentence or two."""
     if served is None:
         return "Nothing was known of any user who was asked, so that all lists are of what is popular."
-    asked = f"The first {told.k} items of {told.questions - told.by_popularity:,} lists"
+    asked = f"The first {told.k} items of {told.queries - told.by_popularity:,} lists"
     if told.by_popularity:
         asked += f" ({told.by_popularity:,} more are of what is popular, since nothing was known of the user)"
     problems = run.decision.verdict.list_problems if run.decision is not None else []
@@ -100,7 +100,7 @@ def _repeats(told: Repeats, served: str, metric: str) -> str:
         if value is not None:
             rows.append(Whisker(label, color_of(color or served), value.mean, value.low, value.high))
     if rows:
-        asked = f"{metric_name(metric)} of {told.questions:,} users, where repeats count as well"
+        asked = f"{metric_name(metric)} of {told.queries:,} users, where repeats count as well"
         inner += whiskers([(asked, rows)], zero=True)
     if told.advice is not None:
         inner += f'<p class="advice">{escape(told.advice[:1].upper() + told.advice[1:])}.</p>'

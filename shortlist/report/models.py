@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 from shortlist.report.charts import Axes, Series, lines
-from shortlist.report.pieces import card, code, facts, note, section, table
+from shortlist.report.pieces import card, code, definitions, note, section, table
 from shortlist.report.record import RunRecord
 from shortlist.report.scales import duration, plain
 from shortlist.report.systems import metric_name
@@ -56,7 +56,7 @@ def _curves(run: RunRecord, details: dict[str, dict[str, Any]], step: str, title
 
 
 def _calibration(run: RunRecord, told: dict[str, Any]) -> str:
-    """What the ranker gains on held-out questions, and its probabilities against what happened."""
+    """What the ranker gains on held-out queries, and its probabilities against what happened."""
     metrics = _metrics(run, "train_ranking")
     listed = [("Served", escape(told["kept"]))] if told.get("kept") else []
     for name, value in metrics.items():
@@ -69,7 +69,7 @@ def _calibration(run: RunRecord, told: dict[str, Any]) -> str:
     before, after = (metrics.get(f"calibration_error_{when}") for when in ("before", "after"))
     if before is not None and after is not None:
         listed.append(("Calibration error", f"{after:.4f} <small>{before:.4f} before calibration</small>"))
-    cards = [card("What ranking adds to retrieval", facts(listed), "held-out questions")] if listed else []
+    cards = [card("What ranking adds to retrieval", definitions(listed), "held-out queries")] if listed else []
     bins = [(float(row[0]), float(row[1])) for row in told.get("reliability") or []]
     if bins:
         end = max(max(bin_) for bin_ in bins)
@@ -105,13 +105,13 @@ def index(details: dict[str, dict[str, Any]]) -> str:
     if not points:
         return section("Index", "", note("Left out: the step build_index left no curve of recall and speed."))
     chosen = next((point for point in points if point["nprobe"] == told.get("nprobe")), points[-1])
-    served = facts(
+    served = definitions(
         [
             ("Index", f"{code(told.get('factory', ''))} over {plain(told.get('num_items', 0))} items"),
             ("Recall@100", f"{chosen['recall_at_100']:.4f}"),
             ("Recall@10", f"{chosen['recall_at_10']:.4f}"),
-            ("Questions a second", plain(chosen["questions_per_second"])),
-            ("Measured with", f"{plain(told.get('num_questions', 0))} {_asked(told.get('questions_from'))}"),
+            ("Queries a second", plain(chosen["queries_per_second"])),
+            ("Measured with", f"{plain(told.get('num_queries', 0))} {_asked(told.get('queries_from'))}"),
         ]
     )
     if len(points) == 1:
@@ -121,29 +121,29 @@ def index(details: dict[str, dict[str, Any]]) -> str:
         Series(
             "by nprobe, the lists searched",
             "c-retrieval",
-            [(point["questions_per_second"], point["recall_at_100"]) for point in points],
+            [(point["queries_per_second"], point["recall_at_100"]) for point in points],
             [
                 f"nprobe {point['nprobe']}: recall@100 {point['recall_at_100']:.4f}, "
-                f"{plain(point['questions_per_second'])} questions a second"
+                f"{plain(point['queries_per_second'])} queries a second"
                 for point in points
             ],
         ),
         Series(
             f"served: nprobe {chosen['nprobe']}",
             "c-knn big",
-            [(chosen["questions_per_second"], chosen["recall_at_100"])],
+            [(chosen["queries_per_second"], chosen["recall_at_100"])],
         ),
     ]
-    axes = Axes(x="questions a second on one thread", y="recall@100 against exact search", log_x=True)
+    axes = Axes(x="queries a second on one thread", y="recall@100 against exact search", log_x=True)
     rows = [
-        [str(one["nprobe"]), *(f"{one[f'recall_at_{k}']:.4f}" for k in (10, 100)), plain(one["questions_per_second"])]
+        [str(one["nprobe"]), *(f"{one[f'recall_at_{k}']:.4f}" for k in (10, 100)), plain(one["queries_per_second"])]
         for one in points
     ]
-    all_points = table(("nprobe", "Recall@10", "Recall@100", "Questions a second"), rows, [1, 2, 3])
+    all_points = table(("nprobe", "Recall@10", "Recall@100", "Queries a second"), rows, [1, 2, 3])
     chart = card("Recall against speed", f'<div class="tall">{lines(series, axes)}</div>')
     inner = f"{chart}{card('What is served', served + all_points)}"
     return section("Index", "Up and to the right is better.", f'<div class="grid">{inner}</div>')
 
 
 def _asked(origin: Any) -> str:
-    return "validation questions" if origin == "validation" else "item vectors, as there was no validation question"
+    return "validation queries" if origin == "validation" else "item vectors, as there was no validation query"

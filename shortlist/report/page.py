@@ -5,7 +5,6 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from shortlist.facts import StepRecord
 from shortlist.recipe import Recipe
 from shortlist.report.cost import cost, provenance
 from shortlist.report.data import data
@@ -16,11 +15,12 @@ from shortlist.report.quality import headline, quality
 from shortlist.report.record import RunRecord
 from shortlist.report.scales import duration
 from shortlist.report.systems import Systems, metric_name
+from shortlist.step_result import StepRecord
 
 
 def page(recipe: Recipe, run: RunRecord, records: Sequence[StepRecord]) -> str:
     """HTML of the report; a section whose details are missing says so in a line."""
-    details: dict[str, dict[str, Any]] = {record.step: record.facts.details for record in records}
+    details: dict[str, dict[str, Any]] = {record.step: record.result.details for record in records}
     metric = recipe.gate.metric
     sections = [
         _header(run, metric),

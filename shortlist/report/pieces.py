@@ -18,7 +18,7 @@ def table(
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def facts(listed: Sequence[tuple[str, str]]) -> str:
+def definitions(listed: Sequence[tuple[str, str]]) -> str:
     """Names and values."""
     return f"<dl>{''.join(f'<dt>{escape(name)}</dt><dd>{value}</dd>' for name, value in listed)}</dl>"
 

@@ -21,7 +21,7 @@ def headline(run: RunRecord, metric: str) -> str:
         return ""
     systems = Systems(run, run.evaluation)
     rows = _rows(systems, systems.tables, metric)
-    aside = f"{run.evaluation.questions:,} test questions, {100 * run.evaluation.confidence:g}% intervals"
+    aside = f"{run.evaluation.queries:,} test queries, {100 * run.evaluation.confidence:g}% intervals"
     return card(metric_name(metric), whiskers([("", rows)], zero=True), aside)
 
 
@@ -31,8 +31,8 @@ def quality(run: RunRecord, metric: str) -> str:
         return section("Quality", "", note("Left out: the step evaluate left no table."))
     one, systems = run.evaluation, Systems(run, run.evaluation)
     lead = (
-        "Every system answers the same test questions over the whole catalogue. Intervals come from resampling the "
-        "questions; differences are paired, question by question."
+        "Every system answers the same test queries over the whole catalogue. Intervals come from resampling the "
+        "queries; differences are paired, query by query."
     )
     if one.unknowable_targets is not None and one.unknowable_targets.unknowable:
         lead += (
@@ -95,14 +95,14 @@ def _slices(systems: Systems, one: Evaluated, metric: str) -> str:
     groups, empty = [], []
     for name, part in one.slices.items():
         title = _slice_name(name)
-        rows = _rows(systems, systems.ordered(part.systems), metric) if part.questions else []
+        rows = _rows(systems, systems.ordered(part.systems), metric) if part.queries else []
         if rows:
-            groups.append((f"{title}: {part.questions:,} questions", rows))
+            groups.append((f"{title}: {part.queries:,} queries", rows))
         else:
             empty.append(title)
     inner = whiskers(groups, zero=True) if groups else ""
     if empty:
-        inner += note(f"No question in: {', '.join(empty)}.")
+        inner += note(f"No query in: {', '.join(empty)}.")
     return card(f"{metric_name(metric)} by slice", inner) if inner else ""
 
 
@@ -115,8 +115,8 @@ def _tables(systems: Systems, one: Evaluated, gate_metric: str) -> str:
     said = "The best of each row is bold. Coverage is the share of the catalogue that appears in any list."
     parts = [card("All metrics", _table(systems, systems.tables, one, gate_metric, one.coverage) + note(said))]
     for name, part in one.slices.items():
-        if part.questions:
-            title = f"All metrics, {_slice_name(name)}: {part.questions:,} questions"
+        if part.queries:
+            title = f"All metrics, {_slice_name(name)}: {part.queries:,} queries"
             inner = _table(systems, systems.ordered(part.systems), one, gate_metric, {})
             parts.append(folded(title, inner))
     return "".join(parts)

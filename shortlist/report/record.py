@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from shortlist.facts import StepRecord
 from shortlist.recipe import Recipe
 from shortlist.release.digests import Digests
 from shortlist.release.manifest import Interval
 from shortlist.release.publish import Decision
+from shortlist.step_result import StepRecord
 
 Table = dict[str, Interval]
 """Metric, like `ndcg_at_10`, -> mean and interval."""
@@ -30,12 +30,12 @@ class Step(BaseModel):
 
 
 class Slice(BaseModel):
-    questions: int
+    queries: int
     systems: dict[str, Table]
 
 
 class LiveComparison(BaseModel):
-    """The release that was live before, on the same questions."""
+    """The release that was live before, on the same queries."""
 
     release: str
     metrics: Table
@@ -79,12 +79,12 @@ class ListStatistics(BaseModel):
 
 
 class Lists(BaseModel):
-    """What lists of the length that is served hold, of the questions that the models answered."""
+    """What lists of the length that is served hold, of the queries that the models answered."""
 
     k: int
-    questions: int
+    queries: int
     by_popularity: int
-    """Questions of which nothing was known: they get what is popular, and are left out here."""
+    """Queries of which nothing was known: they get what is popular, and are left out here."""
     without_history: int
     items: int
     untrained_items: float
@@ -115,14 +115,14 @@ class Repeats(BaseModel):
     masked: bool
     """Whether lists leave out what a user has."""
     advice: str | None = None
-    questions: int = 0
+    queries: int = 0
     k: int = 0
     systems: dict[str, Table] = {}
     """Of users who were asked once more with repeats as targets; empty unless repeats are many and left out."""
 
 
 class Unknowable(BaseModel):
-    """Targets that are left out, since their items were not available when the question was asked."""
+    """Targets that are left out, since their items were not available when the query was asked."""
 
     targets: int
     """All of the test, these among them."""
@@ -131,9 +131,9 @@ class Unknowable(BaseModel):
 
 
 class Evaluated(BaseModel):
-    """The test questions: means with bootstrap intervals."""
+    """The test queries: means with bootstrap intervals."""
 
-    questions: int
+    queries: int
     k: list[int]
     confidence: float = 0.95
     systems: dict[str, Table]
@@ -161,7 +161,7 @@ class Served(BaseModel):
 class RunRecord(BaseModel):
     """The content of run.json."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     recipe: str
     description: str
     run_id: str
@@ -188,7 +188,7 @@ class RunRecord(BaseModel):
 def run_record(recipe: Recipe, records: Sequence[StepRecord], run_id: str | None = None) -> RunRecord:
     """Put together what the steps told. Raises ValueError when a step told something of another form."""
     now = datetime.now(UTC)
-    details = {record.step: record.facts.details for record in records}
+    details = {record.step: record.result.details for record in records}
     told = details.get("publish", {}).get("decision")
     decision = Decision.model_validate(told) if told is not None else None
     paths = {}
@@ -261,7 +261,7 @@ def _step(record: StepRecord) -> Step:
         step=record.step,
         seconds=record.seconds,
         peak_memory_mb=record.peak_memory_mb,
-        rows_in=record.facts.rows_in,
-        rows_out=record.facts.rows_out,
-        metrics={name: value if math.isfinite(value) else None for name, value in record.facts.metrics.items()},
+        rows_in=record.result.rows_in,
+        rows_out=record.result.rows_out,
+        metrics={name: value if math.isfinite(value) else None for name, value in record.result.metrics.items()},
     )

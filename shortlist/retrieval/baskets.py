@@ -25,7 +25,7 @@ class Baskets:
     def of(cls, samples: Samples, examples: NDArray[np.int64], width: int) -> "Baskets":
         """Of `examples`, positions in `samples`, which are in the order of the users.
 
-        A user with more than `width` items, as many as a question reads, makes several baskets of nearly one size; the
+        A user with more than `width` items, as many as a query reads, makes several baskets of nearly one size; the
         items of one may be negatives of another, so the width is best at least the longest list.
         """
         user, item = samples.user[examples].astype(np.int64), samples.item[examples].astype(np.int64)

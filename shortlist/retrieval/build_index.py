@@ -13,20 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.dataset.prepared import Prepared
-from shortlist.facts import StepFacts
 from shortlist.progress import say
 from shortlist.recipe import Index, Recipe
 from shortlist.retrieval.faiss_index import choose_factory, drawn_rows, make_index
 from shortlist.retrieval.index_quality import Point, measure_index
 from shortlist.retrieval.onnx_query_tower import OnnxQueryTower
 from shortlist.retrieval.refit import UNSEEN
+from shortlist.step_result import StepResult
 
-_QUESTIONS = 1_000  # that recall is measured with
+_QUERIES = 1_000  # that recall is measured with
 _BLOCK = 1 << 18  # vectors checked at a time
 
 
-def build_index(recipe: Recipe, prepared: Prepared, retrieval_folder: Path, out: Path) -> StepFacts:
-    """Index `vectors.npy` of an export and measure it with the validation questions; and those of before a refit.
+def build_index(recipe: Recipe, prepared: Prepared, retrieval_folder: Path, out: Path) -> StepResult:
+    """Index `vectors.npy` of an export and measure it with the validation queries; and those of before a refit.
 
     Reads no samples.
     Raises ValueError when the export is not of this recipe and data, its vectors are not finite, the factory is none,
@@ -37,7 +37,7 @@ def build_index(recipe: Recipe, prepared: Prepared, retrieval_folder: Path, out:
     return _build(recipe, prepared, retrieval_folder, out)
 
 
-def _build(recipe: Recipe, prepared: Prepared, retrieval_folder: Path, out: Path) -> StepFacts:
+def _build(recipe: Recipe, prepared: Prepared, retrieval_folder: Path, out: Path) -> StepResult:
     tower = OnnxQueryTower.open(retrieval_folder, prepared.store, threads=faiss.omp_get_max_threads())
     if tower.metric != recipe.retrieval.metric:
         raise ValueError(
@@ -53,12 +53,12 @@ def _build(recipe: Recipe, prepared: Prepared, retrieval_folder: Path, out: Path
     inverted = faiss.try_extract_index_ivf(index)
     nprobe = min(recipe.index.nprobe, inverted.nlist) if inverted is not None else 0
     chosen = next(point for point in points if point.nprobe == nprobe)
-    say(f"index: recall@100 {chosen.recall_at_100:.3f} at {chosen.questions_per_second:.0f} questions a second")
+    say(f"index: recall@100 {chosen.recall_at_100:.3f} at {chosen.queries_per_second:.0f} queries a second")
     if chosen.recall_at_100 < recipe.index.min_recall:
         raise ValueError(_too_low(recipe.index, factory, chosen, points))
     out.mkdir(parents=True, exist_ok=True)
     faiss.write_index(index, str(out / "index.faiss"))
-    facts = {
+    settings = {
         "factory": factory,
         "metric": tower.metric,
         "num_items": len(vectors_ND),
@@ -67,20 +67,20 @@ def _build(recipe: Recipe, prepared: Prepared, retrieval_folder: Path, out: Path
         "nprobe": nprobe,
         "recall_at_10": chosen.recall_at_10,
         "recall_at_100": chosen.recall_at_100,
-        "num_questions": len(asked_QD),
-        "questions_from": origin,
+        "num_queries": len(asked_QD),
+        "queries_from": origin,
     }
-    (out / "index.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
-    return StepFacts(
+    (out / "index.json").write_text(json.dumps(settings, indent=1, sort_keys=True) + "\n")
+    return StepResult(
         rows_in={"items": len(vectors_ND)},
         rows_out={"items": index.ntotal},
         metrics={
             "index_recall_at_10": chosen.recall_at_10,
             "index_recall_at_100": chosen.recall_at_100,
-            "index_questions_per_second": chosen.questions_per_second,
+            "index_queries_per_second": chosen.queries_per_second,
             "index_mb": round((out / "index.faiss").stat().st_size / 2**20, 3),
         },
-        details={**facts, "curve": [dataclasses.asdict(point) for point in points]},
+        details={**settings, "curve": [dataclasses.asdict(point) for point in points]},
     )
 
 
@@ -103,11 +103,11 @@ def _vectors(folder: Path, num_items: int, dim: int) -> NDArray[np.float32]:
 def _asked(
     prepared: Prepared, tower: OnnxQueryTower, vectors_ND: NDArray[np.float32], seed: int
 ) -> tuple[NDArray[np.float32], str]:
-    """Vectors of real questions, or of items where the validation has no question."""
-    questions = prepared.valid.draw(_QUESTIONS, seed)
-    if len(questions):
-        return np.ascontiguousarray(tower.embed(prepared.queries(questions))), "validation"
-    return np.ascontiguousarray(vectors_ND[drawn_rows(len(vectors_ND), _QUESTIONS, seed)]), "items"
+    """Vectors of real queries, or of items where the validation has no query."""
+    queries = prepared.valid.draw(_QUERIES, seed)
+    if len(queries):
+        return np.ascontiguousarray(tower.embed(prepared.encode(queries))), "validation"
+    return np.ascontiguousarray(vectors_ND[drawn_rows(len(vectors_ND), _QUERIES, seed)]), "items"
 
 
 def _too_low(index: Index, factory: str, chosen: Point, points: list[Point]) -> str:

@@ -3,7 +3,7 @@
     retrieval/known.npy   bool [num_item_rows]: whether the item was trained on or has a feature. Of any other the tower
                           makes the one vector of the unknown item, which says nothing of it
 
-Shapes: N item rows, I items (position p is item row p + 1), E questions, D width of vectors.
+Shapes: N item rows, I items (position p is item row p + 1), E queries, D width of vectors.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from shortlist.features.availability import Availability
 
 KNOWN = "known.npy"
 KEPT = 8
-"""Subsets that are kept at hand. In serving all questions of now have the same until the next item comes or goes."""
+"""Subsets that are kept at hand. In serving all queries of now have the same until the next item comes or goes."""
 
 _Bitmap: Any = faiss.IDSelectorBitmap  # its stub knows the C++ constructor, this one takes an array
 
@@ -84,7 +84,7 @@ class Candidates:
         return cls(known_N, available)
 
     def groups(self, count: int, time_E: NDArray[np.int64] | None) -> Iterator[tuple[NDArray[np.int64], Subset]]:
-        """The questions by what may be returned to them; without times, whatever is available at some time."""
+        """The queries by what may be returned to them; without times, whatever is available at some time."""
         if time_E is None:
             yield np.arange(count), self._always
             return

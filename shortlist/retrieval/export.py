@@ -32,7 +32,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from shortlist.dataset.prepared import Prepared
-from shortlist.facts import StepFacts
 from shortlist.features import FeatureSchema, Queries
 from shortlist.progress import Progress, say
 from shortlist.recipe import Recipe
@@ -40,16 +39,17 @@ from shortlist.retrieval.candidates import KNOWN
 from shortlist.retrieval.refit import REFIT, UNSEEN
 from shortlist.retrieval.shared_vectors import shared
 from shortlist.retrieval.towers import Inputs, QueryInputs, QueryTower, Trained, TwoTower, slot
+from shortlist.step_result import StepResult
 from shortlist.training import checkpoints
 
 _OPSET = 20
 _TOLERANCE = 1e-4
-_QUESTIONS = 64
+_QUERIES = 64
 _ROWS = 16_384
 """Items embedded at a time."""
 
 
-def export(recipe: Recipe, prepared: Prepared, checkpoint: Path, out: Path) -> StepFacts:
+def export(recipe: Recipe, prepared: Prepared, checkpoint: Path, out: Path) -> StepResult:
     """Export the best weights of the checkpoint folder to `out`; reads no samples.
 
     Raises ValueError when the weights are not of this recipe and data, or when the exported tower answers real queries
@@ -77,7 +77,7 @@ def export(recipe: Recipe, prepared: Prepared, checkpoint: Path, out: Path) -> S
             "(retrieval.refit)"
         )
     vectors_ND, untrained = np.load(out / "vectors.npy", mmap_mode="r"), inputs.item_row[1:] == 0
-    return StepFacts(
+    return StepResult(
         rows_out={
             "items": len(untrained),
             "items_never_trained": int(untrained.sum()),
@@ -103,8 +103,8 @@ def _write(model: TwoTower, inputs: Inputs, prepared: Prepared, folder: Path) ->
             np.save(folder / "user_inputs.npy", model.users.weight.numpy()[inputs.user_row])
         names = write_query_tower(model, schema, folder / "query_tower.onnx")
         difference = check_parity(model, inputs, prepared, folder)
-    facts = {"metric": model.metric, "dim": model.dim, "inputs": names, "history_length": schema.history_length}
-    (folder / "retrieval.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
+    settings = {"metric": model.metric, "dim": model.dim, "inputs": names, "history_length": schema.history_length}
+    (folder / "retrieval.json").write_text(json.dumps(settings, indent=1, sort_keys=True) + "\n")
     return names, difference
 
 
@@ -243,18 +243,18 @@ def check_parity(model: TwoTower, inputs: Inputs, prepared: Prepared, folder: Pa
 
 
 def probes(prepared: Prepared) -> Queries:
-    """Validation questions with their histories cut to nothing, one event, half a window and all there is."""
-    questions = prepared.valid.take(np.arange(min(_QUESTIONS, len(prepared.valid))))
+    """Validation queries with their histories cut to nothing, one event, half a window and all there is."""
+    queries = prepared.valid.take(np.arange(min(_QUERIES, len(prepared.valid))))
     length = prepared.store.schema.history_length
-    most = questions.end - questions.start
+    most = queries.end - queries.start
     cuts = [np.minimum(most, cut) for cut in (0, 1, max(length // 2, 1), length)] + [most]
-    four = np.tile(np.arange(len(questions)), len(cuts))
+    four = np.tile(np.arange(len(queries)), len(cuts))
     all_cuts = np.concatenate(cuts)
-    start = questions.start[four]
+    start = queries.start[four]
     return prepared.store.queries(
-        questions.user[four],
+        queries.user[four],
         prepared.store.history_items,
         start,
         start + all_cuts,
-        questions.context.take(four),
+        queries.context.take(four),
     )

@@ -1,6 +1,6 @@
 """How much of what exact search finds an index finds, and how fast.
 
-Shapes: Q questions, N items, D vector dim, k results.
+Shapes: Q queries, N items, D vector dim, k results.
 """
 
 import time
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from shortlist.progress import Progress
 
-_TIMED_QUESTIONS = 200
+_TIMED_QUERIES = 200
 _BLOCK = 256
 _NPROBES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -26,7 +26,7 @@ class Point:
     """0 where the index has no inverted lists."""
     recall_at_10: float
     recall_at_100: float
-    questions_per_second: float
+    queries_per_second: float
     """One after the other on one thread, for 100 results, as in serving."""
 
 
@@ -68,7 +68,7 @@ def _recall(scores_QK: NDArray[np.float32], best_QK: NDArray[np.float32], k: int
 
 
 def _exact_scores(vectors_ND: NDArray[np.float32], asked_QD: NDArray[np.float32], k: int) -> NDArray[np.float32]:
-    """The k best inner products of every question, best first, [Q, k]; the vectors are read in parts."""
+    """The k best inner products of every query, best first, [Q, k]; the vectors are read in parts."""
     best = np.full((len(asked_QD), 0), -np.inf, np.float32)
     for start in range(0, len(vectors_ND), 1 << 18):
         part = np.ascontiguousarray(vectors_ND[start : start + (1 << 18)])
@@ -80,7 +80,7 @@ def _exact_scores(vectors_ND: NDArray[np.float32], asked_QD: NDArray[np.float32]
 def _speed(index: Any, asked_QD: NDArray[np.float32], k: int) -> float:
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
-    asked = asked_QD[:_TIMED_QUESTIONS]
+    asked = asked_QD[:_TIMED_QUERIES]
     start = time.perf_counter()
     for e in range(len(asked)):
         index.search(asked[e : e + 1], k)

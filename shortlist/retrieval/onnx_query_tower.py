@@ -33,8 +33,8 @@ class OnnxQueryTower:
     def open(cls, folder: Path, store: FeatureStore, *, threads: int = 1) -> "OnnxQueryTower":
         """Raises ValueError when a file is missing or broken, or the tower wants what the store does not have."""
         try:
-            facts = json.loads((folder / "retrieval.json").read_text())
-            metric, dim = str(facts["metric"]), int(facts["dim"])
+            settings = json.loads((folder / "retrieval.json").read_text())
+            metric, dim = str(settings["metric"]), int(settings["dim"])
             item_inputs = map_array(folder / "item_inputs.npy")
             user_inputs = map_array(folder / "user_inputs.npy") if (folder / "user_inputs.npy").exists() else None
             session = _session(folder / "query_tower.onnx", threads)
@@ -64,7 +64,7 @@ class OnnxQueryTower:
     def _run(self, queries: Queries, part: slice) -> NDArray[np.float32]:
         length_E = queries.prefix_E[part]
         history_EL = queries.history_BL[queries.window_E[part]]
-        history_EL[np.arange(history_EL.shape[1]) >= length_E[:, None]] = 0  # what comes after the question
+        history_EL[np.arange(history_EL.shape[1]) >= length_E[:, None]] = 0  # what comes after the query
         values: dict[str, NDArray[Any]] = {"history": self._item_inputs[history_EL], "length": length_E}
         if self._user_inputs is not None:
             values["user"] = self._user_inputs[queries.user_E[part]]

@@ -4,7 +4,7 @@
     export, index   <folder>/.unseen/         of the best epoch;         <folder>/                of the refit: served
 
 Beside the checkpoints of a refit lies which items and users it trained, `items/trained.npy` and `users/trained.npy`.
-The ranker learns from validation questions, so it needs towers that have not seen the answers: docs/decisions/refit.md.
+The ranker learns from validation queries, so it needs towers that have not seen the answers: docs/decisions/refit.md.
 Without a refit there is one pair, in the folder itself.
 """
 

@@ -1,6 +1,6 @@
 """Retrieval as it is served: the exported query tower in ONNX Runtime and the FAISS index, without torch.
 
-Shapes: E questions, L history length, D vector dim, k results. Item row `r` is position `r - 1` of the index.
+Shapes: E queries, L history length, D vector dim, k results. Item row `r` is position `r - 1` of the index.
 """
 
 import json
@@ -64,14 +64,14 @@ class Retriever:
         Raises ValueError when a file is broken, or the tower, the index and the store are not of one another.
         """
         tower = OnnxQueryTower.open(retrieval, store, threads=threads)
-        searched, facts = open_index(index)
+        searched, settings = open_index(index)
         try:
             vectors = map_array(retrieval / "vectors.npy")
         except (OSError, ValueError) as error:
             raise ValueError(f"{retrieval}: vectors.npy cannot be read: {error}") from error
-        if facts["metric"] != tower.metric:
+        if settings["metric"] != tower.metric:
             raise ValueError(
-                f"{index}: the index searches by {facts['metric']}, the tower of {retrieval} was trained for "
+                f"{index}: the index searches by {settings['metric']}, the tower of {retrieval} was trained for "
                 f"{tower.metric}; build the index of this export again"
             )
         shape = (store.schema.num_item_rows - 1, tower.dim)
@@ -81,7 +81,7 @@ class Retriever:
                 f"and the tower gives width {shape[1]}; they are not of the same run"
             )
         candidates = Candidates.open(retrieval, available or store.available)
-        return cls(tower, searched, vectors, candidates, num_probes=facts["nprobe"], threads=threads)
+        return cls(tower, searched, vectors, candidates, num_probes=settings["nprobe"], threads=threads)
 
     def embed(self, queries: Queries) -> NDArray[np.float32]:
         """The query vectors, [E, D]; of length 1 where the metric is cosine."""
@@ -96,8 +96,8 @@ class Retriever:
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Item rows and their inner products with the query, best first, both [E, k].
 
-        `exclude` holds for each question the item rows that must not come back, in any order; what is not available at
-        the question's `time_E` (seconds) or not known to the tower does not come back either. A question gets `k` items
+        `exclude` holds for each query the item rows that must not come back, in any order; what is not available at
+        the query's `time_E` (seconds) or not known to the tower does not come back either. A query gets `k` items
         unless there are fewer to offer; then row 0 with score -inf fills up.
         """
         assert k >= 1, k
@@ -109,8 +109,8 @@ class Retriever:
         rows_EK, scores_EK = np.zeros((count, k), np.int64), np.full((count, k), -np.inf, np.float32)
         for of, subset in self.candidates.groups(count, time_E):
             seen = [_NOTHING] * len(of) if exclude is None else [self._known(exclude[e], subset) for e in of.tolist()]
-            # Asking for as many more as may be dropped is right for every index, and quick for all questions at once
-            # while few are dropped. A question that drops more goes alone, by a selector where the index reads one.
+            # Asking for as many more as may be dropped is right for every index, and quick for all queries at once
+            # while few are dropped. A query that drops more goes alone, by a selector where the index reads one.
             many = np.array([len(rows) > k for rows in seen], bool)
             for at in [np.flatnonzero(~many), *np.flatnonzero(many)[:, None]]:
                 if len(at):
@@ -215,7 +215,7 @@ class Retriever:
     def _search_exactly(
         self, vectors_ED: NDArray[np.float32], k: int, seen: list[NDArray[np.int64]], subset: Subset
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Over all vectors of the subset, one question after the other: where they are few, or for an index that found
+        """Over all vectors of the subset, one query after the other: where they are few, or for an index that found
         too few and cannot look further."""
         rows_EK, scores_EK = np.zeros((len(seen), k), np.int64), np.full((len(seen), k), -np.inf, np.float32)
         if subset.whole:
@@ -231,23 +231,23 @@ class Retriever:
 
 
 def open_index(folder: Path) -> tuple[Any, dict[str, Any]]:
-    """The index, memory-mapped, and the facts of index.json. Raises ValueError when either is broken."""
+    """The index, memory-mapped, and the settings of index.json. Raises ValueError when either is broken."""
     try:
-        facts = json.loads((folder / "index.json").read_text())
-        facts = {**facts, "metric": str(facts["metric"]), "nprobe": int(facts["nprobe"])}
+        settings = json.loads((folder / "index.json").read_text())
+        settings = {**settings, "metric": str(settings["metric"]), "nprobe": int(settings["nprobe"])}
         # This flag maps flat vectors and inverted lists alike, and unlike IO_FLAG_MMAP starts no threads in a search.
         index = faiss.read_index(str(folder / "index.faiss"), faiss.IO_FLAG_MMAP_IFC)
     except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{folder}: the index cannot be read: {type(error).__name__}: {error}") from error
     if index.metric_type != faiss.METRIC_INNER_PRODUCT:
         raise ValueError(f"{folder}: index.faiss does not search by inner product; build the index again")
-    return index, facts
+    return index, settings
 
 
 def _drop(
     rows: NDArray[np.int64], scores: NDArray[np.float32], seen: list[NDArray[np.int64]], subset: Subset
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Without each question's `seen` rows and what is not of the subset: what stays moves to the left, 0 and -inf come
+    """Without each query's `seen` rows and what is not of the subset: what stays moves to the left, 0 and -inf come
     after."""
     base = np.arange(len(rows)) * (len(subset.there_I) + 1)
     keys = np.concatenate([[-1], *(one + start for one, start in zip(seen, base, strict=True))])

@@ -1,4 +1,4 @@
-"""Which items have one vector, so that no question tells them apart."""
+"""Which items have one vector, so that no query tells them apart."""
 
 import numpy as np
 from numpy.typing import NDArray

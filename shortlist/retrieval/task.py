@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shortlist.dataset.prepared import Prepared, Questions
+from shortlist.dataset.prepared import EvaluationQueries, Prepared
 from shortlist.dataset.split import TRAIN
 from shortlist.features import Queries
 from shortlist.metrics.ranking import find_hits, measure
@@ -24,8 +24,8 @@ from shortlist.retrieval.towers import Inputs, Items, QueryInputs, TwoTower
 from shortlist.retrieval.transfer import to_device
 from shortlist.training.processes import ALONE, Processes
 
-_QUESTIONS = 5_000
-"""At most so many validation questions are asked each epoch."""
+_QUERIES = 5_000
+"""At most so many validation queries are asked each epoch."""
 _DEPTH = 10
 METRICS = ("recall_at_10", "ndcg_at_10")
 _FLOATS = 16_000_000
@@ -57,7 +57,7 @@ class RetrievalTask:
             process=processes.process,
             processes=processes.count,
         )
-        self.questions = prepared.valid.draw(_QUESTIONS, recipe.seed)
+        self.queries = prepared.valid.draw(_QUERIES, recipe.seed)
         self.mask_seen = recipe.evaluation.mask_seen
         self._num_rows, mined = store.schema.num_item_rows, None
         if num := recipe.retrieval.num_hard:
@@ -138,7 +138,7 @@ class RetrievalTask:
         return inputs
 
     def query(self, queries: Queries, history_BLD: Tensor) -> Tensor:
-        """Query vectors [E, D] of questions whose histories have these inputs."""
+        """Query vectors [E, D] of queries whose histories have these inputs."""
         return self._query(history_BLD, self.inputs.query(queries, self.device))
 
     def _query(self, history: Tensor, inputs: QueryInputs) -> Tensor:
@@ -157,32 +157,32 @@ class RetrievalTask:
         return torch.rand(count, device=self.device) < self.retrieval.id_dropout
 
     def validate(self) -> dict[str, float]:
-        """Recall and NDCG at 10 over the whole catalogue, exactly, of a fixed sample of the validation questions.
+        """Recall and NDCG at 10 over the whole catalogue, exactly, of a fixed sample of the validation queries.
 
         Nothing in a refit, which has learnt the answers.
         """
         if self.metric is None:
             return {}
         input_ND, vector_ND = self.catalogue()
-        questions, found = self.questions, []
+        queries, found = self.queries, []
         step = max(1, _FLOATS // max(len(input_ND), input_ND.shape[1] * self.prepared.store.schema.history_length))
-        for first in range(0, len(questions), step):
-            part = questions.take(np.arange(first, min(first + step, len(questions))))
-            queries = self.prepared.queries(part)
-            history_BLD = take(input_ND, to_device(self.device, queries.history_BL))
-            scores_EN = self.query(queries, history_BLD) @ vector_ND.T
+        for first in range(0, len(queries), step):
+            part = queries.take(np.arange(first, min(first + step, len(queries))))
+            encoded = self.prepared.encode(part)
+            history_BLD = take(input_ND, to_device(self.device, encoded.history_BL))
+            scores_EN = self.query(encoded, history_BLD) @ vector_ND.T
             scores_EN.masked_fill_(to_device(self.device, self._away(part)), -torch.inf)
             if self.mask_seen:
                 e, row = self._seen(part)
                 scores_EN[to_device(self.device, e), to_device(self.device, row)] = -torch.inf
             found.append(scores_EN.topk(min(_DEPTH, len(vector_ND))).indices.cpu().numpy())
-        hits_QD = find_hits(np.concatenate(found), questions.target_offsets, questions.target_items)
-        measured = measure(hits_QD, np.diff(questions.target_offsets), [_DEPTH])
+        hits_QD = find_hits(np.concatenate(found), queries.target_offsets, queries.target_items)
+        measured = measure(hits_QD, np.diff(queries.target_offsets), [_DEPTH])
         return {name: float(measured[name].mean()) for name in METRICS}
 
-    def _away(self, questions: Questions) -> NDArray[np.bool_]:
-        """What is no candidate of a question, [E, N], or of all alike, [1, N]."""
-        available, (time_M, at_E) = self.prepared.store.available, np.unique(questions.time, return_inverse=True)
+    def _away(self, queries: EvaluationQueries) -> NDArray[np.bool_]:
+        """What is no candidate of a query, [E, N], or of all alike, [1, N]."""
+        available, (time_M, at_E) = self.prepared.store.available, np.unique(queries.time, return_inverse=True)
         there_MN = np.stack([available.at(int(time)) for time in time_M]) & self._known_N
         return ~(there_MN if len(time_M) == 1 else there_MN[at_E])
 
@@ -194,11 +194,11 @@ class RetrievalTask:
         parts = [self.item_inputs(self.inputs.items(some, self.device)) for some in rows]
         return torch.cat(parts), torch.cat([self.model.candidate(part) for part in parts])
 
-    def _seen(self, questions: Questions) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(question, item row) of every event that its history holds, whole."""
-        length = questions.end - questions.start
-        e = np.repeat(np.arange(len(questions)), length)
-        return e, self.prepared.store.history_items[ranges(questions.start, length)].astype(np.int64)
+    def _seen(self, queries: EvaluationQueries) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(query, item row) of every event that its history holds, whole."""
+        length = queries.end - queries.start
+        e = np.repeat(np.arange(len(queries)), length)
+        return e, self.prepared.store.history_items[ranges(queries.start, length)].astype(np.int64)
 
 
 def take(rows_ND: Tensor, at: Tensor) -> Tensor:

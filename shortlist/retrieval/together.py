@@ -1,9 +1,9 @@
 """Train the two towers in several processes.
 
-    torchrun ... -m shortlist.retrieval.together RECIPE FEATURES SAMPLES QUESTIONS OUT FACTS
+    torchrun ... -m shortlist.retrieval.together RECIPE FEATURES SAMPLES QUERIES OUT RESULT
 
 `torchrun` starts this once a GPU (or, to try it, several times on a CPU) and says who is who by the environment. The
-first process leaves the checkpoints in the folder OUT and what the training did in the JSON file FACTS; without
+first process leaves the checkpoints in the folder OUT and what the training did in the JSON file RESULT; without
 `torchrun` there is one process, and it does the same as the pipeline's step.
 """
 
@@ -20,16 +20,16 @@ from shortlist.retrieval.train_retrieval import train_retrieval
 from shortlist.training.processes import joined
 
 
-def main(recipe: str, features: str, samples: str, questions: str, out: str, facts: str) -> None:
+def main(recipe: str, features: str, samples: str, queries: str, out: str, result: str) -> None:
     """Raises TrainingError, in all processes alike."""
     torch.set_num_threads(max(available_cpus() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1))
     with joined() as processes:
         if not processes.first:
             sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - progress is said once, until this process ends
-        prepared = Prepared(features=Path(features), samples=Path(samples), questions=Path(questions))
+        prepared = Prepared(features=Path(features), samples=Path(samples), queries=Path(queries))
         done = train_retrieval(load_recipe(recipe), prepared, Path(out), processes)
         if processes.first:
-            Path(facts).write_text(done.model_dump_json(indent=1))
+            Path(result).write_text(done.model_dump_json(indent=1))
 
 
 if __name__ == "__main__":

@@ -51,12 +51,12 @@ class Items:
 
 @dataclass(frozen=True)
 class QueryInputs:
-    """E questions, each over its own padded history, or all over histories that lie end to end."""
+    """E queries, each over its own padded history, or all over histories that lie end to end."""
 
     packed: Packed | None
     """The layout of those that lie end to end."""
     at_E: Tensor
-    """How many events question e sees of its history; of packed ones, 1 + the last event it sees, 0 for none."""
+    """How many events query e sees of its history; of packed ones, 1 + the last event it sees, 0 for none."""
     user_E: Tensor
     categorical: dict[str, Tensor]
     """Qualified name -> rows [E, W]."""
@@ -242,7 +242,7 @@ class QueryTower(nn.Module):
         self.unit = retrieval.metric == "cosine"
 
     def forward(self, history: Tensor, inputs: QueryInputs, user_EU: Tensor | None) -> Tensor:
-        """Vectors [E, D] of questions whose histories have these item inputs, [B, L, D] or packed [T, D]."""
+        """Vectors [E, D] of queries whose histories have these item inputs, [B, L, D] or packed [T, D]."""
         if inputs.packed is None:
             state_ED = self.encoder.last(history, inputs.at_E)
             state_ED = torch.where((inputs.at_E > 0)[:, None], state_ED, self.empty_D.to(state_ED.dtype))

@@ -25,10 +25,10 @@ from typing import Any, Protocol
 import torch
 
 from shortlist.dataset.prepared import FOLDERS, Prepared
-from shortlist.facts import StepFacts
 from shortlist.progress import say
 from shortlist.recipe import Recipe, dump_recipe
 from shortlist.retrieval.train_retrieval import train_retrieval
+from shortlist.step_result import StepResult
 
 _MODULE = "shortlist.retrieval.together"
 _EVERY_SECONDS = 5.0
@@ -52,33 +52,33 @@ class Cluster(Protocol):
         """Nothing, when it is gone already."""
 
 
-def train(recipe: Recipe, prepared: Prepared, out: Path, connect: Callable[[], Cluster]) -> StepFacts:
+def train(recipe: Recipe, prepared: Prepared, out: Path, connect: Callable[[], Cluster]) -> StepResult:
     """Train on all parts of `prepared`; `out` holds the checkpoints. Raises ValueError when the job fails."""
     if recipe.resources.distributed is not None:
         cluster = connect()
-        facts = _by_job(recipe, prepared, out, cluster)
-        if facts is not None:
-            return facts
+        result = _by_job(recipe, prepared, out, cluster)
+        if result is not None:
+            return result
         say("warning: this cluster has no Kubeflow Trainer; trains in this pod alone")
     gpus = torch.cuda.device_count() if recipe.retrieval.training.device != "cpu" else 0
     return _by_torchrun(recipe, prepared, out, gpus) if gpus > 1 else train_retrieval(recipe, prepared, out)
 
 
-def _by_torchrun(recipe: Recipe, prepared: Prepared, out: Path, processes: int) -> StepFacts:
+def _by_torchrun(recipe: Recipe, prepared: Prepared, out: Path, processes: int) -> StepResult:
     work = out.with_name(f"{out.name}.work")
     work.mkdir(parents=True, exist_ok=True)
     (work / "recipe.yaml").write_text(dump_recipe(recipe))
-    paths = [str(path) for path in (work / "recipe.yaml", *prepared.folders.values(), out, work / "facts.json")]
+    paths = [str(path) for path in (work / "recipe.yaml", *prepared.folders.values(), out, work / "result.json")]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     done = subprocess.run([*torchrun, "-m", _MODULE, *paths], check=False)
     if done.returncode != 0:
         raise ValueError(f"one of {processes} training processes failed; the lines above say why")
-    facts = StepFacts.model_validate_json((work / "facts.json").read_text())
+    result = StepResult.model_validate_json((work / "result.json").read_text())
     shutil.rmtree(work)
-    return facts
+    return result
 
 
-def _by_job(recipe: Recipe, prepared: Prepared, out: Path, cluster: Cluster) -> StepFacts | None:
+def _by_job(recipe: Recipe, prepared: Prepared, out: Path, cluster: Cluster) -> StepResult | None:
     """None when the cluster knows no TrainJobs."""
     assert recipe.resources.distributed is not None
     shared = Path(recipe.resources.distributed.folder) / recipe.name
@@ -106,7 +106,7 @@ def _by_job(recipe: Recipe, prepared: Prepared, out: Path, cluster: Cluster) -> 
         last = "".join(f"\n{line}" for line in _last_words(shared / "logs"))
         raise ValueError(f"TrainJob {name} failed: {failed}; {shared / 'logs'} has what its processes said{last}")
     shutil.copytree(shared / "towers", out, dirs_exist_ok=True)
-    return StepFacts.model_validate_json((shared / "facts.json").read_text())
+    return StepResult.model_validate_json((shared / "result.json").read_text())
 
 
 def _job_name(recipe: Recipe) -> str:
@@ -179,7 +179,7 @@ def train_job(name: str, recipe: Recipe, shared: Path, image: str) -> dict[str, 
     nodes = {"name": "node", "template": {"spec": {"template": {"spec": pod}}}}
     patch = {"template": {"spec": {"replicatedJobs": [nodes]}}}
     parts = [f"prepared/{part}" for part in FOLDERS]
-    files = [str(shared / file) for file in ("recipe.yaml", *parts, "towers", "facts.json")]
+    files = [str(shared / file) for file in ("recipe.yaml", *parts, "towers", "result.json")]
     kept = ["--log-dir", str(shared / "logs"), "--tee", _STDOUT_AND_STDERR]
     return {
         "apiVersion": "trainer.kubeflow.org/v1alpha1",

@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 
 from shortlist.dataset.prepared import Prepared
-from shortlist.facts import StepFacts
 from shortlist.recipe import Recipe
 from shortlist.retrieval.refit import REFIT, trained_by_refit
 from shortlist.retrieval.task import METRICS, RetrievalTask
 from shortlist.retrieval.towers import TwoTower
+from shortlist.step_result import StepResult
 from shortlist.training.fit import FitResult, fit
 from shortlist.training.processes import ALONE, Processes
 
 
-def train_retrieval(recipe: Recipe, prepared: Prepared, out: Path, processes: Processes = ALONE) -> StepFacts:
+def train_retrieval(recipe: Recipe, prepared: Prepared, out: Path, processes: Processes = ALONE) -> StepResult:
     """Train on all parts of `prepared`; `out` holds the checkpoints. Goes on with those that are there already.
 
     With several processes each calls this; only the first one reads and writes `out`. Raises TrainingError with what to
@@ -23,7 +23,7 @@ def train_retrieval(recipe: Recipe, prepared: Prepared, out: Path, processes: Pr
     """
     task = RetrievalTask(recipe, prepared, processes=processes)
     out = Path(out)
-    result = fit(
+    trained = fit(
         task,
         recipe.retrieval.training,
         out,
@@ -32,11 +32,11 @@ def train_retrieval(recipe: Recipe, prepared: Prepared, out: Path, processes: Pr
         identity=_identity(recipe, task),
         processes=processes,
     )
-    facts = _facts(result, task)
+    result = _step_result(trained, task)
     if recipe.retrieval.refit.epochs:
         refitted = _refit(recipe, prepared, task.model, out / REFIT, processes)
-        facts.details["refit"] = {name: [row[name] for row in refitted.epochs] for name in refitted.epochs[0]}
-    return facts
+        result.details["refit"] = {name: [row[name] for row in refitted.epochs] for name in refitted.epochs[0]}
+    return result
 
 
 def _refit(recipe: Recipe, prepared: Prepared, best: TwoTower, out: Path, processes: Processes) -> FitResult:
@@ -58,20 +58,20 @@ def _refit(recipe: Recipe, prepared: Prepared, best: TwoTower, out: Path, proces
     return result
 
 
-def _facts(result: FitResult, task: RetrievalTask) -> StepFacts:
-    best = result.epochs[result.best_epoch - 1]
-    return StepFacts(
-        rows_in={"train_positives": len(task.batches.examples), "valid_questions": len(task.questions)},
+def _step_result(trained: FitResult, task: RetrievalTask) -> StepResult:
+    best = trained.epochs[trained.best_epoch - 1]
+    return StepResult(
+        rows_in={"train_positives": len(task.batches.examples), "valid_queries": len(task.queries)},
         metrics={
             **{f"valid_{name}": best[name] for name in METRICS},
-            "examples_per_second": round(result.examples_per_second, 1),
-            "epochs": float(len(result.epochs)),
-            "best_epoch": float(result.best_epoch),
-            "peak_memory_mb": result.peak_memory_mb,
+            "examples_per_second": round(trained.examples_per_second, 1),
+            "epochs": float(len(trained.epochs)),
+            "best_epoch": float(trained.best_epoch),
+            "peak_memory_mb": trained.peak_memory_mb,
         },
         details={
-            "curves": {name: [row[name] for row in result.epochs] for name in result.epochs[0]},
-            "stopped_early": result.stopped_early,
+            "curves": {name: [row[name] for row in trained.epochs] for name in trained.epochs[0]},
+            "stopped_early": trained.stopped_early,
             "parameters": sum(weight.numel() for weight in task.model.parameters()),
         },
     )

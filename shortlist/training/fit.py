@@ -20,9 +20,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from shortlist.facts import peak_memory_mb
 from shortlist.progress import Progress, say
 from shortlist.recipe import Training
+from shortlist.step_result import peak_memory_mb
 from shortlist.training import checkpoints
 from shortlist.training.checkpoints import Checkpoint
 from shortlist.training.optimiser import Optimiser, learning_rate_at

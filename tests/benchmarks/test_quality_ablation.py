@@ -1,4 +1,4 @@
-"""What a change does is told against the recipe as it stands, question by question."""
+"""What a change does is told against the recipe as it stands, query by query."""
 
 import json
 from pathlib import Path
@@ -62,11 +62,11 @@ def test_rows_tell_the_difference_and_what_the_ranker_adds() -> None:
             "heldout_difference_low": gain - 0.03,
             "heldout_difference_high": gain + 0.03,
         }
-        facts = {"details": {"train_ranking": {"metrics": metrics}} if number else {}}
-        (job.folder / "result.json").write_text(json.dumps(facts))
+        result = {"details": {"train_ranking": {"metrics": metrics}} if number else {}}
+        (job.folder / "result.json").write_text(json.dumps(result))
     rows = ablation_rows(DATA)
     assert [row["difference"] for row in rows] == pytest.approx([-0.01 * n for n in range(len(rows))], abs=1e-6)
-    assert rows[2]["low"] == pytest.approx(rows[2]["high"]), "the same for every question, so without doubt"
+    assert rows[2]["low"] == pytest.approx(rows[2]["high"]), "the same for every query, so without doubt"
     lines = ablation_table(rows)
     assert lines[4].startswith("| as it stands |")
     assert lines[4].endswith("|  | no ranker |")

@@ -28,11 +28,11 @@ def test_a_peer_lists_new_items_and_has_an_answer_for_everybody(name: str, rows:
     peer.fit(rows)
     lists = peer.rank(np.array([5, 0, 3]), 3)
     assert lists.shape == (3, 3)
-    for question, listed in zip([5, 0, 3], lists.tolist(), strict=True):
+    for query, listed in zip([5, 0, 3], lists.tolist(), strict=True):
         shown = [item for item in listed if item]
         assert shown
         assert len(set(shown)) == len(shown)
-        assert not set(shown) & set(rows.histories[question].tolist())
+        assert not set(shown) & set(rows.histories[query].tolist())
     assert lists[0].tolist() == [2, 1, 3]  # of nobody is anything known: the most popular, then the lower row
     again = make_peer(name, PEERS[name], seed=1)
     again.fit(rows)

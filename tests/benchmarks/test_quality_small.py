@@ -1,4 +1,4 @@
-"""The bench on a small invented log: ours beat popularity and item-kNN on the very same questions."""
+"""The bench on a small invented log: ours beat popularity and item-kNN on the very same queries."""
 
 from pathlib import Path
 
@@ -62,8 +62,8 @@ def rows(prepared: Path) -> Rows:
 
 @pytest.fixture(scope="module")
 def ours(recipe: Recipe, prepared: Path, rows: Rows, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Values]:
-    with trained(recipe, prepared, "test", tmp_path_factory.mktemp("checkpoints")) as (rank, facts):
-        assert "train_ranking" in facts
+    with trained(recipe, prepared, "test", tmp_path_factory.mktemp("checkpoints")) as (rank, result):
+        assert "train_ranking" in result
         return judge(rows, rank, PROTOCOL.metrics)
 
 
@@ -78,7 +78,7 @@ def test_ours_beat_a_peer_by_more_than_chance(name: str, rows: Rows, ours: dict[
         assert low[0] > 0, f"{system} minus {name}: {mean[0]:.4f}, from {low[0]:.4f}"
 
 
-def test_the_test_part_trains_on_validation_too_and_its_questions_know_it(prepared: Path, rows: Rows) -> None:
+def test_the_test_part_trains_on_validation_too_and_its_queries_know_it(prepared: Path, rows: Rows) -> None:
     valid = read_rows(prepared, PROTOCOL, "valid")
     assert len(rows.item_I) > len(valid.item_I)
     latest = rows.time_I.max()

@@ -1,4 +1,4 @@
-"""A question from the command line."""
+"""A query from the command line."""
 
 from pathlib import Path
 

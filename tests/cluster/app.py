@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from releases import QUESTIONS, Served
+from releases import QUERIES, Served
 
 from shortlist.serving.ports import free_ports
 from shortlist.storage import Storage, open_storage
@@ -162,7 +162,7 @@ class App:
             text=True,
         ) as process:
             assert process.stdin is not None
-            process.stdin.write(json.dumps(QUESTIONS))
+            process.stdin.write(json.dumps(QUERIES))
             process.stdin.close()
             time.sleep(3)
             try:
@@ -191,14 +191,14 @@ class Seen:
         return [line for line in self.lines if line.get("degraded")]
 
     def mixed(self, *releases: Served) -> list[dict[str, Any]]:
-        """Answers that are not, item by item, what the release that they name answers to that question."""
+        """Answers that are not, item by item, what the release that they name answers to that query."""
         by_name = {one.name: one for one in releases}
         wrong = []
         for line in self.lines:
             if "error" in line:
                 continue
             served = by_name[line["release"]]
-            wanted = (served.retrieved if line["degraded"] else served.ranked)[line["question"]]
+            wanted = (served.retrieved if line["degraded"] else served.ranked)[line["query"]]
             if line["items"] != wanted:
                 wrong.append(line)
         return wrong

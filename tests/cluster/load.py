@@ -1,9 +1,9 @@
 """Clients of a service, for a while: what each request saw. Standard library only, it runs in a pod.
 
-    python load.py URL --clients 4 --per_second 20 --seconds 60 < QUESTIONS > SEEN
+    python load.py URL --clients 4 --per_second 20 --seconds 60 < QUERIES > SEEN
 
-QUESTIONS is a JSON list; SEEN is one JSON line a request: {"at", "ms", "question", "status", "release", "degraded",
-"items"}, or {"at", "ms", "question", "error"}. A client keeps its connection until the server asks to close it, and
+QUERIES is a JSON list; SEEN is one JSON line a request: {"at", "ms", "query", "status", "release", "degraded",
+"items"}, or {"at", "ms", "query", "error"}. A client keeps its connection until the server asks to close it, and
 never tries a request twice. It ends early when there is a file called /tmp/stop.
 """
 
@@ -33,13 +33,13 @@ def main() -> None:
     given = parser.parse_args()
     if given.seconds > _MAX_SECONDS or given.per_second > _MAX_PER_SECOND:
         raise SystemExit(f"at most {_MAX_SECONDS} seconds and {_MAX_PER_SECOND} requests a second")
-    questions = json.load(sys.stdin)
+    queries = json.load(sys.stdin)
     _STOP.unlink(missing_ok=True)
     until = time.time() + given.seconds
     pause = given.clients / given.per_second if given.per_second else 0.0
     writing = threading.Lock()
     clients = [
-        threading.Thread(target=client, args=(given.url, questions, seed, until, pause, writing))
+        threading.Thread(target=client, args=(given.url, queries, seed, until, pause, writing))
         for seed in range(given.clients)
     ]
     for thread in clients:
@@ -48,15 +48,15 @@ def main() -> None:
         thread.join()
 
 
-def client(url: str, questions: list[Any], seed: int, until: float, pause: float, writing: threading.Lock) -> None:
+def client(url: str, queries: list[Any], seed: int, until: float, pause: float, writing: threading.Lock) -> None:
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=10)
     at = seed
     while time.time() < until and not _STOP.exists():
-        at = (at + 7) % len(questions)
+        at = (at + 7) % len(queries)
         started, start = time.time(), time.perf_counter()
         try:
-            body = json.dumps({"instances": [questions[at]]})
+            body = json.dumps({"instances": [queries[at]]})
             connection.request("POST", parts.path, body, {"Content-Type": "application/json"})
             answer = connection.getresponse()
             seen = read(answer.status, answer.read())
@@ -65,7 +65,7 @@ def client(url: str, questions: list[Any], seed: int, until: float, pause: float
             seen = {"error": f"{type(error).__name__}: {error}"}
         took = time.perf_counter() - start
         with writing:
-            print(json.dumps({"at": round(started, 3), "ms": round(1e3 * took, 3), "question": at, **seen}), flush=True)
+            print(json.dumps({"at": round(started, 3), "ms": round(1e3 * took, 3), "query": at, **seen}), flush=True)
         time.sleep(max(pause - took, 0.0))
     connection.close()
 

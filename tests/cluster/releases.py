@@ -11,7 +11,7 @@ import torch
 from benchmarks.made_release import make_release
 from shortlist.ranking.ranker import Ranker
 from shortlist.release.bundle import read_manifest, release_key
-from shortlist.serving.question import Question
+from shortlist.serving.query import Query
 from shortlist.serving.transformer.answer import ReleaseRecommender
 from shortlist.storage import Storage
 
@@ -20,12 +20,12 @@ _ITEMS, _USERS = 5000, 200
 _TIME = 1_700_000_000
 
 
-def _questions(count: int) -> list[dict[str, Any]]:
+def _queries(count: int) -> list[dict[str, Any]]:
     rng = np.random.default_rng(0)
     return [{"history": rng.integers(1000, 5000, 5).tolist(), "k": 10, "time": _TIME} for _ in range(count)]
 
 
-QUESTIONS = _questions(60)
+QUERIES = _queries(60)
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Served:
     name: str
     folder: Path
     ranked: list[list[Any]]
-    """Item ids of each of QUESTIONS, as the ranker orders them."""
+    """Item ids of each of QUERIES, as the ranker orders them."""
     retrieved: list[list[Any]]
     """The same in the order of retrieval."""
 
@@ -45,8 +45,8 @@ class Served:
         release = recommender.release
         ranker = Ranker.open(folder / "ranking", folder / "retrieval", release.store)
         ranked, retrieved = [], []
-        for question in QUESTIONS:
-            found = recommender.find([Question(k=10, history=question["history"], time=_TIME)])
+        for query in QUERIES:
+            found = recommender.find([Query(k=10, history=query["history"], time=_TIME)])
             assert found.request is not None
             ranked.append(_ids(recommender.answers(found, ranker.score(found.request), None)))
             retrieved.append(_ids(recommender.answers(found, None, "as it was found")))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from app import NAMESPACE, App, Seen, kubectl
 from kubernetes import client, config, watch
-from releases import QUESTIONS, Releases
+from releases import QUERIES, Releases
 
 from shortlist.serving.deploy.rehearsal import pod_of
 from shortlist.serving.local import LocalService
@@ -74,7 +74,7 @@ def start_pod(way: str, release: str) -> float:
 
 
 def test_through_the_service_and_on_localhost(app: App, releases: Releases) -> None:
-    """The same client, release and questions, one request after the other, in turns."""
+    """The same client, release and queries, one request after the other, in turns."""
     there: list[float] = []
     here: list[float] = []
     script = str(Path(__file__).with_name("load.py"))
@@ -83,7 +83,7 @@ def test_through_the_service_and_on_localhost(app: App, releases: Releases) -> N
         for _ in range(_ROUNDS):
             done = subprocess.run(
                 [sys.executable, script, service.url, *limits],
-                input=json.dumps(QUESTIONS),
+                input=json.dumps(QUERIES),
                 capture_output=True,
                 text=True,
                 check=True,

@@ -85,7 +85,7 @@ def test_two_nodes_have_the_loss_of_one_process_and_the_run_is_published(tmp_pat
         parts = [f"{made}/prepared/{part}" for part in FOLDERS]
         module = ("python", "-m", "shortlist.retrieval.together")
         inside(*module, "/data/one.yaml", *parts, "/data/one", "/data/one.json")
-        two, one = (json.loads(inside("cat", file)) for file in (f"{made}/facts.json", "/data/one.json"))
+        two, one = (json.loads(inside("cat", file)) for file in (f"{made}/result.json", "/data/one.json"))
     assert two["details"]["curves"]["loss"] == pytest.approx(one["details"]["curves"]["loss"], rel=1e-4)
     assert two["metrics"]["valid_ndcg_at_10"] == pytest.approx(one["metrics"]["valid_ndcg_at_10"], abs=0.02)
 

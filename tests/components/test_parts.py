@@ -36,7 +36,7 @@ def test_without_the_samples_a_model_is_exported_indexed_and_published(tmp_path:
         )
     )
     clean = Artifact(uri=str(write_clean(tmp_path / "clean", random_events(1))))
-    data = run(prepare, "features", "samples", "questions", clean=clean)
+    data = run(prepare, "features", "samples", "queries", clean=clean)
     told = data.pop("record")
     towers = run(train_retrieval, "towers", **data)["towers"]
 

@@ -48,7 +48,7 @@ def test_events_have_the_canonical_columns_types_and_order(tmp_path: Path) -> No
         contract={"columns": {"rating": {"min": 1}, "time": {"min": 0}}},
         features={"context": {"categorical": [{"name": "device"}]}},
     )
-    facts = ingest(recipe, tmp_path / "tables")
+    result = ingest(recipe, tmp_path / "tables")
     events = tables.scan(tmp_path / "tables", "events").collect()
     assert dict(events.schema) == {
         "user_id": pl.Int64,
@@ -68,11 +68,11 @@ def test_events_have_the_canonical_columns_types_and_order(tmp_path: Path) -> No
         (7, "y", None, True, True, 4, "phone"),
     ]
     assert events["weight"].round(4).to_list() == pytest.approx([1.0, 0.4, 0.8])
-    assert facts.rows_out == {"events": 3, "items": 2, "users": 2}
-    assert facts.details["columns"]["events"]["weight"] == "Float32"
-    [file] = facts.details["files"]
+    assert result.rows_out == {"events": 3, "items": 2, "users": 2}
+    assert result.details["columns"]["events"]["weight"] == "Float32"
+    [file] = result.details["files"]
     assert file["name"].endswith("events.csv")
-    assert len(facts.details["fingerprint"]) == 64
+    assert len(result.details["fingerprint"]) == 64
 
 
 def test_without_their_tables_users_and_items_are_those_of_the_events(tmp_path: Path) -> None:
@@ -325,8 +325,8 @@ def test_memory_is_bounded_by_the_recipe_and_not_by_the_file(tmp_path: Path) -> 
 def test_movielens_100k(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHORTLIST_DATA", str(data))
     text = (Path(__file__).parents[2] / "recipes/movielens.yaml").read_text()
-    facts = ingest(parse_recipe(text), tmp_path / "tables")
-    assert facts.rows_out == {"events": 100_000, "items": 1_682, "users": 943}
+    result = ingest(parse_recipe(text), tmp_path / "tables")
+    assert result.rows_out == {"events": 100_000, "items": 1_682, "users": 943}
     events = tables.scan(tmp_path / "tables", "events").collect()
     assert events.null_count().sum_horizontal().item() == 0
     assert events["positive"].sum() == 55_375
@@ -344,8 +344,8 @@ def test_movielens_100k(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_movielens_1m(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHORTLIST_DATA", str(data))
     text = (Path(__file__).parents[2] / "recipes/movielens-1m.yaml").read_text()
-    facts = ingest(parse_recipe(text), tmp_path / "tables")
-    assert facts.rows_out == {"events": 1_000_209, "items": 3_883, "users": 6_040}
+    result = ingest(parse_recipe(text), tmp_path / "tables")
+    assert result.rows_out == {"events": 1_000_209, "items": 3_883, "users": 6_040}
     events = tables.scan(tmp_path / "tables", "events").collect()
     assert events.null_count().sum_horizontal().item() == 0
     last = events.filter(pl.col("user_id") == 1).sort("time").row(-1)

@@ -26,8 +26,8 @@ UNMASKED = "{mask_seen: false}"
 
 def run(tmp_path, events=EVENTS, items=None, split=TEMPORAL, **blocks):
     write_clean(tmp_path / "clean", events, items)
-    facts = prepare(recipe(split, evaluation=UNMASKED, **blocks), tmp_path / "clean", tmp_path / "prepared")
-    return Prepared.open(tmp_path / "prepared"), facts
+    result = prepare(recipe(split, evaluation=UNMASKED, **blocks), tmp_path / "clean", tmp_path / "prepared")
+    return Prepared.open(tmp_path / "prepared"), result
 
 
 def proven(tmp_path, split=TEMPORAL):
@@ -47,13 +47,13 @@ def test_an_item_begins_at_its_first_event_or_where_its_table_says_so(tmp_path):
 
 
 def test_targets_that_did_not_exist_are_no_targets_and_are_counted(tmp_path):
-    prepared, facts = run(tmp_path, items=KNOWN)
+    prepared, result = run(tmp_path, items=KNOWN)
     assert prepared.store.items.values(prepared.test.target_items) == [30]  # 40 and 50 come at 95 and 96
     assert prepared.test.time.tolist() == [90]
     assert prepared.unknowable("test").as_dict() == {"targets": 3, "unknowable": 2, "share": 0.666667}
     assert prepared.unknowable("valid").unknowable == 0
-    assert facts.metrics["unknowable_test_targets"] == 2
-    assert facts.details["unknowable_targets"]["test"]["share"] == 0.666667
+    assert result.metrics["unknowable_test_targets"] == 2
+    assert result.details["unknowable_targets"]["test"]["share"] == 0.666667
 
 
 def test_an_item_that_is_gone_is_no_target(tmp_path):
@@ -71,8 +71,8 @@ def test_a_split_that_leaves_nothing_to_know_says_what_to_do(tmp_path):
 
 def test_leave_one_out_asks_when_the_target_is_taken(tmp_path):
     events = {"user_id": [1] * 4 + [2] * 3, "item_id": [1, 2, 3, 4, 2, 5, 1], "time": [0, 1, 2, 3, 4, 5, 6]}
-    prepared, facts = run(tmp_path, events, split=LEAVE_ONE_OUT)
-    assert facts.details["unknowable_targets"]["test"]["unknowable"] == 0
+    prepared, result = run(tmp_path, events, split=LEAVE_ONE_OUT)
+    assert result.details["unknowable_targets"]["test"]["unknowable"] == 0
     assert prepared.store.items.values(prepared.test.target_items) == [4, 1]  # 4 is there at its own first event
 
 
@@ -117,7 +117,7 @@ def test_of_any_log_each_target_was_there_and_each_target_that_was_there_is_aske
         schema_overrides={"available_from": pl.Int64, "available_until": pl.Int64},
     )
     try:
-        prepared, facts = run(tmp_path, events, items, split)
+        prepared, result = run(tmp_path, events, items, split)
     except LeakageError:
         raise
     except ValueError:
@@ -129,7 +129,7 @@ def test_of_any_log_each_target_was_there_and_each_target_that_was_there_is_aske
         for item, s, e in zip(ids.tolist(), start, end, strict=True)
     }
     for name, part in (("valid", 2), ("test", 3)):
-        asked, samples, told = getattr(prepared, name), prepared.samples, facts.details["unknowable_targets"][name]
+        asked, samples, told = getattr(prepared, name), prepared.samples, result.details["unknowable_targets"][name]
         at = samples.positives([part])
         time = {int(u): int(t) for u, t in zip(asked.user, asked.time, strict=True)}
         moment = 80 if part == 2 else 90
@@ -139,8 +139,8 @@ def test_of_any_log_each_target_was_there_and_each_target_that_was_there_is_aske
             asked_at = moment if split == TEMPORAL else int(when)
             if interval[key][0] <= asked_at < interval[key][1]:
                 wanted.add((int(user), int(item)))
-        question = np.repeat(asked.user, np.diff(asked.target_offsets))
-        assert {(int(u), int(i)) for u, i in zip(question, asked.target_items, strict=True)} == wanted
+        query = np.repeat(asked.user, np.diff(asked.target_offsets))
+        assert {(int(u), int(i)) for u, i in zip(query, asked.target_items, strict=True)} == wanted
         assert told["targets"] - told["unknowable"] == len(wanted)
         assert set(time) == {user for user, _ in wanted}
 
@@ -169,10 +169,10 @@ def test_another_interval_than_that_of_the_events_and_the_table_is_a_leak(sound,
 
 
 def test_a_target_that_was_not_there_is_a_leak(sound):
-    path = sound / "prepared/questions/test/target_items.npy"
+    path = sound / "prepared/queries/test/target_items.npy"
     np.save(path, np.full(1, 4, np.int32))
     with pytest.raises(
-        LeakageError, match="test question 0 is at time 90, but its target, item row 4, is available from 95"
+        LeakageError, match="test query 0 is at time 90, but its target, item row 4, is available from 95"
     ):
         proven(sound)
 

@@ -27,13 +27,13 @@ def run(folder, events, split, **blocks):
     return Prepared.open(folder / "prepared"), asked
 
 
-def history_of(prepared, asked, question):
-    rows = prepared.store.history_items[asked.start[question] : asked.end[question]]
+def history_of(prepared, asked, query):
+    rows = prepared.store.history_items[asked.start[query] : asked.end[query]]
     return list(prepared.store.items.values(rows.astype(np.int64)))
 
 
-def targets_of(prepared, asked, question):
-    rows = asked.target_items[asked.target_offsets[question] : asked.target_offsets[question + 1]]
+def targets_of(prepared, asked, query):
+    rows = asked.target_items[asked.target_offsets[query] : asked.target_offsets[query + 1]]
     return list(prepared.store.items.values(rows))
 
 
@@ -114,11 +114,11 @@ def test_without_order_a_history_is_what_earlier_parts_hold(tmp_path):
         items = {part: set(samples.item[own & (samples.part == part)].tolist()) for part in (TRAIN, VALID, TEST)}
         for at in np.flatnonzero(own & (samples.part == TRAIN)):
             assert set(store.history_items[samples.start[at] : samples.end[at]].tolist()) == items[TRAIN]
-        for question in np.flatnonzero(prepared.valid.user == user):
-            rows = store.history_items[prepared.valid.start[question] : prepared.valid.end[question]]
+        for query in np.flatnonzero(prepared.valid.user == user):
+            rows = store.history_items[prepared.valid.start[query] : prepared.valid.end[query]]
             assert set(rows.tolist()) == items[TRAIN]
-        for question in np.flatnonzero(prepared.test.user == user):
-            rows = store.history_items[prepared.test.start[question] : prepared.test.end[question]]
+        for query in np.flatnonzero(prepared.test.user == user):
+            rows = store.history_items[prepared.test.start[query] : prepared.test.end[query]]
             assert set(rows.tolist()) == items[TRAIN] | items[VALID]
         trained = len(items[TRAIN]) + len(items[VALID])
         assert len(items[VALID]) == min(int(trained * 0.25 + 0.5), max(trained - 1, 0))
@@ -220,7 +220,7 @@ def test_leave_one_out_without_an_order_draws_one_for_each_part(tmp_path):
         assert (counts[TEST] == (size >= 3)).all()
         assert (counts[VALID] == (size >= 3)).all()
         parts.setdefault(seed, []).append(prepared.samples.item[prepared.samples.part == TEST].tolist())
-        # A test question sees train and validation, a validation question train alone.
+        # A test query sees train and validation, a validation query train alone.
         assert np.array_equal((prepared.test.end - prepared.test.start), size[prepared.test.user] - 1)
         assert np.array_equal((prepared.valid.end - prepared.valid.start), size[prepared.valid.user] - 2)
     assert parts[1][0] == parts[1][1] != parts[2][0]

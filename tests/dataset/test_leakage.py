@@ -68,7 +68,7 @@ def test_no_random_log_leaks_and_every_shifted_pointer_is_caught(tmp_path, event
     samples, times = prepared.samples, prepared.history_times
     proof = prove(folder, tried(split), items_of(folder))
     assert proof.samples == len(events["time"])
-    assert proof.questions == len(prepared.valid) + len(prepared.test)
+    assert proof.queries == len(prepared.valid) + len(prepared.test)
     # By a loop, once more: all events of each history are older than their sample.
     for i in range(len(samples)):
         assert (times[samples.start[i] : samples.end[i]] < samples.time[i]).all()
@@ -144,12 +144,12 @@ def test_the_very_first_event_that_judges_among_the_train_samples(planted):
     planted.refused(f"sample {first} trains on an event at time {samples.time[first]}")
 
 
-def test_a_question_that_sees_the_window(planted):
+def test_a_query_that_sees_the_window(planted):
     times = Prepared.open(planted.folder)
     own_end = times.store.history_offsets[times.test.user + 1]
     at = int(np.flatnonzero(times.test.end < own_end)[0])
-    planted.change("questions/test/end", shifted(at, 1))
-    planted.refused(f"test question {at} is at time")
+    planted.change("queries/test/end", shifted(at, 1))
+    planted.refused(f"test query {at} is at time")
 
 
 def test_a_history_of_another_user(planted):
@@ -181,8 +181,8 @@ def test_an_answer_that_is_a_train_positive(planted):
         for who, item, part, label in zip(samples.user, samples.item, samples.part, samples.label, strict=True)
         if who == user and part == 1 and label and (who, item) not in judged
     )
-    planted.change("questions/test/target_items", put(0, item))
-    planted.refused(f"test question 0: item row {item} is no test positive of its user")
+    planted.change("queries/test/target_items", put(0, item))
+    planted.refused(f"test query 0: item row {item} is no test positive of its user")
 
 
 def test_popularity_of_all_positives(planted):

@@ -10,17 +10,17 @@ from clean_tables import LEAVE_ONE_OUT, random_events, recipe, write_clean
 
 from shortlist.dataset.prepare import prepare
 from shortlist.dataset.prepared import Prepared
-from shortlist.facts import StepFacts
 from shortlist.features import FeatureStore
+from shortlist.step_result import StepResult
 
 WINDOWS = "{kind: temporal, test: 10s, valid: 10s}"
 
 
-def made(folder: Path, items: np.ndarray, times: np.ndarray, split: str = WINDOWS) -> tuple[Prepared, StepFacts]:
+def made(folder: Path, items: np.ndarray, times: np.ndarray, split: str = WINDOWS) -> tuple[Prepared, StepResult]:
     events = {"user_id": np.arange(len(items)) % 50, "item_id": items, "time": times}
     write_clean(folder / "clean", events)
-    facts = prepare(recipe(split, evaluation="{mask_seen: false}"), folder / "clean", folder / "prepared")
-    return Prepared.open(folder / "prepared"), facts
+    result = prepare(recipe(split, evaluation="{mask_seen: false}"), folder / "clean", folder / "prepared")
+    return Prepared.open(folder / "prepared"), result
 
 
 def events_of(seed: int, *, drift: bool, count: int = 6000) -> tuple[np.ndarray, np.ndarray]:
@@ -37,9 +37,9 @@ def events_of(seed: int, *, drift: bool, count: int = 6000) -> tuple[np.ndarray,
 @pytest.mark.parametrize(("drift", "expected"), [(True, {"5 seconds", "10 seconds", "20 seconds"}), (False, {"none"})])
 def test_a_field_that_drifts_has_a_short_memory(tmp_path: Path, drift: bool, expected: set[str]) -> None:
     items, times = events_of(1, drift=drift)
-    prepared, facts = made(tmp_path, items, times)
-    assert facts.details["popular_half_life"] in expected
-    half_life = {"5": 5, "10": 10, "20": 20, "none": np.inf}[facts.details["popular_half_life"].split()[0]]
+    prepared, result = made(tmp_path, items, times)
+    assert result.details["popular_half_life"] in expected
+    half_life = {"5": 5, "10": 10, "20": 20, "none": np.inf}[result.details["popular_half_life"].split()[0]]
     before = times < 190
     counts = [np.exp2((times - 190) / half_life)[before & (items == item)].sum() for item in range(1, 21)]
     np.testing.assert_allclose(prepared.store.popular, [0, *counts], rtol=1e-5)
@@ -52,8 +52,8 @@ def test_a_field_that_drifts_has_a_short_memory(tmp_path: Path, drift: bool, exp
 
 def test_few_events_are_not_thinned_out(tmp_path: Path) -> None:
     items, times = events_of(2, drift=False, count=300)
-    _, facts = made(tmp_path, items, times)
-    assert facts.details["popular_half_life"] == "none"
+    _, result = made(tmp_path, items, times)
+    assert result.details["popular_half_life"] == "none"
 
 
 def test_what_the_test_holds_is_not_counted(tmp_path: Path) -> None:
@@ -65,9 +65,9 @@ def test_what_the_test_holds_is_not_counted(tmp_path: Path) -> None:
 
 def test_where_each_user_has_an_end_of_their_own_the_train_positives_count(tmp_path: Path) -> None:
     write_clean(tmp_path / "clean", random_events(2))
-    facts = prepare(recipe(LEAVE_ONE_OUT), tmp_path / "clean", tmp_path / "prepared")
+    result = prepare(recipe(LEAVE_ONE_OUT), tmp_path / "clean", tmp_path / "prepared")
     store = Prepared.open(tmp_path / "prepared").store
-    assert facts.details["popular_half_life"] == "none"
+    assert result.details["popular_half_life"] == "none"
     np.testing.assert_array_equal(store.popular, store.popularity)
 
 

@@ -18,17 +18,17 @@ CONTEXT = "{context: {categorical: [{name: device}, {name: words, max_values: 3}
 
 def run(tmp_path, events, *, items=None, users=None, split=TEMPORAL, name="prepared", **blocks):
     write_clean(tmp_path / "clean", events, items, users)
-    facts = prepare(recipe(split, **blocks), tmp_path / "clean", tmp_path / name)
-    return Prepared.open(tmp_path / name), facts
+    result = prepare(recipe(split, **blocks), tmp_path / "clean", tmp_path / name)
+    return Prepared.open(tmp_path / name), result
 
 
 def loop(events, split, *, gap=0, mask_seen=True, windows=((0, 80), (80, 90), (90, 100))):
-    """The samples and questions of small events, by plain Python, as the words of the contract say it."""
+    """The samples and queries of small events, by plain Python, as the words of the contract say it."""
     names = ("user_id", "item_id", "time", "positive", "in_history", "weight")
     rows = sorted(zip(*(list(events[name]) for name in names), strict=True), key=lambda row: (row[0], row[2]))
     users, items = sorted(set(events["user_id"])), sorted(set(events["item_id"]))
     born = {item: min(row[2] for row in rows if row[1] == item) for item in items}
-    samples, questions = [], {2: [], 3: []}
+    samples, queries = [], {2: [], 3: []}
     for user in users:
         own = [row for row in rows if row[0] == user]
         parts = [next((p + 1 for p, (low, high) in enumerate(windows) if low <= row[2] < high), 0) for row in own]
@@ -54,8 +54,8 @@ def loop(events, split, *, gap=0, mask_seen=True, windows=((0, 80), (80, 90), (9
             targets -= set(seen) if mask_seen else set()
             targets -= {row for row in targets if born[items[row - 1]] > time}
             if targets:
-                questions[part].append((users.index(user) + 1, time, seen, sorted(targets)))
-    return samples, questions
+                queries[part].append((users.index(user) + 1, time, seen, sorted(targets)))
+    return samples, queries
 
 
 def written(prepared):
@@ -92,7 +92,7 @@ quick = settings(
 
 @quick
 @given(logs, st.booleans(), st.sampled_from(["4", "0.00001"]))
-def test_temporal_samples_and_questions_against_a_loop(tmp_path, events, mask_seen, memory):
+def test_temporal_samples_and_queries_against_a_loop(tmp_path, events, mask_seen, memory):
     expected = loop(events, TEMPORAL, gap=3, mask_seen=mask_seen, windows=((24, 74), (77, 87), (90, 100)))
     assume(all(expected[1].values()))
     prepared, _ = run(
@@ -107,7 +107,7 @@ def test_temporal_samples_and_questions_against_a_loop(tmp_path, events, mask_se
 
 @quick
 @given(logs, st.booleans(), st.sampled_from(["4", "0.00001"]))
-def test_leave_one_out_samples_and_questions_against_a_loop(tmp_path, events, mask_seen, memory):
+def test_leave_one_out_samples_and_queries_against_a_loop(tmp_path, events, mask_seen, memory):
     expected = loop(events, LEAVE_ONE_OUT, mask_seen=mask_seen)
     assume(all(expected[1].values()))
     prepared, _ = run(
@@ -179,18 +179,18 @@ def test_the_columns_have_the_types_that_are_told(tmp_path):
     assert prepared.store.history_items.dtype == np.int32
     assert prepared.store.popularity.dtype == np.int64
     assert prepared.store.history_offsets.dtype == np.int64
-    assert np.load(tmp_path / "prepared/questions/test/target_items.npy").dtype == np.int32
+    assert np.load(tmp_path / "prepared/queries/test/target_items.npy").dtype == np.int32
 
 
 def test_popularity_counts_train_positives_only(tmp_path):
     events = random_events(2)
-    prepared, facts = run(tmp_path, events)
+    prepared, result = run(tmp_path, events)
     items = sorted(set(events["item_id"].tolist()))
     train = (events["time"] < 80) & events["positive"]
     expected = [0, *(int((train & (events["item_id"] == item)).sum()) for item in items)]
     assert prepared.store.popularity.tolist() == expected
     assert np.load(tmp_path / "prepared/features/items/trained.npy").tolist() == [count > 0 for count in expected]
-    assert facts.metrics["train_positives"] == train.sum()
+    assert result.metrics["train_positives"] == train.sum()
 
 
 def test_the_catalogue_holds_items_of_the_table_and_of_all_events(tmp_path):
@@ -269,7 +269,7 @@ def test_context_is_counted_over_train_samples_only(tmp_path):
     assert prepared.test.context.numeric_EF.tolist() == [[0, 1]] * len(prepared.test)
 
 
-def test_leave_one_out_questions_have_the_context_of_their_event(tmp_path):
+def test_leave_one_out_queries_have_the_context_of_their_event(tmp_path):
     events = random_events(9)
     events["device"] = [f"d{time}" for time in events["time"]]
     features = "{context: {categorical: [{name: device}], clock: [hour]}}"
@@ -281,7 +281,7 @@ def test_leave_one_out_questions_have_the_context_of_their_event(tmp_path):
     assert prepared.test.context.categorical["context.device"].any()
 
 
-def test_at_most_so_many_questions_drawn_by_the_seed(tmp_path):
+def test_at_most_so_many_queries_drawn_by_the_seed(tmp_path):
     events = random_events(4, users=60, count=2000)
     full, _ = run(tmp_path, events)
     ten = {"evaluation": "{max_queries: 10}"}
@@ -294,8 +294,8 @@ def test_at_most_so_many_questions_drawn_by_the_seed(tmp_path):
     assert len(ranked.valid) == 20
     assert drawn.test.user.tolist() == again.test.user.tolist() == sorted(set(drawn.test.user.tolist()))
     assert drawn.test.user.tolist() != other.test.user.tolist()
-    rows = {question[0]: question for question in written(full)[1][3]}
-    assert all(question == rows[question[0]] for question in written(drawn)[1][3])
+    rows = {query[0]: query for query in written(full)[1][3]}
+    assert all(query == rows[query[0]] for query in written(drawn)[1][3])
     at = np.array([3, 0])
     picked = drawn.test.take(at)
     assert picked.user.tolist() == drawn.test.user[at].tolist()
@@ -401,7 +401,7 @@ def test_a_folder_that_is_not_prepared_is_told_so(tmp_path):
     with pytest.raises(ValueError, match="this is no prepared folder"):
         Prepared.open(tmp_path)
     run(tmp_path, random_events(1))
-    for part in ("samples", "questions"):
+    for part in ("samples", "queries"):
         (tmp_path / "prepared" / part).rename(tmp_path / part)
         with pytest.raises(ValueError, match=f"{part}: this is no prepared folder; run the prepare step first"):
             Prepared.open(tmp_path / "prepared")
@@ -412,7 +412,7 @@ def test_a_folder_that_is_not_prepared_is_told_so(tmp_path):
 def test_a_part_that_was_not_given_is_asked_for_in_vain(tmp_path):
     whole, _ = run(tmp_path, random_events(1))
     shutil.rmtree(tmp_path / "prepared/samples")
-    some = Prepared(features=tmp_path / "prepared/features", questions=tmp_path / "prepared/questions")
+    some = Prepared(features=tmp_path / "prepared/features", queries=tmp_path / "prepared/queries")
     assert len(some.valid) == len(whole.valid)
     with pytest.raises(AssertionError, match="a step that reads the samples of prepare must be given them"):
         _ = some.samples
@@ -440,6 +440,6 @@ def test_text_is_fitted_on_the_train_window_and_every_row_has_a_vector(tmp_path)
     terms = np.load(store.folder / "users/text/terms.npy").tolist()
     assert b"road" in terms
     assert b"water" not in terms
-    queries = prepared.queries(prepared.test)
+    queries = prepared.encode(prepared.test)
     assert queries.numeric_EF.shape == (2, store.schema.query_numeric_dim) == (2, 2)
     np.testing.assert_array_equal(queries.numeric_EF, np.load(store.folder / "users/text.npy")[[1, 2]])

@@ -12,7 +12,7 @@ _NAME = NEW.removeprefix("releases/")
 
 def swap(cluster: FakeCluster, **options: object) -> list[str]:
     said: list[str] = []
-    deploy(cluster, _NAME, Options(min_overlap=0, num_questions=2, **options), said.append)  # type: ignore[arg-type]
+    deploy(cluster, _NAME, Options(min_overlap=0, num_queries=2, **options), said.append)  # type: ignore[arg-type]
     return said
 
 
@@ -50,7 +50,7 @@ def test_after_replace_nothing_is_taken_back_to_what_cannot_be_loaded(monkeypatc
         "shortlist.serving.deploy.deploy.judge", lambda *_: (_ for _ in ()).throw(RefusedError("too different"))
     )
     with pytest.raises(RefusedError, match="too different"):
-        deploy(cluster, _NAME, Options(replace=True, num_questions=2), said.append)
+        deploy(cluster, _NAME, Options(replace=True, num_queries=2), said.append)
     assert cluster.written == [("predictor", {RELEASE: NEW, BESIDE: NEW})]
     assert said[-1].startswith("not taken back: 00000000000000aa cannot be loaded any more")
 

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.made_release import make_release
 from shortlist.ranking.ranker import Ranker
 from shortlist.serving.deploy.errors import ClusterError, RefusedError
-from shortlist.serving.deploy.shadow import Ask, compare, judge, questions, smoke
+from shortlist.serving.deploy.shadow import Ask, compare, judge, queries, smoke
 from shortlist.serving.transformer.answer import ReleaseRecommender
 
 
@@ -22,8 +22,8 @@ class Answering:
         self._ranker = Ranker.open(folder / "ranking", folder / "retrieval", self._release.store)
         self.name = self._release.name
 
-    def __call__(self, question: Mapping[str, Any]) -> dict[str, Any]:
-        body = {"instances": [dict(question)]}
+    def __call__(self, query: Mapping[str, Any]) -> dict[str, Any]:
+        body = {"instances": [dict(query)]}
         asked = self._release.reader.request(body)
         found = self._recommender.find(asked)
         found.timings_ms["total"] = 1.0
@@ -46,27 +46,27 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_questions_need_nothing_but_the_live_release(live: Path) -> None:
+def test_queries_need_nothing_but_the_live_release(live: Path) -> None:
     ask = Answering(live)
-    asked = questions(ask, 30, moment=1_700_000_000)
+    asked = queries(ask, 30, moment=1_700_000_000)
     assert len(asked) == 30
-    items = {item for one in asked for item in one.question["history"]}
+    items = {item for one in asked for item in one.query["history"]}
     assert len(items) > 30, "the histories are all of the same few items"
     for one in asked:
-        assert 1 <= len(one.question["history"]) <= 8
-        assert one.answer["items"] == ask(one.question)["items"], "it is not asked about one moment"
-    assert [one.question for one in questions(ask, 30, moment=1_700_000_000)] == [one.question for one in asked]
+        assert 1 <= len(one.query["history"]) <= 8
+        assert one.answer["items"] == ask(one.query)["items"], "it is not asked about one moment"
+    assert [one.query for one in queries(ask, 30, moment=1_700_000_000)] == [one.query for one in asked]
 
 
 def test_a_release_is_like_itself_and_unlike_another(live: Path, other: Path) -> None:
     ask = Answering(live)
-    asked = questions(ask, 40)
+    asked = queries(ask, 40)
     same = compare(asked, ask)
-    assert (same.overlap, same.unknown_items, same.num_degraded, same.num_questions) == (1.0, 0, 0, 40)
+    assert (same.overlap, same.unknown_items, same.num_degraded, same.num_queries) == (1.0, 0, 0, 40)
     judge(same, min_overlap=1.0)
     found = compare(asked, Answering(other))
     assert found.overlap < 0.3
-    assert found.unknown_items == sum(item >= 1400 for one in asked for item in one.question["history"]) > 0
+    assert found.unknown_items == sum(item >= 1400 for one in asked for item in one.query["history"]) > 0
     judge(found, min_overlap=0.0)
     with pytest.raises(RefusedError, match=r"% of the live lists' items .* lower --min-overlap"):
         judge(found, min_overlap=0.5)
@@ -76,7 +76,7 @@ def test_a_release_that_comes_unranked_is_refused(live: Path) -> None:
     unranked = Answering(live, "unreachable: nobody listens")
     with pytest.raises(RefusedError, match="answers unranked: unreachable"):
         smoke(unranked, unranked.name)
-    found = compare(questions(Answering(live), 20), unranked)
+    found = compare(queries(Answering(live), 20), unranked)
     assert found.num_degraded == 20
     with pytest.raises(RefusedError, match="20 of 20 answers of the new release came unranked"):
         judge(found, min_overlap=0.0)
@@ -93,17 +93,17 @@ def test_a_slow_first_answer_is_forgiven(live: Path) -> None:
     ask, late = Answering(live), Answering(live, "timeout: the predictor did not answer within 450 ms")
     answers = [late, ask, ask]
 
-    def warming_up(question: Mapping[str, Any]) -> dict[str, Any]:
-        return (answers.pop(0) if "history" in question and len(answers) > 1 else ask)(question)
+    def warming_up(query: Mapping[str, Any]) -> dict[str, Any]:
+        return (answers.pop(0) if "history" in query and len(answers) > 1 else ask)(query)
 
     smoke(warming_up, ask.name)
     assert len(answers) < 3, "it was never asked to rank"
 
 
-def test_a_refused_question_refuses_the_release(live: Path) -> None:
-    def breaks(question: Mapping[str, Any]) -> dict[str, Any]:
+def test_a_refused_query_refuses_the_release(live: Path) -> None:
+    def breaks(query: Mapping[str, Any]) -> dict[str, Any]:
         raise ClusterError("pod a answered 500: broken")
 
     asking: Ask = breaks
     with pytest.raises(RefusedError, match=r"answered 500: broken \(asked: \{'history'"):
-        compare(questions(Answering(live), 3), asking)
+        compare(queries(Answering(live), 3), asking)

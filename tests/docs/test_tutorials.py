@@ -16,9 +16,9 @@ source: {kind: synthetic, users: 60, items: 200, events: 6000, days: 30}
 split: {kind: temporal, test: 3d, valid: 3d}
 retrieval: {dim: 16, hidden: [], training: {epochs: 1}}
 ranking: {enabled: false}
-gate: {min_questions: 1000}
+gate: {min_queries: 1000}
 """
-"""In place of the demo's recipe: too few questions for the gate, which then publishes."""
+"""In place of the demo's recipe: too few queries for the gate, which then publishes."""
 _FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

@@ -1,4 +1,4 @@
-"""The evaluation asks what is served, compares on the same questions, and no other release can stop it."""
+"""The evaluation asks what is served, compares on the same queries, and no other release can stop it."""
 
 import json
 from pathlib import Path
@@ -118,7 +118,7 @@ def test_who_is_not_known_at_all_gets_what_is_popular_of_late(tmp_path: Path) ->
     late = {"popularity": counts[::-1], "popular": counts}
     parts(tmp_path, histories=[[], [1]], targets=[[NUM_ITEMS], [2]], trained=[(2, 1)], **late)
     found = run(tmp_path)
-    assert found["slices"]["new_users"]["questions"] == 1
+    assert found["slices"]["new_users"]["queries"] == 1
     for system in ("path", "retrieval", "popularity"):
         assert found["slices"]["new_users"]["systems"][system]["mrr_at_3"]["mean"] == 1
 
@@ -145,7 +145,7 @@ def test_items_and_users_are_cut_into_slices(tmp_path: Path) -> None:
     targets = [[1, 9], [2], [9, 3], [7, 1]]
     parts(tmp_path, histories=histories, targets=targets, trained=trained, popularity=counts)
     slices = run(tmp_path)["slices"]
-    assert {name: one["questions"] for name, one in slices.items()} == {
+    assert {name: one["queries"] for name, one in slices.items()} == {
         "known_users": 3,
         "new_users": 1,
         "head_items": 3,
@@ -167,14 +167,14 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def test_at_most_so_many_questions_are_asked(tmp_path: Path) -> None:
+def test_at_most_so_many_queries_are_asked(tmp_path: Path) -> None:
     parts(tmp_path)
-    assert run(tmp_path, recipe(evaluation={"k": [10], "max_queries": 10, "bootstrap": 10}))["questions"] == 10
+    assert run(tmp_path, recipe(evaluation={"k": [10], "max_queries": 10, "bootstrap": 10}))["queries"] == 10
 
 
-def test_no_question_is_told(tmp_path: Path) -> None:
+def test_no_query_is_told(tmp_path: Path) -> None:
     parts(tmp_path, targets=[[]] * len(HISTORIES))
-    with pytest.raises(ValueError, match=r"no test question: .* make split.test longer"):
+    with pytest.raises(ValueError, match=r"no test query: .* make split.test longer"):
         run(tmp_path)
 
 

@@ -52,7 +52,7 @@ def test_shares_are_of_the_lists_of_the_models(tmp_path: Path) -> None:
         prepared.store,
         3,
     )
-    assert (told["questions"], told["by_popularity"], told["without_history"]) == (4, 1, 0)
+    assert (told["queries"], told["by_popularity"], told["without_history"]) == (4, 1, 0)
     assert told["untrained_targets"] == pytest.approx(1 / 3, abs=1e-6)
     path = told["systems"]["path"]
     assert path["untrained"] == pytest.approx(3 / 8, abs=1e-6)
@@ -72,7 +72,7 @@ class TestEvaluation:
         write_retrieval(tmp_path / "retrieval", vectors)
         write_index(tmp_path / "index", vectors)
         recipe = recipe_of(ranking={"enabled": False}, evaluation={"k": [10], "bootstrap": 50})
-        facts = evaluate(
+        result = evaluate(
             recipe,
             Prepared.open(tmp_path / "prepared"),
             tmp_path / "retrieval",
@@ -81,10 +81,10 @@ class TestEvaluation:
             None,
             tmp_path / "out",
         )
-        return facts.details["evaluation"]
+        return result.details["evaluation"]
 
     def test_items_that_nothing_tells_apart_are_refused(self, tmp_path: Path) -> None:
-        """Twelve items were never trained and have one vector, which all questions point to."""
+        """Twelve items were never trained and have one vector, which all queries point to."""
         vectors = item_vectors(NUM_ITEMS)
         vectors[18:] = vectors[:3].mean(axis=0) / np.linalg.norm(vectors[:3].mean(axis=0))
         judged = self.run(tmp_path, vectors, [[1, 2, 3]] * 4)

@@ -21,13 +21,13 @@ def test_advice_is_to_change_what_the_share_speaks_against(share: float, masked:
 
 @pytest.mark.parametrize("split", [TEMPORAL, "{kind: leave_one_out}"])
 def test_with_repeats_is_what_an_evaluation_without_the_mask_asks(tmp_path, split) -> None:
-    """The questions of `mask_seen: false`, made from what `mask_seen: true` left; and so is their share."""
+    """The queries of `mask_seen: false`, made from what `mask_seen: true` left; and so is their share."""
     write_clean(tmp_path / "clean", random_events(3, users=30, items=12, count=700))
     asked = {}
     for masked in (True, False):
         using = recipe(split, evaluation=f"{{mask_seen: {str(masked).lower()}}}")
-        facts = prepare(using, tmp_path / "clean", tmp_path / str(masked))
-        asked[masked] = (using, Prepared.open(tmp_path / str(masked)), facts.details["repeats"])
+        result = prepare(using, tmp_path / "clean", tmp_path / str(masked))
+        asked[masked] = (using, Prepared.open(tmp_path / str(masked)), result.details["repeats"])
     masked_recipe, masked_data, told = asked[True]
     expected = asked[False][1].test
     found = with_repeats(masked_recipe, masked_data)

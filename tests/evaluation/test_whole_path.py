@@ -13,7 +13,7 @@ from shortlist.evaluation.whole_path import WholePath
 from shortlist.features.availability import ALWAYS, FOREVER, Availability
 from shortlist.ranking.ranker import Ranker
 from shortlist.recommend.query import QueryBatch
-from shortlist.serving.question import Question
+from shortlist.serving.query import Query
 from shortlist.serving.transformer.answer import ReleaseRecommender
 
 NUM_ITEMS = 80
@@ -42,7 +42,7 @@ def test_evaluation_and_service_give_the_same_answers(tmp_path: Path, ranks: boo
     answers = path.answer(QueryBatch(queries, np.full(len(user_E), 3_600), seen), 10).ranked.rows_EK
 
     recommender = ReleaseRecommender.open(release)
-    found = recommender.find([Question(k=10, user_id=int(user), time=3_600) for user in user_E])
+    found = recommender.find([Query(k=10, user_id=int(user), time=3_600) for user in user_E])
     scores = None
     if ranks:
         assert found.request is not None
@@ -96,7 +96,7 @@ def test_at_any_time_no_list_holds_what_is_not_there_and_both_give_the_same(
             known = (left & (rows % 9 != 0)).sum()
             assert (answer[:known][answer[:known] > 0] % 9 != 0).all()
 
-    found = recommender.find([Question(k=k, user_id=int(user), time=int(time)) for user, time in asked])
+    found = recommender.find([Query(k=k, user_id=int(user), time=int(time)) for user, time in asked])
     scores = None
     if found.request is not None:
         scores = Ranker.open(release / "ranking", release / "retrieval", store).score(found.request)

@@ -241,7 +241,7 @@ def test_a_request_and_an_array_slice_give_the_same_query(log):
 
 def test_queries_have_the_shapes_that_the_towers_read(log):
     _, prepared = log
-    queries = prepared.queries(prepared.test)
+    queries = prepared.encode(prepared.test)
     count = len(prepared.test)
     assert queries.history_BL.shape == (count, 4)
     assert queries.window_E.tolist() == list(range(count))
@@ -314,7 +314,7 @@ def test_a_store_without_kinds_reads_words_as_they_were_written(log, tmp_path):
     assert context.categorical["context.device"].tolist() == [[1], [2], [3], [0]]
 
 
-def test_what_a_question_tells_of_its_user_counts_as_if_the_store_knew_it(tmp_path):
+def test_what_a_query_tells_of_its_user_counts_as_if_the_store_knew_it(tmp_path):
     users = {
         "user_id": [1, 2, 3],
         "land": ["fi", "se", "fi"],

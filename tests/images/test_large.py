@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from containers import ROOT, ask, build, docker, facts, inside, serving, stop
+from containers import ROOT, ask, build, docker, inside, inspect, serving, stop
 
 from benchmarks.made_release import make_release
 from shortlist.serving.ports import free_ports
@@ -51,11 +51,11 @@ def test_the_predictor_scores_on_a_read_only_file_system_and_ends_when_told(pred
 def test_none_of_them_can_build(predictor: str, pipeline: str) -> None:
     for image in (predictor, pipeline):
         assert inside(image, "sh", "-c", "command -v pip pip3 uv gcc; ls -d /build").stdout == ""
-        assert facts(image)["Config"]["User"] == "1000:1000"
+        assert inspect(image)["Config"]["User"] == "1000:1000"
 
 
 def test_the_predictor_and_the_pipeline_share_the_layer_of_torch(predictor: str, pipeline: str) -> None:
-    shared = set(facts(predictor)["RootFS"]["Layers"]) & set(facts(pipeline)["RootFS"]["Layers"])
+    shared = set(inspect(predictor)["RootFS"]["Layers"]) & set(inspect(pipeline)["RootFS"]["Layers"])
     torch = inside(pipeline, "du", "-sm", "/opt/venv/lib/python3.11/site-packages/torch").stdout
     assert int(torch.split()[0]) > 100
     history = docker("history", "--no-trunc", "--format", "{{.Size}} {{.CreatedBy}}", pipeline)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from containers import ask, build, docker, facts, inside, serving, stop
+from containers import ask, build, docker, inside, inspect, serving, stop
 
 from benchmarks.made_release import make_release
 from shortlist.serving.ports import free_ports
@@ -18,18 +18,18 @@ def image() -> str:
 
 
 def test_it_is_small(image: str) -> None:
-    assert facts(image)["Size"] < 800e6
+    assert inspect(image)["Size"] < 800e6
 
 
 def test_it_runs_as_nobody_special_and_probes_belong_to_manifests(image: str) -> None:
-    config = facts(image)["Config"]
+    config = inspect(image)["Config"]
     assert config["User"] == "1000:1000"
     assert "Healthcheck" not in config
     assert "ORT_DISABLE_TELEMETRY=1" in config["Env"]
 
 
 def test_it_says_what_it_is(image: str) -> None:
-    labels = facts(image)["Config"]["Labels"]
+    labels = inspect(image)["Config"]["Labels"]
     assert labels["org.opencontainers.image.title"] == "shortlist transformer"
     assert labels["org.opencontainers.image.version"] == "0.1.0"
     assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"

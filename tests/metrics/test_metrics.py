@@ -13,7 +13,7 @@ from shortlist.metrics.ranking import coverage, find_hits, measure
 from shortlist.recipe.metrics import METRICS
 
 
-def one_question(rows: list[int], targets: list[int], k: int) -> dict[str, float]:
+def one_query(rows: list[int], targets: list[int], k: int) -> dict[str, float]:
     """The definitions in plain Python."""
     hits = [row in targets and row > 0 for row in rows[:k]]
     ranks = [i + 1 for i, hit in enumerate(hits) if hit]
@@ -39,9 +39,7 @@ def one_question(rows: list[int], targets: list[int], k: int) -> dict[str, float
     ),
     empty_tail=st.integers(0, 6),
 )
-def test_all_questions_at_once_agree_with_one_at_a_time(
-    lists: list[tuple[list[int], set[int]]], empty_tail: int
-) -> None:
+def test_all_queries_at_once_agree_with_one_at_a_time(lists: list[tuple[list[int], set[int]]], empty_tail: int) -> None:
     rows = np.array([row for row, _ in lists])
     rows[:, 6 - empty_tail :] = 0
     targets = [sorted(wanted) for _, wanted in lists]
@@ -50,7 +48,7 @@ def test_all_questions_at_once_agree_with_one_at_a_time(
     measured = measure(hits, np.diff(offsets), [1, 3, 6, 10])
     for k in (1, 3, 6, 10):
         for metric in METRICS:
-            plain = [one_question(list(row), one, k)[metric] for row, one in zip(rows.tolist(), targets, strict=True)]
+            plain = [one_query(list(row), one, k)[metric] for row, one in zip(rows.tolist(), targets, strict=True)]
             np.testing.assert_allclose(measured[f"{metric}_at_{k}"], plain, atol=1e-12)
 
 
@@ -114,7 +112,7 @@ def test_differences_are_paired() -> None:
     np.testing.assert_allclose(low[1] - low[0], 0.01)
 
 
-def test_no_questions_have_no_interval() -> None:
+def test_no_queries_have_no_interval() -> None:
     assert [array.tolist() for array in intervals(np.zeros((0, 1)), resamples=10, confidence=0.9, seed=0)] == [
         [0.0]
     ] * 3

@@ -49,7 +49,7 @@ def test_only_what_reads_the_samples_fetches_them() -> None:
             source = given["taskOutputArtifact"]
             if source["producerTask"] == "prepare":
                 of_prepare.setdefault(name, set()).add(source["outputArtifactKey"])
-    whole, without_samples = {"features", "samples", "questions"}, {"features", "questions"}
+    whole, without_samples = {"features", "samples", "queries"}, {"features", "queries"}
     assert of_prepare == {
         "train-retrieval": whole,
         "export": without_samples,

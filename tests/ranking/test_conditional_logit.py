@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from shortlist.ranking.training.conditional_logit import conditional_logit
 
 
-def drawn(seed: int, questions: int, candidates: int, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers, and one candidate of each question, chosen as the model says."""
+def drawn(seed: int, queries: int, candidates: int, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers, and one candidate of each query, chosen as the model says."""
     rng = np.random.default_rng(seed)
-    numbers = rng.normal(size=(questions, candidates, len(true)))
-    best = (numbers @ true + rng.gumbel(size=(questions, candidates))).argmax(axis=1)
+    numbers = rng.normal(size=(queries, candidates, len(true)))
+    best = (numbers @ true + rng.gumbel(size=(queries, candidates))).argmax(axis=1)
     return numbers, np.arange(candidates) == best[:, None]
 
 
@@ -26,7 +26,7 @@ def test_it_finds_the_weights_that_the_choices_were_drawn_by():
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 1_000), st.integers(1, 3))
 def test_its_gradient_is_nothing(seed, num_chosen):
-    """What is expected of the numbers is what was chosen of them, every question counting alike, less the ridge."""
+    """What is expected of the numbers is what was chosen of them, every query counting alike, less the ridge."""
     numbers, _ = drawn(seed, 40, 12, np.array([0.7, 0.2]))
     rng = np.random.default_rng(seed)
     inside = rng.random((40, 12)) < 0.8

@@ -56,9 +56,9 @@ def recipe(**ranking):
 
 def test_it_learns_a_crossing_of_item_and_context_and_serves_it(tmp_path):
     folders = labelled(tmp_path)
-    facts = train_ranking(recipe(), Prepared.open(folders[0]), *folders[1:], tmp_path / "ranking")
-    assert facts.metrics["heldout_auc"] > 0.95
-    assert facts.metrics["kept"] == 1
+    result = train_ranking(recipe(), Prepared.open(folders[0]), *folders[1:], tmp_path / "ranking")
+    assert result.metrics["heldout_auc"] > 0.95
+    assert result.metrics["kept"] == 1
     prepared = Prepared.open(folders[0])
     ranker = Ranker.open(tmp_path / "ranking", folders[1], FeatureStore.open(folders[0] / "features"))
     asked = Labelled.of(prepared, TEST, 10_000, 0)
@@ -75,8 +75,8 @@ def test_labels_that_nothing_tells_keep_the_order_of_retrieval(tmp_path):
     folders = labelled(tmp_path, by_chance=True)
     part = np.load(folders[0] / "samples/part.npy")
     np.save(folders[0] / "samples/part.npy", np.where(part == VALID, TEST, part))
-    facts = train_ranking(recipe(), Prepared.open(folders[0]), *folders[1:], tmp_path / "ranking")
-    assert facts.metrics["kept"] == 0
+    result = train_ranking(recipe(), Prepared.open(folders[0]), *folders[1:], tmp_path / "ranking")
+    assert result.metrics["kept"] == 0
     ranker = Ranker.open(tmp_path / "ranking", folders[1], FeatureStore.open(folders[0] / "features"))
     asked = Labelled.of(Prepared.open(folders[0]), TEST, 50, 0)
     scores = ranker.score(asked.request(np.arange(50), ranker.model.config.vector_dim))

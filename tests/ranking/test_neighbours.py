@@ -80,19 +80,19 @@ def test_what_follows_is_not_what_precedes():
 
 
 @settings(deadline=None, max_examples=40)
-@given(seed=st.integers(0, 2**31), questions=st.integers(1, 4), candidates=st.integers(1, 7))
-def test_nearness_is_the_sum_of_a_loop(seed, questions, candidates):
+@given(seed=st.integers(0, 2**31), queries=st.integers(1, 4), candidates=st.integers(1, 7))
+def test_nearness_is_the_sum_of_a_loop(seed, queries, candidates):
     rng = np.random.default_rng(seed)
     rows = rng.integers(0, NUM_ROWS, (2, NUM_ROWS, 3)).astype(np.int32)
     neighbours = ItemNeighbours(rows, rng.random(rows.shape, np.float32))
-    events, asked = rng.integers(0, NUM_ROWS, (questions, 4)), rng.integers(0, NUM_ROWS, (questions, candidates))
-    weight = rng.random((questions, 4, 2), np.float32)
-    expected = np.zeros((questions, candidates, 2, 2))
-    for e, k, t, event, n in np.ndindex(questions, candidates, 2, 4, 3):
+    events, asked = rng.integers(0, NUM_ROWS, (queries, 4)), rng.integers(0, NUM_ROWS, (queries, candidates))
+    weight = rng.random((queries, 4, 2), np.float32)
+    expected = np.zeros((queries, candidates, 2, 2))
+    for e, k, t, event, n in np.ndindex(queries, candidates, 2, 4, 3):
         if asked[e, k] and rows[t, events[e, event], n] == asked[e, k]:
             expected[e, k, t] += neighbours.weights_TNn[t, events[e, event], n] * weight[e, event]
     found = neighbours.near(events, weight, asked)
-    np.testing.assert_allclose(found, expected.reshape(questions, candidates, 4), atol=1e-5)
+    np.testing.assert_allclose(found, expected.reshape(queries, candidates, 4), atol=1e-5)
     squared = ItemNeighbours(rows, neighbours.weights_TNn**2).near(events, weight, asked)
     expected = np.where(np.arange(4) % 2 == 0, found, squared)
     np.testing.assert_allclose(neighbours.near(events, weight, asked, powers=(1, 2)), expected, atol=1e-5)

@@ -1,4 +1,4 @@
-"""The ranker: it scores a question the same in any company, and every part of it counts."""
+"""The ranker: it scores a query the same in any company, and every part of it counts."""
 
 from dataclasses import replace
 
@@ -21,27 +21,27 @@ from shortlist.recommend.request import RankingRequest
 
 @settings(deadline=None, max_examples=30)
 @given(
-    questions=st.integers(1, 6),
+    queries=st.integers(1, 6),
     candidates=st.integers(1, 12),
     seed=st.integers(0, 2**31),
     users=st.booleans(),
     variant=st.sampled_from(sorted(VARIANTS)),
 )
-def test_a_batch_scores_as_its_questions_one_by_one(store, questions, candidates, seed, users, variant):
+def test_a_batch_scores_as_its_queries_one_by_one(store, queries, candidates, seed, users, variant):
     ranker = make_ranker(store, users=users, **VARIANTS[variant])
-    request = make_request(questions, candidates, seed)
+    request = make_request(queries, candidates, seed)
     together = ranker.score(request)
-    assert together.shape == (questions, candidates)
+    assert together.shape == (queries, candidates)
     assert together.dtype == np.float32
     assert np.isfinite(together).all()
-    singles = [one_of(request, e) for e in range(questions)]
+    singles = [one_of(request, e) for e in range(queries)]
     np.testing.assert_allclose(np.concatenate([ranker.score(one) for one in singles]), together, atol=1e-5)
     np.testing.assert_allclose(ranker.score(RankingRequest.stack(singles)), together, atol=1e-5)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_order_of_the_candidates_does_not_matter(store, variant):
-    ranker, request = make_ranker(store, **VARIANTS[variant]), make_request(questions=2, candidates=6)
+    ranker, request = make_ranker(store, **VARIANTS[variant]), make_request(queries=2, candidates=6)
     order = np.random.default_rng(3).permutation(6)
     turned = replace(
         request,
@@ -53,7 +53,7 @@ def test_the_order_of_the_candidates_does_not_matter(store, variant):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_what_comes_in_bytes_to_a_saved_ranker_scores_as_trained(store, tmp_path, variant):
-    ranker, request = make_ranker(store, **VARIANTS[variant]), make_request(questions=3)
+    ranker, request = make_ranker(store, **VARIANTS[variant]), make_request(queries=3)
     ranker.save(tmp_path, {})
     served = Ranker.open(tmp_path, store.folder, store)
     received, _ = RankingRequest.from_bytes(request.to_bytes("r"))
@@ -63,14 +63,14 @@ def test_what_comes_in_bytes_to_a_saved_ranker_scores_as_trained(store, tmp_path
 @pytest.mark.parametrize("variant", ["attention", "neighbours"])
 def test_the_history_and_its_order_matter(store, variant):
     ranker = make_ranker(store, **VARIANTS[variant])
-    request = replace(make_request(questions=1), history_EL=np.array([[1, 2, 3, 4, 6]]), length_E=np.array([5]))
+    request = replace(make_request(queries=1), history_EL=np.array([[1, 2, 3, 4, 6]]), length_E=np.array([5]))
     turned = replace(request, history_EL=np.array([[6, 4, 3, 2, 1]]))
     assert np.abs(ranker.logits(request) - ranker.logits(turned)).max() > 1e-3
 
 
 def test_what_was_popular_of_late_counts_in_a_straight_line(store):
     """Bent, two such numbers would name nearly every item, and the window that teaches would be learnt by heart."""
-    ranker, request = make_ranker(store, **VARIANTS["recent"]), make_request(questions=3)
+    ranker, request = make_ranker(store, **VARIANTS["recent"]), make_request(queries=3)
     logits = []
     for log_count in (0.0, 1.0, 2.0):
         recent_NR = np.full((NUM_ROWS, 2), np.expm1(log_count), np.float32)
@@ -92,7 +92,7 @@ def test_without_retrieval_scores_and_vectors_are_not_read(store):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_padding_scores_0_and_does_not_disturb(store, variant):
-    ranker, request = make_ranker(store, **VARIANTS[variant]), make_request(questions=1, candidates=4)
+    ranker, request = make_ranker(store, **VARIANTS[variant]), make_request(queries=1, candidates=4)
     request = replace(request, candidates_EK=np.array([[5, 9, 3, 0]]), retrieval_scores_EK=np.ones((1, 4), np.float32))
     scores = ranker.score(request)
     assert scores[0, 3] == 0
@@ -111,7 +111,7 @@ def test_scores_come_through_bytes_unchanged(store):
 
 @pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "without retrieval"])
 def test_untrained_it_keeps_the_order_of_retrieval(store, variant):
-    request = make_request(questions=4, candidates=10)
+    request = make_request(queries=4, candidates=10)
     scores = make_ranker(store, trained=False, embeddings=False).score(request)
     np.testing.assert_array_equal(scores, make_ranker(store, trained=False, **VARIANTS[variant]).score(request))
     for e in range(4):
@@ -140,7 +140,7 @@ def test_scores_are_the_calibrated_logits(store):
     ],
 )
 def test_every_part_of_the_request_counts(store, field, change):
-    ranker, request = make_ranker(store), make_request(questions=8, seed=3)
+    ranker, request = make_ranker(store), make_request(queries=8, seed=3)
     other = replace(request, **{field: change(request)})
     assert not np.allclose(ranker.score(request), ranker.score(other), atol=1e-6)
 

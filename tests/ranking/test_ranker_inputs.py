@@ -16,14 +16,14 @@ from shortlist.ranking.network.inputs import InputReader, ItemTables, event_weig
 
 
 @settings(deadline=None, max_examples=50)
-@given(seed=st.integers(0, 2**31), questions=st.integers(1, 4), length=st.integers(0, 6), width=st.integers(1, 3))
-def test_shares_are_sums_over_the_history(seed, questions, length, width):
+@given(seed=st.integers(0, 2**31), queries=st.integers(1, 4), length=st.integers(0, 6), width=st.integers(1, 3))
+def test_shares_are_sums_over_the_history(seed, queries, length, width):
     rng = np.random.default_rng(seed)
-    history = rng.integers(0, 6, (questions, length, width))
-    weights = rng.random((questions, length, 2)).astype(np.float32)
-    keys = rng.integers(0, 6, (questions, 3, 2))
-    expected = np.zeros((questions, 3, 2, 2))
-    for e, k, m in np.ndindex(questions, 3, 2):
+    history = rng.integers(0, 6, (queries, length, width))
+    weights = rng.random((queries, length, 2)).astype(np.float32)
+    keys = rng.integers(0, 6, (queries, 3, 2))
+    expected = np.zeros((queries, 3, 2, 2))
+    for e, k, m in np.ndindex(queries, 3, 2):
         if keys[e, k, m]:
             for event in range(length):
                 expected[e, k, m] += (history[e, event] == keys[e, k, m]).sum() * weights[e, event]
@@ -43,7 +43,7 @@ def test_weights_of_events():
 
 def test_inputs_by_hand(store):
     request = replace(
-        make_request(questions=1, candidates=2),
+        make_request(queries=1, candidates=2),
         history_EL=np.array([[7, 8, 7, 0, 0]]),
         length_E=np.array([3]),
         candidates_EK=np.array([[7, 10]]),

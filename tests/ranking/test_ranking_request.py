@@ -12,20 +12,20 @@ from shortlist.recommend.request import RankingRequest
 RELEASE = "a" * 64
 
 
-def request(questions=2, candidates=4, length=3, seed=0, width=2, numeric=2, dim=5) -> RankingRequest:
+def request(queries=2, candidates=4, length=3, seed=0, width=2, numeric=2, dim=5) -> RankingRequest:
     rng = np.random.default_rng(seed)
     return RankingRequest(
-        history_EL=rng.integers(0, 9, (questions, length)),
-        length_E=rng.integers(0, length + 1, questions),
-        user_E=rng.integers(0, 9, questions),
+        history_EL=rng.integers(0, 9, (queries, length)),
+        length_E=rng.integers(0, length + 1, queries),
+        user_E=rng.integers(0, 9, queries),
         categorical={
-            "clock.hour": rng.integers(0, 25, (questions, 1)),
-            "user.town": rng.integers(0, 5, (questions, width)),
+            "clock.hour": rng.integers(0, 25, (queries, 1)),
+            "user.town": rng.integers(0, 5, (queries, width)),
         },
-        numeric_EF=rng.normal(size=(questions, numeric)).astype(np.float32),
-        query_vector_ED=rng.normal(size=(questions, dim)).astype(np.float32),
-        candidates_EK=rng.integers(0, 9, (questions, candidates)),
-        retrieval_scores_EK=rng.normal(size=(questions, candidates)).astype(np.float32),
+        numeric_EF=rng.normal(size=(queries, numeric)).astype(np.float32),
+        query_vector_ED=rng.normal(size=(queries, dim)).astype(np.float32),
+        candidates_EK=rng.integers(0, 9, (queries, candidates)),
+        retrieval_scores_EK=rng.normal(size=(queries, candidates)).astype(np.float32),
     )
 
 
@@ -39,15 +39,15 @@ def assert_equal(one: RankingRequest, other: RankingRequest) -> None:
 
 @settings(deadline=None, max_examples=50)
 @given(
-    questions=st.integers(1, 4),
+    queries=st.integers(1, 4),
     candidates=st.integers(1, 6),
     length=st.integers(1, 5),
     numeric=st.integers(0, 3),
     seed=st.integers(0, 2**31),
     release=st.text(st.characters(codec="utf-8"), min_size=1, max_size=64),
 )
-def test_bytes_round_trip(questions, candidates, length, numeric, seed, release):
-    sent = request(questions, candidates, length, seed, numeric=numeric)
+def test_bytes_round_trip(queries, candidates, length, numeric, seed, release):
+    sent = request(queries, candidates, length, seed, numeric=numeric)
     got, name = RankingRequest.from_bytes(sent.to_bytes(release))
     assert name == release
     assert_equal(sent, got)
@@ -101,15 +101,15 @@ def test_malformed_body_says_what_is_wrong(body, message):
         RankingRequest.from_bytes(body)
 
 
-def test_a_body_without_questions_is_refused():
+def test_a_body_without_queries_is_refused():
     """Its shape could claim any width without a byte behind it."""
     empty = {name: array[:0] for name, array in tensors().items()}
-    with pytest.raises(ValueError, match="no question"):
+    with pytest.raises(ValueError, match="no query"):
         RankingRequest.from_bytes(save(empty, {"release": "a"}))
 
 
 def test_padding_may_have_no_score():
-    one = request(questions=1, candidates=2)
+    one = request(queries=1, candidates=2)
     one.candidates_EK[:] = [[3, 0]]
     one.retrieval_scores_EK[:] = [[0.5, -np.inf]]
     RankingRequest.from_bytes(one.to_bytes(RELEASE))
@@ -132,7 +132,7 @@ def test_stack_refuses_requests_of_different_shapes():
         RankingRequest.stack([request(dim=5), request(dim=6)])
 
 
-def test_of_hides_events_after_the_question():
+def test_of_hides_events_after_the_query():
     queries = Queries(
         history_BL=np.array([[1, 2, 3], [4, 5, 0]]),
         window_E=np.array([0, 0, 1]),

@@ -73,7 +73,7 @@ def test_the_training_begins_with_the_best_straight_line_and_restarts_without(fo
     retrieved = retrieve(prepared, recommender, prepared.valid, label="retrieve")
     tables = ItemTables(folders / "retrieval", prepared.store, collect_statistics(made, prepared))
     network = ranker_config(made, prepared, tables, retrieved)
-    task = CandidateTask(made, retrieved, tables, network, np.arange(0, len(retrieved.questions), 5))
+    task = CandidateTask(made, retrieved, tables, network, np.arange(0, len(retrieved.queries), 5))
     judged = task.judged()
     assert judged.ndcg().mean() > judged.ndcg_retrieved().mean() + 0.3
     task.restart()

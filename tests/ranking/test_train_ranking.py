@@ -71,12 +71,12 @@ def retrieved(folders):
 
 @pytest.mark.parametrize(("loss", "embeddings"), [("listwise", False), ("binary", False), ("listwise", True)])
 def test_a_pattern_that_retrieval_misses_is_learnt(folders, tmp_path, loss, embeddings):
-    facts = train_ranking(recipe(loss=loss, embeddings=embeddings), Prepared.open(folders[0]), *folders[1:], tmp_path)
-    assert facts.metrics["kept"] == 1
-    assert facts.metrics["heldout_ndcg_at_10_retrieved"] < 0.3
-    assert facts.metrics["heldout_ndcg_at_10_ranked"] > facts.metrics["heldout_ndcg_at_10_retrieved"] + 0.3
-    assert facts.metrics["heldout_difference_low"] > 0
-    assert len(facts.details["curves"]["loss"]) == facts.metrics["epochs"]
+    result = train_ranking(recipe(loss=loss, embeddings=embeddings), Prepared.open(folders[0]), *folders[1:], tmp_path)
+    assert result.metrics["kept"] == 1
+    assert result.metrics["heldout_ndcg_at_10_retrieved"] < 0.3
+    assert result.metrics["heldout_ndcg_at_10_ranked"] > result.metrics["heldout_ndcg_at_10_retrieved"] + 0.3
+    assert result.metrics["heldout_difference_low"] > 0
+    assert len(result.details["curves"]["loss"]) == result.metrics["epochs"]
 
 
 def test_only_readable_files_and_the_same_bytes_again(folders, tmp_path):
@@ -104,13 +104,15 @@ def test_without_an_order_all_events_are_compared(folders, tmp_path, ordered, nu
 
 def test_what_is_saved_ranks_as_it_was_judged(folders, tmp_path, retrieved, monkeypatch):
     monkeypatch.setattr(held_out_module, "_FEW", NUM_USERS)
-    facts = train_ranking(recipe(), Prepared.open(folders[0]), *folders[1:], tmp_path)
+    result = train_ranking(recipe(), Prepared.open(folders[0]), *folders[1:], tmp_path)
     store = FeatureStore.open(folders[0] / "features")
     ranker = Ranker.open(tmp_path, folders[1], store)
-    (at,) = held_out(retrieved.questions.user, recipe().seed)
-    assert facts.rows_out["heldout_questions"] == len(at) < NUM_USERS / 3
+    (at,) = held_out(retrieved.queries.user, recipe().seed)
+    assert result.rows_out["heldout_queries"] == len(at) < NUM_USERS / 3
     scores = ranker.score(retrieved.request(at))
-    assert ndcg_of(scores, retrieved.hits_QK[at]) == pytest.approx(facts.metrics["heldout_ndcg_at_10_ranked"], abs=1e-6)
+    assert ndcg_of(scores, retrieved.hits_QK[at]) == pytest.approx(
+        result.metrics["heldout_ndcg_at_10_ranked"], abs=1e-6
+    )
     assert scores.mean() == pytest.approx(retrieved.hits_QK[at].mean(), rel=0.1), "probabilities have the right mean"
     assert json.loads((tmp_path / "ranking.json").read_text())["metrics"]["kept"] == 1
 
@@ -121,13 +123,13 @@ def ndcg_of(scores, hits):
     return ((hits / np.log2(np.arange(2, 12))).sum(axis=1) / (1 / np.log2(np.arange(2, 5))).sum()).mean()
 
 
-def test_of_few_questions_all_judge_and_all_teach(folders, tmp_path, retrieved):
-    facts = train_ranking(recipe(), Prepared.open(folders[0]), *folders[1:], tmp_path)
-    assert facts.rows_out["heldout_questions"] == NUM_USERS
-    assert facts.rows_out["examples"] == retrieved.hits_QK.sum()
-    told = facts.details["curves"]["ndcg_at_10"]
-    assert facts.metrics["best_epoch"] == 1 + np.argmax(told)
-    assert max(told) == pytest.approx(facts.metrics["heldout_ndcg_at_10_ranked"])
+def test_of_few_queries_all_judge_and_all_teach(folders, tmp_path, retrieved):
+    result = train_ranking(recipe(), Prepared.open(folders[0]), *folders[1:], tmp_path)
+    assert result.rows_out["heldout_queries"] == NUM_USERS
+    assert result.rows_out["examples"] == retrieved.hits_QK.sum()
+    told = result.details["curves"]["ndcg_at_10"]
+    assert result.metrics["best_epoch"] == 1 + np.argmax(told)
+    assert max(told) == pytest.approx(result.metrics["heldout_ndcg_at_10_ranked"])
     ranker = Ranker.open(tmp_path, folders[1], FeatureStore.open(folders[0] / "features"))
     everything = np.arange(NUM_USERS)
     assert ndcg_of(ranker.score(retrieved.request(everything)), retrieved.hits_QK) > max(told), "it learnt from them"
@@ -138,12 +140,12 @@ def test_nobody_judges_what_it_learnt_from(tmp_path):
     prepared, retrieval, index = (tmp_path / "data" / name for name in ("prepared", "retrieval", "index"))
     planted(tmp_path / "data")
     lots = np.random.default_rng(5).permuted(np.tile(np.arange(1, NUM_ITEMS + 1), (NUM_USERS, 1)), axis=1)
-    np.save(prepared / "questions/valid/target_items.npy", lots[:, :3].ravel().astype(np.int32))
+    np.save(prepared / "queries/valid/target_items.npy", lots[:, :3].ravel().astype(np.int32))
     by_heart = recipe(embeddings=True, training={"epochs": 30, "patience": 30})
-    facts = train_ranking(by_heart, Prepared.open(prepared), retrieval, index, tmp_path / "out")
-    loss = facts.details["curves"]["loss"]
+    result = train_ranking(by_heart, Prepared.open(prepared), retrieval, index, tmp_path / "out")
+    loss = result.details["curves"]["loss"]
     assert loss[-1] < loss[0] - 0.5, "it learnt them"
-    assert facts.metrics["heldout_ndcg_at_10_ranked"] < facts.metrics["heldout_ndcg_at_10_retrieved"] + 0.03
+    assert result.metrics["heldout_ndcg_at_10_ranked"] < result.metrics["heldout_ndcg_at_10_retrieved"] + 0.03
 
 
 def test_a_ranker_that_is_worse_than_retrieval_is_not_kept(folders, tmp_path, monkeypatch):
@@ -155,13 +157,13 @@ def test_a_ranker_that_is_worse_than_retrieval_is_not_kept(folders, tmp_path, mo
     opened = Prepared.open(prepared)
     retriever = Retriever.open(retrieval, index, opened.store)
     seen = [opened.store.history_items[s:e] for s, e in zip(opened.valid.start, opened.valid.end, strict=True)]
-    first, _ = retriever.search(retriever.embed(opened.queries(opened.valid)), 3, [s.astype(np.int64) for s in seen])
-    np.save(prepared / "questions/valid/target_items.npy", first.ravel().astype(np.int32))
-    facts = train_ranking(ruinous, Prepared.open(prepared), retrieval, index, tmp_path / "out")
-    assert facts.metrics["heldout_ndcg_at_10_retrieved"] == 1
-    assert facts.metrics["heldout_ndcg_at_10_ranked"] < 1
-    assert facts.metrics["kept"] == 0
-    assert facts.details["kept"] == "the order of retrieval"
+    first, _ = retriever.search(retriever.embed(opened.encode(opened.valid)), 3, [s.astype(np.int64) for s in seen])
+    np.save(prepared / "queries/valid/target_items.npy", first.ravel().astype(np.int32))
+    result = train_ranking(ruinous, Prepared.open(prepared), retrieval, index, tmp_path / "out")
+    assert result.metrics["heldout_ndcg_at_10_retrieved"] == 1
+    assert result.metrics["heldout_ndcg_at_10_ranked"] < 1
+    assert result.metrics["kept"] == 0
+    assert result.details["kept"] == "the order of retrieval"
     recommender = Recommender.open(recipe(candidates=20), opened.store, retrieval, index, ranks=True)
     asked = retrieve(opened, recommender, opened.valid, label="retrieve").request(np.arange(4))
     scores = Ranker.open(tmp_path / "out", retrieval, opened.store).score(asked)
@@ -170,21 +172,21 @@ def test_a_ranker_that_is_worse_than_retrieval_is_not_kept(folders, tmp_path, mo
 
 def test_without_a_retrieved_positive_the_order_of_retrieval_is_kept(tmp_path):
     prepared, retrieval, index = planted(tmp_path / "data")
-    count = len(np.load(prepared / "questions/valid/target_items.npy"))
-    np.save(prepared / "questions/valid/target_items.npy", np.zeros(count, np.int32))
-    facts = train_ranking(recipe(), Prepared.open(prepared), retrieval, index, tmp_path / "out")
-    assert facts.metrics["kept"] == 0
-    assert facts.rows_out["examples"] == 0
+    count = len(np.load(prepared / "queries/valid/target_items.npy"))
+    np.save(prepared / "queries/valid/target_items.npy", np.zeros(count, np.int32))
+    result = train_ranking(recipe(), Prepared.open(prepared), retrieval, index, tmp_path / "out")
+    assert result.metrics["kept"] == 0
+    assert result.rows_out["examples"] == 0
     Ranker.open(tmp_path / "out", retrieval, FeatureStore.open(prepared / "features"))
 
 
 def test_ranking_that_is_off_leaves_an_empty_folder(folders, tmp_path):
-    facts = train_ranking(recipe(enabled=False), Prepared.open(folders[0]), *folders[1:], tmp_path / "out")
+    result = train_ranking(recipe(enabled=False), Prepared.open(folders[0]), *folders[1:], tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
-    assert facts.details == {"enabled": False}
+    assert result.details == {"enabled": False}
 
 
-def test_batches_hold_a_retrieved_positive_and_negatives_of_its_question(retrieved):
+def test_batches_hold_a_retrieved_positive_and_negatives_of_its_query(retrieved):
     at = np.arange(0, NUM_USERS, 2)
     batches = RankingBatches(retrieved, at, negatives=20, batch_size=16, seed=1)
     shown = []
@@ -196,23 +198,23 @@ def test_batches_hold_a_retrieved_positive_and_negatives_of_its_question(retriev
         assert not share_EK[:, 1:].any()
         np.testing.assert_array_equal(request.candidates_EK, again.candidates_EK)
         for e, user in enumerate(request.user_E):
-            question = int(np.flatnonzero(retrieved.questions.user == user)[0])
-            assert question % 2 == 0
-            mine = retrieved.questions.take(np.array([question]))
-            share_Q[question] += share_EK[e].sum()
+            query = int(np.flatnonzero(retrieved.queries.user == user)[0])
+            assert query % 2 == 0
+            mine = retrieved.queries.take(np.array([query]))
+            share_Q[query] += share_EK[e].sum()
             candidates = request.candidates_EK[e]
             assert candidates[0] in mine.target_items
             assert not np.isin(candidates[1:], mine.target_items).any()
             assert len(set(candidates.tolist())) == 21, "every negative once"
             seen = retrieved.prepared.store.history_items[mine.start[0] : mine.end[0]]
             assert not np.isin(candidates, seen).any()
-            at_K = {row: i for i, row in enumerate(retrieved.rows_QK[question].tolist())}
-            expected = [retrieved.scores_QK[question, at_K[row]] for row in candidates.tolist()]
+            at_K = {row: i for i, row in enumerate(retrieved.rows_QK[query].tolist())}
+            expected = [retrieved.scores_QK[query, at_K[row]] for row in candidates.tolist()]
             np.testing.assert_array_equal(request.retrieval_scores_EK[e], expected)
-            shown.append((question, int(candidates[0])))
+            shown.append((query, int(candidates[0])))
     assert len(shown) == len(set(shown)) == len(batches) == retrieved.hits_QK[at].sum()
     answered = np.isin(np.arange(NUM_USERS), at) & retrieved.hits_QK.any(axis=1)
-    np.testing.assert_allclose(share_Q, answered, rtol=1e-6, err_msg="every question counts alike")
+    np.testing.assert_allclose(share_Q, answered, rtol=1e-6, err_msg="every query counts alike")
     first = batches.batch(0, 0)[0].candidates_EK
     assert not np.array_equal(first, batches.batch(1, 0)[0].candidates_EK), "another epoch, another order"
 
@@ -231,19 +233,19 @@ def test_too_few_negatives_are_padded(retrieved):
     assert all((row[:n] > 0).all() for row, n in zip(request.candidates_EK, number, strict=True))
 
 
-def test_whole_lists_are_all_candidates_of_questions_with_a_positive(retrieved):
+def test_whole_lists_are_all_candidates_of_queries_with_a_positive(retrieved):
     batches = RankingBatches(retrieved, np.arange(NUM_USERS), negatives=None, batch_size=8, seed=1)
     assert len(batches) == retrieved.hits_QK.any(axis=1).sum()
     request, share_EK = batches.batch(0, 0)
     np.testing.assert_allclose(share_EK.sum(axis=1), 1, rtol=1e-6)
     for e, user in enumerate(request.user_E):
-        question = int(np.flatnonzero(retrieved.questions.user == user)[0])
-        np.testing.assert_array_equal(request.candidates_EK[e], retrieved.rows_QK[question])
-        np.testing.assert_array_equal(share_EK[e] > 0, retrieved.hits_QK[question])
+        query = int(np.flatnonzero(retrieved.queries.user == user)[0])
+        np.testing.assert_array_equal(request.candidates_EK[e], retrieved.rows_QK[query])
+        np.testing.assert_array_equal(share_EK[e] > 0, retrieved.hits_QK[query])
 
 
 @given(st.lists(st.integers(1, 50), max_size=40), st.integers(0, 2**40))
-def test_every_question_is_held_out_once_and_users_stay_together(users, seed):
+def test_every_query_is_held_out_once_and_users_stay_together(users, seed):
     users = np.array(users, np.int64)
     folds = held_out(users, seed)
     assert sorted(np.concatenate(folds).tolist()) == list(range(len(users)))
@@ -251,7 +253,7 @@ def test_every_question_is_held_out_once_and_users_stay_together(users, seed):
     assert sum(map(len, of_fold)) == len(set(users.tolist()))
 
 
-def test_of_many_questions_a_fifth_is_held_out_by_the_seed():
+def test_of_many_queries_a_fifth_is_held_out_by_the_seed():
     users = np.arange(1, 10_001)
     (found,) = held_out(users, 1)
     assert len(found) == pytest.approx(2_000, abs=200)
@@ -263,5 +265,5 @@ def test_of_many_questions_a_fifth_is_held_out_by_the_seed():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_it_learns_on_a_gpu(folders, tmp_path):
-    facts = train_ranking(recipe(training={"device": "cuda"}), Prepared.open(folders[0]), *folders[1:], tmp_path)
-    assert facts.metrics["heldout_difference_low"] > 0
+    result = train_ranking(recipe(training={"device": "cuda"}), Prepared.open(folders[0]), *folders[1:], tmp_path)
+    assert result.metrics["heldout_difference_low"] > 0

@@ -15,7 +15,7 @@ from shortlist.ranking.ranker import Ranker
 from shortlist.recommend.query import QueryBatch
 from shortlist.recommend.recommender import Recommender
 from shortlist.recommend.trace import Trace
-from shortlist.serving.question import Question
+from shortlist.serving.query import Query
 from shortlist.serving.transformer.answer import ReleaseRecommender
 
 NUM_ITEMS, CANDIDATES = 60, 12
@@ -39,24 +39,24 @@ class Parts:
         self.service = ReleaseRecommender.open(release)
         self.recommender: Recommender = self.path.recommender
 
-    def served(self, questions: list[Question], *, ranked: bool = True) -> list[list[Any]]:
-        found = self.service.find(questions)
+    def served(self, queries: list[Query], *, ranked: bool = True) -> list[list[Any]]:
+        found = self.service.find(queries)
         scores = self.ranker.score(found.request) if ranked and found.request is not None else None
         return [[item["item_id"] for item in one["items"]] for one in self.service.answers(found, scores, None)]
 
-    def batch(self, question: Question) -> QueryBatch:
-        """One question, encoded as evaluation does it: by item rows of the store."""
-        user = question.user_id if isinstance(question.user_id, int) and question.user_id <= 5 else 0
+    def batch(self, query: Query) -> QueryBatch:
+        """One query, encoded as evaluation does it: by item rows of the store."""
+        user = query.user_id if isinstance(query.user_id, int) and query.user_id <= 5 else 0
         starts, ends = self.store.history_bounds(np.array([user]))
         stored = self.store.history_items[starts[0] : ends[0]].astype(np.int64)
         rows = stored
-        if question.history is not None:
-            rows = self.store.items.rows(question.history) if question.history else stored[:0]
+        if query.history is not None:
+            rows = self.store.items.rows(query.history) if query.history else stored[:0]
             rows = rows[rows > 0]
         length = np.array([len(rows)])
-        queries = self.store.queries(np.array([user]), rows, length * 0, length, context_of(1, hour=2))
-        excluded = self.store.items.rows(question.exclude) if question.exclude else stored[:0]
-        return QueryBatch(queries, np.array([TIME]), [np.concatenate([rows, stored])], [excluded])
+        encoded = self.store.queries(np.array([user]), rows, length * 0, length, context_of(1, hour=2))
+        excluded = self.store.items.rows(query.exclude) if query.exclude else stored[:0]
+        return QueryBatch(encoded, np.array([TIME]), [np.concatenate([rows, stored])], [excluded])
 
     def ids(self, rows: Any) -> list[Any]:
         return [item for item in self.store.items.values(np.asarray(rows)) if item is not None]
@@ -68,8 +68,8 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
 
 
 ITEM = st.integers(0, NUM_ITEMS + 5).map(lambda row: 10 * row)  # 0 and those above the catalogue are unknown
-QUESTION = st.builds(
-    Question,
+QUERY = st.builds(
+    Query,
     k=st.integers(1, NUM_ITEMS + 10),
     user_id=st.none() | st.integers(1, 7),
     history=st.none() | st.lists(ITEM, max_size=12),
@@ -79,26 +79,26 @@ QUESTION = st.builds(
 
 
 @settings(max_examples=150, deadline=None)
-@given(questions=st.lists(QUESTION, min_size=1, max_size=4))
-def test_service_and_evaluation_list_the_same(parts: Parts, questions: list[Question]) -> None:
-    together = parts.served(questions)
-    unranked = parts.served(questions, ranked=False)
-    for question, ranked, retrieved in zip(questions, together, unranked, strict=True):
-        answers = parts.path.answer(parts.batch(question), question.k)
+@given(queries=st.lists(QUERY, min_size=1, max_size=4))
+def test_service_and_evaluation_list_the_same(parts: Parts, queries: list[Query]) -> None:
+    together = parts.served(queries)
+    unranked = parts.served(queries, ranked=False)
+    for query, ranked, retrieved in zip(queries, together, unranked, strict=True):
+        answers = parts.path.answer(parts.batch(query), query.k)
         assert ranked == parts.ids(answers.ranked.rows_EK[0])
         assert retrieved == parts.ids(answers.retrieved.rows_EK[0])
 
 
 @settings(max_examples=100, deadline=None)
-@given(question=QUESTION)
-def test_a_list_has_k_items_whenever_there_are_k(parts: Parts, question: Question) -> None:
-    batch = parts.batch(question)
-    answers = parts.path.answer(batch, question.k)
+@given(query=QUERY)
+def test_a_list_has_k_items_whenever_there_are_k(parts: Parts, query: Query) -> None:
+    batch = parts.batch(query)
+    answers = parts.path.answer(batch, query.k)
     left = NUM_ITEMS - len(set(np.concatenate([batch.seen[0], batch.excluded[0]]).tolist()) - {0})
     for lists in (answers.ranked, answers.retrieved):
         rows, scores = lists.rows_EK[0], lists.scores_EK[0]
         count = np.count_nonzero(rows)
-        assert count == min(question.k, left)
+        assert count == min(query.k, left)
         assert len(set(rows[:count].tolist())) == count
         assert not set(rows[:count].tolist()) & set(np.concatenate([batch.seen[0], batch.excluded[0]]).tolist())
         assert (scores[:count][1:] <= scores[:count][:-1]).all()
@@ -107,31 +107,31 @@ def test_a_list_has_k_items_whenever_there_are_k(parts: Parts, question: Questio
 
 
 def test_all_of_a_list_that_is_longer_than_the_candidates_is_ranked(parts: Parts) -> None:
-    question = Question(k=30, user_id=2, time=TIME)
-    request = parts.path.recommender.candidates(parts.batch(question), np.array([30])).request
+    query = Query(k=30, user_id=2, time=TIME)
+    request = parts.path.recommender.candidates(parts.batch(query), np.array([30])).request
     assert request is not None
     assert request.candidates_EK.shape == (1, 30)
-    short = parts.path.recommender.candidates(parts.batch(question), np.array([3])).request
+    short = parts.path.recommender.candidates(parts.batch(query), np.array([3])).request
     assert short is not None
     assert short.candidates_EK.shape == (1, CANDIDATES)
 
 
 def test_what_the_towers_do_not_know_fills_up(parts: Parts) -> None:
-    question = Question(k=NUM_ITEMS, user_id=3, time=TIME)
-    found = parts.path.recommender.candidates(parts.batch(question), np.array([NUM_ITEMS]))
+    query = Query(k=NUM_ITEMS, user_id=3, time=TIME)
+    found = parts.path.recommender.candidates(parts.batch(query), np.array([NUM_ITEMS]))
     towers, popular = found.parts
     assert (towers.source.name, popular.source.name) == ("two_tower", "popularity")
     assert (popular.found.rows_AK[popular.found.rows_AK > 0] % 7 == 0).all()
-    rows = parts.path.answer(parts.batch(question), NUM_ITEMS).ranked.rows_EK[0]
+    rows = parts.path.answer(parts.batch(query), NUM_ITEMS).ranked.rows_EK[0]
     known = np.count_nonzero(towers.found.rows_AK)
     assert (rows[:known] % 7 != 0).all()
 
 
 def test_a_trace_tells_what_each_stage_did(parts: Parts) -> None:
     trace = Trace()
-    question = Question(k=5, user_id=4, exclude=[10, 20], time=TIME)
-    parts.path.answer(parts.batch(question), 5, trace)
-    parts.path.answer(parts.batch(Question(k=5, time=TIME)), 5, trace)
+    query = Query(k=5, user_id=4, exclude=[10, 20], time=TIME)
+    parts.path.answer(parts.batch(query), 5, trace)
+    parts.path.answer(parts.batch(Query(k=5, time=TIME)), 5, trace)
     stages = trace.as_dict()
     assert list(stages) == ["filters", "source two_tower", "scorer", "list", "source popularity"]
     assert stages["filters"]["queries"] == 2

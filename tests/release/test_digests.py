@@ -21,8 +21,8 @@ def run(
     if change is not None:
         assert (folder / "steps" / change).is_file()
         (folder / "steps" / change).write_text("changed")
-    facts = publish_step(recipe_to(url or str(folder / "root")), *steps.values(), folder / "out")
-    return Digests.model_validate(facts.details["digests"])
+    result = publish_step(recipe_to(url or str(folder / "root")), *steps.values(), folder / "out")
+    return Digests.model_validate(result.details["digests"])
 
 
 def test_the_same_input_has_the_same_digests_elsewhere(tmp_path: Path) -> None:

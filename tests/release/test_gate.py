@@ -104,23 +104,23 @@ class TestWhatTheGateCannotTell:
         live = compared("ab12", (low + high) / 2, (high - low) / 2)
         assert judge(evaluation(live=live), Gate()).outcome == outcome
 
-    def test_22_questions_and_a_wide_interval_are_no_green_light(self):
-        judged = evaluation(live=compared("ab12", -0.193, 0.305)) | {"questions": 22}
+    def test_22_queries_and_a_wide_interval_are_no_green_light(self):
+        judged = evaluation(live=compared("ab12", -0.193, 0.305)) | {"queries": 22}
         verdict = judge(judged, Gate())
         assert (verdict.outcome, verdict.accepted) == ("cannot_tell", True)
-        assert "22 test questions are fewer than the 50 of gate.min_questions" in verdict.reason
+        assert "22 test queries are fewer than the 50 of gate.min_queries" in verdict.reason
         refused = judge(judged, Gate(when_unsure="refuse"))
         assert not refused.accepted
         assert "gate.when_unsure is refuse" in refused.reason
 
-    def test_few_questions_say_nothing_however_narrow_the_interval_but_worse_stays_worse(self):
-        few = {"questions": 22}
+    def test_few_queries_say_nothing_however_narrow_the_interval_but_worse_stays_worse(self):
+        few = {"queries": 22}
         assert judge(evaluation(live=compared("ab12", 0.05)) | few, Gate()).outcome == "cannot_tell"
-        assert judge(evaluation(live=compared("ab12", 0.05)) | few, Gate(min_questions=20)).outcome == "better"
+        assert judge(evaluation(live=compared("ab12", 0.05)) | few, Gate(min_queries=20)).outcome == "better"
         assert judge(evaluation(live=compared("ab12", -0.05)) | few, Gate()).outcome == "worse"
 
     def test_the_first_release_on_little_data_is_published_unless_the_recipe_says_otherwise(self):
-        judged = evaluation(0.005) | {"questions": 22}
+        judged = evaluation(0.005) | {"queries": 22}
         assert judge(judged, Gate()).accepted
         assert not judge(judged, Gate(when_unsure="refuse")).accepted
 
@@ -132,8 +132,8 @@ class TestWhatTheGateCannotTell:
         assert "hold nothing that users then took" in verdict.reason
 
     @given(st.floats(-1, 1), st.floats(0, 0.5), st.integers(1, 200))
-    def test_refusing_when_unsure_never_accepts_more_and_never_touches_what_is_clear(self, difference, half, questions):
-        judged = evaluation(live=compared("ab12", difference, half)) | {"questions": questions}
+    def test_refusing_when_unsure_never_accepts_more_and_never_touches_what_is_clear(self, difference, half, queries):
+        judged = evaluation(live=compared("ab12", difference, half)) | {"queries": queries}
         one, other = judge(judged, Gate()), judge(judged, Gate(when_unsure="refuse"))
         assert one.outcome == other.outcome
         assert (one.accepted, other.accepted) in {(True, True), (False, False), (True, False)}

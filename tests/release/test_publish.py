@@ -366,10 +366,10 @@ class TestManage:
 class TestStep:
     def run(self, tmp_path, url, content="one", judged=None, forced_by=None, text=RECIPE):
         recipe, steps = recipe_to(url, text), write_steps(tmp_path / "steps" / content, content, judged)
-        facts = publish_step(recipe, *steps.values(), tmp_path / "out", forced_by)
+        result = publish_step(recipe, *steps.values(), tmp_path / "out", forced_by)
         decision = json.loads((tmp_path / "out/decision.json").read_text())
-        assert facts.metrics["published"] == decision["published"]
-        assert facts.details["decision"] == decision
+        assert result.metrics["published"] == decision["published"]
+        assert result.details["decision"] == decision
         assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
         return decision
 

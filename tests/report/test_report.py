@@ -84,14 +84,14 @@ class TestRun:
 
     def test_numbers_that_are_none_are_null_or_left_out(self, tmp_path):
         steps = records()
-        steps[0].facts.metrics["odd"] = float("nan")
+        steps[0].result.metrics["odd"] = float("nan")
         nothing = {"mean": float("nan"), "low": float("nan"), "high": float("nan")}
-        judged = steps[7].facts.details["evaluation"]
-        judged["slices"]["new_users"] = {"questions": 0, "systems": {"path": {"ndcg_at_10": nothing}}}
+        judged = steps[7].result.details["evaluation"]
+        judged["slices"]["new_users"] = {"queries": 0, "systems": {"path": {"ndcg_at_10": nothing}}}
         html, run = write(tmp_path, steps)
         assert run.steps[0].metrics["odd"] is None
         assert run.evaluation.slices["new_users"].systems == {"path": {}}
-        assert "No question in: New users." in words(html)
+        assert "No query in: New users." in words(html)
 
     def test_the_documentation_names_every_field(self):
         documented = set(re.findall(r"`([a-z_]+)`", Path("docs/run-json.md").read_text()))
@@ -120,7 +120,7 @@ class TestPage:
         assert "Difference +0.0170 +0.0090 to +0.0250" in text
         assert "Row rules: 1 held" in text
         assert "than popularity +0.0940 +0.0890 to +0.0990" in text
-        assert "New users: 197 questions" in text
+        assert "New users: 197 queries" in text
         assert "played_ratio_pct is not in 0..100 744" in text
         assert "IVF512_HNSW32,SQ8" in text
         assert "an event counts half after 14 days" in text
@@ -135,7 +135,7 @@ class TestPage:
             "NDCG@k by depth k of the list",
             "training loss by epoch",
             "validation NDCG@10 by epoch",
-            "recall@100 against exact search by questions a second on one thread",
+            "recall@100 against exact search by queries a second on one thread",
             "events a day by day (UTC)",
             "share of positives by predicted probability",
             "users by events, at least (bins double)",
@@ -153,13 +153,13 @@ class TestPage:
     def test_text_of_others_stays_text(self, tmp_path):
         steps = records()
         evil = "<script>alert(1)</script>"
-        steps[1].facts.details["rules"][0]["rule"] = evil
-        steps[1].facts.details["rules"][0]["column"] = evil
-        steps[6].facts.details["kept"] = evil
-        steps[8].facts.details["decision"]["reason"] = evil
-        steps[8].facts.details["manifest"]["files"][evil] = {"sha256": "0", "size": 1}
-        steps[5].facts.details["factory"] = evil
-        steps[2].facts.rows_out[evil] = 1
+        steps[1].result.details["rules"][0]["rule"] = evil
+        steps[1].result.details["rules"][0]["column"] = evil
+        steps[6].result.details["kept"] = evil
+        steps[8].result.details["decision"]["reason"] = evil
+        steps[8].result.details["manifest"]["files"][evil] = {"sha256": "0", "size": 1}
+        steps[5].result.details["factory"] = evil
+        steps[2].result.rows_out[evil] = 1
         html, _ = write(tmp_path, steps, RECIPE + f'description: "{evil}"\n')
         assert "script" not in Balance(html).tags
         assert words(html).count(evil) >= 7
@@ -177,24 +177,24 @@ class TestPage:
     @pytest.mark.parametrize("emptied", range(9))
     def test_a_step_without_details_costs_its_part_only(self, tmp_path, emptied):
         steps = records()
-        steps[emptied].facts.details.clear()
+        steps[emptied].result.details.clear()
         html, _ = write(tmp_path, steps)
         Balance(html)
 
-    @pytest.mark.parametrize(("step", "key"), [(r.step, key) for r in records() for key in r.facts.details])
+    @pytest.mark.parametrize(("step", "key"), [(r.step, key) for r in records() for key in r.result.details])
     def test_any_one_detail_may_be_missing(self, tmp_path, step, key):
         steps = records()
-        next(record for record in steps if record.step == step).facts.details.pop(key)
+        next(record for record in steps if record.step == step).result.details.pop(key)
         Balance(write(tmp_path, steps)[0])
 
     def test_ranking_that_is_off_says_so(self, tmp_path):
         steps = records()
-        steps[6].facts.details = {"enabled": False}
+        steps[6].result.details = {"enabled": False}
         assert "Left out: the recipe has it off." in words(write(tmp_path, steps)[0])
 
     def test_what_a_release_without_its_ranker_serves_is_every_headline(self, tmp_path):
         steps = records({"release": "ab12", "skipped": None, **_live()})
-        verdict = steps[8].facts.details["decision"]["verdict"]
+        verdict = steps[8].result.details["decision"]["verdict"]
         verdict |= {"serves": "retrieval", "reference": "live", "outcome": "not_worse"}
         html, run = write(tmp_path, steps)
         assert run.served.system == "retrieval"
@@ -211,7 +211,7 @@ class TestPage:
 
     def test_without_a_ranker_there_is_one_system_of_ours(self, tmp_path):
         steps = records()
-        judged = steps[7].facts.details["evaluation"]
+        judged = steps[7].result.details["evaluation"]
         judged["differences"] = {k: v for k, v in judged["differences"].items() if k.startswith("path")}
         judged["systems"]["retrieval"] = judged["systems"]["path"]
         text = words(write(tmp_path, steps)[0])
@@ -221,16 +221,16 @@ class TestPage:
     @pytest.mark.parametrize("outcome", ["better", "not_worse", "cannot_tell"])
     def test_the_banner_has_the_colour_of_the_outcome(self, tmp_path, outcome):
         steps = records()
-        steps[8].facts.details["decision"]["verdict"]["outcome"] = outcome
+        steps[8].result.details["decision"]["verdict"]["outcome"] = outcome
         html, _ = write(tmp_path, steps)
         assert f'<div class="verdict {outcome}">' in html
         assert ("but the gate cannot tell" in words(html)) == (outcome == "cannot_tell")
 
     def test_lists_repeats_and_users(self, tmp_path):
         steps = records()
-        judged = steps[7].facts.details["evaluation"]
+        judged = steps[7].result.details["evaluation"]
         judged["repeats"] |= {"repeats": 3_133, "share": 0.44, "advice": "44% ...: set evaluation.mask_seen to false"}
-        judged["repeats"] |= {"questions": 500, "k": 10, "systems": {"buy_again": judged["systems"]["path"]}}
+        judged["repeats"] |= {"queries": 500, "k": 10, "systems": {"buy_again": judged["systems"]["path"]}}
         text = words(write(tmp_path, steps)[0])
         assert "Advice: 44% ...: set evaluation.mask_seen to false" in text
         assert "of 500 users, where repeats count as well" in text
@@ -242,7 +242,7 @@ class TestPage:
 
     def test_a_refused_release(self, tmp_path):
         steps = records()
-        decision = steps[8].facts.details["decision"]
+        decision = steps[8].result.details["decision"]
         decision |= {"published": False, "reason": "worse than live release ab12"}
         decision["verdict"] |= {"accepted": False, "outcome": "worse", "reference": "live"}
         html, run = write(tmp_path, steps)
@@ -252,7 +252,7 @@ class TestPage:
 
     def test_a_forced_release_with_a_warning(self, tmp_path):
         steps = records()
-        decision = steps[8].facts.details["decision"]
+        decision = steps[8].result.details["decision"]
         decision["forced_by"] = "ada"
         decision["verdict"]["warnings"] = ["ndcg_at_10 is not clearly above popularity's"]
         text = words(write(tmp_path, steps)[0])
@@ -278,14 +278,14 @@ class TestPage:
         for tables in (judged["systems"], judged["differences"]):
             for table in tables.values():
                 table.update(dict.fromkeys(table, zero))
-        steps[7].facts.details["evaluation"] = judged
+        steps[7].result.details["evaluation"] = judged
         Balance(write(tmp_path, steps)[0])
 
     def test_one_epoch_one_day_one_point(self, tmp_path):
         steps = records()
-        steps[3].facts.details["curves"] = {"epoch": [1], "loss": [3.0], "ndcg_at_10": [0.1]}
-        steps[1].facts.details["events_per_day"]["events"] = [5]
-        steps[5].facts.details["curve"] = steps[5].facts.details["curve"][:1]
+        steps[3].result.details["curves"] = {"epoch": [1], "loss": [3.0], "ndcg_at_10": [0.1]}
+        steps[1].result.details["events_per_day"]["events"] = [5]
+        steps[5].result.details["curve"] = steps[5].result.details["curve"][:1]
         text = words(write(tmp_path, steps)[0])
         assert "all events are of one day" in text
         assert "there is no curve to draw" in text

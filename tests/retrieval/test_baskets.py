@@ -114,7 +114,7 @@ def test_an_item_that_a_user_has_twice_is_one(folder: Path) -> None:
 
 
 def test_the_target_is_not_in_its_own_history(folder: Path) -> None:
-    """The query vector of an example is that of a served question over the others, and its own input has no part."""
+    """The query vector of an example is that of a served query over the others, and its own input has no part."""
     task = RetrievalTask(made_for(), Prepared.open(folder))
     task.model.eval()
     batch = task.batches.batch(0, 0)
@@ -167,8 +167,8 @@ def test_what_few_have_begins_as_worth_more(folder: Path) -> None:
 ])  # fmt: skip
 def test_it_learns_what_goes_together(folder: Path, tmp_path: Path, loss: str, negatives: str) -> None:
     made = made_for(f"loss: {{kind: {loss}}}, negatives: {{kind: {negatives}}}")
-    facts = train_retrieval(made, Prepared.open(folder), tmp_path)
-    assert facts.metrics["valid_recall_at_10"] > 0.6  # 10 of 52 items unseen by chance are 0.2
+    result = train_retrieval(made, Prepared.open(folder), tmp_path)
+    assert result.metrics["valid_recall_at_10"] > 0.6  # 10 of 52 items unseen by chance are 0.2
 
 
 def test_what_is_served_is_what_was_trained(folder: Path, tmp_path: Path) -> None:
@@ -176,8 +176,8 @@ def test_what_is_served_is_what_was_trained(folder: Path, tmp_path: Path) -> Non
         SOFTMAX + ", negatives: {kind: full}", ", threads: 1", features="item: {id_dim: 16}, user: {id_dim: 8}"
     )
     train_retrieval(made, Prepared.open(folder), tmp_path / "trained")
-    facts = export(made, Prepared.open(folder), tmp_path / "trained", tmp_path / "exported")
-    assert facts.metrics["largest_difference"] < 1e-5
+    result = export(made, Prepared.open(folder), tmp_path / "trained", tmp_path / "exported")
+    assert result.metrics["largest_difference"] < 1e-5
 
 
 @pytest.mark.parametrize(

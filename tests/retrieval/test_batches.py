@@ -31,7 +31,7 @@ def prepared_from(folder, events, *, length=4, positions="last", batch_size=16, 
 
 
 def windows_of(queries):
-    """The window of each question, and how much of it is seen."""
+    """The window of each query, and how much of it is seen."""
     if isinstance(queries, Queries):
         return [queries.history_BL[e, :length] for e, length in enumerate(queries.prefix_E)]
     first = np.cumsum(queries.length_B) - queries.length_B

@@ -82,8 +82,8 @@ def answer(folder: Path, queries: object, prepared: Prepared) -> NDArray[np.floa
 @pytest.mark.parametrize("encoder", ["mean", "attention", "transformer", "hstu"])
 def test_it_answers_what_torch_answers(folder: Path, tmp_path: Path, encoder: str) -> None:
     made, prepared = made_for(encoder), Prepared.open(folder / "prepared")
-    facts = export(made, Prepared.open(folder / "prepared"), folder / encoder, tmp_path / "out")
-    assert facts.metrics["largest_difference"] < 1e-4
+    result = export(made, Prepared.open(folder / "prepared"), folder / encoder, tmp_path / "out")
+    assert result.metrics["largest_difference"] < 1e-4
     model = TwoTower(prepared.store.schema, made.features, made.retrieval).eval()
     model.load_state_dict(exporting.checkpoints.best_weights(folder / encoder))
     queries = probes(prepared)
@@ -102,7 +102,7 @@ def test_it_answers_what_torch_answers(folder: Path, tmp_path: Path, encoder: st
 def test_any_number_of_queries(exported: Path, folder: Path) -> None:
     prepared = Prepared.open(folder / "prepared")
     for count in (1, 3, 8):
-        queries = prepared.queries(prepared.valid.take(np.arange(count) % len(prepared.valid)))
+        queries = prepared.encode(prepared.valid.take(np.arange(count) % len(prepared.valid)))
         got = answer(exported, queries, prepared)
         assert got.shape == (count, 12)
         assert np.allclose(np.linalg.norm(got, axis=1), 1, atol=1e-5)
@@ -123,7 +123,7 @@ def test_users_never_trained_are_the_unknown_user(exported: Path, folder: Path) 
     assert not (rows[1] == rows[0]).any()
 
 
-def test_the_facts_beside_it(exported: Path) -> None:
+def test_the_settings_beside_it(exported: Path) -> None:
     assert json.loads((exported / "retrieval.json").read_text()) == {
         "dim": 12,
         "history_length": 6,

@@ -28,8 +28,8 @@ def built(tmp_path: Path, num_items: int = NUM_ITEMS, out: str = "index", **inde
         write_prepared(tmp_path / "prepared", histories, [[1]] * 60, num_items)
         write_retrieval(tmp_path / "retrieval", item_vectors(num_items, 16))
     build_index(recipe_of(index=index), Prepared.open(tmp_path / "prepared"), tmp_path / "retrieval", tmp_path / out)
-    facts: dict[str, Any] = json.loads((tmp_path / out / "index.json").read_text())
-    return facts
+    settings: dict[str, Any] = json.loads((tmp_path / out / "index.json").read_text())
+    return settings
 
 
 @pytest.mark.parametrize(
@@ -56,10 +56,10 @@ def test_the_recipes_factory_is_taken() -> None:
 
 
 def test_an_exact_index_finds_everything_and_is_served(tmp_path: Path) -> None:
-    facts = built(tmp_path)
-    assert facts["factory"] == "Flat"
-    assert facts["recall_at_10"] == facts["recall_at_100"] == 1
-    assert facts["questions_from"] == "validation"
+    settings = built(tmp_path)
+    assert settings["factory"] == "Flat"
+    assert settings["recall_at_10"] == settings["recall_at_100"] == 1
+    assert settings["queries_from"] == "validation"
     store = FeatureStore.open(tmp_path / "prepared/features")
     searched = Retriever.open(tmp_path / "retrieval", tmp_path / "index", store)
     assert searched.num_items == NUM_ITEMS
@@ -73,10 +73,10 @@ def test_equal_vectors_stand_for_one_another(tmp_path: Path) -> None:
 
 
 def test_lists_are_measured_over_nprobe_and_the_recipes_is_served(tmp_path: Path) -> None:
-    facts = built(tmp_path, exact_below=10, nprobe=8, min_recall=0.0)
-    assert facts["factory"] == "IVF32_HNSW32,SQ8"
-    assert (facts["nprobe"], facts["num_lists"]) == (8, 32)
-    assert 0.5 < facts["recall_at_100"] < 1
+    settings = built(tmp_path, exact_below=10, nprobe=8, min_recall=0.0)
+    assert settings["factory"] == "IVF32_HNSW32,SQ8"
+    assert (settings["nprobe"], settings["num_lists"]) == (8, 32)
+    assert 0.5 < settings["recall_at_100"] < 1
     store = FeatureStore.open(tmp_path / "prepared/features")
     Retriever.open(tmp_path / "retrieval", tmp_path / "index", store)
 
@@ -115,12 +115,12 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path, factory: str) -> No
 
 
 def test_the_speed_is_told_but_not_released(tmp_path: Path) -> None:
-    facts = built(tmp_path, exact_below=10, nprobe=32)
+    settings = built(tmp_path, exact_below=10, nprobe=32)
     recipe = recipe_of(index={"exact_below": 10, "nprobe": 32})
     step = build_index(recipe, Prepared.open(tmp_path / "prepared"), tmp_path / "retrieval", tmp_path / "again")
-    assert step.metrics["index_questions_per_second"] > 0
+    assert step.metrics["index_queries_per_second"] > 0
     assert len(step.details["curve"]) > 3
-    assert not any("second" in name for name in facts)
+    assert not any("second" in name for name in settings)
     json.dumps(step.details)
 
 
@@ -186,7 +186,7 @@ def test_vectors_that_are_not_finite_are_refused(tmp_path: Path) -> None:
         build_index(recipe_of(), Prepared.open(tmp_path / "prepared"), tmp_path / "retrieval", tmp_path / "index")
 
 
-def test_without_validation_questions_items_are_asked(tmp_path: Path) -> None:
+def test_without_validation_queries_items_are_asked(tmp_path: Path) -> None:
     write_prepared(tmp_path / "prepared", [[1, 2]], [[]], 5)
     write_retrieval(tmp_path / "retrieval", item_vectors(5))
-    assert built(tmp_path)["questions_from"] == "items"
+    assert built(tmp_path)["queries_from"] == "items"

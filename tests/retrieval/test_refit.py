@@ -116,10 +116,10 @@ def test_the_answers_of_the_validation_are_nearer_after_it(folder: Path) -> None
 
 def test_the_ranker_learns_from_towers_that_did_not_see_its_answers(folder: Path, tmp_path: Path) -> None:
     run, prepared = folder / "3", Prepared.open(folder / "prepared")
-    facts = train_ranking(made_for(3), prepared, run / "retrieval", run / "index", tmp_path / "refit")
+    result = train_ranking(made_for(3), prepared, run / "retrieval", run / "index", tmp_path / "refit")
     plain = train_ranking(made_for(0), prepared, folder / "0/retrieval", folder / "0/index", tmp_path / "plain")
     for name in ("recall_at_10", "heldout_ndcg_at_10_ranked"):
-        assert facts.metrics[name] == plain.metrics[name]
+        assert result.metrics[name] == plain.metrics[name]
 
 
 @pytest.mark.parametrize("epochs", [0, 3])

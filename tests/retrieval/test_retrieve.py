@@ -85,7 +85,7 @@ def test_every_index_gives_k_items_that_were_not_seen(tmp_path: Path, factory: s
         assert np.all(np.isneginf(scores[e, len(found) :]))
 
 
-def test_a_question_gets_the_same_answer_alone_and_among_others(exact: Retriever) -> None:
+def test_a_query_gets_the_same_answer_alone_and_among_others(exact: Retriever) -> None:
     queries = item_vectors(6, seed=3)
     seen = [np.arange(1, 1 + 10 * e) for e in range(6)]
     together = exact.search(queries, 7, seen)[0]
@@ -93,7 +93,7 @@ def test_a_question_gets_the_same_answer_alone_and_among_others(exact: Retriever
     np.testing.assert_array_equal(together, alone)
 
 
-def test_the_vectors_of_questions_are_the_towers(tmp_path: Path) -> None:
+def test_the_vectors_of_queries_are_the_towers(tmp_path: Path) -> None:
     searched = retriever(tmp_path)
     store = FeatureStore.open(tmp_path / "features")
     histories = [[1, 2, 3], [7], [5, 6, 7, 8, 9, 10, 11, 12]]
@@ -102,7 +102,7 @@ def test_the_vectors_of_questions_are_the_towers(tmp_path: Path) -> None:
     np.testing.assert_allclose(searched.embed(ask(store, histories)), expected, atol=1e-6)
 
 
-def test_a_question_does_not_see_what_follows_it_in_its_window(tmp_path: Path) -> None:
+def test_a_query_does_not_see_what_follows_it_in_its_window(tmp_path: Path) -> None:
     searched = retriever(tmp_path)
     history = np.array([[1, 2, 3, 4, 0, 0]])
     queries = Queries(
@@ -118,7 +118,7 @@ def test_a_question_does_not_see_what_follows_it_in_its_window(tmp_path: Path) -
     np.testing.assert_array_equal(history, [[1, 2, 3, 4, 0, 0]])
 
 
-def test_many_questions_are_embedded_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_queries_are_embedded_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     searched = retriever(tmp_path)
     store = FeatureStore.open(tmp_path / "features")
     queries = ask(store, [[row, row + 1] for row in range(1, 60)])
@@ -134,8 +134,8 @@ def test_the_index_is_mapped_and_not_read(tmp_path: Path) -> None:
 
 def test_an_index_of_another_metric_is_refused(tmp_path: Path) -> None:
     retriever(tmp_path)
-    facts = json.loads((tmp_path / "index/index.json").read_text()) | {"metric": "dot"}
-    (tmp_path / "index/index.json").write_text(json.dumps(facts))
+    settings = json.loads((tmp_path / "index/index.json").read_text()) | {"metric": "dot"}
+    (tmp_path / "index/index.json").write_text(json.dumps(settings))
     with pytest.raises(ValueError, match=r"searches by dot, the tower of .* for cosine; build the index"):
         reopen(tmp_path)
 

@@ -49,11 +49,11 @@ def train(folder: Path, work: Path, made: Recipe, processes: int, *module: str) 
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     what = module or ("-m", "shortlist.retrieval.together")
     parts = [folder / part for part in FOLDERS]
-    arguments = [str(path) for path in (work / "recipe.yaml", *parts, work / "towers", work / "facts.json")]
+    arguments = [str(path) for path in (work / "recipe.yaml", *parts, work / "towers", work / "result.json")]
     done = subprocess.run([*torchrun, *what, *arguments], capture_output=True, text=True, timeout=250, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    facts: dict[str, Any] = json.loads((work / "facts.json").read_text())
-    return facts
+    result: dict[str, Any] = json.loads((work / "result.json").read_text())
+    return result
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_example_at_a_prefix_is_the_question_with_that_history(prepared: Prepared, kind: str) -> None:
+def test_an_example_at_a_prefix_is_the_query_with_that_history(prepared: Prepared, kind: str) -> None:
     """Windows with many examples, and each example asked alone, give the same query vectors."""
     made_for = full_recipe(f"{{encoder: {kind}, dim: 12}}")
     model, inputs = towers(prepared, made_for), Inputs(prepared.store)
@@ -119,7 +119,7 @@ def test_before_training_a_query_points_to_its_history(prepared: Prepared) -> No
     only_ids = prepared.store.schema.model_copy(update={"item": TableSchema(), "embedding_dim": 0})
     model, inputs = TwoTower(only_ids, made_for.features, made_for.retrieval).eval(), Inputs(prepared.store)
     rows = model.items(inputs.items(np.arange(21), CPU))
-    queries = prepared.queries(prepared.valid)
+    queries = prepared.encode(prepared.valid)
     asked = inputs.query(queries, CPU)
     vectors = model.query(rows[torch.from_numpy(queries.history_BL)], asked, model.users(asked.user_E))
     scores = vectors @ model.candidate(rows).T
@@ -134,7 +134,7 @@ def test_all_weights_learn(prepared: Prepared) -> None:
     for head in (model.query.head, model.candidate.head):  # begin at zero, and move in the first step
         torch.nn.init.normal_(head.mlp[-1].weight)
     rows = model.items(inputs.items(np.arange(21), CPU))
-    queries = prepared.queries(prepared.valid)
+    queries = prepared.encode(prepared.valid)
     queries.prefix_E[0] = 0
     asked = inputs.query(queries, CPU)
     vectors = model.query(rows[torch.from_numpy(queries.history_BL)], asked, model.users(asked.user_E))

@@ -13,9 +13,9 @@ from kubeflow_trainer_api import models
 from pydantic import BaseModel
 
 from shortlist.dataset.prepared import Prepared
-from shortlist.facts import StepFacts
 from shortlist.recipe import Recipe, RecipeError, parse_recipe
 from shortlist.retrieval import train_job
+from shortlist.step_result import StepResult
 
 RECIPE = """
 name: shop
@@ -44,10 +44,10 @@ def recipe(shared: Path) -> Recipe:
 
 def prepared(folder: Path) -> Prepared:
     """Of files that are of prepare by name only; each part lies elsewhere."""
-    for name in ("a/features/schema.json", "b/samples/user.npy", "c/questions/test/user.npy"):
+    for name in ("a/features/schema.json", "b/samples/user.npy", "c/queries/test/user.npy"):
         (folder / name).parent.mkdir(parents=True)
         (folder / name).write_text(name)
-    return Prepared(features=folder / "a/features", samples=folder / "b/samples", questions=folder / "c/questions")
+    return Prepared(features=folder / "a/features", samples=folder / "b/samples", queries=folder / "c/queries")
 
 
 class Cluster:
@@ -70,15 +70,15 @@ class Cluster:
         self.looks += 1
         if self.looks == 1:
             return [{"type": "Suspended", "status": "False"}]
-        _, features, samples, questions, out, facts = map(Path, self.jobs[name]["spec"]["trainer"]["args"])
-        Prepared(features=features, samples=samples, questions=questions)
+        _, features, samples, queries, out, result = map(Path, self.jobs[name]["spec"]["trainer"]["args"])
+        Prepared(features=features, samples=samples, queries=queries)
         for process, last in enumerate(("no CUDA device", "no CUDA device", "")):
             log = out.parent / f"logs/none_{process}/attempt_0/0/stderr.log"
             log.parent.mkdir(parents=True)
             log.write_text(f"Traceback\nTrainingError: {last}\n\n" if last else "")
         out.mkdir(exist_ok=True)
         shutil.copy(samples / "user.npy", out / "checkpoint")
-        facts.write_text(StepFacts(metrics={"epochs": 3}).model_dump_json())
+        result.write_text(StepResult(metrics={"epochs": 3}).model_dump_json())
         return [{"type": self.ending, "status": "True", "message": "the pods had no GPU"}]
 
     def delete(self, name: str) -> None:
@@ -117,9 +117,9 @@ def test_the_step_puts_its_input_into_the_shared_folder_and_takes_the_checkpoint
 ) -> None:
     monkeypatch.setattr(train_job, "_EVERY_SECONDS", 0.0)
     cluster = Cluster()
-    facts = train_job.train(recipe(tmp_path / "shared"), prepared(tmp_path), tmp_path / "out", lambda: cluster)
+    result = train_job.train(recipe(tmp_path / "shared"), prepared(tmp_path), tmp_path / "out", lambda: cluster)
     assert (tmp_path / "out/checkpoint").read_text() == "b/samples/user.npy"
-    assert facts.metrics == {"epochs": 3}
+    assert result.metrics == {"epochs": 3}
     assert cluster.looks == 2
     assert cluster.deleted == list(cluster.jobs), "the job is gone when the step ends"
 
@@ -180,9 +180,9 @@ def test_without_trainer_the_step_trains_in_its_own_process(
 ) -> None:
     trained: list[Prepared] = []
 
-    def alone(recipe: Recipe, prepared: Prepared, out: Path) -> StepFacts:
+    def alone(recipe: Recipe, prepared: Prepared, out: Path) -> StepResult:
         trained.append(prepared)
-        return StepFacts()
+        return StepResult()
 
     monkeypatch.setattr(train_job, "train_retrieval", alone)
     given, cluster = prepared(tmp_path), Cluster(has_trainer=False)

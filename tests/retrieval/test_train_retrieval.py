@@ -64,12 +64,12 @@ def test_it_learns_what_comes_next(folder: Path, tmp_path: Path, encoder: str, p
         f"batch_size: {batch}, epochs: 8, learning_rate: 0.02, device: cpu, patience: 8",
         evaluation="{mask_seen: false}",
     )
-    facts = train_retrieval(made, Prepared.open(folder), tmp_path)
-    assert facts.metrics["valid_recall_at_10"] > 0.75  # 10 of 31 items by chance are 0.32
-    assert facts.details["curves"]["loss"][-1] < facts.details["curves"]["loss"][0]
-    assert len(facts.details["curves"]["learning_rate"]) == 8
-    assert facts.metrics["examples_per_second"] > 0
-    assert facts.rows_in["train_positives"] > 500
+    result = train_retrieval(made, Prepared.open(folder), tmp_path)
+    assert result.metrics["valid_recall_at_10"] > 0.75  # 10 of 31 items by chance are 0.32
+    assert result.details["curves"]["loss"][-1] < result.details["curves"]["loss"][0]
+    assert len(result.details["curves"]["learning_rate"]) == 8
+    assert result.metrics["examples_per_second"] > 0
+    assert result.rows_in["train_positives"] > 500
 
 
 def test_long_tables_learn_sparsely(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,17 +180,17 @@ def test_validation_asks_for_all_that_is_there_and_masks_what_was_seen(folder: P
     task = task_of(folder, made_for(evaluation="{mask_seen: true}"))
     task.model.eval()
     values = task.validate()
-    questions, store = task.questions, task.prepared.store
+    queries, store = task.queries, task.prepared.store
     with torch.no_grad():
         inputs, vectors = task.catalogue()
         recall = []
-        for q in range(len(questions)):
-            one = task.prepared.queries(questions.take(np.array([q])))
+        for q in range(len(queries)):
+            one = task.prepared.encode(queries.take(np.array([q])))
             query = task.query(one, inputs[torch.from_numpy(one.history_BL)])
             scores = (query @ vectors.T)[0].numpy()
-            scores[store.history_items[questions.start[q] : questions.end[q]]] = -np.inf
-            scores[~store.available.at(questions.time[q]) | (np.asarray(store.popularity) == 0)] = -np.inf
-            targets = questions.target_items[questions.target_offsets[q] : questions.target_offsets[q + 1]]
+            scores[store.history_items[queries.start[q] : queries.end[q]]] = -np.inf
+            scores[~store.available.at(queries.time[q]) | (np.asarray(store.popularity) == 0)] = -np.inf
+            targets = queries.target_items[queries.target_offsets[q] : queries.target_offsets[q + 1]]
             recall.append(np.isin(np.argsort(-scores)[:10], targets).sum() / len(targets))
     assert values["recall_at_10"] == pytest.approx(np.mean(recall))
     unmasked = task_of(folder, made_for(evaluation="{mask_seen: false}"))
@@ -255,16 +255,16 @@ def test_items_that_nobody_had_are_found_by_their_attributes(tmp_path: Path) -> 
     prepare(made, write_clean(tmp_path / "clean", events, items=described), tmp_path / "prepared")
     task = task_of(tmp_path / "prepared", made)
     assert not np.load(task.prepared.store.folder / "items/trained.npy")[1:][cold].any()
-    facts = train_retrieval(made, Prepared.open(tmp_path / "prepared"), tmp_path / "trained")
+    result = train_retrieval(made, Prepared.open(tmp_path / "prepared"), tmp_path / "trained")
     task.model.load_state_dict(checkpoints.best_weights(tmp_path / "trained"))
     task.model.eval()
     with torch.no_grad():
         inputs, vectors = task.catalogue()
-        queries = task.prepared.queries(task.questions)
-        scores = (task.query(queries, inputs[torch.from_numpy(queries.history_BL)]) @ vectors.T).numpy()
+        encoded = task.prepared.encode(task.queries)
+        scores = (task.query(encoded, inputs[torch.from_numpy(encoded.history_BL)]) @ vectors.T).numpy()
     rows = np.flatnonzero(np.append(False, cold))
     first = rows[scores[:, rows].argmax(1)] - 1
-    user = task.prepared.store.users.values(task.questions.user)
+    user = task.prepared.store.users.values(task.queries.user)
     right = np.mean(genre[first] == np.array(user, np.int64) % genres)
     assert right > 0.9, "among cold items the best one is of the user's genre; by chance 1 in 6 would be"
-    assert facts.metrics["valid_recall_at_10"] > 0.3  # all that is asked is cold: popularity finds none
+    assert result.metrics["valid_recall_at_10"] > 0.3  # all that is asked is cold: popularity finds none

@@ -46,7 +46,7 @@ def here(text: str, service: LocalService) -> str:
 @pytest.mark.parametrize(
     ("after", "kind"),
     [
-        ("\n## A question\n", request_types(Serving(), Columns(TableSchema()), Columns(TableSchema()))[1]),
+        ("\n## A query\n", request_types(Serving(), Columns(TableSchema()), Columns(TableSchema()))[1]),
         ("\n## An answer\n", TypeAdapter(Prediction)),
         ("\nAn item:\n", TypeAdapter(Item)),
     ],

@@ -39,7 +39,7 @@ def test_a_body_that_is_no_json(service: LocalService, path: str, kind: str, bod
 
 @pytest.mark.parametrize("kind", TYPES)
 @pytest.mark.parametrize(
-    ("question", "message"),
+    ("query", "message"),
     [
         (b'{"k": NaN}', ".k is not a finite number; it must be a whole number"),
         (b'{"time": -Infinity}', ".time is not a finite number; it is seconds since 1970"),
@@ -50,9 +50,9 @@ def test_a_body_that_is_no_json(service: LocalService, path: str, kind: str, bod
         (b'{"user_id": "\\ud800"}', " is not JSON: "),
     ],
 )
-def test_json_that_no_parser_agrees_on(service: LocalService, kind: str, question: bytes, message: str) -> None:
-    assert message in refused(service, V1, b'{"instances": [' + question + b"]}", {"Content-Type": kind})
-    tensor = TENSOR | {"data": [question.decode()]}
+def test_json_that_no_parser_agrees_on(service: LocalService, kind: str, query: bytes, message: str) -> None:
+    assert message in refused(service, V1, b'{"instances": [' + query + b"]}", {"Content-Type": kind})
+    tensor = TENSOR | {"data": [query.decode()]}
     assert message in refused(service, V2, json.dumps({"inputs": [tensor]}).encode(), {"Content-Type": kind})
 
 
@@ -88,7 +88,7 @@ def test_a_v1_body_sent_to_v2_is_told_where_to_go(service: LocalService) -> None
     [
         ("POST", "/v1/models/other:predict", 404, "Model with name other does not exist."),
         ("POST", "/v1/predict", 404, "POST /v1/predict: Not Found; /openapi.json says what may be asked"),
-        ("GET", V1, 405, "GET asks for nothing here; send the questions with POST"),
+        ("GET", V1, 405, "GET asks for nothing here; send the queries with POST"),
         ("GET", V2, 405, f"GET {V2}: Method Not Allowed; /openapi.json says what may be asked"),
         ("POST", "/v1/models/shortlist:explain", 501, "answers are not explained; ask with :predict"),
     ],

@@ -16,7 +16,7 @@ from aiohttp import web
 from benchmarks.made_release import make_release
 from shortlist.recommend.request import RankingRequest
 from shortlist.serving.ports import free_ports
-from shortlist.serving.question import Question
+from shortlist.serving.query import Query
 from shortlist.serving.transformer.service import Service
 
 DEADLINE_MS = 400
@@ -48,7 +48,7 @@ async def ask(folder: Path, host: str) -> tuple[dict[str, Any], float]:
     service = Service.open(folder, "shortlist", host)
     try:
         start = time.perf_counter()
-        (answer,) = await service.answer([Question(k=10, user_id=3)])
+        (answer,) = await service.answer([Query(k=10, user_id=3)])
         return answer, 1e3 * (time.perf_counter() - start)
     finally:
         await service.close()
@@ -185,7 +185,7 @@ def test_a_connection_that_breaks_is_tried_once_more(folder: Path) -> None:
         async with predictor(scores) as host:
             service = Service.open(folder, "shortlist", host)
             try:
-                return [(await service.answer([Question(k=10, user_id=3)]))[0] for _ in range(4)]
+                return [(await service.answer([Query(k=10, user_id=3)]))[0] for _ in range(4)]
             finally:
                 await service.close()
 

@@ -20,7 +20,7 @@ from shortlist.release.registry import promote, publish
 from shortlist.serving.child import ServiceError
 from shortlist.serving.follow import follow
 from shortlist.serving.local import LocalService
-from shortlist.serving.question import Question
+from shortlist.serving.query import Query
 from shortlist.serving.transformer.answer import ReleaseRecommender
 from shortlist.storage import open_storage
 
@@ -47,7 +47,7 @@ def lists_of(release: Path) -> dict[int, list[Any]]:
     )
     lists = {}
     for user in USERS:
-        found = recommender.find([Question(k=10, user_id=user, time=AT)])
+        found = recommender.find([Query(k=10, user_id=user, time=AT)])
         ranks = ranker.score(found.request) if ranker is not None and found.request is not None else None
         (answer,) = recommender.answers(found, ranks, None)
         lists[user] = [item["item_id"] for item in answer["items"]]

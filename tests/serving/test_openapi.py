@@ -29,10 +29,10 @@ def valid(document: dict[str, Any], name: str, value: Any) -> bool:
 
 def test_it_names_the_release_and_its_limits(document: dict[str, Any], release: Path) -> None:
     assert document["info"]["version"] == Release.open(release).name
-    question = document["components"]["schemas"]["Question"]["properties"]
-    assert {"type": "integer", "minimum": 1, "maximum": 600} in question["k"]["anyOf"]
-    assert question["context"]["anyOf"][0]["properties"].keys() == {"device", "volume"}
-    assert all(about["description"] for about in question.values())
+    query = document["components"]["schemas"]["Query"]["properties"]
+    assert {"type": "integer", "minimum": 1, "maximum": 600} in query["k"]["anyOf"]
+    assert query["context"]["anyOf"][0]["properties"].keys() == {"device", "volume"}
+    assert all(about["description"] for about in query.values())
 
 
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
@@ -51,7 +51,7 @@ def test_it_offers_nothing_that_is_refused(document: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "question",
+    "query",
     [
         {},
         {"user_id": 7},
@@ -74,10 +74,10 @@ def test_it_offers_nothing_that_is_refused(document: dict[str, Any]) -> None:
         {"usr_id": 7},
         {"time": -1},
     ],
-    ids=lambda question: json.dumps(question)[:40],
+    ids=lambda query: json.dumps(query)[:40],
 )
-def test_it_and_the_service_agree(service: LocalService, document: dict[str, Any], question: dict[str, Any]) -> None:
-    body = {"instances": [question]}
+def test_it_and_the_service_agree(service: LocalService, document: dict[str, Any], query: dict[str, Any]) -> None:
+    body = {"instances": [query]}
     status, answer = post(service.url, json.dumps(body).encode(), JSON)
     assert valid(document, "Request", body) == (status == 200)
     assert valid(document, "Answer" if status == 200 else "Refusal", json.loads(answer))

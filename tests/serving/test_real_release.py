@@ -19,9 +19,9 @@ from shortlist.retrieval.build_index import build_index
 from shortlist.retrieval.export import export
 from shortlist.retrieval.retrieve import Retriever
 from shortlist.retrieval.train_retrieval import train_retrieval
+from shortlist.serving.encode import encode
 from shortlist.serving.predictor.scorer import Scorer
-from shortlist.serving.queries import encode
-from shortlist.serving.question import Question
+from shortlist.serving.query import Query
 from shortlist.serving.transformer.answer import ReleaseRecommender
 
 RECIPE = """
@@ -58,33 +58,33 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_question_is_served_as_it_was_evaluated(made: Path) -> None:
+def test_a_query_is_served_as_it_was_evaluated(made: Path) -> None:
     prepared = Prepared.open(made / "prepared")
     store, asked = prepared.store, prepared.test
-    queries = prepared.queries(asked)
-    questions = []
+    encoded = prepared.encode(asked)
+    queries = []
     for e in range(len(asked)):
         seen = np.asarray(store.history_items[asked.start[e] : asked.end[e]], np.int64)
         user = store.users.values(np.array([asked.user[e]]))[0]
-        questions.append(Question(k=10, user_id=user, history=store.items.values(seen), time=int(asked.time[e])))
-    assert len(questions) > 20
-    served = encode(store, questions).queries
-    assert_array_equal(served.history_BL, queries.history_BL)
-    assert_array_equal(served.prefix_E, queries.prefix_E)
-    assert_array_equal(served.user_E, queries.user_E)
-    assert_array_equal(served.numeric_EF, queries.numeric_EF)
-    assert served.categorical.keys() == queries.categorical.keys()
-    for name, rows in queries.categorical.items():
+        queries.append(Query(k=10, user_id=user, history=store.items.values(seen), time=int(asked.time[e])))
+    assert len(queries) > 20
+    served = encode(store, queries).inputs
+    assert_array_equal(served.history_BL, encoded.history_BL)
+    assert_array_equal(served.prefix_E, encoded.prefix_E)
+    assert_array_equal(served.user_E, encoded.user_E)
+    assert_array_equal(served.numeric_EF, encoded.numeric_EF)
+    assert served.categorical.keys() == encoded.categorical.keys()
+    for name, rows in encoded.categorical.items():
         assert_array_equal(served.categorical[name], rows)
 
-    # The whole path by the library alone, on one question, against what the two services do.
+    # The whole path by the library alone, on one query, against what the two services do.
     recommender, scorer = ReleaseRecommender.open(made / "release"), Scorer.open([made / "release"])
-    at = next(e for e, question in enumerate(questions) if question.history)
-    found = recommender.find([questions[at]])
+    at = next(e for e, query in enumerate(queries) if query.history)
+    found = recommender.find([queries[at]])
     assert found.request is not None
     retriever = Retriever.open(made / "retrieval", made / "index", store)
     ranker = Ranker.open(made / "ranking", made / "retrieval", store)
-    one = prepared.queries(asked.take(np.array([at])))
+    one = prepared.encode(asked.take(np.array([at])))
     vector = retriever.embed(one)
     user = int(asked.user[at])
     everything = np.asarray(store.history_items[store.history_offsets[user] : store.history_offsets[user + 1]])

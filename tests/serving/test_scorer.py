@@ -11,7 +11,7 @@ from released import NUM_ITEMS, NUM_USERS
 from benchmarks.made_release import make_release
 from shortlist.recommend.request import RankingRequest
 from shortlist.serving.predictor.scorer import Reply, Scorer
-from shortlist.serving.question import Question
+from shortlist.serving.query import Query
 from shortlist.serving.transformer.answer import ReleaseRecommender
 
 
@@ -26,7 +26,7 @@ def recommender(release: Path) -> ReleaseRecommender:
 
 
 def request(recommender: ReleaseRecommender, *users: int) -> RankingRequest:
-    found = recommender.find([Question(k=1, user_id=user) for user in users]).request
+    found = recommender.find([Query(k=1, user_id=user) for user in users]).request
     assert found is not None
     return found
 
@@ -95,7 +95,7 @@ def test_rows_that_the_release_does_not_have_touch_nobody_else(scorer: Scorer, r
 
 def test_json_is_scored_as_the_transformer_would_have_asked(scorer: Scorer, recommender: ReleaseRecommender) -> None:
     context = {"device": "car", "volume": 0.4}
-    found = recommender.find([Question(k=1, user_id=5, context=context, time=3600)])
+    found = recommender.find([Query(k=1, user_id=5, context=context, time=3600)])
     assert found.request is not None
     ids = recommender.release.store.items.values(found.request.candidates_EK[0])
     asked = {"user_id": 5, "context": context, "time": 3600, "candidates": ids, "release": recommender.release.name}

@@ -16,7 +16,7 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceSt
 
 from shortlist.ranking.ranker import Ranker
 from shortlist.serving.local import LocalService, ServiceError
-from shortlist.serving.question import Question
+from shortlist.serving.query import Query
 from shortlist.serving.release import Release
 from shortlist.serving.transformer.answer import ReleaseRecommender
 
@@ -40,8 +40,8 @@ def expected(release: Path) -> Any:
     recommender = ReleaseRecommender.open(release)
     ranker = Ranker.open(release / "ranking", release / "retrieval", recommender.release.store)
 
-    def expect(question: Question) -> list[dict[str, Any]]:
-        found = recommender.find([question])
+    def expect(query: Query) -> list[dict[str, Any]]:
+        found = recommender.find([query])
         assert found.request is not None
         (answer,) = recommender.answers(found, ranker.score(found.request), None)
         return items_of(answer)
@@ -58,29 +58,29 @@ def same(found: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> None:
 def test_an_answer(service: LocalService, release: Path, expected: Any) -> None:
     context = {"device": "phone", "volume": 0.4}
     answer = service.ask({"user_id": 3, "k": 12, "context": context, "time": 3600})
-    same(items_of(answer), expected(Question(k=12, user_id=3, context=context, time=3600)))
+    same(items_of(answer), expected(Query(k=12, user_id=3, context=context, time=3600)))
     assert answer["release"] == Release.open(release).name
     assert (answer["user"], answer["source"]) == ("known", "history")
     assert answer["timings_ms"].keys() == {"features", "retrieve", "rank", "total"}
 
 
 def test_many_at_once_each_get_their_own(service: LocalService, expected: Any) -> None:
-    questions = [{"user_id": 1 + i % 30, "k": 3 + i % 5, "time": 3600} for i in range(80)]
+    queries = [{"user_id": 1 + i % 30, "k": 3 + i % 5, "time": 3600} for i in range(80)]
     with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(service.ask, questions))
-    for question, answer in list(zip(questions, answers, strict=True))[::7]:
-        same(items_of(answer), expected(Question(k=question["k"], user_id=question["user_id"], time=3600)))
+        answers = list(pool.map(service.ask, queries))
+    for query, answer in list(zip(queries, answers, strict=True))[::7]:
+        same(items_of(answer), expected(Query(k=query["k"], user_id=query["user_id"], time=3600)))
 
 
-def test_several_questions_of_a_request(service: LocalService) -> None:
-    questions = [{"user_id": 4, "k": 2}, {"k": 3}, {"history": [1001, 1005], "k": 4}]
-    status, body = post(service.url, json.dumps({"instances": questions}).encode(), JSON)
+def test_several_queries_of_a_request(service: LocalService) -> None:
+    queries = [{"user_id": 4, "k": 2}, {"k": 3}, {"history": [1001, 1005], "k": 4}]
+    status, body = post(service.url, json.dumps({"instances": queries}).encode(), JSON)
     assert status == 200
     first, second, third = json.loads(body)["predictions"]
     assert [len(items_of(one)) for one in (first, second, third)] == [2, 3, 4]
     assert [one["source"] for one in (first, second, third)] == ["history", "popularity", "history"]
-    same(items_of(first), items_of(service.ask(questions[0])))
-    same(items_of(third), items_of(service.ask(questions[2])))
+    same(items_of(first), items_of(service.ask(queries[0])))
+    same(items_of(third), items_of(service.ask(queries[2])))
 
 
 def test_any_content_type_is_read_as_json(service: LocalService) -> None:
@@ -118,7 +118,7 @@ def test_v2_grpc(service: LocalService, raw: bool) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{service.grpc_port}") as channel:
         stub = GRPCInferenceServiceStub(channel)
         answer = stub.ModelInfer(asked, timeout=60)
-        asked.inputs[0].name = "question"
+        asked.inputs[0].name = "query"
         with pytest.raises(grpc.RpcError) as caught:
             stub.ModelInfer(asked, timeout=60)
     (output,) = answer.outputs
@@ -179,7 +179,7 @@ def test_refusals_and_answers_leave_no_line_in_the_log(service: LocalService) ->
 def test_the_predictor_refuses_another_release_by_name(service: LocalService, release: Path) -> None:
     recommender = ReleaseRecommender.open(release)
     name = recommender.release.name
-    asked = recommender.find([Question(k=1, user_id=3)]).request
+    asked = recommender.find([Query(k=1, user_id=3)]).request
     assert asked is not None
     assert service.predictor_url is not None
     with ThreadPoolExecutor(8) as pool:
@@ -224,7 +224,7 @@ def test_metrics_and_health(service: LocalService) -> None:
     service.ask({"k": 1})
     status, metrics = get(service, "/metrics")
     assert status == 200
-    assert 'shortlist_questions_total{source="popularity",user="unknown"}' in metrics
+    assert 'shortlist_queries_total{source="popularity",user="unknown"}' in metrics
     assert 'shortlist_stage_seconds_bucket{le="0.005",stage="retrieve"}' in metrics
     assert json.loads(get(service, "/v2/health/ready")[1]) == {"ready": True}
     assert json.loads(get(service, "/v1/models/shortlist")[1])["ready"] is True

@@ -13,14 +13,14 @@ from shortlist.data.validate.profile import Profile, profile_events
 from shortlist.data.validate.rows import Checked, check_rows
 from shortlist.data.validate.rules import DataError, RowRule, embedding_lengths, entity_rules, event_rules
 from shortlist.data.validate.suite import Suite
-from shortlist.facts import StepFacts
 from shortlist.progress import say
 from shortlist.recipe import Recipe
+from shortlist.step_result import StepResult
 
 _KEYS: dict[canonical.Table, list[str]] = {"items": ["item_id"], "users": ["user_id"]}
 
 
-def validate(recipe: Recipe, tables: Path, out_clean: Path, out_quarantine: Path, out_docs: Path) -> StepFacts:
+def validate(recipe: Recipe, tables: Path, out_clean: Path, out_quarantine: Path, out_docs: Path) -> StepResult:
     """Hold the tables against the recipe's contract.
 
     Rows that break a rule go to `out_quarantine` with their reasons and their number in the table. When the tables as
@@ -48,9 +48,9 @@ def validate(recipe: Recipe, tables: Path, out_clean: Path, out_quarantine: Path
         _write_docs(recipe, out_docs, [whole, *((one.suite, _about(one)) for one in checked.values()), columns])
         if broken:
             raise _error(broken)
-    facts = _facts(checked, profile, types + limits)
+    result = _step_result(checked, profile, types + limits)
     say(", ".join(f"quarantined {one.quarantined:,} of {one.rows:,} {one.table}" for one in checked.values()))
-    return facts
+    return result
 
 
 def _check(
@@ -106,7 +106,7 @@ def _write_docs(recipe: Recipe, to: Path, pages: list[tuple[Suite, str]]) -> Non
         partial.unlink(missing_ok=True)
 
 
-def _facts(checked: dict[str, Checked], profile: Profile, limits: list[Limit]) -> StepFacts:
+def _step_result(checked: dict[str, Checked], profile: Profile, limits: list[Limit]) -> StepResult:
     events = checked["events"]
     rules: list[dict[str, Any]] = [
         {
@@ -130,7 +130,7 @@ def _facts(checked: dict[str, Checked], profile: Profile, limits: list[Limit]) -
         for one in checked.values()
         for column, nulls in one.nulls.items()
     ]
-    return StepFacts(
+    return StepResult(
         rows_in={one.table: one.rows for one in checked.values()},
         rows_out={one.table: one.rows - one.quarantined for one in checked.values()}
         | {f"quarantined_{one.table}": one.quarantined for one in checked.values()},

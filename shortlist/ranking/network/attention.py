@@ -1,7 +1,7 @@
 """Attention from a candidate to the events of a history: the activation unit of DIN (Zhou et al. 2018, KDD,
 arXiv 1706.06978).
 
-Shapes: E questions, K candidates each, L events, P width of a projected item vector, H width of the unit.
+Shapes: E queries, K candidates each, L events, P width of a projected item vector, H width of the unit.
 """
 
 import torch

@@ -1,6 +1,6 @@
 """The shape of the ranker's network and the units of its inputs, from the recipe and the data that it learns from.
 
-Shapes: Q questions, K candidates each.
+Shapes: Q queries, K candidates each.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from shortlist.ranking.training.batches import Retrieved
 from shortlist.recipe import Recipe
 
 _SAMPLED_VECTORS = 100_000
-_SAMPLED_QUESTIONS = 1_000
+_SAMPLED_QUERIES = 1_000
 
 
 def ranker_config(recipe: Recipe, prepared: Prepared, tables: ItemTables, retrieved: Retrieved | None) -> RankerConfig:
@@ -70,8 +70,8 @@ def _log_unit(counts_N: NDArray[Any]) -> tuple[float, float]:
 
 
 def _near_scale(retrieved: Retrieved, statistics: ItemStatistics, config: RankerConfig) -> list[float]:
-    """The mean of each nearness over the candidates that have any, of some of the questions."""
-    at = np.arange(0, len(retrieved.questions), max(1, len(retrieved.questions) // _SAMPLED_QUESTIONS))
+    """The mean of each nearness over the candidates that have any, of some of the queries."""
+    at = np.arange(0, len(retrieved.queries), max(1, len(retrieved.queries) // _SAMPLED_QUERIES))
     near = nearness(retrieved.request(at), statistics, config.num_events, ordered=config.ordered)
     near = near.reshape(-1, config.num_near).astype(np.float64)
     means = near.sum(axis=0) / np.maximum((near > 0).sum(axis=0), 1)

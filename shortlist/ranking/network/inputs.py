@@ -1,6 +1,6 @@
 """What the ranker's network reads, gathered from a RankingRequest and the memory-mapped tables of the items.
 
-Shapes: E questions, K candidates each, L history length, D vector dim, W values of a categorical field, F numbers,
+Shapes: E queries, K candidates each, L history length, D vector dim, W values of a categorical field, F numbers,
 A fields of an item (its own row is the first), M values of all of them, H values of a whole history, R half-lives.
 
 Gathers of a few hundred rows are several times faster in NumPy than in torch, and they are most of what one request
@@ -265,11 +265,11 @@ def key_shares(
     history_ELM: NDArray[np.int64], weight_EL2: NDArray[np.float32], keys_EKM: NDArray[np.int64], num_keys: int
 ) -> NDArray[np.float32]:
     """The weights of the events that have a key, summed: [E, K, M, 2]; 0 for key 0. Keys are below `num_keys`."""
-    num_questions, _, width = history_ELM.shape
+    num_queries, _, width = history_ELM.shape
     if history_ELM.size == 0:
         return np.zeros((*keys_EKM.shape, 2), np.float32)
-    # One sorted list of the keys of all questions, each question in a space of its own.
-    space_E11 = (np.arange(num_questions) * num_keys)[:, None, None]
+    # One sorted list of the keys of all queries, each query in a space of its own.
+    space_E11 = (np.arange(num_queries) * num_keys)[:, None, None]
     history_H = (history_ELM + space_E11).ravel()
     order_H = np.argsort(history_H, kind="stable")
     sorted_H = history_H[order_H]

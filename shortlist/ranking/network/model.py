@@ -1,6 +1,6 @@
 """The ranker's network: DCN-v2 over query, candidate and cross features, beside a direct path of the retrieval score.
 
-Shapes: E questions, K candidates each, P width of a projected vector, A fields of an item, M values of all of them,
+Shapes: E queries, K candidates each, P width of a projected vector, A fields of an item, M values of all of them,
 C width of an embedding, Q query features.
 """
 
@@ -26,7 +26,7 @@ class RankingModel(nn.Module):
 
     `w` and `V` start at 0 and `s` at 1: untrained, it orders as retrieval does. Training begins with the best straight
     line of the score and r (`straight_line`).
-    r holds how popular the item was of late. The question's features q say what that is worth, and the logit is linear
+    r holds how popular the item was of late. The query's features q say what that is worth, and the logit is linear
     in it: two such numbers tell nearly every item from every other, so that a network which bends them learns which
     items the validation window liked, and no later one (docs/decisions/drift.md).
     x0 holds of the query its projected vector, numbers and categories; of the item its numbers and popularity; of both
@@ -75,7 +75,7 @@ class RankingModel(nn.Module):
         return self._reader.read(request)
 
     def _query_width(self) -> int:
-        """Of the question's features."""
+        """Of the query's features."""
         embedded = len(self._query_widths) + (self.users is not None)
         projected = self.project_query is not None
         return _WIDTH * embedded + _PROJECTION * projected + self.config.query_numeric_dim + 2

@@ -1,7 +1,7 @@
-"""Counts what the ranker reads beside features and vectors, in the events before the questions.
+"""Counts what the ranker reads beside features and vectors, in the events before the queries.
 
-Of the train window, for the validation questions that teach; where `served`, to those who come after the validation
-window, of both: each question meets what was counted until just before it.
+Of the train window, for the validation queries that teach; where `served`, to those who come after the validation
+window, of both: each query meets what was counted until just before it.
 """
 
 import math

@@ -3,7 +3,7 @@
     ranking/neighbour_rows.npy      int32 [T, N, n], nearest first; row 0 fills up
     ranking/neighbour_weights.npy   float32 [T, N, n]
 
-Shapes: T tables, N item rows, n neighbours of each, E questions, L events, X of them that weigh anything, M neighbours
+Shapes: T tables, N item rows, n neighbours of each, E queries, L events, X of them that weigh anything, M neighbours
 of these, K candidates, P = K + 1 places, C ways to weigh events.
 Nothing here needs scipy: it is searched by `find_neighbours` and only read when an answer is ranked.
 """
@@ -59,7 +59,7 @@ class ItemNeighbours:
         power_C1 = None if powers is None else np.array(powers)[:, None]
         num_tables, num_rows, _ = self.rows_TNn.shape
         near = np.empty((*candidates_EK.shape, num_tables, weight_ELC.shape[2]), np.float32)
-        # One place a row of the catalogue, cleared after each question: finding it takes one look, and no search.
+        # One place a row of the catalogue, cleared after each query: finding it takes one look, and no search.
         place_N = np.zeros(num_rows, np.int32)
         for events_L, weight_LC, rows_K, near_KTC in zip(events_EL, weight_ELC, candidates_EK, near, strict=True):
             place_N[rows_K], place_N[0] = np.arange(1, len(rows_K) + 1), 0

@@ -1,6 +1,6 @@
 """How near a candidate is to the events of a history, by item statistics.
 
-Shapes: E questions, L history length, K candidates.
+Shapes: E queries, L history length, K candidates.
 """
 
 import numpy as np

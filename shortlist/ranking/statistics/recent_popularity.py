@@ -2,8 +2,8 @@
 
     ranking/recent_popularity.npy   float32 [N, R], the last column over all time
 
-Only of data that is cut by time, where all questions of a window come after all that was counted, as in serving.
-Elsewhere the questions are of any time, and what was popular last would tell them their future.
+Only of data that is cut by time, where all queries of a window come after all that was counted, as in serving.
+Elsewhere the queries are of any time, and what was popular last would tell them their future.
 
 Shapes: N item rows, R half-lives, P positives.
 """

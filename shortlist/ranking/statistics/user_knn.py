@@ -5,7 +5,7 @@
 
 A table of neighbours counts pairs of items; who is alike had many of the history at once, which no pair tells.
 
-Shapes: U users, N item rows, P pairs of the two, E questions, L events, K candidates, V users who have an event,
+Shapes: U users, N item rows, P pairs of the two, E queries, L events, K candidates, V users who have an event,
 M entries of what was gathered.
 Nothing here needs scipy: it is read when an answer is ranked.
 """
@@ -83,7 +83,7 @@ class UserKNN:
         of the events is padding.
         """
         near_EK = np.zeros(candidates_EK.shape, np.float32)
-        # One place a row of the catalogue, cleared after each question, as in `ItemNeighbours.near`.
+        # One place a row of the catalogue, cleared after each query, as in `ItemNeighbours.near`.
         place_N = np.zeros(self.num_rows, np.int32)
         for events_L, rows_K, near_K in zip(events_EL, candidates_EK, near_EK, strict=True):
             user_V, alike_V = self._most_alike(events_L[events_L > 0])

@@ -1,6 +1,6 @@
 """What the ranker learns from: the candidates that the served index returns, and which of them are positives.
 
-Shapes: Q questions, K candidates each, E examples of a batch, n negatives beside each positive.
+Shapes: Q queries, K candidates each, E examples of a batch, n negatives beside each positive.
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.dataset.prepared import Prepared, Questions
+from shortlist.dataset.prepared import EvaluationQueries, Prepared
 from shortlist.metrics.ranking import find_hits
 from shortlist.progress import Progress
 from shortlist.recommend.query import QueryBatch
@@ -20,54 +20,54 @@ _BLOCK = 256
 
 @dataclass(frozen=True)
 class Retrieved:
-    """Q questions with what the index returns for them, best first."""
+    """Q queries with what the index returns for them, best first."""
 
     prepared: Prepared
-    questions: Questions
+    queries: EvaluationQueries
     vectors_QD: NDArray[np.float32]
     rows_QK: NDArray[np.int32]
     """0 fills up."""
     scores_QK: NDArray[np.float32]
     hits_QK: NDArray[np.bool_]
-    """Which candidates are targets of their question."""
+    """Which candidates are targets of their query."""
 
     @property
     def num_targets(self) -> NDArray[np.int64]:
-        """Targets of each question, [Q], retrieved or not."""
-        return np.diff(self.questions.target_offsets)
+        """Targets of each query, [Q], retrieved or not."""
+        return np.diff(self.queries.target_offsets)
 
     def request(self, at_E: NDArray[np.int64], columns_EK: NDArray[np.int64] | None = None) -> RankingRequest:
-        """The questions `at_E` with all their candidates, or with those in `columns_EK`; column -1 is padding."""
+        """The queries `at_E` with all their candidates, or with those in `columns_EK`; column -1 is padding."""
         if columns_EK is None:
             rows, scores = self.rows_QK[at_E].astype(np.int64), self.scores_QK[at_E]
         else:
             rows = np.where(columns_EK >= 0, self.rows_QK[at_E[:, None], columns_EK], 0).astype(np.int64)
             scores = self.scores_QK[at_E[:, None], columns_EK]
-        queries = self.prepared.queries(self.questions.take(at_E))
-        return RankingRequest.of(queries, self.vectors_QD[at_E], rows, scores)
+        encoded = self.prepared.encode(self.queries.take(at_E))
+        return RankingRequest.of(encoded, self.vectors_QD[at_E], rows, scores)
 
 
-def retrieve(prepared: Prepared, recommender: Recommender, questions: Questions, *, label: str) -> Retrieved:
-    """The candidates of every question, as many as the scorer reads, as serving finds them."""
-    vectors, rows, scores, progress = [], [], [], Progress(label, len(questions))
-    for first in range(0, max(len(questions), 1), _BLOCK):
-        part = questions.take(np.arange(first, min(first + _BLOCK, len(questions))))
-        batch = QueryBatch(prepared.queries(part), part.time, prepared.histories(part))
+def retrieve(prepared: Prepared, recommender: Recommender, queries: EvaluationQueries, *, label: str) -> Retrieved:
+    """The candidates of every query, as many as the scorer reads, as serving finds them."""
+    vectors, rows, scores, progress = [], [], [], Progress(label, len(queries))
+    for first in range(0, max(len(queries), 1), _BLOCK):
+        part = queries.take(np.arange(first, min(first + _BLOCK, len(queries))))
+        batch = QueryBatch(prepared.encode(part), part.time, prepared.histories(part))
         found = recommender.candidates(batch, np.ones(len(part), np.int64))
         ranked = found.ranked
         assert ranked is not None
-        assert len(ranked.at_A) == len(part), "the towers answer each question"
+        assert len(ranked.at_A) == len(part), "the towers answer each query"
         vectors.append(found.encoded.vector_ED)
         rows.append(ranked.found.rows_AK.astype(np.int32))
         scores.append(ranked.found.scores_AK)
         progress.advance(len(part))
     rows_QK = np.concatenate(rows)
-    hits_QK = find_hits(rows_QK, questions.target_offsets, questions.target_items)
-    return Retrieved(prepared, questions, np.concatenate(vectors), rows_QK, np.concatenate(scores), hits_QK)
+    hits_QK = find_hits(rows_QK, queries.target_offsets, queries.target_items)
+    return Retrieved(prepared, queries, np.concatenate(vectors), rows_QK, np.concatenate(scores), hits_QK)
 
 
 class RankingBatches:
-    """Examples of one retrieved positive and `negatives` other candidates of the same question; or whole lists.
+    """Examples of one retrieved positive and `negatives` other candidates of the same query; or whole lists.
 
     A positive that the index missed makes no example: it would stand below all its negatives in retrieval score,
     which no served candidate does, and teach the ranker to turn the order around.
@@ -76,42 +76,42 @@ class RankingBatches:
     def __init__(
         self, retrieved: Retrieved, at_Q: NDArray[np.int64], *, negatives: int | None, batch_size: int, seed: int
     ) -> None:
-        """Of the questions `at_Q`. Without `negatives` an example is a question with all its candidates."""
+        """Of the queries `at_Q`. Without `negatives` an example is a query with all its candidates."""
         self._retrieved, self._batch_size, self._seed = retrieved, batch_size, seed
         self._negatives = None if negatives is None else min(negatives, retrieved.rows_QK.shape[1] - 1)
-        question, self._column = np.nonzero(retrieved.hits_QK[at_Q])
-        self._question = at_Q[np.unique(question) if negatives is None else question]
+        query, self._column = np.nonzero(retrieved.hits_QK[at_Q])
+        self._query = at_Q[np.unique(query) if negatives is None else query]
         self._order: tuple[int, NDArray[np.int64]] | None = None
 
     def __len__(self) -> int:
         """Examples of an epoch."""
-        return len(self._question)
+        return len(self._query)
 
     def num_batches(self) -> int:
         return -(-len(self) // self._batch_size)
 
     def batch(self, epoch: int, step: int) -> tuple[RankingRequest, NDArray[np.float32]]:
         """Batch `step` of `epoch`, always the same, and what each of its candidates has of all that is right of its
-        question, [E, K]: in an epoch the positives of a question have 1 together, and negatives none.
+        query, [E, K]: in an epoch the positives of a query have 1 together, and negatives none.
 
         With negatives the positive is the first candidate and padding the last ones.
         """
         if self._order is None or self._order[0] != epoch:
             self._order = epoch, np.random.default_rng([self._seed, epoch]).permutation(len(self))
         at_E = self._order[1][step * self._batch_size : (step + 1) * self._batch_size]
-        question_E = self._question[at_E]
-        hits_EK = self._retrieved.hits_QK[question_E]
+        query_E = self._query[at_E]
+        hits_EK = self._retrieved.hits_QK[query_E]
         share_E1 = 1 / hits_EK.sum(axis=1, keepdims=True, dtype=np.float32)
         if self._negatives is None:
-            return self._retrieved.request(question_E), hits_EK * share_E1
-        negative_En = self._draw(question_E, self._negatives, np.random.default_rng([self._seed, epoch, step]))
+            return self._retrieved.request(query_E), hits_EK * share_E1
+        negative_En = self._draw(query_E, self._negatives, np.random.default_rng([self._seed, epoch, step]))
         column_EK = np.concatenate([self._column[at_E, None], negative_En], axis=1)
         first_K = np.arange(column_EK.shape[1]) == 0
-        return self._retrieved.request(question_E, column_EK), first_K * share_E1
+        return self._retrieved.request(query_E, column_EK), first_K * share_E1
 
-    def _draw(self, question_E: NDArray[np.int64], number: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    def _draw(self, query_E: NDArray[np.int64], number: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Columns [E, n] of negatives, each at most once, -1 where there are no more."""
-        rows_EK, hits_EK = self._retrieved.rows_QK[question_E], self._retrieved.hits_QK[question_E]
+        rows_EK, hits_EK = self._retrieved.rows_QK[query_E], self._retrieved.hits_QK[query_E]
         lot_EK = rng.random(rows_EK.shape, np.float32)
         lot_EK[hits_EK | (rows_EK == 0)] = 2
         drawn_En = np.argpartition(lot_EK, number - 1, axis=1)[:, :number]

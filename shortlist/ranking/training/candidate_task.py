@@ -1,7 +1,7 @@
-"""The ranker as it learns from candidates: what the index returns for validation questions, and what was right of it.
+"""The ranker as it learns from candidates: what the index returns for validation queries, and what was right of it.
 
-The towers never saw those questions, so their positives stand where serving finds them: see
-docs/decisions/ranking-candidates.md. Shapes: Q questions, H of them held out, K candidates each, E examples.
+The towers never saw those queries, so their positives stand where serving finds them: see
+docs/decisions/ranking-candidates.md. Shapes: Q queries, H of them held out, K candidates each, E examples.
 """
 
 import copy
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from shortlist.dataset.prepared import Prepared, Questions
+from shortlist.dataset.prepared import EvaluationQueries, Prepared
 from shortlist.ranking.network.inputs import ItemTables, RankerConfig
 from shortlist.ranking.network.model import RankingModel
 from shortlist.ranking.training.batches import RankingBatches, Retrieved
@@ -23,15 +23,15 @@ from shortlist.recipe import Recipe
 from shortlist.recommend.query import is_known, reads_profiles
 
 
-def answerable(recipe: Recipe, prepared: Prepared) -> Questions:
-    """The validation questions that serving ranks: those of whom the towers know something."""
-    questions, profiles = prepared.valid, reads_profiles(recipe, prepared.store.schema)
-    known_Q = is_known(questions.end - questions.start, questions.user, reads_profiles=profiles)
-    return questions if known_Q.all() else questions.take(np.flatnonzero(known_Q))
+def answerable(recipe: Recipe, prepared: Prepared) -> EvaluationQueries:
+    """The validation queries that serving ranks: those of whom the towers know something."""
+    queries, profiles = prepared.valid, reads_profiles(recipe, prepared.store.schema)
+    known_Q = is_known(queries.end - queries.start, queries.user, reads_profiles=profiles)
+    return queries if known_Q.all() else queries.take(np.flatnonzero(known_Q))
 
 
 class CandidateTask:
-    """The ranker as the training loop sees it (`fit.Task`): it learns from all questions but those held out, which say
+    """The ranker as the training loop sees it (`fit.Task`): it learns from all queries but those held out, which say
     after which epoch it was best."""
 
     metric: str | None = METRIC
@@ -48,7 +48,7 @@ class CandidateTask:
         self.retrieved, self.held_out_H, self.listwise = retrieved, held_out_H, ranking.loss == "listwise"
         self.epoch = 0
         """That is being learnt."""
-        taught_Q = np.setdiff1d(np.arange(len(retrieved.questions)), held_out_H)
+        taught_Q = np.setdiff1d(np.arange(len(retrieved.queries)), held_out_H)
         self.batches = RankingBatches(
             retrieved,
             taught_Q,
@@ -86,5 +86,5 @@ class CandidateTask:
         return {METRIC: float(self.judged().ndcg().mean())}
 
     def judged(self) -> HeldOut:
-        """The held-out questions with the logits of the network as it is."""
+        """The held-out queries with the logits of the network as it is."""
         return HeldOut.of(self.model, self.retrieved, self.held_out_H)

@@ -1,9 +1,9 @@
 """Trains the ranker on candidates, so that what judges it never taught it.
 
-Where there are many questions a fifth of the users is held out: it chooses the epoch, judges and calibrates. Where
+Where there are many queries a fifth of the users is held out: it chooses the epoch, judges and calibrates. Where
 there are few, a fifth can do none of that, and what it does not teach is missed: each fifth is then held out of a
 ranker of its own, all five together choose the epoch, judge and calibrate, and the ranker that is kept learns from all
-questions, as long as they say (cross-fitting, as in stacking: Wolpert 1992). See docs/decisions/ranking-candidates.md.
+queries, as long as they say (cross-fitting, as in stacking: Wolpert 1992). See docs/decisions/ranking-candidates.md.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from shortlist.training.fit import FitResult, Task, fit
 
 @dataclass(frozen=True)
 class Learnt:
-    """A ranker, how it was trained, and what rankers say of questions that they did not learn from."""
+    """A ranker, how it was trained, and what rankers say of queries that they did not learn from."""
 
     task: CandidateTask
     result: FitResult | None
@@ -40,15 +40,15 @@ class Learnt:
 
 
 def learn(recipe: Recipe, retrieved: Retrieved, tables: ItemTables, network: RankerConfig) -> Learnt:
-    folds = held_out(retrieved.questions.user, recipe.seed)
+    folds = held_out(retrieved.queries.user, recipe.seed)
     if not all(len(fold_H) and np.delete(retrieved.hits_QK, fold_H, axis=0).any() for fold_H in folds):
-        say("train ranking: too few validation questions have a retrieved positive; the order of retrieval is kept")
+        say("train ranking: too few validation queries have a retrieved positive; the order of retrieval is kept")
         task = CandidateTask(recipe, retrieved, tables, network, np.concatenate(folds))
         return Learnt(task, None, task.judged())
     if len(folds) == 1:
         task = CandidateTask(recipe, retrieved, tables, network, folds[0])
         return Learnt(task, fit_ranker(recipe, task), task.judged())
-    say(f"train ranking: of {len(retrieved.questions)} questions, which are few, each fifth is held out once")
+    say(f"train ranking: of {len(retrieved.queries)} queries, which are few, each fifth is held out once")
     parts = []
     for number, fold_H in enumerate(folds, 1):
         part = _Part(recipe, retrieved, tables, network, fold_H)
@@ -61,7 +61,7 @@ def learn(recipe: Recipe, retrieved: Retrieved, tables: ItemTables, network: Ran
 
 
 class _Part(CandidateTask):
-    """A ranker that judges the questions it does not learn from after every epoch, and chooses none."""
+    """A ranker that judges the queries it does not learn from after every epoch, and chooses none."""
 
     metric = None
 
@@ -77,7 +77,7 @@ class _Part(CandidateTask):
 
 
 class _Whole(CandidateTask):
-    """The ranker of all questions, whose epochs the others have judged."""
+    """The ranker of all queries, whose epochs the others have judged."""
 
     def __init__(
         self, recipe: Recipe, retrieved: Retrieved, tables: ItemTables, network: RankerConfig, told: list[float]

@@ -1,6 +1,6 @@
-"""The questions that judge a ranker: asked of candidates as it learns from, and never learnt from by the one judged.
+"""The queries that judge a ranker: asked of candidates as it learns from, and never learnt from by the one judged.
 
-Shapes: Q questions, H of them held out, K candidates each.
+Shapes: Q queries, H of them held out, K candidates each.
 """
 
 from collections.abc import Sequence
@@ -19,20 +19,20 @@ DEPTH = 10
 METRIC = f"ndcg_at_{DEPTH}"
 NUM_FOLDS = 5
 _FEW = 1_000
-"""Questions: a fifth of fewer cannot tell a good ranker from a bad one, nor one epoch from the next."""
+"""Queries: a fifth of fewer cannot tell a good ranker from a bad one, nor one epoch from the next."""
 _MOST = 4_000
 _CANDIDATES_AT_A_TIME = 32_768
 
 
 def folds_of(user_Q: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """The fold of each user's questions, by a hash of the user's row and the seed."""
+    """The fold of each user's queries, by a hash of the user's row and the seed."""
     with np.errstate(over="ignore"):
         state_Q = user_Q.astype(np.uint64) + np.uint64(seed % 2**63) * GAMMA
     return (splitmix64(state_Q) % np.uint64(NUM_FOLDS)).astype(np.int64)
 
 
 def held_out(user_Q: NDArray[np.int64], seed: int) -> list[NDArray[np.int64]]:
-    """Positions of the questions to hold out, of one training after the other: a fifth of the users where that is
+    """Positions of the queries to hold out, of one training after the other: a fifth of the users where that is
     enough to judge by, otherwise every fifth in turn."""
     fold_Q = folds_of(user_Q, seed)
     folds = [np.flatnonzero(fold_Q == fold) for fold in range(NUM_FOLDS)]
@@ -43,7 +43,7 @@ def held_out(user_Q: NDArray[np.int64], seed: int) -> list[NDArray[np.int64]]:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What a ranker, or one for each fold, says of questions that it did not learn from."""
+    """What a ranker, or one for each fold, says of queries that it did not learn from."""
 
     retrieved: Retrieved
     at_H: NDArray[np.int64]
@@ -77,7 +77,7 @@ class HeldOut:
         return self.retrieved.hits_QK[self.at_H]
 
     def ndcg(self) -> NDArray[np.float64]:
-        """NDCG at 10 of each question in the order of the logits, [H]; targets that the index missed are missed."""
+        """NDCG at 10 of each query in the order of the logits, [H]; targets that the index missed are missed."""
         order_HK = np.argsort(-self.logits_HK, axis=1, kind="stable")
         return self._measure(np.take_along_axis(self.hits, order_HK, axis=1))
 

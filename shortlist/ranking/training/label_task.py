@@ -44,7 +44,7 @@ class Labelled:
         return np.asarray(self.prepared.samples.label[self.at_n], bool)
 
     def request(self, at_E: NDArray[np.int64], vector_dim: int) -> RankingRequest:
-        """Each event as a question with its item as the one candidate."""
+        """Each event as a query with its item as the one candidate."""
         samples, store, at = self.prepared.samples, self.prepared.store, self.at_n[at_E]
         queries = store.queries(
             samples.user[at], store.history_items, samples.start[at], samples.end[at], samples.context.take(at)

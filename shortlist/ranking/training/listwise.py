@@ -1,6 +1,6 @@
 """The listwise loss of the ranker and of the straight line that it begins with.
 
-Shapes: E questions, K candidates each.
+Shapes: E queries, K candidates each.
 """
 
 from torch import Tensor
@@ -12,7 +12,7 @@ _NEVER = -1e9
 def listwise_loss(logits_EK: Tensor, inside_EK: Tensor, share_EK: Tensor) -> Tensor:
     """Softmax over the candidates inside; the positives share what is right (ListNet's top one, Cao et al. 2007).
 
-    Where all shares of a question are 1 together, every question counts alike, as in NDCG.
+    Where all shares of a query are 1 together, every query counts alike, as in NDCG.
     """
     log_share_EK = logits_EK.masked_fill(~inside_EK, _NEVER).log_softmax(dim=1)
     return -(log_share_EK * share_EK).sum() / share_EK.sum()

@@ -1,6 +1,6 @@
 """Trains the ranker, judges it on what was held out, and calibrates it.
 
-It learns from what the index returns for validation questions (`learn_candidates`), or from labels (`learn_labels`).
+It learns from what the index returns for validation queries (`learn_candidates`), or from labels (`learn_labels`).
 """
 
 from pathlib import Path
@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from shortlist.dataset.prepared import Prepared
-from shortlist.facts import StepFacts
 from shortlist.progress import say
 from shortlist.ranking.network.configure import ranker_config
 from shortlist.ranking.network.inputs import ItemTables
@@ -24,40 +23,41 @@ from shortlist.ranking.training.validation import calibrate_candidates, calibrat
 from shortlist.recipe import Recipe
 from shortlist.recommend.recommender import Recommender
 from shortlist.retrieval.refit import unseen
+from shortlist.step_result import StepResult
 from shortlist.training.fit import FitResult
 
 
 def train_ranking(
     recipe: Recipe, prepared: Prepared, retrieval_folder: Path, index_folder: Path, out: Path
-) -> StepFacts:
+) -> StepResult:
     """Write ranker.safetensors and ranking.json to `out`, or nothing where the recipe has ranking off.
 
     A ranker that orders what was held out worse than retrieval does is not kept: the files then hold the network as
-    it starts, which ranks as retrieval, and the facts say so.
+    it starts, which ranks as retrieval, and the result says so.
     Raises ValueError when the folders are not of one run, or the training cannot go on.
     """
     out.mkdir(parents=True, exist_ok=True)
     if not recipe.ranking.enabled:
         say("train ranking: the recipe has ranking off")
-        return StepFacts(details={"enabled": False})
+        return StepResult(details={"enabled": False})
     retrieval_folder, index_folder = unseen(retrieval_folder), unseen(index_folder)
     if recipe.ranking.learn_from == "labels":
         return _from_labels(recipe, prepared, retrieval_folder, out)
     return _from_candidates(recipe, prepared, retrieval_folder, index_folder, out)
 
 
-def _from_candidates(recipe: Recipe, prepared: Prepared, retrieval: Path, index: Path, out: Path) -> StepFacts:
+def _from_candidates(recipe: Recipe, prepared: Prepared, retrieval: Path, index: Path, out: Path) -> StepResult:
     recommender = Recommender.open(
         recipe, prepared.store, retrieval, index, ranks=True, threads=torch.get_num_threads()
     )
-    questions = answerable(recipe, prepared).draw(recipe.ranking.max_queries, recipe.seed)
-    retrieved = retrieve(prepared, recommender, questions, label="train ranking: retrieve")
+    queries = answerable(recipe, prepared).draw(recipe.ranking.max_queries, recipe.seed)
+    retrieved = retrieve(prepared, recommender, queries, label="train ranking: retrieve")
     tables = ItemTables(retrieval, prepared.store, collect_statistics(recipe, prepared))
     learnt = learn(recipe, retrieved, tables, ranker_config(recipe, prepared, tables, retrieved))
     judged = compare_with_retrieval(learnt.held_out, recipe.seed)
     kept = learnt.result is not None and judged.difference >= 0
     if learnt.result is not None and not kept:
-        say("train ranking: on the held-out questions retrieval alone is better; its order is kept")
+        say("train ranking: on the held-out queries retrieval alone is better; its order is kept")
         learnt = learnt.start_again()
     calibrated = calibrate_candidates(learnt.held_out)
     metrics = {
@@ -74,15 +74,15 @@ def _from_candidates(recipe: Recipe, prepared: Prepared, retrieval: Path, index:
     ranker.save(out, metrics, collect_statistics(recipe, prepared, served=True))
     num_targets = int(retrieved.num_targets.sum())
     metrics[f"recall_at_{retrieved.rows_QK.shape[1]}"] = float(retrieved.hits_QK.sum() / max(num_targets, 1))
-    return StepFacts(
-        rows_in={"questions": len(retrieved.questions), "targets": num_targets},
-        rows_out={"examples": len(learnt.task.batches), "heldout_questions": len(learnt.held_out.at_H)},
+    return StepResult(
+        rows_in={"queries": len(retrieved.queries), "targets": num_targets},
+        rows_out={"examples": len(learnt.task.batches), "heldout_queries": len(learnt.held_out.at_H)},
         metrics=metrics | _pace(result),
         details=_details(model, result, calibrated.curve, kept=kept),
     )
 
 
-def _from_labels(recipe: Recipe, prepared: Prepared, retrieval: Path, out: Path) -> StepFacts:
+def _from_labels(recipe: Recipe, prepared: Prepared, retrieval: Path, out: Path) -> StepResult:
     tables = ItemTables(retrieval, prepared.store)
     task = LabelTask(recipe, prepared, tables, ranker_config(recipe, prepared, tables, None))
     result = None
@@ -98,7 +98,7 @@ def _from_labels(recipe: Recipe, prepared: Prepared, retrieval: Path, out: Path)
     calibrated = calibrate_labels(task)
     metrics = {f"heldout_{name}": value for name, value in found.items()} | {"kept": float(kept), **calibrated.errors}
     Ranker(task.model, Calibration(slope=calibrated.slope, intercept=calibrated.intercept)).save(out, metrics)
-    return StepFacts(
+    return StepResult(
         rows_in={"labelled": len(task.train.at_n) + len(task.valid.at_n)},
         rows_out={"examples": len(task.train.at_n), "heldout_labels": len(task.valid.at_n)},
         metrics=metrics | _pace(result),

@@ -1,6 +1,6 @@
-"""How the trained ranker does on the held-out questions, and what its logits mean there.
+"""How the trained ranker does on the held-out queries, and what its logits mean there.
 
-Shapes: H held-out questions, K candidates each.
+Shapes: H held-out queries, K candidates each.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from shortlist.ranking.training.label_task import LabelTask
 
 @dataclass(frozen=True)
 class Judged:
-    """Mean NDCG at 10 over the held-out questions, and the paired difference with its 95 % interval."""
+    """Mean NDCG at 10 over the held-out queries, and the paired difference with its 95 % interval."""
 
     ranked: float
     retrieved: float
@@ -31,7 +31,7 @@ def compare_with_retrieval(held_out: HeldOut, seed: int) -> Judged:
     values_H3 = np.stack([ranked_H, retrieved_H, ranked_H - retrieved_H], axis=1)
     means, low, high = intervals(values_H3, resamples=1_000, confidence=0.95, seed=seed)
     say(
-        f"train ranking: ndcg@{DEPTH} of {len(ranked_H)} held-out questions {means[0]:.4f}, "
+        f"train ranking: ndcg@{DEPTH} of {len(ranked_H)} held-out queries {means[0]:.4f}, "
         f"of retrieval {means[1]:.4f}, difference {means[2]:+.4f} ({low[2]:+.4f} to {high[2]:+.4f})"
     )
     return Judged(float(means[0]), float(means[1]), float(means[2]), float(low[2]), float(high[2]))
@@ -48,7 +48,7 @@ class Calibrated:
 
 
 def calibrate_candidates(held_out: HeldOut) -> Calibrated:
-    """By all candidates of the held-out questions; halves are of whole questions."""
+    """By all candidates of the held-out queries; halves are of whole queries."""
     logits_HK = held_out.logits_HK
     inside_HK = np.isfinite(logits_HK)
     half_HK = np.broadcast_to(np.arange(len(logits_HK))[:, None] % 2, logits_HK.shape)

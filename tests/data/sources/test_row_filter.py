@@ -20,10 +20,10 @@ def recipe(folder: Path, where: str, more: str = "") -> Recipe:
 
 
 def test_other_rows_are_left_out_and_counted(tmp_path: Path) -> None:
-    facts = ingest(recipe(tmp_path, "quantity > 0 AND at < 500 AND item <> 'POST'"), tmp_path / "out")
+    result = ingest(recipe(tmp_path, "quantity > 0 AND at < 500 AND item <> 'POST'"), tmp_path / "out")
     assert pl.read_parquet(tmp_path / "out/events.parquet")["item_id"].to_list() == ["10", "12"]
-    assert facts.details["left_out"] == {"source.events.0": 3}  # a missing quantity is not above 0
-    assert facts.rows_out["events"] == 2
+    assert result.details["left_out"] == {"source.events.0": 3}  # a missing quantity is not above 0
+    assert result.rows_out["events"] == 2
 
 
 def test_of_a_joined_file(tmp_path: Path) -> None:
@@ -33,8 +33,8 @@ def test_of_a_joined_file(tmp_path: Path) -> None:
     )
     text = recipe(tmp_path, "item <> 'POST'", join).model_dump()
     made = Recipe.model_validate(text | {"features": {"context": {"categorical": [{"name": "name", "dim": 4}]}}})
-    facts = ingest(made, tmp_path / "out")
-    assert facts.details["left_out"] == {"source.events.0": 1, "source.events.0.join": 1}
+    result = ingest(made, tmp_path / "out")
+    assert result.details["left_out"] == {"source.events.0": 1, "source.events.0.join": 1}
     assert pl.read_parquet(tmp_path / "out/events.parquet")["name"].to_list() == ["new", "x", None, "new"]
 
 

@@ -171,14 +171,14 @@ def test_the_order_of_a_history_says_more_than_its_set_or_popularity(tmp_path: P
 def test_it_is_read_as_yambda_is(tmp_path: Path) -> None:
     recipe = load_recipe(Path(__file__).parents[3] / "recipes/demo.yaml")
     small = recipe.model_copy(update={"source": SMALL})
-    facts = ingest(small, tmp_path / "tables")
-    assert 29_900 <= facts.rows_out["events"] <= 30_000  # rows that came out twice by chance are left out
+    result = ingest(small, tmp_path / "tables")
+    assert 29_900 <= result.rows_out["events"] <= 30_000  # rows that came out twice by chance are left out
     events, items = (tables.scan(tmp_path / "tables", name).collect() for name in ("events", "items"))  # type: ignore[arg-type]
     assert 0.6 < events["positive"].mean() < 0.95  # type: ignore[operator] # a number
     assert set(recipe.contract.columns) <= set(events.columns)
     assert items["title"].null_count() == 0
     assert items["item_id"].is_sorted()
-    assert ingest(small, tmp_path / "again") == facts
+    assert ingest(small, tmp_path / "again") == result
 
 
 @pytest.mark.parametrize(("users", "items", "count"), [(1, 1, 1), (1, 50, 200), (50, 1, 200), (500, 30, 20)])

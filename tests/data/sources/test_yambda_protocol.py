@@ -9,7 +9,7 @@ import pytest
 from shortlist.data.ingest import ingest
 from shortlist.data.validate.step import validate
 from shortlist.dataset.prepare import prepare
-from shortlist.dataset.prepared import Prepared, Questions
+from shortlist.dataset.prepared import EvaluationQueries, Prepared
 from shortlist.metrics.ranking import find_hits, measure
 from shortlist.recipe import Recipe, load_recipe
 
@@ -100,11 +100,11 @@ def test_the_windows_are_the_published_ones(prepared_log: tuple[Recipe, Prepared
 
 
 @pytest.mark.parametrize(("part", "start", "end"), [("valid", VALID_START, VALID_END), ("test", TEST_START, LAST)])
-def test_a_question_knows_what_is_older_than_the_gap_and_repeats_count(
+def test_a_query_knows_what_is_older_than_the_gap_and_repeats_count(
     part: str, start: int, end: int, prepared_log: tuple[Recipe, Prepared, pl.DataFrame]
 ) -> None:
     _, prepared, heard = prepared_log
-    asked: Questions = getattr(prepared, part)
+    asked: EvaluationQueries = getattr(prepared, part)
     rows = rows_of(prepared, heard)
     out = set(np.flatnonzero(prepared.store.available.at(start)).tolist())  # of the others no release could know
     judged = {user for user, time, item in rows if start <= time < end and item in out}

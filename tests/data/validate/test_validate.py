@@ -20,9 +20,9 @@ from shortlist.data.validate.duplicates import Duplicates
 from shortlist.data.validate.rows import check_rows
 from shortlist.data.validate.rules import event_rules
 from shortlist.data.validate.suite import Suite
-from shortlist.facts import StepFacts
 from shortlist.recipe import Recipe, parse_recipe
 from shortlist.recipe.yaml_text import load_yaml
+from shortlist.step_result import StepResult
 
 _BASE = 1_700_000_000
 _RECIPE = """
@@ -71,7 +71,7 @@ class Folders:
         self.docs = root / "docs" / "data.html"
         self.tables.mkdir()
 
-    def run(self, recipe: Recipe, events: pl.DataFrame, items: pl.DataFrame | None = None) -> StepFacts:
+    def run(self, recipe: Recipe, events: pl.DataFrame, items: pl.DataFrame | None = None) -> StepResult:
         events.write_parquet(self.tables / "events.parquet")
         known = events.select("item_id").unique(maintain_order=True).drop_nulls() if items is None else items
         known.write_parquet(self.tables / "items.parquet")
@@ -91,17 +91,17 @@ def folders(tmp_path: Path) -> Folders:
 
 def test_sound_tables_pass_unchanged(folders: Folders) -> None:
     given = events(context=pl.Series([["a", "b"], None, ["c"]] * 4), note=["x"] * 12)
-    facts = folders.run(recipe(), given)
+    result = folders.run(recipe(), given)
     assert pl.read_parquet(folders.clean / "events.parquet").equals(given)
     assert pl.read_parquet(folders.clean / "events.parquet").schema == given.schema
     assert pl.read_parquet(folders.clean / "users.parquet").height == 3
     assert pl.read_parquet(folders.quarantine / "events.parquet").height == 0
     assert [path.name for path in folders.quarantine.iterdir()] == ["events.parquet"]
-    assert facts.rows_in == {"events": 12, "items": 4, "users": 3}
-    assert facts.metrics["quarantined_share"] == 0.0
-    assert facts.details["events_per_user"] == [{"from": 4, "to": 7, "count": 3}]
-    assert facts.details["events_per_item"] == [{"from": 2, "to": 3, "count": 4}]
-    assert facts.details["events_per_day"] == {"days_per_point": 1, "first_day": "2023-11-14", "events": [12]}
+    assert result.rows_in == {"events": 12, "items": 4, "users": 3}
+    assert result.metrics["quarantined_share"] == 0.0
+    assert result.details["events_per_user"] == [{"from": 4, "to": 7, "count": 3}]
+    assert result.details["events_per_item"] == [{"from": 2, "to": 3, "count": 4}]
+    assert result.details["events_per_day"] == {"days_per_point": 1, "first_day": "2023-11-14", "events": [12]}
 
 
 def test_every_bad_row_is_kept_with_its_reasons(folders: Folders) -> None:
@@ -119,7 +119,7 @@ def test_every_bad_row_is_kept_with_its_reasons(folders: Folders) -> None:
     rules = "earliest: '2000-01-01', columns: {ratio: {min: 0, max: 100}, place: {allowed: [home, work]}}"
     items = pl.DataFrame({"item_id": [0, 1, 2, 3]})
     # Row 15 repeats row 8, whose weight is negative: the first of equal events is the event, sound or not.
-    facts = folders.run(recipe(rules), given.vstack(given[8]), items)
+    result = folders.run(recipe(rules), given.vstack(given[8]), items)
     assert folders.reasons() == {
         0: ["user_id is missing or cannot be read"],
         1: ["item_id is missing or cannot be read"],
@@ -135,9 +135,9 @@ def test_every_bad_row_is_kept_with_its_reasons(folders: Folders) -> None:
         11: ["ratio is missing or cannot be read", "place is none of home, work"],
         15: ["weight is negative or infinite", "a row before has the same user_id, item_id, time"],
     }
-    failed = {rule["rule"]: rule["failed"] for rule in facts.details["rules"] if rule["table"] == "events"}
+    failed = {rule["rule"]: rule["failed"] for rule in result.details["rules"] if rule["table"] == "events"}
     assert failed["weight is negative or infinite"] == 3
-    nulls = {column["column"]: column for column in facts.details["columns"] if column["table"] == "events"}
+    nulls = {column["column"]: column for column in result.details["columns"] if column["table"] == "events"}
     assert nulls["weight"] == {"table": "events", "column": "weight", "null_share": 1 / 16, "not_finite": 2}
 
 
@@ -174,9 +174,9 @@ def test_times_need_no_order_and_row_numbers_are_no_times(folders: Folders) -> N
     backwards = events(time=[_BASE - 60 * at for at in range(12)])
     assert folders.run(recipe(), backwards).rows_out["events"] == 12
     numbered = events(time=range(12))
-    facts = folders.run(recipe("earliest: '2020-01-01'", unit="row"), numbered)
-    assert facts.rows_out["events"] == 12
-    assert "events_per_day" not in facts.details
+    result = folders.run(recipe("earliest: '2020-01-01'", unit="row"), numbered)
+    assert result.rows_out["events"] == 12
+    assert "events_per_day" not in result.details
 
 
 def test_items_that_end_before_they_begin_or_at_no_time_are_quarantined(folders: Folders) -> None:
@@ -200,7 +200,7 @@ def test_items_without_a_sound_embedding_are_quarantined_and_their_events_stay(f
         [[1.0, 2.0], [1.0], [1.0, float("nan")], [1.0, None], None, [3.0, 4.0]], dtype=pl.List(pl.Float32)
     )
     items = pl.DataFrame({"item_id": [0, 1, 2, 3, 4, 4], "audio": vectors, "length": [1.0, np.nan, np.inf, None, 2, 2]})
-    facts = folders.run(
+    result = folders.run(
         recipe(features="{item: {embedding: {name: audio, dim: 2}, numeric: [length]}}"), events(), items
     )
     assert folders.reasons("items") == {
@@ -211,8 +211,8 @@ def test_items_without_a_sound_embedding_are_quarantined_and_their_events_stay(f
     }
     # No embedding at all, and numbers that are not finite, are missing values and no faults.
     assert pl.read_parquet(folders.clean / "items.parquet")["item_id"].to_list() == [0, 4]
-    assert facts.rows_out["events"] == 12
-    length = next(column for column in facts.details["columns"] if column["column"] == "length")
+    assert result.rows_out["events"] == 12
+    length = next(column for column in result.details["columns"] if column["column"] == "length")
     assert (length["not_finite"], length["null_share"]) == (2, 1 / 6)
 
 
@@ -278,8 +278,8 @@ def test_the_bound_holds_for_the_items_alone(folders: Folders, bad: int, stops: 
         with pytest.raises(DataError, match=r"10 % of 20 items are quarantined.*source.items"):
             folders.run(strict, given, pl.DataFrame({"item_id": ids}))
     else:
-        facts = folders.run(strict, given, pl.DataFrame({"item_id": ids}))
-        assert facts.rows_out["quarantined_items"] == 1
+        result = folders.run(strict, given, pl.DataFrame({"item_id": ids}))
+        assert result.rows_out["quarantined_items"] == 1
 
 
 @pytest.mark.parametrize("word", ["NULL", "nan", "None", "\\N", "N/A", " null "])
@@ -373,9 +373,9 @@ def test_the_page_is_one_file_and_shows_data_as_text(
 def test_one_user_with_most_of_the_events(folders: Folders) -> None:
     count = 50_000
     given = events(count, user_id=np.minimum(np.arange(count), 3) % 3)
-    facts = folders.run(recipe(), given)
-    assert facts.rows_out["events"] == count
-    assert facts.details["events_per_user"][-1] == {"from": 32_768, "to": 65_535, "count": 1}
+    result = folders.run(recipe(), given)
+    assert result.rows_out["events"] == count
+    assert result.details["events_per_user"][-1] == {"from": 32_768, "to": 65_535, "count": 1}
 
 
 _ROW = st.tuples(

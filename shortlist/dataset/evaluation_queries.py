@@ -1,4 +1,4 @@
-"""Evaluation questions: whom to ask, when, with which history, and what a right answer holds."""
+"""Evaluation queries: whom to ask, when, with which history, and what a right answer holds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,15 +13,15 @@ from shortlist.ragged import ranges
 
 
 @dataclass(frozen=True)
-class QuestionRows:
-    """Q questions in the order of the users, before the draw."""
+class QueryRows:
+    """Q queries in the order of the users, before the draw."""
 
     user: NDArray[np.int64]
     start: NDArray[np.int64]
     end: NDArray[np.int64]
     time: NDArray[np.int64]
     sample: NDArray[np.int64]
-    """The sample whose context is the question's; -1 where nothing is known of it yet."""
+    """The sample whose context is the query's; -1 where nothing is known of it yet."""
     target_offsets: NDArray[np.int64]
     target_items: NDArray[np.int32]
     unknowable: int = 0
@@ -31,7 +31,7 @@ class QuestionRows:
     repeats: int = 0
     """How many of them the user's history held already."""
 
-    def take(self, at: NDArray[np.int64]) -> "QuestionRows":
+    def take(self, at: NDArray[np.int64]) -> "QueryRows":
         length = np.diff(self.target_offsets)[at]
         offsets = np.append(0, np.cumsum(length))
         targets = self.target_items[ranges(self.target_offsets[at], length)]
@@ -47,7 +47,7 @@ class QuestionRows:
         )
 
     @classmethod
-    def join(cls, pieces: Sequence["QuestionRows"]) -> "QuestionRows":
+    def join(cls, pieces: Sequence["QueryRows"]) -> "QueryRows":
         lengths = [np.diff(piece.target_offsets) for piece in pieces]
         return cls(
             user=np.concatenate([piece.user for piece in pieces]),
@@ -63,7 +63,7 @@ class QuestionRows:
         )
 
 
-def questions(
+def queries(
     line: Timeline,
     item: NDArray[np.int32],
     target: NDArray[np.bool_],
@@ -74,13 +74,13 @@ def questions(
     available: Availability,
     first_sample: int,
     first_history: int,
-) -> QuestionRows:
-    """One question per user who has an event in `target`, a mask over the events of `line`.
+) -> QueryRows:
+    """One query per user who has an event in `target`, a mask over the events of `line`.
 
     All are asked at `asked_at`; what happened in the gap before it is not known yet, so the history ends `gap` seconds
     earlier. Without `asked_at` each user is asked at the time of their first target.
     Targets that the history holds are no targets when `mask_seen`, nor are items that are not available when asked for:
-    no list could hold them. A question without targets is not asked.
+    no list could hold them. A query without targets is not asked.
     """
     num_item_rows = len(available.from_N)
     users = len(line.bounds) - 1
@@ -103,7 +103,7 @@ def questions(
     known = available.among(key % num_item_rows, time_U[key // num_item_rows])
     key, unknowable = key[known], int(np.count_nonzero(~known))
     user, count = np.unique(key // num_item_rows, return_counts=True)
-    return QuestionRows(
+    return QueryRows(
         user=user + line.first_user,
         start=line.history_bounds[user] + first_history,
         end=end_U[user] + first_history,
@@ -117,8 +117,8 @@ def questions(
     )
 
 
-def draw(asked: QuestionRows, limit: int, seed: Sequence[int]) -> QuestionRows:
-    """At most `limit` of the questions, by the seed, still in the order of the users."""
+def draw(asked: QueryRows, limit: int, seed: Sequence[int]) -> QueryRows:
+    """At most `limit` of the queries, by the seed, still in the order of the users."""
     if len(asked.user) <= limit:
         return asked
     return asked.take(np.sort(np.random.default_rng(seed).permutation(len(asked.user))[:limit]))
@@ -127,7 +127,7 @@ def draw(asked: QuestionRows, limit: int, seed: Sequence[int]) -> QuestionRows:
 def _seen(
     line: Timeline, item: NDArray[np.int32], end_U: NDArray[np.int64], key: NDArray[np.int64], num_item_rows: int
 ) -> NDArray[np.bool_]:
-    """Which (user, item) keys are in the user's history before the question."""
+    """Which (user, item) keys are in the user's history before the query."""
     before = line.in_history & (line.history[:-1] < np.repeat(end_U, np.diff(line.bounds)))
     at = np.flatnonzero(before)
     had = (line.user[at] - line.first_user).astype(np.int64) * num_item_rows + item[at]

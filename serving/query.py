@@ -1,4 +1,4 @@
-"""One question as a client writes it, checked by the types of `schema`."""
+"""One query as a client writes it, checked by the types of `schema`."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ Id = str | int
 
 
 @dataclass(frozen=True)
-class Question:
+class Query:
     """What one client wants to know."""
 
     k: int
@@ -38,46 +38,46 @@ class Question:
     """Seconds since the epoch at which it is asked; None is now."""
 
 
-class QuestionReader:
+class QueryReader:
     """Reads requests for one release: JSON text by one pass, or what is decoded already."""
 
     def __init__(self, limits: Serving, schema: FeatureSchema) -> None:
         self._default_k = min(limits.default_k, limits.max_k)
         user, context = Columns(schema.user), Columns(schema.context)
-        self.request_type, self.question_type = request_types(limits, user, context)
+        self.request_type, self.query_type = request_types(limits, user, context)
         self._refuser = Refuser(limits, user.names, context.names)
 
-    def request(self, body: bytes | Any) -> list[Question]:
-        """The questions of `{"instances": [...]}`. Raises BadRequestError."""
+    def request(self, body: bytes | Any) -> list[Query]:
+        """The queries of `{"instances": [...]}`. Raises BadRequestError."""
         if isinstance(body, bytes) and body.startswith(_BOM):
             body = body.removeprefix(_BOM)
         instances: list[dict[str, Any]] = self._read(self.request_type, body, "")["instances"]
         if isinstance(body, bytes):
             _refuse_repeated_keys(body, 1, instances, "the body")
-        return [self._question(one) for one in instances]
+        return [self._query(one) for one in instances]
 
-    def texts(self, texts: Sequence[Any]) -> list[Question]:
-        """The questions of as many JSON texts, each an object. Raises BadRequestError."""
+    def texts(self, texts: Sequence[Any]) -> list[Query]:
+        """The queries of as many JSON texts, each an object. Raises BadRequestError."""
         if not texts:
-            raise BadRequestError('instances is empty; send questions as JSON text, like {"user_id": 7, "k": 10}')
+            raise BadRequestError('instances is empty; send queries as JSON text, like {"user_id": 7, "k": 10}')
         if len(texts) > MAX_INSTANCES:
-            raise BadRequestError(f"instances has {len(texts)} questions, at most {MAX_INSTANCES} fit", _TOO_LARGE)
+            raise BadRequestError(f"instances has {len(texts)} queries, at most {MAX_INSTANCES} fit", _TOO_LARGE)
         return [self._text(text, f"instances[{i}]") for i, text in enumerate(texts)]
 
-    def question(self, given: Any, where: str) -> Question:
-        """One decoded question; `where` names it in the message of a BadRequestError."""
-        return self._question(self._read(self.question_type, given, where))
+    def query(self, given: Any, where: str) -> Query:
+        """One decoded query; `where` names it in the message of a BadRequestError."""
+        return self._query(self._read(self.query_type, given, where))
 
-    def _text(self, text: Any, where: str) -> Question:
+    def _text(self, text: Any, where: str) -> Query:
         if not isinstance(text, bytes | str):
             raise BadRequestError(f"{where} is not text; send the JSON text of an object")
         try:
             body = text.encode() if isinstance(text, str) else text
         except UnicodeEncodeError as error:
             raise BadRequestError(f"{where} is not JSON: {error.reason}") from None
-        given = self._read(self.question_type, body, where)
+        given = self._read(self.query_type, body, where)
         _refuse_repeated_keys(body, 0, [given], where)
-        return self._question(given)
+        return self._query(given)
 
     def _read(self, kind: TypeAdapter[Any], given: Any, where: str) -> Any:
         try:
@@ -85,9 +85,9 @@ class QuestionReader:
         except ValidationError as error:
             raise self._refuser.refusal(error, where) from None
 
-    def _question(self, given: Mapping[str, Any]) -> Question:
+    def _query(self, given: Mapping[str, Any]) -> Query:
         time = given.get("time")
-        return Question(
+        return Query(
             k=given.get("k") or self._default_k,
             user_id=given.get("user_id"),
             history=given.get("history"),
@@ -98,13 +98,13 @@ class QuestionReader:
         )
 
 
-def _refuse_repeated_keys(body: bytes, num_keys: int, questions: Sequence[Mapping[str, Any]], where: str) -> None:
+def _refuse_repeated_keys(body: bytes, num_keys: int, queries: Sequence[Mapping[str, Any]], where: str) -> None:
     """Parsers keep the last of two equal keys in silence. Raises BadRequestError.
 
-    There is a colon for each key, `num_keys` of them outside of the questions. Only where there are more, which may
+    There is a colon for each key, `num_keys` of them outside of the queries. Only where there are more, which may
     also stand in a text, is the body read again.
     """
-    for one in questions:
+    for one in queries:
         num_keys += len(one)
         for name in ("user", "context"):
             if one.get(name):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from shortlist.features import CategoricalField, FeatureSchema, NumericField, TableSchema, TextField
 from shortlist.recipe import Serving
-from shortlist.serving.question import Question, QuestionReader
+from shortlist.serving.query import Query, QueryReader
 from shortlist.serving.refusal import BadRequestError
 
 SCHEMA = FeatureSchema(
@@ -28,14 +28,14 @@ SCHEMA = FeatureSchema(
 LIMITS = Serving(max_k=200, default_k=10, max_history=1000)
 
 
-READER = QuestionReader(LIMITS, SCHEMA)
+READER = QueryReader(LIMITS, SCHEMA)
 
 
-def parse(*instances: Any) -> list[Question]:
+def parse(*instances: Any) -> list[Query]:
     return READER.request({"instances": list(instances)})
 
 
-def test_a_question_is_read_with_its_defaults() -> None:
+def test_a_query_is_read_with_its_defaults() -> None:
     full = {
         "user_id": "u1",
         "history": [3, "b"],
@@ -48,8 +48,8 @@ def test_a_question_is_read_with_its_defaults() -> None:
     empty = {"user_id": None, "history": None, "context": None, "k": None, "exclude": None, "time": None}
     first, second, third = parse(full, empty, {})
     told = {"works": ["road"], "price": 3, "title": "x" * 300}
-    assert first == Question(3, "u1", [3, "b"], told, {"device": ["car", "tv"], "volume": 0.5}, [9], 1767225600)
-    assert second == third == Question(k=10)
+    assert first == Query(3, "u1", [3, "b"], told, {"device": ["car", "tv"], "volume": 0.5}, [9], 1767225600)
+    assert second == third == Query(k=10)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_question_is_read_with_its_defaults() -> None:
         ({"instances": []}, 400, "instances is empty"),
         ({"instances": {}}, 400, "instances is an object"),
         ({"instance": []}, 400, "the body has the unknown key 'instance'; did you mean 'instances'?"),
-        ({"instances": [{}] * 65}, 413, "65 questions, at most 64"),
+        ({"instances": [{}] * 65}, 413, "65 queries, at most 64"),
         ({"instances": [3]}, 400, "instances[0] is a number"),
     ],
 )
@@ -74,7 +74,7 @@ def test_a_wrong_body(body: Any, status: int, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("question", "status", "message"),
+    ("query", "status", "message"),
     [
         ({"hystory": [1]}, 400, "has the unknown key 'hystory'; did you mean 'history'?"),
         ({"zzz": 1}, 400, "unknown key 'zzz'; allowed: user_id, history, user, context, k, exclude, time"),
@@ -112,9 +112,9 @@ def test_a_wrong_body(body: Any, status: int, message: str) -> None:
         ({"context": {"volume": True}}, 400, ".context.volume is true or false; it must be a number"),
     ],
 )
-def test_a_wrong_question(question: dict[str, Any], status: int, message: str) -> None:
+def test_a_wrong_query(query: dict[str, Any], status: int, message: str) -> None:
     with pytest.raises(BadRequestError) as caught:
-        parse({}, question)
+        parse({}, query)
     assert str(caught.value).startswith("instances[1]")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -122,8 +122,8 @@ def test_a_wrong_question(question: dict[str, Any], status: int, message: str) -
 
 
 def test_the_default_k_stays_below_the_largest() -> None:
-    (question,) = QuestionReader(Serving(default_k=50, max_k=20), SCHEMA).request({"instances": [{}]})
-    assert question.k == 20
+    (query,) = QueryReader(Serving(default_k=50, max_k=20), SCHEMA).request({"instances": [{}]})
+    assert query.k == 20
 
 
 @pytest.mark.parametrize(
@@ -141,8 +141,8 @@ def test_a_key_twice_is_refused(body: bytes) -> None:
 
 
 def test_a_colon_in_a_text_is_no_key() -> None:
-    (question,) = READER.request(b'{"instances": [{"context": {"device": "\\"device\\": \\"device\\":"}}]}')
-    assert question.context == {"device": '"device": "device":'}
+    (query,) = READER.request(b'{"instances": [{"context": {"device": "\\"device\\": \\"device\\":"}}]}')
+    assert query.context == {"device": '"device": "device":'}
 
 
 def test_thousands_of_mistakes_get_one_message() -> None:
@@ -152,12 +152,12 @@ def test_thousands_of_mistakes_get_one_message() -> None:
 
 
 def test_the_bytes_before_utf_8_that_windows_writes_are_read_over() -> None:
-    assert READER.request(b'\xef\xbb\xbf{"instances": [{"k": 3}]}') == [Question(k=3)]
+    assert READER.request(b'\xef\xbb\xbf{"instances": [{"k": 3}]}') == [Query(k=3)]
 
 
-def test_texts_are_questions_each() -> None:
-    assert READER.texts([b'{"k": 3}', '{"user_id": "ü"}']) == [Question(k=3), Question(k=10, user_id="ü")]
-    with pytest.raises(BadRequestError, match="instances has 65 questions, at most 64 fit"):
+def test_texts_are_queries_each() -> None:
+    assert READER.texts([b'{"k": 3}', '{"user_id": "ü"}']) == [Query(k=3), Query(k=10, user_id="ü")]
+    with pytest.raises(BadRequestError, match="instances has 65 queries, at most 64 fit"):
         READER.texts(["{}"] * 65)
 
 
@@ -166,13 +166,13 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
-QUESTION = st.dictionaries(st.sampled_from(["user_id", "history", "context", "k", "exclude", "time", "kk"]), JSON)
+QUERY = st.dictionaries(st.sampled_from(["user_id", "history", "context", "k", "exclude", "time", "kk"]), JSON)
 
 
-@given(st.dictionaries(st.just("instances"), JSON | st.lists(QUESTION, max_size=3)) | JSON)
+@given(st.dictionaries(st.just("instances"), JSON | st.lists(QUERY, max_size=3)) | JSON)
 def test_any_json_is_read_or_refused(body: Any) -> None:
     try:
-        questions = READER.request(json.dumps(body).encode())
+        queries = READER.request(json.dumps(body).encode())
     except BadRequestError:
         return
-    assert all(1 <= question.k <= LIMITS.max_k for question in questions)
+    assert all(1 <= query.k <= LIMITS.max_k for query in queries)

@@ -13,8 +13,8 @@ from pydantic import BaseModel
 from shortlist.progress import say
 
 
-class StepFacts(BaseModel):
-    """What every step of the pipeline tells about itself."""
+class StepResult(BaseModel):
+    """What a step returns: its rows, its metrics and what the report shows of it."""
 
     rows_in: dict[str, int] = {}
     rows_out: dict[str, int] = {}
@@ -25,22 +25,22 @@ class StepFacts(BaseModel):
 
 
 class StepRecord(BaseModel):
-    """The facts of a step with what the outside measured."""
+    """The result of a step with its time and its peak memory."""
 
     step: str
     seconds: float
     peak_memory_mb: float
-    facts: StepFacts
+    result: StepResult
 
 
-def record(step: str, work: Callable[[], StepFacts], to: str | Path) -> StepRecord:
+def run_step(step: str, work: Callable[[], StepResult], to: str | Path) -> StepRecord:
     """Run one step in this process and leave its record as JSON at `to`.
 
-    What a user can mend (ValueError, OSError) is said in lines that begin with `error: `, before it is raised on.
+    A ValueError or OSError, which the user can fix, is printed in lines that begin with `error: ` and raised again.
     """
     start = time.perf_counter()
     try:
-        facts = work()
+        result = work()
     except (ValueError, OSError) as error:
         for line in str(error).splitlines() or [type(error).__name__]:
             say(f"error: {line}")
@@ -49,7 +49,7 @@ def record(step: str, work: Callable[[], StepFacts], to: str | Path) -> StepReco
         step=step,
         seconds=round(time.perf_counter() - start, 3),
         peak_memory_mb=peak_memory_mb(),
-        facts=facts,
+        result=result,
     )
     path = Path(to)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,5 +69,8 @@ def peak_memory_mb() -> float:
 
 
 def read_record(path: str | Path) -> StepRecord:
-    """Raises ValueError when the file is not a record."""
-    return StepRecord.model_validate(json.loads(Path(path).read_text()))
+    """Raises ValueError when the file is not a record, or one of a version that called the result `facts`."""
+    read = json.loads(Path(path).read_text())
+    if "facts" in read:
+        raise ValueError(f"{path}: a record of shortlist 0.1.0 or older; run the recipe again")
+    return StepRecord.model_validate(read)

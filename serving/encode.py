@@ -1,0 +1,105 @@
+"""Queries to the arrays that the towers read, by the feature code of the training.
+
+Shapes: E queries, L history length.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.data.keys import exact_in_json
+from shortlist.features import FeatureStore, Queries
+from shortlist.features.vocabulary import UNKNOWN
+from shortlist.serving.query import Id, Query
+
+_NOTHING = np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True)
+class EncodedQueries:
+    """E queries as rows of the release."""
+
+    user_E: NDArray[np.int64]
+    """0 for an unknown user."""
+    histories: list[NDArray[np.int64]]
+    """Item rows that each query reads: what came with the query, else what the release knows; at most L."""
+    given: list[NDArray[np.int64]]
+    """All item rows that came with each query as history."""
+    num_unknown: list[int]
+    """Items of each given history that the release does not know; they are left out."""
+    excluded: list[NDArray[np.int64]]
+    """Item rows of `exclude`, 0 for an id that the release does not know."""
+    unknown_values: list[dict[str, list[Any]]]
+    """Categories of each query that the release does not know, by column; they are read as missing."""
+    described: list[bool]
+    """Whether the query told of its user."""
+    time_E: NDArray[np.int64]
+    """When each is asked, seconds since the epoch."""
+    inputs: Queries
+    """What the query tower and the ranker read of them."""
+
+
+def encode(store: FeatureStore, queries: Sequence[Query]) -> EncodedQueries:
+    """The rows and the queries of E queries."""
+    user_E = np.array([_user(store, query) for query in queries], np.int64)
+    starts, ends = store.history_bounds(user_E)
+    length = store.schema.history_length
+    histories, given, num_unknown = [], [], []
+    for query, start, end in zip(queries, starts.tolist(), ends.tolist(), strict=True):
+        rows = _NOTHING
+        if query.history is None:
+            histories.append(np.asarray(store.history_items[max(start, end - length) : end], np.int64))
+        else:
+            rows = store.items.rows(query.history) if query.history else _NOTHING
+            rows = rows[rows != UNKNOWN]
+            histories.append(rows[-length:])
+        given.append(rows)
+        num_unknown.append(len(query.history or ()) - len(rows))
+    end_E = np.cumsum([len(rows) for rows in histories])
+    start_E = np.concatenate([[0], end_E[:-1]])
+    now = int(time.time())
+    time_E = np.array([now if query.time is None else query.time for query in queries], np.int64)
+    schema = store.schema.context
+    names = [one.name for one in schema.categorical] + [one.name for one in schema.numeric]
+    context = store.context({name: [q.context.get(name) for q in queries] for name in names}, time_E)
+    encoded = store.queries(user_E, np.concatenate(histories), start_E, end_E, context, [q.user for q in queries])
+    excluded = [store.items.rows(q.exclude) if q.exclude else _NOTHING for q in queries]
+    unknown = [store.unknown_values(q.user, q.context) if q.user or q.context else {} for q in queries]
+    described = [bool(q.user) for q in queries]
+    return EncodedQueries(user_E, histories, given, num_unknown, excluded, unknown, described, time_E, encoded)
+
+
+def seen_rows(store: FeatureStore, asked: EncodedQueries) -> list[NDArray[np.int64]]:
+    """All item rows that each user has had, as far as the release or the query tells."""
+    return [
+        np.concatenate([given, stored_history(store, user)]) if user else given
+        for given, user in zip(asked.given, asked.user_E.tolist(), strict=True)
+    ]
+
+
+def stored_history(store: FeatureStore, user: int) -> NDArray[np.int64]:
+    """All item rows that the release knows of a user, in time order."""
+    start, end = int(store.history_offsets[user]), int(store.history_offsets[user + 1])
+    return np.asarray(store.history_items[start:end], np.int64)
+
+
+def written(store: FeatureStore, ids: list[Any], query: Query) -> list[Id]:
+    """Item ids as the answer to a query has them.
+
+    Text stays text. Integers become their digits in a string where JSON parsers would round them (2^53 and more), and
+    where the query writes an integer id as a string.
+    """
+    if not store.items.integers:
+        return ids
+    in_text = isinstance(query.user_id, str) and store.users.integers
+    in_text = in_text or str in set(map(type, chain(query.history or (), query.exclude)))
+    return [str(one) if in_text else exact_in_json(one) for one in ids]
+
+
+def _user(store: FeatureStore, query: Query) -> int:
+    return UNKNOWN if query.user_id is None else int(store.users.rows([query.user_id])[0])
