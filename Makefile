@@ -25,7 +25,7 @@ KIND_CONFIG := .work/kind.kubeconfig
 BENCHMARKS := ingest prepare validate batches train index ranker serving
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test lint bench bench-guard figures bench-quality compile docs docs-serve images images-test engine image-base terraform-check manifest-tools cluster-up cluster-run \
+.PHONY: help setup run serve test lint bench bench-guard figures pictures bench-quality compile docs docs-serve images images-test engine image-base terraform-check manifest-tools cluster-up cluster-run \
   cluster-test kind-up kind-run kind-down lock clean
 
 help: ## name every verb
@@ -61,6 +61,11 @@ bench-guard: $(READY) ## the main benches at the last kept revision and at this 
 
 figures: $(READY) ## write the kept figures into the README and docs/figures.md
 	@$(BIN)/python -m benchmarks.figures
+
+pictures: $(READY) ## draw the README's pictures from the newest run of the demo (Chromium; root on Debian gets one)
+	@command -v chromium >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends \
+	  chromium fonts-dejavu-core fonts-liberation; } >/dev/null || { echo "pictures: install chromium"; exit 1; }
+	@$(BIN)/python docs/pictures.py
 
 bench-quality: $(BENCH_READY) ## every list beside its peers, from the raw files, hours; DATA=ml-100k for one set
 	@$(BENCH_VENV)/bin/python -m benchmarks.quality run $(DATA)
