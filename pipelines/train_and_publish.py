@@ -1,5 +1,7 @@
 """The pipeline: from raw events to a published release. The DAG, and nothing but the DAG."""
 
+from typing import cast
+
 from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 
@@ -70,21 +72,13 @@ def train_and_publish(resources: Resources, image: str = PIPELINE_IMAGE) -> Base
         # What these read may change while their inputs do not: the sources, and the live release.
         for task in (surveyed, evaluated, published, concluded):
             task.set_caching_options(enable_caching=False)
-        steps: dict[Step, dsl.PipelineTask] = {
-            "survey": surveyed,
-            "ingest": ingested,
-            "validate": validated,
-            "prepare": prepared,
-            "train_retrieval": trained,
-            "export": exported,
-            "build_index": indexed,
-            "train_ranking": ranked,
-            "evaluate": evaluated,
-            "publish": published,
-            "report": reported,
-            "conclude": concluded,
-        }
-        for step, task in steps.items():
-            provision(task.set_container_image(image), resources.of(step))
+        tasks = (surveyed, ingested, validated, prepared, trained, exported, indexed, ranked, evaluated, published)
+        for task in (*tasks, reported, concluded):
+            provision(task.set_container_image(image), resources.of(_step_of(task)))
 
     return pipeline
+
+
+def _step_of(task: dsl.PipelineTask) -> Step:
+    """The recipe's name of a step is its component's, which kfp writes with hyphens."""
+    return cast(Step, task.name.replace("-", "_"))
