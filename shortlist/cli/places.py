@@ -1,4 +1,4 @@
-"""Where a recipe's runs and releases lie: the one rule, for every command. docs/where-things-lie.md explains it.
+"""Where a recipe's runs and releases lie: the one rule, for every command. docs/runs-and-releases.md explains it.
 
 The project folder is the nearest one at or above the recipe's that has a folder `.work`, looked for up to the home
 folder. Where none has, it is the current folder if that is the recipe's own or above it, else the recipe's own.

@@ -46,9 +46,9 @@ def here(text: str, service: LocalService) -> str:
 @pytest.mark.parametrize(
     ("after", "kind"),
     [
-        ("\n## A query\n", request_types(Serving(), Columns(TableSchema()), Columns(TableSchema()))[1]),
-        ("\n## An answer\n", TypeAdapter(Prediction)),
-        ("\nAn item:\n", TypeAdapter(Item)),
+        ("\n## Request\n", request_types(Serving(), Columns(TableSchema()), Columns(TableSchema()))[1]),
+        ("\n## Response\n", TypeAdapter(Prediction)),
+        ("\nFields of an item:\n", TypeAdapter(Item)),
     ],
 )
 def test_a_table_of_keys_is_the_schema(after: str, kind: TypeAdapter[Any]) -> None:
