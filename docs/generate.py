@@ -58,7 +58,7 @@ def decisions_page() -> str:
     titles = {page.name: page.read_text().partition("\n")[0].removeprefix("# ") for page in pages}
     lines = [f"| [{title}](../decisions/{name}) | `{name}` |" for name, title in titles.items()]
     return (
-        "# Decisions\n\nHalf a page for each choice that a reader would query.\n\n| decision | file |\n|---|---|\n"
+        "# Decisions\n\nThe design decisions, half a page each.\n\n| decision | file |\n|---|---|\n"
         + ("\n".join(lines) + "\n")
     )
 
