@@ -84,6 +84,9 @@ def _features(
     ids = np.arange(1000, 1000 + num_items)
     Vocabulary.of(np.char.add("i", ids.astype(str)) if text_ids else ids).save(folder / "vocabularies/item.npy")
     Vocabulary(np.arange(1, num_users + 1)).save(folder / "vocabularies/user.npy")
+    for field in fields:
+        words = np.array([f"{field.name} {row:07d}" for row in range(1, field.num_rows)])
+        Vocabulary.of(words).save(folder / f"vocabularies/item.{field.name}.npy")
     Vocabulary.of(np.array(_DEVICES)).save(folder / "vocabularies/context.device.npy")
     titles = ["", *(f"Title {number}" for number in range(num_items))]
     lengths = rng.integers(history_length // 2, history_length * 2, num_users)

@@ -34,12 +34,15 @@ def prepare(
     from pathlib import Path
 
     from shortlist.dataset import prepare
+    from shortlist.features import FeatureStore
     from shortlist.recipe import parse_recipe
+    from shortlist.recommend.rules import check_rules
     from shortlist.step_result import StepResult, run_step
 
     def work() -> StepResult:
         whole = Path(samples.path).with_name("prepared")
         done = prepare.prepare(parse_recipe(recipe), Path(clean.path), whole)
+        check_rules(parse_recipe(recipe), FeatureStore.open(whole / "features"))
         for part, to in (("features", features), ("samples", samples), ("queries", queries)):
             shutil.move(whole / part, to.path)
         whole.rmdir()

@@ -57,9 +57,8 @@ def decisions_page() -> str:
     pages = sorted((FOLDER / "decisions").glob("*.md"))
     titles = {page.name: page.read_text().partition("\n")[0].removeprefix("# ") for page in pages}
     lines = [f"| [{title}](../decisions/{name}) | `{name}` |" for name, title in titles.items()]
-    return (
-        "# Decisions\n\nThe design decisions, half a page each.\n\n| decision | file |\n|---|---|\n"
-        + ("\n".join(lines) + "\n")
+    return "# Decisions\n\nThe design decisions, half a page each.\n\n| decision | file |\n|---|---|\n" + (
+        "\n".join(lines) + "\n"
     )
 
 

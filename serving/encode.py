@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from shortlist.data.keys import exact_in_json
 from shortlist.features import FeatureStore, Queries
 from shortlist.features.vocabulary import UNKNOWN
+from shortlist.recommend.rules import QueryRules
 from shortlist.serving.query import Id, Query
 
 _NOTHING = np.zeros(0, np.int64)
@@ -40,6 +41,14 @@ class EncodedQueries:
     """Whether the query told of its user."""
     time_E: NDArray[np.int64]
     """When each is asked, seconds since the epoch."""
+    item_E: NDArray[np.int64]
+    """Row of the item whose neighbours are wanted, 0 for none or an unknown one."""
+    anchored: list[bool]
+    """Whether a query names such an item."""
+    rules: list[QueryRules | None]
+    """What each query says beside the recipe."""
+    num_unknown_rules: list[int]
+    """Ids in the rules of each query that the release does not know."""
     inputs: Queries
     """What the query tower and the ranker read of them."""
 
@@ -70,8 +79,28 @@ def encode(store: FeatureStore, queries: Sequence[Query]) -> EncodedQueries:
     encoded = store.queries(user_E, np.concatenate(histories), start_E, end_E, context, [q.user for q in queries])
     excluded = [store.items.rows(q.exclude) if q.exclude else _NOTHING for q in queries]
     unknown = [store.unknown_values(q.user, q.context) if q.user or q.context else {} for q in queries]
-    described = [bool(q.user) for q in queries]
-    return EncodedQueries(user_E, histories, given, num_unknown, excluded, unknown, described, time_E, encoded)
+    items = [q.item_id for q in queries]
+    anchored = [item is not None for item in items]
+    item_E = np.zeros(len(queries), np.int64)
+    if any(anchored):
+        item_E[anchored] = store.items.rows([item for item in items if item is not None])
+    rules = [_rules(store, q.rules) if q.rules else None for q in queries]
+    num_unknown_rules = [0 if one is None else _num_unknown(one) for one in rules]
+    return EncodedQueries(
+        user_E=user_E,
+        histories=histories,
+        given=given,
+        num_unknown=num_unknown,
+        excluded=excluded,
+        unknown_values=unknown,
+        described=[bool(q.user) for q in queries],
+        time_E=time_E,
+        item_E=item_E,
+        anchored=anchored,
+        rules=rules,
+        num_unknown_rules=num_unknown_rules,
+        inputs=encoded,
+    )
 
 
 def seen_rows(store: FeatureStore, asked: EncodedQueries) -> list[NDArray[np.int64]]:
@@ -97,8 +126,26 @@ def written(store: FeatureStore, ids: list[Any], query: Query) -> list[Id]:
     if not store.items.integers:
         return ids
     in_text = isinstance(query.user_id, str) and store.users.integers
-    in_text = in_text or str in set(map(type, chain(query.history or (), query.exclude)))
+    named = chain(query.history or (), query.exclude, query.rules.get("pin", ()), query.rules.get("only", ()))
+    in_text = in_text or isinstance(query.item_id, str) or str in set(map(type, named))
     return [str(one) if in_text else exact_in_json(one) for one in ids]
+
+
+def _rules(store: FeatureStore, given: dict[str, Any]) -> QueryRules:
+    """The rules of a query, with the rows of the items that they name; pins that are not known are left out later."""
+    return QueryRules(
+        where=given.get("where"),
+        only=store.items.rows(given["only"]) if "only" in given else None,
+        boost=[(one["where"], float(one["by"])) for one in given.get("boost", ())],
+        at_most=given.get("at_most"),
+        diversity=given.get("diversity"),
+        pin=store.items.rows(given["pin"]) if given.get("pin") else _NOTHING,
+    )
+
+
+def _num_unknown(rules: QueryRules) -> int:
+    only = _NOTHING if rules.only is None else rules.only
+    return int(np.count_nonzero(rules.pin == UNKNOWN) + np.count_nonzero(only == UNKNOWN))
 
 
 def _user(store: FeatureStore, query: Query) -> int:

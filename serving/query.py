@@ -36,6 +36,12 @@ class Query:
     """Item ids that must not come back."""
     time: int | None = None
     """Seconds since the epoch at which it is asked; None is now."""
+    item_id: Id | None = None
+    """Whose neighbours are wanted."""
+    rules: dict[str, Any] = field(default_factory=dict)
+    """As the client wrote them, without what is null."""
+    trace: bool = False
+    """Whether the answer tells what each stage did."""
 
 
 class QueryReader:
@@ -95,6 +101,9 @@ class QueryReader:
             context=given.get("context") or {},
             exclude=given.get("exclude") or (),
             time=None if time is None else int(time),
+            item_id=given.get("item_id"),
+            rules={name: value for name, value in (given.get("rules") or {}).items() if value is not None},
+            trace=bool(given.get("trace")),
         )
 
 
@@ -104,12 +113,7 @@ def _refuse_repeated_keys(body: bytes, num_keys: int, queries: Sequence[Mapping[
     There is a colon for each key, `num_keys` of them outside of the queries. Only where there are more, which may
     also stand in a text, is the body read again.
     """
-    for one in queries:
-        num_keys += len(one)
-        for name in ("user", "context"):
-            if one.get(name):
-                num_keys += len(one[name])
-    if body.count(b":") == num_keys:
+    if body.count(b":") == num_keys + sum(map(_num_keys, queries)):
         return
 
     def once(pairs: Iterable[tuple[str, Any]]) -> None:
@@ -120,3 +124,10 @@ def _refuse_repeated_keys(body: bytes, num_keys: int, queries: Sequence[Mapping[
             seen.add(key)
 
     json.loads(body, object_pairs_hook=once)
+
+
+def _num_keys(value: Any) -> int:
+    """Keys of an object and of the objects in it."""
+    if isinstance(value, dict):
+        return len(value) + sum(_num_keys(one) for one in value.values() if isinstance(one, dict | list))
+    return sum(map(_num_keys, value)) if isinstance(value, list) and value and isinstance(value[0], dict) else 0

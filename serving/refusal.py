@@ -8,10 +8,19 @@ from typing import Any
 from pydantic import ValidationError
 
 from shortlist.data.keys import MAX_KEY_BYTES
+from shortlist.features.where import MAX_LENGTH
 from shortlist.recipe import Serving
-from shortlist.serving.schema import MAX_INSTANCES, MAX_TEXT
+from shortlist.serving.schema import MAX_BOOSTS, MAX_INSTANCES, MAX_LIMITS, MAX_TEXT
 
-QUERY_KEYS = ("user_id", "history", "user", "context", "k", "exclude", "time")
+QUERY_KEYS = ("user_id", "history", "user", "context", "k", "exclude", "item_id", "rules", "trace", "time")
+_RULES = {
+    "where": f"it is an expression of at most {MAX_LENGTH:,} characters, like \"genre = 'jazz'\"",
+    "only": "it is a list of item ids, like [17, 4]",
+    "pin": "it is a list of item ids, at most serving.max_k, like [17, 4]",
+    "boost": f"it is a list of at most {MAX_BOOSTS} objects of `where` and `by`, a number from -100 to 100",
+    "at_most": f'it is an object of at most {MAX_LIMITS} categories and numbers from 1, like {{"artist": 2}}',
+    "diversity": "it is a number from 0 to 1",
+}
 _BAD_REQUEST, _TOO_LARGE = 400, 413
 _EXAMPLE = '{"user_id": 7, "k": 10}'
 _SHOWN = 60
@@ -35,6 +44,7 @@ class Refuser:
         self._columns = {"user": user, "context": context}
         self._numbers = {
             "k": f"it must be a whole number from 1 to {limits.max_k} (serving.max_k)",
+            "trace": "it is true or false",
             "time": "it is seconds since 1970 (not milliseconds), like 1767225600",
         }
 
@@ -54,17 +64,24 @@ class Refuser:
                 return _of_the_body(first["type"], loc, first["input"])
             where, loc = f"instances[{loc[1]}]", loc[2:]
         if first["type"] == "extra_forbidden":
-            *inside, key = loc
-            name = str(inside[0]) if inside else ""
-            allowed = self._columns[name] if inside else QUERY_KEYS
-            return BadRequestError(f"{where}{'.' + name if name else ''} has {_unknown_key(str(key), allowed)}")
+            return self._of_an_unknown_key(where, loc)
         if not loc:
             return BadRequestError(f"{where} is {kind_of(first['input'])}; a query is an object like {_EXAMPLE}")
         return self._of_a_key(where, str(loc[0]), loc[1:], first["type"], first["input"])
 
+    def _of_an_unknown_key(self, where: str, loc: Sequence[Any]) -> BadRequestError:
+        *inside, key = loc
+        name = str(inside[0]) if inside else ""
+        allowed = self._columns.get(name, QUERY_KEYS)
+        if name == "rules":
+            name, allowed = ("rules.boost", ("where", "by")) if "boost" in inside else (name, tuple(_RULES))
+        return BadRequestError(f"{where}{'.' + name if name else ''} has {_unknown_key(str(key), allowed)}")
+
     def _of_a_key(self, where: str, name: str, rest: tuple[Any, ...], kind: str, given: Any) -> BadRequestError:
         """`rest` goes on from a query's key: columns, positions of a list, members of a union."""
         where = f"{where}.{name}"
+        if name == "rules":
+            return _of_a_rule(where, next((part for part in rest if part in _RULES), None), given, kind)
         if name in self._numbers:
             shown = str(given)[:_SHOWN] if kind_of(given) == "a number" else kind_of(given)
             return BadRequestError(f"{where} is {shown}; {self._numbers[name]}")
@@ -72,10 +89,13 @@ class Refuser:
             if not rest or not isinstance(rest[0], str) or kind == "dict_type":
                 return BadRequestError(f"{where} is {kind_of(given)}; it is an object of column names and values")
             return _of_a_column(f"{where}.{rest[0]}", rest[1:], given)
+        return self._of_ids(where, name, rest, kind, given)
+
+    def _of_ids(self, where: str, name: str, rest: tuple[Any, ...], kind: str, given: Any) -> BadRequestError:
         if kind == "too_long":
             fit = f"at most {self._max_history} fit (serving.max_history); send the last ones"
             return BadRequestError(f"{where} has {len(given)} ids, {fit}", _TOO_LARGE)
-        if name != "user_id" and not rest:
+        if name not in ("user_id", "item_id") and not rest:
             return BadRequestError(f"{where} is {kind_of(given)}; it is a list of item ids in time order, like [17, 4]")
         at = next((f"[{part}]" for part in rest if isinstance(part, int)), "")
         return _of_an_id(f"{where}{at}", given)
@@ -117,6 +137,20 @@ def _of_the_body(kind: str, loc: Sequence[Any], given: Any) -> BadRequestError:
         return BadRequestError(f"the body is {kind_of(given)}; send a JSON object like {_instances()}")
     shown = "is missing" if kind == "missing" else "is empty" if kind == "too_short" else f"is {kind_of(given)}"
     return BadRequestError(f"instances {shown}; send a list of queries, like [{_EXAMPLE}]")
+
+
+def _of_a_rule(where: str, name: str | None, given: Any, kind: str) -> BadRequestError:
+    """`given` is what was found at the rule or below it."""
+    if name is None:
+        return BadRequestError(f"{where} is {kind_of(given)}; it is an object of {', '.join(_RULES)}")
+    found = (
+        "lacks a key"
+        if kind == "missing"
+        else "is or holds " + (str(given)[:_SHOWN] if kind_of(given) == "a number" else kind_of(given))
+    )
+    return BadRequestError(
+        f"{where}.{name} {found}; {_RULES[name]}", _TOO_LARGE if kind == "too_long" else _BAD_REQUEST
+    )
 
 
 def _of_an_id(where: str, given: Any) -> BadRequestError:

@@ -1,11 +1,11 @@
-"""What may be asked and what comes back.
+"""The types of requests and responses.
 
-These types are the one source of three things: requests are checked by them, the service describes itself by them
-(`/openapi.json`), and the tables of docs/api.md are their descriptions.
+They are the one source of three things: requests are validated against them, `/openapi.json` is generated from them,
+and the tables of docs/api.md are their descriptions.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter, with_config
 from pydantic_core import CoreSchema, core_schema
@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 
 from shortlist.data.keys import MAX_KEY_BYTES
 from shortlist.features import TableSchema
+from shortlist.features.where import MAX_LENGTH
 from shortlist.recipe import Serving
 
 MAX_INSTANCES = 64
@@ -31,7 +32,9 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 Category = Annotated[Annotated[str, Field(max_length=MAX_KEY_BYTES)] | int | Number | bool | None, _FIRST_MATCH]
 Text = Annotated[Annotated[str, Field(max_length=MAX_TEXT)] | int | Number | bool | None, _FIRST_MATCH]
 Stage = Literal["features", "retrieve", "rank", "total"]
-Source = Literal["history", "profile", "popularity"]
+Source = Literal["history", "profile", "item", "popularity"]
+CandidateSource = Literal["pinned", "similar_items", "two_tower", "popularity"]
+MAX_BOOSTS, MAX_LIMITS = 16, 8
 
 
 @dataclass(frozen=True)
@@ -68,14 +71,81 @@ def request_types(limits: Serving, of_user: Columns, of_context: Columns) -> tup
     ids = Annotated[list[Id], Field(max_length=limits.max_history, fail_fast=True)]
 
     @with_config(_CLOSED)
+    class Boost(TypedDict):
+        """Items whose scores are raised or lowered."""
+
+        where: Annotated[
+            str, Field(description="An expression over the items' attributes.", examples=["label = 'own'"])
+        ]
+        by: Annotated[
+            Number,
+            Field(
+                ge=-100,
+                le=100,
+                description="How much to add to the score, in standard deviations of the scores of the query's "
+                "candidates. Negative values lower it.",
+                examples=[0.5],
+            ),
+        ]
+
+    @with_config(_CLOSED)
+    class Rules(TypedDict, total=False):
+        """Rules of one list, beside those of the recipe. Every key may be left out or null."""
+
+        where: Annotated[
+            str | None,
+            Field(
+                max_length=MAX_LENGTH,
+                description="Only items for which this expression over their attributes is true, in addition to the "
+                "recipe's `rules.where`.",
+                examples=["genre = 'jazz' AND year >= 1990"],
+            ),
+        ]
+        only: Annotated[
+            ids | None,
+            Field(
+                description="Only these item ids. Ids that the release does not know are ignored.", examples=[[17, 4]]
+            ),
+        ]
+        pin: Annotated[
+            Annotated[list[Id], Field(max_length=limits.max_k, fail_fast=True)] | None,
+            Field(
+                description="These items first, in this order, even if the user has seen them. An item that is not "
+                "available or that the release does not know is ignored.",
+                examples=[[1042]],
+            ),
+        ]
+        boost: Annotated[
+            Annotated[list[Boost], Field(max_length=MAX_BOOSTS)] | None,
+            Field(description="Items whose scores are raised or lowered, in addition to the recipe's."),
+        ]
+        at_most: Annotated[
+            Annotated[dict[str, Annotated[int, Field(ge=1)]], Field(max_length=MAX_LIMITS)] | None,
+            Field(
+                description="The largest number of items with the same value of a category. Replaces the recipe's.",
+                examples=[{"artist": 2}],
+            ),
+        ]
+        diversity: Annotated[
+            Number | None,
+            Field(
+                ge=0,
+                le=1,
+                description="Weight of the dissimilarity of the listed items against their scores, from 0 to 1 "
+                "(maximal marginal relevance). Replaces the recipe's.",
+                examples=[0.3],
+            ),
+        ]
+
+    @with_config(_CLOSED)
     class Query(TypedDict, total=False):
-        """One list to be made. Every key may be left out or null."""
+        """A request for one list. Every key may be left out or null."""
 
         user_id: Annotated[
             Id | None,
             Field(
-                description="Who the list is for. An id that the release does not know is answered as nobody's, by "
-                "`history`, by `user` or by what is popular.",
+                description="The user. An id that the release does not know is treated as no user: the list is made "
+                "from `history` or `user`, otherwise from popularity.",
                 examples=[7, "4876769046116846438"],
             ),
         ]
@@ -83,10 +153,10 @@ def request_types(limits: Serving, of_user: Columns, of_context: Columns) -> tup
             ids | None,
             Field(
                 description="Item ids in time order, the latest last. It replaces the history that the release has of "
-                "the user. `[]` asks as if there were none: by the user's profile if there is one, otherwise by what "
-                f"is popular. Left out or null, the stored history is read. At most {limits.max_history:,} ids "
-                "(`serving.max_history`); items that the release does not know are left out and counted in "
-                "`unknown_items`.",
+                "the user. `[]` is an empty history: the list is made from the user's profile if there is one, "
+                "otherwise from popularity. Left out or null, the stored history is read. At most "
+                f"{limits.max_history:,} ids (`serving.max_history`); items that the release does not know are left "
+                "out and counted in `unknown_items`.",
                 examples=[[1003, 1017]],
             ),
         ]
@@ -94,14 +164,14 @@ def request_types(limits: Serving, of_user: Columns, of_context: Columns) -> tup
             dict[str, Any],
             of_user,
             Field(
-                description="Raw user columns by name: how somebody whom the release has never met describes "
-                "themselves. Each column replaces what the release knows of the user; the others stay.",
+                description="Raw user columns by name, for example of a new user. Each column replaces the value that "
+                "the release has of the user; the others stay.",
             ),
         ]
         context: Annotated[
             dict[str, Any],
             of_context,
-            Field(description="Raw context columns by name. A column that is left out or null is unknown."),
+            Field(description="Raw context columns by name. A column that is left out or null is missing."),
         ]
         k: Annotated[
             int | None,
@@ -117,9 +187,26 @@ def request_types(limits: Serving, of_user: Columns, of_context: Columns) -> tup
         exclude: Annotated[
             ids | None,
             Field(
-                description=f"Item ids that must not come back, at most {limits.max_history:,}. Ids that the release "
+                description=f"Item ids to leave out, at most {limits.max_history:,}. Ids that the release "
                 "does not know are counted in `unknown_exclude`.",
                 examples=[[1042]],
+            ),
+        ]
+        item_id: Annotated[
+            Id | None,
+            Field(
+                description="Recommend items similar to this one, instead of items for the user: its nearest "
+                "neighbours by the vectors of the candidate tower. Items that the user has seen are left out as "
+                "always. For an id that the release does not know the list is made from popularity.",
+                examples=[1042],
+            ),
+        ]
+        rules: Annotated[Rules | None, Field(description="Rules of this list: docs/rules.md.")]
+        trace: Annotated[
+            bool | None,
+            Field(
+                description="Whether the prediction reports what each stage did, summed over the queries of the "
+                "request."
             ),
         ]
         time: Annotated[
@@ -127,7 +214,7 @@ def request_types(limits: Serving, of_user: Columns, of_context: Columns) -> tup
             Field(
                 ge=0,
                 lt=2**40,
-                description="When it is asked, in seconds since 1970-01-01 00:00 UTC. Left out or null: now. "
+                description="Time of the request, in seconds since 1970-01-01 00:00 UTC. Left out or null: now. "
                 "It must be less than 2^40, so that milliseconds are refused.",
                 examples=[1767225600],
             ),
@@ -168,14 +255,23 @@ class Item(TypedDict):
         float,
         Field(
             description="What the list is ordered by, the largest first: the ranker's score, or `retrieval_score` "
-            "where nothing was ranked. Compare it within one list only."
+            "where nothing was ranked, plus boosts. With `diversity` the order differs from that of the scores, and "
+            "pinned items get the highest score of the others. Compare it within one list only."
         ),
     ]
     retrieval_score: Annotated[
         float,
         Field(
             description="Inner product of query and item, or the item's share of all events where popularity found it: "
-            "in lists of `source` `popularity`, and for the last items where the towers know fewer than `k`."
+            "in lists of `source` `popularity`, and for the last items where the towers know fewer than `k`; 0 for "
+            "pinned items."
+        ),
+    ]
+    source: Annotated[
+        CandidateSource,
+        Field(
+            description="The candidate source of the item: `pinned`, `similar_items` (of `item_id`), `two_tower` (the "
+            "user's history or profile) or `popularity`."
         ),
     ]
 
@@ -194,7 +290,7 @@ class Prediction(TypedDict):
         Source,
         Field(
             description="What the list was made from: a `history` (sent or stored), the `profile` of a user without "
-            "one (sent in `user` or stored), or `popularity` when nothing is known."
+            "one (sent in `user` or stored), an `item` (`item_id`), or `popularity` when nothing is known."
         ),
     ]
     unknown_items: Annotated[
@@ -202,6 +298,9 @@ class Prediction(TypedDict):
     ]
     unknown_exclude: Annotated[
         int, Field(ge=0, description="Ids of `exclude` that the release does not know. They excluded nothing.")
+    ]
+    unknown_rules: Annotated[
+        int, Field(ge=0, description="Ids of `rules.pin` and `rules.only` that the release does not know.")
     ]
     unknown_values: Annotated[
         dict[str, list[str | int | float | bool]],
@@ -224,6 +323,15 @@ class Prediction(TypedDict):
             description="Milliseconds of the whole request, all its queries together: `features`, `retrieve`, "
             "`rank` (the wait for the predictor) and `total`."
         ),
+    ]
+    trace: NotRequired[
+        Annotated[
+            dict[str, dict[str, Any]],
+            Field(
+                description="If `trace` is true, per stage: queries, items in and out, items dropped by reason, and "
+                "milliseconds."
+            ),
+        ]
     ]
 
 

@@ -63,6 +63,8 @@ def try_recipe(recipe: Recipe, folder: Path, tell: Callable[[str], None]) -> Non
         if share < 1:
             said.append(f"sample     the events of {share:.0%} of the users, for the rest of this trial")
         said.append(f"prepared   {_prepare(recipe, clean, folder / 'prepared')}")
+        if share == 1:  # a sample may lack the values that rules name
+            _check_rules(recipe, folder / "prepared/features")
     with trial.part() as said:
         parameters = _step(recipe, folder / "prepared", folder / "towers")
         said.append(f"step       one batch, one step, a checkpoint and a validation of {parameters:,} parameters")
@@ -118,6 +120,13 @@ def _prepare(recipe: Recipe, clean: Path, out: Path) -> str:
         f"{rows['train_samples']:,} events to train on, {rows['valid_queries']:,} validation and "
         f"{rows['test_queries']:,} test queries"
     )
+
+
+def _check_rules(recipe: Recipe, features: Path) -> None:
+    from shortlist.features import FeatureStore  # noqa: PLC0415
+    from shortlist.recommend.rules import check_rules  # noqa: PLC0415
+
+    check_rules(recipe, FeatureStore.open(features))
 
 
 def _step(recipe: Recipe, prepared: Path, out: Path) -> int:

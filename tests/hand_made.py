@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from shortlist.dataset.prepared import Prepared, Unknowable
-from shortlist.features import Context, FeatureSchema, FeatureStore, TableSchema
+from shortlist.features import CategoricalField, Context, FeatureSchema, FeatureStore, TableSchema
 from shortlist.features.availability import Availability
 from shortlist.features.vocabulary import Vocabulary
 from shortlist.ranking.network.inputs import ItemTables, RankerConfig
@@ -43,8 +43,12 @@ def write_store(
     popularity: Sequence[int] | None = None,
     popular: Sequence[float] | None = None,
     available: Availability | None = None,
+    genres: Sequence[Sequence[int]] | None = None,
 ) -> FeatureStore:
-    """User row `u` has the history `histories[u - 1]` of item rows; ids are 10, 20, 30, ... unless given."""
+    """User row `u` has the history `histories[u - 1]` of item rows; ids are 10, 20, 30, ... unless given.
+
+    `genres` has the rows of each item's genres, called g1, g2, ...; 0 is none.
+    """
     for name in ("vocabularies", "items", "users", "history"):
         (folder / name).mkdir(parents=True)
     num_users = len(histories)
@@ -73,7 +77,7 @@ def write_store(
         num_item_rows=num_items + 1,
         num_user_rows=num_users + 1,
         history_length=HISTORY_LENGTH,
-        item=TableSchema(),
+        item=TableSchema(categorical=[] if genres is None else [_save_genres(folder, genres)]),
         user=TableSchema(),
         context=TableSchema(),
         clock=["hour"],
@@ -83,6 +87,14 @@ def write_store(
         available.save(folder)
     (folder / "schema.json").write_text(schema.model_dump_json())
     return FeatureStore.open(folder)
+
+
+def _save_genres(folder: Path, genres: Sequence[Sequence[int]]) -> CategoricalField:
+    rows_NW = np.array([[0] * len(genres[0]), *genres], np.int32)
+    words = Vocabulary.of(np.array([f"g{row}" for row in range(1, int(rows_NW.max()) + 1)]))
+    words.save(folder / "vocabularies/item.genre.npy")
+    np.save(folder / "items/genre.npy", rows_NW)
+    return CategoricalField(name="genre", num_rows=words.num_rows, dim=4, max_values=rows_NW.shape[1], kind="text")
 
 
 def write_retrieval(folder: Path, vectors_ND: NDArray[np.float32], *, metric: str = "cosine") -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from time import perf_counter
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +14,13 @@ from shortlist.features.vocabulary import UNKNOWN
 from shortlist.recommend.query import QueryBatch
 from shortlist.recommend.recommender import Candidates, Recommender
 from shortlist.recommend.request import RankingRequest
+from shortlist.recommend.rules import RuleError, Rules
+from shortlist.recommend.trace import Trace
 from shortlist.serving.encode import EncodedQueries, encode, seen_rows, written
 from shortlist.serving.query import Query
+from shortlist.serving.refusal import BadRequestError
 from shortlist.serving.release import Release
-from shortlist.serving.schema import Prediction, Source, Stage
+from shortlist.serving.schema import CandidateSource, Prediction, Source, Stage
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class Found:
     asked: EncodedQueries
     candidates: Candidates
     timings_ms: dict[Stage, float]
+    trace: Trace | None = None
 
     @property
     def request(self) -> RankingRequest | None:
@@ -35,11 +40,14 @@ class Found:
 
     @cached_property
     def sources(self) -> list[Source]:
-        """For each query: `history`, `profile` (of a known or described user without one) or `popularity`."""
+        """For each query: `history`, `profile` (of a known or described user without one), `item` or `popularity`."""
+        by_item = {
+            e for part in self.candidates.parts if part.source.name == "similar_items" for e in part.at_A.tolist()
+        }
         known_E = self.candidates.encoded.known_E.tolist()
         return [
-            "popularity" if not known else "history" if len(history) else "profile"
-            for known, history in zip(known_E, self.asked.histories, strict=True)
+            "item" if e in by_item else "popularity" if not known else "history" if len(history) else "profile"
+            for e, (known, history) in enumerate(zip(known_E, self.asked.histories, strict=True))
         ]
 
 
@@ -72,16 +80,37 @@ class ReleaseRecommender:
         store = self.release.store
         asked = encode(store, queries)
         seen = seen_rows(store, asked) if self._masks_seen else ()
-        batch = QueryBatch(asked.inputs, asked.time_E, seen, asked.excluded, np.array(asked.described))
+        batch = QueryBatch(
+            asked.inputs,
+            asked.time_E,
+            seen,
+            asked.excluded,
+            np.array(asked.described),
+            item_E=asked.item_E,
+            anchored_E=np.array(asked.anchored),
+            rules=self._rules(asked),
+        )
         encoded = perf_counter()
-        candidates = self._recommender.candidates(batch, np.array([query.k for query in queries]))
+        trace = Trace() if any(query.trace for query in queries) else None
+        candidates = self._recommender.candidates(batch, np.array([query.k for query in queries]), trace)
         timings: dict[Stage, float] = {"features": encoded - start, "retrieve": perf_counter() - encoded}
-        return Found(queries, asked, candidates, {stage: 1e3 * seconds for stage, seconds in timings.items()})
+        return Found(queries, asked, candidates, {stage: 1e3 * seconds for stage, seconds in timings.items()}, trace)
+
+    def _rules(self, asked: EncodedQueries) -> list[Rules]:
+        """The rules of each query. Raises BadRequestError for one that cannot be applied."""
+        found = []
+        for i, one in enumerate(asked.rules):
+            try:
+                found.append(self._recommender.rules.of(one, asked.excluded[i]))
+            except RuleError as error:
+                raise BadRequestError(f"instances[{i}].rules.{error}") from None
+        return found
 
     def answers(self, found: Found, scores_RK: NDArray[np.float32] | None, degraded: str | None) -> list[Prediction]:
         """The predictions; without the ranker's scores in the order of retrieval."""
         store, asked = self.release.store, found.asked
-        lists = self._recommender.recommend(found.candidates, scores_RK)
+        lists = self._recommender.recommend(found.candidates, scores_RK, found.trace)
+        names = cast(dict[int, CandidateSource], self._recommender.source_names)
         known = found.candidates.encoded.known_E.tolist()
         answers: list[Prediction] = []
         for i, (query, source) in enumerate(zip(found.queries, found.sources, strict=True)):
@@ -91,22 +120,32 @@ class ReleaseRecommender:
                 store.titles(rows),
                 lists.scores_EK[i, : len(rows)].astype(np.float64).round(6).tolist(),
                 lists.found_EK[i, : len(rows)].astype(np.float64).round(6).tolist(),
+                lists.source_EK[i, : len(rows)].tolist(),
                 strict=True,
             )
             answers.append(
                 {
                     "items": [
-                        {"item_id": item, "title": title, "score": score, "retrieval_score": retrieved}
-                        for item, title, score, retrieved in items
+                        {
+                            "item_id": item,
+                            "title": title,
+                            "score": score,
+                            "retrieval_score": retrieved,
+                            "source": names[place],
+                        }
+                        for item, title, score, retrieved, place in items
                     ],
                     "release": self.release.name,
                     "user": "known" if asked.user_E[i] else "unknown",
                     "source": source,
                     "unknown_items": asked.num_unknown[i],
                     "unknown_exclude": int(np.count_nonzero(asked.excluded[i] == UNKNOWN)),
+                    "unknown_rules": asked.num_unknown_rules[i],
                     "unknown_values": asked.unknown_values[i],
                     "degraded": degraded if degraded and known[i] else False,
                     "timings_ms": found.timings_ms,
                 }
             )
+            if query.trace and found.trace is not None:
+                answers[-1]["trace"] = found.trace.as_dict()
         return answers

@@ -116,9 +116,12 @@ class Transformer(Model):  # type: ignore[misc]  # kserve is untyped
             raise errors.RefusedError(error) from None
 
     async def predict(self, payload: tuple[list[Query], Any], *_: Any) -> tuple[list[Prediction], Any]:
-        """The predictions, and the request that they answer."""
+        """The predictions, and the request that they answer. Raises RefusedError for a rule that does not fit."""
         queries, request = payload
-        return await self.service.answer(queries), request
+        try:
+            return await self.service.answer(queries), request
+        except BadRequestError as error:
+            raise errors.RefusedError(error) from None
 
     async def postprocess(self, result: Any, *_: Any) -> Any:
         """The answer in the protocol of the request."""

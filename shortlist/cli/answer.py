@@ -11,8 +11,8 @@ from shortlist.features import FeatureStore
 
 
 def complete(release: Path, query: dict[str, Any]) -> dict[str, Any]:
-    """The query; where it names neither a user nor a history, with the release's user of the median history."""
-    if "user_id" in query or "history" in query:
+    """The query; where it names no user, history or item, with the release's user of the median history."""
+    if query.keys() & {"user_id", "history", "user", "item_id"}:
         return query
     store = FeatureStore.open(release / "features")
     events = np.diff(store.history_offsets)
@@ -24,6 +24,8 @@ def unknown(release: Path, query: dict[str, Any]) -> list[str]:
     """What of a query the release does not know, and what that means for the answer; a line a kind."""
     store = FeatureStore.open(release / "features")
     lines = []
+    if "item_id" in query and not store.items.rows([query["item_id"]]).all():
+        lines.append(f"the release does not know item {query['item_id']}: popular items instead")
     if "user_id" in query and not store.users.rows([query["user_id"]]).all():
         lines.append(f"the release does not know user {query['user_id']}")
     meanings = {"history": "left out of the history", "exclude": "nothing to exclude"}
@@ -37,18 +39,26 @@ def unknown(release: Path, query: dict[str, Any]) -> list[str]:
 
 def show_answer(asked: dict[str, Any], answer: dict[str, Any], console: Console) -> None:
     """Print the ranked list: names, scores, which release, time per stage."""
-    who = f"user {asked['user_id']}" if "user_id" in asked else f"a history of {len(asked['history'])}"
-    table = Table(title=f"Top {len(answer['items'])} for {who}", title_justify="left", pad_edge=False)
+    table = Table(title=f"Top {len(answer['items'])} {_who(asked)}", title_justify="left", pad_edge=False)
     table.add_column("", justify="right")
     table.add_column("item")
     table.add_column("title")
     table.add_column("score", justify="right")
     table.add_column("retrieval", justify="right")
+    table.add_column("source")
     for place, item in enumerate(answer["items"], 1):
         scores = f"{item['score']:.4f}", f"{item['retrieval_score']:.4f}"
-        table.add_row(str(place), str(item["item_id"]), item.get("title") or "", *scores)
+        table.add_row(str(place), str(item["item_id"]), item.get("title") or "", *scores, item["source"])
     console.print(table)
     times = ", ".join(f"{stage} {ms:.1f} ms" for stage, ms in answer["timings_ms"].items())
     console.print(f"release {answer['release']}; user {answer['user']}, answered from {answer['source']}; {times}")
     if answer["degraded"]:
         console.print(f"degraded: {answer['degraded']}")
+
+
+def _who(asked: dict[str, Any]) -> str:
+    if "item_id" in asked:
+        return f"similar to item {asked['item_id']}"
+    if "user_id" in asked:
+        return f"for user {asked['user_id']}"
+    return f"for a history of {len(asked['history'])}" if "history" in asked else "for a described user"

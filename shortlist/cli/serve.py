@@ -56,15 +56,38 @@ def recommend(
     user: Annotated[str | None, typer.Option(help="A user's id; by default one that the release knows.")] = None,
     item: Annotated[list[str] | None, typer.Option(help="An item of a raw history, in time order; repeat it.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="An item that must not come back; repeat it.")] = None,
+    similar_to: Annotated[str | None, typer.Option(help="List the items that are similar to this one.")] = None,
+    user_json: Annotated[
+        str | None, typer.Option(help='Raw columns of a new user as a JSON object, like \'{"country": "SE"}\'.')
+    ] = None,
+    rules: Annotated[
+        str | None, typer.Option(help='Rules of the list as a JSON object, like \'{"at_most": {"artist": 1}}\'.')
+    ] = None,
     k: Annotated[int | None, typer.Option(help="How many items; by default the recipe's serving.default_k.")] = None,
     work: Work = None,
 ) -> None:
     """One list from the live release, asked of services that are started for it."""
     from rich.console import Console
 
-    given = {"user_id": user, "history": item, "exclude": exclude, "k": k}
+    given: dict[str, Any] = {"user_id": user, "history": item, "exclude": exclude, "item_id": similar_to, "k": k}
+    given |= {"user": _object("--user-json", user_json), "rules": _object("--rules", rules)}
     query = {key: value for key, value in given.items() if value}
     ask(find_places(recipe, work), query, Console(highlight=False, soft_wrap=True))
+
+
+def _object(option: str, text: str | None) -> dict[str, Any] | None:
+    """Raises BadParameter when an option is not a JSON object."""
+    import json
+
+    if text is None:
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is not JSON: {error}", param_hint=option) from None
+    if not isinstance(found, dict):
+        raise typer.BadParameter(f"{text!r} is not a JSON object, like '{{\"name\": 1}}'", param_hint=option)
+    return found
 
 
 def ask(places: Places, query: dict[str, Any], console: "Console") -> None:

@@ -42,10 +42,12 @@ from shortlist.recipe.negatives import (
 )
 from shortlist.recipe.recipe import Recipe
 from shortlist.recipe.resources import Resources, Step
+from shortlist.recipe.rules import Boost, Rules
 from shortlist.recipe.serve import Evaluation, Gate, Publish, Serving
 
 __all__ = [
     "BceLoss",
+    "Boost",
     "BprLoss",
     "Categorical",
     "ColumnRule",
@@ -74,6 +76,7 @@ __all__ = [
     "RecipeError",
     "Resources",
     "Retrieval",
+    "Rules",
     "Serving",
     "SoftmaxLoss",
     "Step",

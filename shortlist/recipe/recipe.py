@@ -19,6 +19,7 @@ from shortlist.recipe.losses import check_loss
 from shortlist.recipe.metrics import METRICS
 from shortlist.recipe.model import Features, Index, Ranking, Retrieval
 from shortlist.recipe.resources import Resources
+from shortlist.recipe.rules import Rules
 from shortlist.recipe.serve import Evaluation, Gate, Publish, Serving
 
 
@@ -47,6 +48,8 @@ class Recipe(Section):
     """How candidates are searched."""
     ranking: Ranking = Ranking()
     """How candidates are ordered."""
+    rules: Rules = Rules()
+    """Business rules of every list."""
     evaluation: Evaluation = Evaluation()
     """How lists are judged."""
     gate: Gate = Gate()
@@ -80,6 +83,13 @@ class Recipe(Section):
         if self.retrieval.positions == "every" and self.retrieval.encoder == "transformer" and self.retrieval.dim % 2:
             raise ValueError("retrieval.dim must be even for the transformer encoder")
         check_loss(self.retrieval.loss, self.retrieval.negatives, self.retrieval.metric)
+        categories = [one.name for one in self.features.item.categorical]
+        for name in self.rules.at_most:
+            if name not in categories:
+                raise ValueError(
+                    f"rules.at_most.{name} is not a category of features.item ({', '.join(categories) or 'none'}); "
+                    "add it to features.item.categorical"
+                )
         metric, _, depth = self.gate.metric.rpartition("_at_")
         if metric not in METRICS or not depth.isdigit() or int(depth) not in self.evaluation.k:
             raise ValueError(

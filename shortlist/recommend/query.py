@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from shortlist.features import FeatureSchema, Queries
 from shortlist.features.vocabulary import UNKNOWN
 from shortlist.recipe import Recipe
+from shortlist.recommend.rules import Rules
 
 Rows = NDArray[np.integer[Any]]
 
@@ -30,6 +31,12 @@ class QueryBatch:
     """Item rows that must not come back, whatever the recipe says; none where it is empty."""
     described_E: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     """Whether a query tells of its user; of none where it is empty."""
+    item_E: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Item rows whose neighbours are wanted instead of what suits the user, 0 for none; empty where no query does."""
+    anchored_E: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    """Which queries name such an item, also one that is not known; empty where none does."""
+    rules: Sequence[Rules] = ()
+    """What each list must keep to; where it is empty, what the recipe says."""
 
     def __len__(self) -> int:
         return len(self.time_E)

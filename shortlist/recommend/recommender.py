@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,15 +22,22 @@ from shortlist.recommend.filters.excluded import ExcludedFilter
 from shortlist.recommend.filters.seen import SeenFilter
 from shortlist.recommend.query import QueryBatch, Rows, reads_profiles
 from shortlist.recommend.request import RankingRequest
-from shortlist.recommend.rerankers import ReRanker, Scored
+from shortlist.recommend.rerankers import EMPTY, ReRanker, Scored
+from shortlist.recommend.rerankers.at_most import AtMost, within_limits
+from shortlist.recommend.rerankers.boost import BoostItems
+from shortlist.recommend.rerankers.diversity import Diversity
 from shortlist.recommend.rerankers.top_k import TopK
+from shortlist.recommend.rules import RuleBook
 from shortlist.recommend.sources import Encoded, Found, Source
+from shortlist.recommend.sources.pinned import PinnedSource
 from shortlist.recommend.sources.popularity import PopularitySource
+from shortlist.recommend.sources.similar_items import SimilarItemsSource
 from shortlist.recommend.sources.two_tower import TwoTowerSource
 from shortlist.recommend.trace import Trace
 from shortlist.retrieval.retrieve import Retriever
 
 _NO_ROWS = np.zeros(0, np.int64)
+_DEEPER = 4
 
 
 class Part(NamedTuple):
@@ -79,6 +86,8 @@ class Recommendations(NamedTuple):
     """What each list is ordered by, never rising; -inf where the row is 0."""
     found_EK: NDArray[np.float32]
     """As the source of each item gave them: inner products, or shares of all events."""
+    source_EK: NDArray[np.int8]
+    """Place of the source of each item; EMPTY where the row is 0."""
 
 
 class Recommender:
@@ -91,11 +100,12 @@ class Recommender:
         filters: Sequence[Filter],
         rerankers: Sequence[ReRanker],
         *,
+        rules: RuleBook,
         num_ranked: int,
         profiles: bool,
     ) -> None:
         """`num_ranked` candidates are scored, 0 without a scorer; `profiles` says whether the tower reads any."""
-        self.retriever = retriever
+        self.retriever, self.rules = retriever, rules
         self._sources, self._filters, self._rerankers = sources, filters, rerankers
         self._num_ranked, self._profiles = num_ranked, profiles
 
@@ -120,19 +130,32 @@ class Recommender:
         retriever = Retriever.open(retrieval, index, store, threads=threads, available=available)
         return cls(
             retriever,
-            [TwoTowerSource(retriever), PopularitySource(np.asarray(store.popular), available)],
+            [
+                PinnedSource(available),
+                SimilarItemsSource(retriever),
+                TwoTowerSource(retriever),
+                PopularitySource(np.asarray(store.popular), available),
+            ],
             filters_of(recipe),
-            rerankers_of(recipe),
+            rerankers_of(retriever),
+            rules=RuleBook(store, recipe.rules),
             num_ranked=recipe.ranking.candidates if ranks else 0,
             profiles=reads_profiles(recipe, store.schema),
         )
 
+    @property
+    def source_names(self) -> dict[int, str]:
+        """Of the places in `Recommendations.source_EK`."""
+        first = _first_place(self._sources)
+        return {place - first: source.name for place, source in enumerate(self._sources)}
+
     def candidates(self, batch: QueryBatch, k_E: NDArray[np.int64], trace: Trace | None = None) -> Candidates:
-        """What may be listed: at least `k_E` items for each query, as long as there are so many."""
+        """What may be listed: at least `k_E` items for each query that keep to its rules, as long as there are so
+        many."""
         if trace is not None:
             trace.start()
         encoded = self._encode(batch)
-        dropped_E = self._dropped(batch, trace)
+        dropped_E = self._dropped(encoded, trace)
         count_E, parts = np.zeros(len(batch), np.int64), []
         for source in self._sources:
             at_A = np.flatnonzero(source.answers(encoded) & (count_E < k_E))
@@ -141,17 +164,42 @@ class Recommender:
             depth_A = k_E[at_A] - count_E[at_A]
             if source.ranked:
                 depth_A = np.maximum(depth_A, self._num_ranked)
-            found = source.find(encoded, at_A, depth_A, [dropped_E[e] for e in at_A.tolist()])
+            dropped = [dropped_E[e] for e in at_A.tolist()]
+            found = source.find(encoded, at_A, depth_A, dropped)
+            parts.append(Part(source, at_A, found))
+            self._deepen(encoded, parts, k_E, depth_A, dropped)
+            count_E[at_A] = _count(encoded, parts, at_A, k_E)
             if source is not self._sources[-1]:
-                for e, rows in zip(at_A.tolist(), found.rows_AK, strict=True):
-                    count_E[e] += np.count_nonzero(rows)
+                for e, rows in zip(at_A.tolist(), parts[-1].found.rows_AK, strict=True):
                     if count_E[e] < k_E[e]:  # the next source must not find them again
                         dropped_E[e] = np.concatenate([dropped_E[e], rows])
-            parts.append(Part(source, at_A, found))
             if trace is not None:
-                items = int(np.count_nonzero(found.rows_AK))
+                items = int(np.count_nonzero(parts[-1].found.rows_AK))
                 trace.record(f"source {source.name}", queries=len(at_A), items_in=int(depth_A.sum()), items_out=items)
         return Candidates(encoded, k_E, parts, is_scored=self._num_ranked > 0)
+
+    def _deepen(
+        self,
+        encoded: Encoded,
+        parts: list[Part],
+        k_E: NDArray[np.int64],
+        depth_A: NDArray[np.int64],
+        dropped: list[Rows],
+    ) -> None:
+        """Ask the last source for more, while rules leave out so much that a list would be too short."""
+        source, at_A, found = parts[-1]
+        limited_A = np.array([bool(encoded.rules[e].limits) for e in at_A.tolist()])
+        depth_A = depth_A.copy()
+        while limited_A.any():
+            exhausted_A = np.count_nonzero(found.rows_AK, axis=1) < depth_A
+            short_A = limited_A & ~exhausted_A & (_count(encoded, parts, at_A, k_E) < k_E[at_A])
+            at = np.flatnonzero(short_A)
+            if len(at) == 0:
+                return
+            depth_A[at] *= _DEEPER
+            more = source.find(encoded, at_A[at], depth_A[at], [dropped[a] for a in at.tolist()])
+            found = found.replaced(at, more)
+            parts[-1] = Part(source, at_A, found)
 
     def recommend(
         self, candidates: Candidates, scores_RK: NDArray[np.float32] | None, trace: Trace | None = None
@@ -159,40 +207,47 @@ class Recommender:
         """The lists, ordered by the scorer's answer to `candidates.request`; without one in the order of retrieval."""
         if trace is not None:
             trace.start()
-        k_E = candidates.k_E
-        shape = len(k_E), int(k_E.max(initial=0))
-        lists = Recommendations(
-            np.zeros(shape, np.int64), np.full(shape, -np.inf, np.float32), np.full(shape, -np.inf, np.float32)
-        )
-        count_E = np.zeros(len(k_E), np.int64)
-        for part in candidates.parts:
-            scored = Scored(part.found.rows_AK, part.found.scores_AK, part.found.scores_AK)
-            if part.source.ranked:
-                if scores_RK is not None:
-                    scored = scored._replace(scores_AK=np.where(scored.rows_AK > 0, scores_RK, np.float32(-np.inf)))
-                for reranker in self._rerankers:
-                    scored = reranker.rerank(scored, k_E[part.at_A])
-            _append(lists, count_E, part.at_A, scored, k_E)
+        k_E, rules = candidates.k_E, candidates.encoded.rules
+        scored = _together(candidates, self._sources, scores_RK)
+        found = int(np.count_nonzero(scored.rows_EK)) if trace is not None else 0
+        for reranker in self._rerankers:
+            listed = int(np.count_nonzero(scored.rows_EK)) if trace is not None else 0
+            needs_E = [reranker.applies(one) for one in rules]
+            if all(needs_E):
+                scored = reranker.rerank(scored, k_E, rules)
+            elif any(needs_E):
+                at = np.flatnonzero(needs_E)
+                scored.put(at, reranker.rerank(scored.of(at), k_E[at], [rules[e] for e in at.tolist()]))
+            if trace is not None and any(needs_E):
+                left = int(np.count_nonzero(scored.rows_EK))
+                trace.record(reranker.name, queries=sum(needs_E), items_in=listed, items_out=left)
+        lists = _cut(scored, k_E)
         if trace is not None:
-            found = sum(int(np.count_nonzero(part.found.rows_AK)) for part in candidates.parts)
-            trace.record("list", queries=len(k_E), items_in=found, items_out=int(count_E.sum()))
+            trace.record("list", queries=len(k_E), items_in=found, items_out=int(np.count_nonzero(lists.rows_EK)))
         return lists
 
     def _encode(self, batch: QueryBatch) -> Encoded:
         """The query vectors of those of whom the tower knows something."""
+        rules = batch.rules or [self.rules.of(None)] * len(batch)
         known_E = batch.known(reads_profiles=self._profiles)
+        if len(batch.anchored_E):
+            known_E = known_E & ~batch.anchored_E
         if known_E.all():
-            return Encoded(batch, known_E, self.retriever.embed(batch.queries))
+            return Encoded(batch, known_E, self.retriever.embed(batch.queries), rules)
         vector_ED, at = np.zeros((len(batch), self.retriever.dim), np.float32), np.flatnonzero(known_E)
         if len(at):
             vector_ED[at] = self.retriever.embed(batch.queries.take(at))
-        return Encoded(batch, known_E, vector_ED)
+        return Encoded(batch, known_E, vector_ED, rules)
 
-    def _dropped(self, batch: QueryBatch, trace: Trace | None) -> list[Rows]:
-        """What each query must not get, by all filters."""
+    def _dropped(self, encoded: Encoded, trace: Trace | None) -> list[Rows]:
+        """What each query must not get, by all filters; the masks of rules stay in the searches."""
+        batch = encoded.batch
         of_filters = [(one.name, rows) for one in self._filters if len(rows := one.dropped(batch))]
         if trace is not None:
             counts = {name: sum(map(len, rows)) for name, rows in of_filters}
+            masks = [one.mask for one in encoded.rules if one.mask is not None]
+            if masks:
+                counts["where"] = sum(self.retriever.num_items - mask.count for mask in masks)
             trace.record("filters", queries=len(batch), items_in=0, items_out=0, dropped=counts)
         if not of_filters:
             return [_NO_ROWS] * len(batch)
@@ -207,25 +262,70 @@ def filters_of(recipe: Recipe) -> list[Filter]:
     return [*([SeenFilter()] if recipe.evaluation.mask_seen else []), ExcludedFilter()]
 
 
-def rerankers_of(_: Recipe) -> list[ReRanker]:
-    """The re-rankers that a recipe asks for, in the order in which they work."""
-    return [TopK()]
+def rerankers_of(retriever: Retriever) -> list[ReRanker]:
+    """All re-rankers in the order in which they work; the rules of a query say which of them it needs."""
+    return [BoostItems(), TopK(), AtMost(), Diversity(retriever)]
 
 
-def _append(
-    lists: Recommendations,
-    count_E: NDArray[np.int64],
-    at_A: NDArray[np.int64],
-    scored: Scored,
-    k_E: NDArray[np.int64],
-) -> None:
-    """Put the first items of a part behind what the lists hold, up to `k_E`."""
-    for e, rows, scores, found in zip(at_A.tolist(), *scored, strict=True):
-        start = int(count_E[e])
-        count = min(int(np.count_nonzero(rows)), int(k_E[e]) - start)
-        at = slice(start, start + count)
-        lists.rows_EK[e, at], lists.found_EK[e, at] = rows[:count], found[:count]
-        # Of another source: its unit is another one, and these items come after those whatever it is.
-        below = lists.scores_EK[e, start - 1] if start else np.float32(np.inf)
-        lists.scores_EK[e, at] = np.minimum(scores[:count], below)
-        count_E[e] += count
+def _count(
+    encoded: Encoded, parts: Sequence[Part], at_A: NDArray[np.int64], k_E: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """How many items of all parts these queries can list together, [A]; with limits, up to k."""
+    count_E = np.zeros(len(encoded.batch), np.int64)
+    for part in parts:
+        count_E[part.at_A] += np.count_nonzero(part.found.rows_AK, axis=1)
+    for e in (e for e in at_A.tolist() if encoded.rules[e].limits):
+        rows = np.concatenate([part.found.rows_AK[part.at_A == e].ravel() for part in parts])
+        rules = encoded.rules[e]
+        count_E[e] = len(within_limits(rows[rows > 0], rules.limits, int(k_E[e]), forced=len(rules.pins)))
+    return count_E[at_A]
+
+
+def _together(candidates: Candidates, sources: Sequence[Source], scores_RK: NDArray[np.float32] | None) -> Scored:
+    """What all sources found, side by side in their order, with the scorer's scores where there are some."""
+    places = {id(source): place for place, source in enumerate(sources)}
+    first = _first_place(sources)
+    count = len(candidates.k_E)
+    width = sum(part.found.rows_AK.shape[1] for part in candidates.parts)
+    scored = Scored(
+        np.zeros((count, width), np.int64),
+        np.full((count, width), -np.inf, np.float32),
+        np.full((count, width), -np.inf, np.float32),
+        np.full((count, width), EMPTY, np.int8),
+    )
+    start = 0
+    for part in candidates.parts:
+        rows_AK, found_AK = part.found
+        scores_AK = found_AK
+        if part.source.ranked and scores_RK is not None:
+            scores_AK = np.where(rows_AK > 0, scores_RK, np.float32(-np.inf))
+        at = part.at_A, slice(start, start + rows_AK.shape[1])
+        start = at[1].stop
+        scored.rows_EK[at], scored.scores_EK[at], scored.found_EK[at] = rows_AK, scores_AK, found_AK
+        scored.source_EK[at] = np.where(rows_AK > 0, np.int8(places[id(part.source)] - first), np.int8(EMPTY))
+    return scored
+
+
+def _first_place(sources: Sequence[Source]) -> int:
+    """Of the first source whose items are not pinned: it has place 0, and pins come before it."""
+    return next(place for place, source in enumerate(sources) if source.name != PinnedSource.name)
+
+
+def _cut(scored: Scored, k_E: NDArray[np.int64]) -> Recommendations:
+    """The first `k_E` items of each list."""
+    beyond_EK = np.arange(int(k_E.max(initial=0))) >= k_E[:, None]
+    return Recommendations(
+        _to_width(scored.rows_EK, beyond_EK, 0),
+        _to_width(scored.scores_EK, beyond_EK, -np.inf),
+        _to_width(scored.found_EK, beyond_EK, -np.inf),
+        _to_width(scored.source_EK, beyond_EK, EMPTY),
+    )
+
+
+def _to_width(column_EK: NDArray[Any], beyond_EK: NDArray[np.bool_], fill: float) -> NDArray[Any]:
+    """A column as wide as the longest list, filled up where a list has ended."""
+    wide = np.full(beyond_EK.shape, fill, column_EK.dtype)
+    width = min(wide.shape[1], column_EK.shape[1])
+    wide[:, :width] = column_EK[:, :width]
+    wide[beyond_EK] = fill
+    return wide

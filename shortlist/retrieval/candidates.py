@@ -6,7 +6,7 @@
 Shapes: N item rows, I items (position p is item row p + 1), E queries, D width of vectors.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.features.availability import Availability
+from shortlist.features.where import ItemMask
 
 KNOWN = "known.npy"
+_ANY_TIME = -1
 KEPT = 8
 """Subsets that are kept at hand. In serving all queries of now have the same until the next item comes or goes."""
 
@@ -65,6 +67,7 @@ class Candidates:
         self._known_I = known_N[1:]
         self._always = Subset(self._known_I)
         self._at = lru_cache(KEPT)(self._subset)
+        self._masked = lru_cache(KEPT)(self._subset_of)
 
     @classmethod
     def open(cls, retrieval: Path, available: Availability) -> "Candidates":
@@ -83,15 +86,32 @@ class Candidates:
             raise ValueError(f"{path}: it is {known_N.dtype} {known_N.shape}, the features have {num_rows} item rows")
         return cls(known_N, available)
 
-    def groups(self, count: int, time_E: NDArray[np.int64] | None) -> Iterator[tuple[NDArray[np.int64], Subset]]:
-        """The queries by what may be returned to them; without times, whatever is available at some time."""
-        if time_E is None:
-            yield np.arange(count), self._always
+    def known(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which item rows the towers know something of; row 0 is none."""
+        return np.asarray((rows > 0) & self._known_I[rows - 1])
+
+    def groups(
+        self, count: int, time_E: NDArray[np.int64] | None, masks: Sequence[ItemMask | None] = ()
+    ) -> Iterator[tuple[NDArray[np.int64], Subset]]:
+        """The queries by what may be returned to them; without times, whatever is available at some time.
+
+        `masks` has what each query allows; None, and no masks at all, allow everything.
+        """
+        stretch_E = np.full(count, _ANY_TIME) if time_E is None else self.available.stretch(time_E)
+        if not any(mask is not None for mask in masks):
+            for stretch in np.unique(stretch_E).tolist():
+                yield np.flatnonzero(stretch_E == stretch), self._at(stretch)
             return
-        stretch_E = self.available.stretch(time_E)
-        for stretch in np.unique(stretch_E).tolist():
-            at = np.flatnonzero(stretch_E == stretch)
-            yield at, self._at(stretch)
+        groups: dict[tuple[int, ItemMask | None], list[int]] = {}
+        for e, key in enumerate(zip(stretch_E.tolist(), masks, strict=True)):
+            groups.setdefault(key, []).append(e)
+        for (stretch, mask), at in groups.items():
+            yield np.array(at), self._at(stretch) if mask is None else self._masked(stretch, mask)
 
     def _subset(self, stretch: int) -> Subset:
+        if stretch == _ANY_TIME:
+            return self._always
         return Subset(self._known_I & self.available.during(stretch)[1:])
+
+    def _subset_of(self, stretch: int, mask: ItemMask) -> Subset:
+        return Subset(self._at(stretch).there_I & mask.rows_N[1:])

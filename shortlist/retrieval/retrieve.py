@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from shortlist.features import FeatureStore, Queries
 from shortlist.features.availability import Availability
+from shortlist.features.where import ItemMask
 from shortlist.retrieval.candidates import KEPT, Candidates, Subset
 from shortlist.retrieval.onnx_query_tower import OnnxQueryTower, map_array
 
@@ -87,18 +88,23 @@ class Retriever:
         """The query vectors, [E, D]; of length 1 where the metric is cosine."""
         return self.tower.embed(queries)
 
+    def item_vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The vectors of item rows above 0, [number of rows, D]."""
+        return np.asarray(self._vectors[rows - 1])
+
     def search(
         self,
         vectors_ED: NDArray[np.float32],
         k: int,
         exclude: Sequence[NDArray[Any]] | None = None,
         time_E: NDArray[np.int64] | None = None,
+        masks: Sequence[ItemMask | None] = (),
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Item rows and their inner products with the query, best first, both [E, k].
 
         `exclude` holds for each query the item rows that must not come back, in any order; what is not available at
-        the query's `time_E` (seconds) or not known to the tower does not come back either. A query gets `k` items
-        unless there are fewer to offer; then row 0 with score -inf fills up.
+        the query's `time_E` (seconds), not known to the tower or not in the query's mask does not come back either. A
+        query gets `k` items unless there are fewer to offer; then row 0 with score -inf fills up.
         """
         assert k >= 1, k
         # OpenMP keeps the number of threads by calling thread, so it is set where the search runs.
@@ -107,7 +113,7 @@ class Retriever:
         count = len(vectors_ED)
         assert exclude is None or len(exclude) == count, (len(exclude), count)
         rows_EK, scores_EK = np.zeros((count, k), np.int64), np.full((count, k), -np.inf, np.float32)
-        for of, subset in self.candidates.groups(count, time_E):
+        for of, subset in self.candidates.groups(count, time_E, masks):
             seen = [_NOTHING] * len(of) if exclude is None else [self._known(exclude[e], subset) for e in of.tolist()]
             # Asking for as many more as may be dropped is right for every index, and quick for all queries at once
             # while few are dropped. A query that drops more goes alone, by a selector where the index reads one.

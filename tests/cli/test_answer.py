@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from benchmarks.made_release import make_release
 from shortlist.cli.answer import complete, unknown
+from shortlist.cli.main import app
 
 
 @pytest.fixture(scope="module")
@@ -32,3 +34,17 @@ def test_without_a_user_and_a_history_a_user_of_the_release_asks(release: Path) 
     assert asked.keys() == {"k", "user_id"}
     for given in ({"user_id": "7"}, {"history": ["1003"], "k": 3}):
         assert complete(release, given) == given
+
+
+def test_an_item_or_a_described_user_needs_no_user(release: Path) -> None:
+    for given in ({"item_id": "1003", "k": 3}, {"user": {"country": "SE"}}):
+        assert complete(release, given) == given
+    assert unknown(release, {"item_id": "x"}) == ["the release does not know item x: popular items instead"]
+
+
+@pytest.mark.parametrize("text", ["{", "[1]"])
+def test_a_json_option_that_is_not_an_object(text: str) -> None:
+    done = CliRunner().invoke(app, ["recommend", "recipe.yaml", "--rules", text], env={"COLUMNS": "200"})
+    assert done.exit_code == 2
+    assert "not" in done.output
+    assert "JSON" in done.output

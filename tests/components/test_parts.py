@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
 from clean_tables import random_events, recipe, write_clean
 from kfp.dsl import Artifact, Metrics
 from kfp.dsl.base_component import BaseComponent
@@ -15,6 +16,7 @@ from shortlist.components.prepare import prepare
 from shortlist.components.publish import publish
 from shortlist.components.train_retrieval import train_retrieval
 from shortlist.recipe import dump_recipe
+from shortlist.recommend.rules import RuleError
 
 
 def test_without_the_samples_a_model_is_exported_indexed_and_published(tmp_path: Path) -> None:
@@ -48,3 +50,12 @@ def test_without_the_samples_a_model_is_exported_indexed_and_published(tmp_path:
     made |= {name: Artifact(uri=str(tmp_path / name)) for name in ("evaluation", "ranking")}
     decision = run(publish, "decision", features=data["features"], prepare=told, **made)["decision"]
     assert json.loads((Path(decision.path) / "decision.json").read_text())["published"]
+
+
+def test_a_rule_that_fits_no_item_stops_the_run_before_anything_is_trained(tmp_path: Path) -> None:
+    text = dump_recipe(recipe(rules="{where: \"colour = 'red'\"}"))
+    clean = Artifact(uri=str(write_clean(tmp_path / "clean", random_events(1))))
+    left = {name: Artifact(uri=str(tmp_path / name)) for name in ("features", "samples", "queries", "record")}
+    with pytest.raises(RuleError, match=r"rules\.where: items have no attribute 'colour'"):
+        prepare.python_func(recipe=text, clean=clean, **left, metrics=Metrics())
+    assert not Path(left["features"].path).exists()

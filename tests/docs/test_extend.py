@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from hand_made import context_of, item_vectors, recipe_of, write_release, write_store
 
+from shortlist.recipe import Rules
 from shortlist.recommend.filters.seen import SeenFilter
 from shortlist.recommend.query import QueryBatch
 from shortlist.recommend.recommender import Recommender
 from shortlist.recommend.rerankers.top_k import TopK
+from shortlist.recommend.rules import RuleBook
 from shortlist.recommend.sources.popularity import PopularitySource
 from shortlist.recommend.sources.two_tower import TwoTowerSource
 from shortlist.recommend.trace import Trace
@@ -35,8 +37,9 @@ def asked(folder: Path, filters: list[Any], rerankers: list[Any], trace: Trace |
     store = write_store(folder / "store", [[1, 2, 3], [4]], NUM_ITEMS)
     release = write_release(folder / "release", store, item_vectors(NUM_ITEMS), recipe_of())
     retriever = Retriever.open(release / "retrieval", release / "index", store)
+    rules = RuleBook(store, Rules())
     sources = [TwoTowerSource(retriever), PopularitySource(np.asarray(store.popular), store.available)]
-    recommender = Recommender(retriever, sources, filters, rerankers, num_ranked=20, profiles=False)
+    recommender = Recommender(retriever, sources, filters, rerankers, rules=rules, num_ranked=20, profiles=False)
     users = np.array([1, 2])
     starts, ends = store.history_bounds(users)
     queries = store.queries(users, store.history_items, starts, ends, context_of(2))

@@ -133,7 +133,7 @@ def test_a_trace_tells_what_each_stage_did(parts: Parts) -> None:
     parts.path.answer(parts.batch(query), 5, trace)
     parts.path.answer(parts.batch(Query(k=5, time=TIME)), 5, trace)
     stages = trace.as_dict()
-    assert list(stages) == ["filters", "source two_tower", "scorer", "list", "source popularity"]
+    assert list(stages) == ["filters", "source two_tower", "scorer", "top_k", "list", "source popularity"]
     assert stages["filters"]["queries"] == 2
     assert stages["filters"]["dropped"]["seen"] >= 30
     assert stages["filters"]["dropped"]["excluded"] == 2

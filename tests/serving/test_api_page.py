@@ -17,11 +17,11 @@ from shortlist.serving.local import LocalService
 from shortlist.serving.schema import Answer, Columns, Item, Prediction, Refusal, request_types
 from shortlist.serving.transformer.errors import max_body_bytes
 
-PAGE = Path("docs/api.md").read_text()
+PAGE, RULES = (Path(f"docs/{name}.md").read_text() for name in ("api", "rules"))
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+def blocks(language: str, page: str = PAGE) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
 
 
 def rows(kind: TypeAdapter[Any]) -> list[str]:
@@ -87,8 +87,16 @@ def test_a_curl_example(service: LocalService, command: str) -> None:
         found = {"predictions": [json.loads(text) for text in found["outputs"][0]["data"]]}
     for prediction in TypeAdapter(Answer).validate_python(found)["predictions"]:
         assert len(prediction["items"]) in (2, 3)
-        assert prediction["source"] == "history"
+        assert prediction["source"] in ("history", "item")
         assert not prediction["unknown_items"] + prediction["unknown_exclude"] + len(prediction["unknown_values"])
+
+
+@pytest.mark.parametrize("command", blocks("sh", RULES))
+def test_an_example_of_a_rule(service: LocalService, command: str) -> None:
+    done = subprocess.run(["bash", "-c", here(command, service)], capture_output=True, text=True, check=True)
+    (prediction,) = TypeAdapter(Answer).validate_json(done.stdout)["predictions"]
+    assert len(prediction["items"]) == 3
+    assert not prediction["unknown_rules"]
 
 
 @pytest.mark.parametrize("program", blocks("python"))

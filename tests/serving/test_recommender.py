@@ -58,7 +58,7 @@ def test_serving_makes_the_arrays_of_the_training(recommender: ReleaseRecommende
             Query(k=1, user_id=3, context={"device": "car", "volume": 0.3}, time=int(times[0])),
             Query(k=1, user_id="5", time=int(times[1])),
         ],
-    ).queries
+    ).inputs
     for name, value in vars(trained).items():
         if name == "categorical":
             assert value.keys() == served.categorical.keys()

@@ -1,15 +1,45 @@
 """The highest scores first."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.recommend.rerankers import Scored
+from shortlist.recommend.rerankers import EMPTY, Scored
+from shortlist.recommend.rules import Rules
 
 
 class TopK:
-    """Sorts by the score; of equal ones what the source had first stays first."""
+    """Sorts the items of each source by the score; of equal ones what the source had first stays first.
+
+    The scores of a list never rise: those of a later source, whose unit is another one, are at most the lowest of the
+    sources before it, and pinned items have the highest of the others.
+    """
 
     name = "top_k"
 
-    def rerank(self, scored: Scored, k_A: NDArray[np.int64]) -> Scored:
-        return scored.take(np.argsort(-scored.scores_AK, axis=1, kind="stable")[:, : int(k_A.max())])
+    def applies(self, rules: Rules) -> bool:  # noqa: ARG002
+        return True
+
+    def rerank(self, scored: Scored, k_E: NDArray[np.int64], rules: Sequence[Rules]) -> Scored:
+        source_EK = scored.source_EK
+        several = bool(((source_EK < EMPTY) & (source_EK != source_EK[:, :1])).any() or (source_EK < 0).any())
+        if several:
+            scored = scored._replace(scores_EK=_with_pins(scored))
+            order_EK = np.lexsort((-scored.scores_EK, source_EK), axis=1)
+        else:
+            order_EK = np.argsort(-scored.scores_EK, axis=1, kind="stable")
+        if not any(one.shapes_lists for one in rules):
+            order_EK = order_EK[:, : int(k_E.max(initial=0))]
+        scored = scored.take(order_EK)
+        return scored._replace(scores_EK=np.minimum.accumulate(scored.scores_EK, axis=1)) if several else scored
+
+
+def _with_pins(scored: Scored) -> NDArray[np.float32]:
+    """The scores, where those of pinned items are the highest of the others; 0 where there are none."""
+    pinned_EK = scored.source_EK < 0
+    if not pinned_EK.any():
+        return scored.scores_EK
+    others_EK = np.where(pinned_EK, np.float32(-np.inf), scored.scores_EK)
+    highest_E = others_EK.max(axis=1, initial=-np.inf, keepdims=True)
+    return np.where(pinned_EK, np.where(np.isfinite(highest_E), highest_E, np.float32(0)), others_EK)

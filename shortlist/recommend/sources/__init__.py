@@ -3,12 +3,15 @@
 Shapes: E queries, A of them that a source is asked, K candidates each, D width of the query vector.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist.features.where import ItemMask
 from shortlist.recommend.query import QueryBatch, Rows
+from shortlist.recommend.rules import Rules
 
 
 class Found(NamedTuple):
@@ -19,6 +22,16 @@ class Found(NamedTuple):
     scores_AK: NDArray[np.float32]
     """In the unit of the source; -inf where the row is 0."""
 
+    def replaced(self, at: NDArray[np.int64], other: "Found") -> "Found":
+        """With other candidates of some queries, as wide as the wider one."""
+        width = max(self.rows_AK.shape[1], other.rows_AK.shape[1])
+        rows_AK = np.zeros((len(self.rows_AK), width), np.int64)
+        scores_AK = np.full((len(self.rows_AK), width), -np.inf, np.float32)
+        rows_AK[:, : self.rows_AK.shape[1]], scores_AK[:, : self.rows_AK.shape[1]] = self
+        rows_AK[at], scores_AK[at] = 0, -np.inf
+        rows_AK[at, : other.rows_AK.shape[1]], scores_AK[at, : other.rows_AK.shape[1]] = other
+        return Found(rows_AK, scores_AK)
+
 
 class Encoded(NamedTuple):
     """A batch, and what the query tower made of it."""
@@ -28,6 +41,12 @@ class Encoded(NamedTuple):
     """Which queries the tower answers."""
     vector_ED: NDArray[np.float32]
     """0 for those that it does not."""
+    rules: Sequence[Rules]
+    """Of each query."""
+
+    def masks(self, at_A: NDArray[np.int64]) -> list[ItemMask | None]:
+        """What these queries allow."""
+        return [self.rules[e].mask for e in at_A.tolist()]
 
 
 class Source(Protocol):
@@ -41,5 +60,5 @@ class Source(Protocol):
         """Which queries it has candidates for, [E]."""
 
     def find(self, encoded: Encoded, at_A: NDArray[np.int64], depth_A: NDArray[np.int64], dropped: list[Rows]) -> Found:
-        """Up to `depth_A` candidates of the queries `at_A`, available when they are asked, without the `dropped` rows
-        of each; fewer only where there are no more."""
+        """Up to `depth_A` candidates of the queries `at_A`, available when they are asked and in the mask of their
+        rules, without the `dropped` rows of each; fewer only where there are no more."""

@@ -4,16 +4,21 @@ Shapes: as in `sources`; N item rows.
 """
 
 from collections.abc import Sequence
+from copy import copy
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.features.availability import Availability
+from shortlist.features.where import ItemMask
 from shortlist.recommend.query import Rows
 from shortlist.recommend.sources import Encoded, Found
 
 _AT_ONCE = 512
+_KEPT = 8
+"""Masks whose items are kept in order."""
 
 
 class Popularity:
@@ -25,6 +30,14 @@ class Popularity:
         self._best = np.argsort(-counts_N[1:], kind="stable") + 1
         self._place_N = np.full(len(counts_N), len(counts_N))
         self._place_N[self._best] = np.arange(len(self._best))
+
+    def within(self, mask: ItemMask) -> "Popularity":
+        """The same order of these items alone."""
+        found = copy(self)
+        found._best = self._best[mask.rows_N[self._best]]
+        found._place_N = np.full(len(self._place_N), len(self._place_N))
+        found._place_N[found._best] = np.arange(len(found._best))
+        return found
 
     def rank(self, k: int, exclude: Sequence[Rows], time_E: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
         """The k most popular item rows of each query, at its time if it has one, without those it excludes, [E, k];
@@ -67,11 +80,17 @@ class PopularitySource:
         counts_N = np.append(0, np.asarray(counts_N, np.float64)[1:])
         self._popularity = Popularity(counts_N, available)
         self._share_N = (counts_N / (counts_N.sum() or 1)).astype(np.float32)
+        self._within = lru_cache(_KEPT)(self._popularity.within)
 
     def answers(self, encoded: Encoded) -> NDArray[np.bool_]:
         return np.ones(len(encoded.batch), np.bool_)
 
     def find(self, encoded: Encoded, at_A: NDArray[np.int64], depth_A: NDArray[np.int64], dropped: list[Rows]) -> Found:
-        rows_AK = self._popularity.rank(int(depth_A.max()), dropped, encoded.batch.time_E[at_A])
+        masks, k, time_A = encoded.masks(at_A), int(depth_A.max()), encoded.batch.time_E[at_A]
+        rows_AK = np.zeros((len(at_A), k), np.int64)
+        for mask in dict.fromkeys(masks):
+            of = np.array([a for a, one in enumerate(masks) if one is mask])
+            popularity = self._popularity if mask is None else self._within(mask)
+            rows_AK[of] = popularity.rank(k, [dropped[a] for a in of.tolist()], time_A[of])
         rows_AK[np.arange(rows_AK.shape[1]) >= depth_A[:, None]] = 0
         return Found(rows_AK, np.where(rows_AK > 0, self._share_N[rows_AK], np.float32(-np.inf)))

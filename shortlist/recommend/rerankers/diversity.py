@@ -1,0 +1,75 @@
+"""Lists whose items differ from one another (`rules.diversity`).
+
+Shapes: K candidates of one query, D width of vectors.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.recommend.rerankers import EMPTY, Scored
+from shortlist.recommend.rules import Rules
+from shortlist.retrieval.retrieve import Retriever
+
+
+class Diversity:
+    """Maximal marginal relevance (Carbonell and Goldstein 1998) over the items of the source that leads.
+
+        next = argmax_i (1 - d) score_i - d max_{j listed} cos(v_i, v_j)
+
+    with scores between 0 and 1 over the candidates, and v the item vectors of the candidate tower. Pinned items are
+    listed from the start; what later sources found keeps its place behind.
+    """
+
+    name = "diversity"
+
+    def __init__(self, retriever: Retriever) -> None:
+        self._retriever = retriever
+
+    def applies(self, rules: Rules) -> bool:
+        return rules.diversity > 0
+
+    def rerank(self, scored: Scored, k_E: NDArray[np.int64], rules: Sequence[Rules]) -> Scored:
+        order_EK = np.tile(np.arange(scored.rows_EK.shape[1]), (len(rules), 1))
+        for e, one in enumerate(rules):
+            source_K = scored.source_EK[e]
+            pinned = int(np.count_nonzero(source_K < 0))
+            leading = source_K[pinned] if pinned < len(source_K) else EMPTY
+            if leading == EMPTY:
+                continue
+            at = np.flatnonzero(source_K == leading)
+            chosen = self._chosen(
+                scored.rows_EK[e, at], scored.scores_EK[e, at], scored.rows_EK[e, :pinned], int(k_E[e]), one.diversity
+            )
+            rest = np.setdiff1d(np.arange(len(at)), chosen, assume_unique=True)
+            order_EK[e, at] = at[np.concatenate([chosen, rest])]
+        return scored.take(order_EK)
+
+    def _chosen(
+        self,
+        rows_K: NDArray[np.int64],
+        scores_K: NDArray[np.float32],
+        listed: NDArray[np.int64],
+        k: int,
+        diversity: float,
+    ) -> NDArray[np.int64]:
+        """The places of the first `k` items in their new order."""
+        vector_KD, low = self._unit(rows_K), float(scores_K.min())
+        relevance_K = (scores_K - low) / (float(scores_K.max()) - low or 1.0)
+        nearest_K = np.full(len(rows_K), -1.0, np.float32)
+        if len(listed):
+            nearest_K = (vector_KD @ self._unit(listed).T).max(axis=1)
+        chosen: list[int] = []
+        gain_K = (1 - diversity) * relevance_K
+        for _ in range(min(k, len(rows_K))):
+            best = int(np.argmax(gain_K - diversity * nearest_K))
+            chosen.append(best)
+            gain_K[best] = -np.inf
+            np.maximum(nearest_K, vector_KD @ vector_KD[best], out=nearest_K)
+        return np.array(chosen, np.int64)
+
+    def _unit(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        vectors = self._retriever.item_vectors(rows)
+        length = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return np.asarray(np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0))
