@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from shortlist.hashing import GAMMA, splitmix64
-from shortlist.metrics.ranking import measure
+from shortlist.metrics.ranking import ranking_metrics
 from shortlist.ranking.network.model import RankingModel
 from shortlist.ranking.training.batches import Retrieved
 
@@ -86,4 +86,4 @@ class HeldOut:
         return self._measure(self.hits)
 
     def _measure(self, hits_HK: NDArray[np.bool_]) -> NDArray[np.float64]:
-        return measure(hits_HK, self.retrieved.num_targets[self.at_H], [DEPTH])[METRIC]
+        return ranking_metrics(hits_HK, self.retrieved.num_targets[self.at_H], [DEPTH])[METRIC]
