@@ -255,7 +255,7 @@ def test_the_live_release_is_asked_for_its_own_users(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(
     ("file", "content", "reason"),
     [
-        ("manifest.json", '{"schema_version": 99}', "a release of schema 99"),
+        ("manifest.json", '{"schema_version": 99}', "the release has schema 99"),
         ("manifest.json", None, "no manifest.json"),
         ("features/schema.json", '{"version": 7, "num_item_rows": 1}', ""),
         ("index/index.faiss", "noise", "the index cannot be read"),
