@@ -152,7 +152,7 @@ def training(prepared: Prepared, recipe: Recipe, steps: int) -> None:
         loss, _ = task.loss(0, at)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step(settings.learning_rate)
-        optimiser.forget()
+        optimiser.zero_grad()
         return time.perf_counter() - start
 
     seen: dict[str, list[float]] = {"made on the way": [], "lying ready": [], "one resident batch": [], "assembly": []}

@@ -30,7 +30,7 @@ from shortlist.evaluation.baselines import ItemKNN
 from shortlist.evaluation.evaluate import evaluate
 from shortlist.evaluation.whole_path import WholePath
 from shortlist.metrics.bootstrap import intervals
-from shortlist.metrics.ranking import find_hits, measure
+from shortlist.metrics.ranking import find_hits, ranking_metrics
 from shortlist.ranking.training.train_ranking import train_ranking
 from shortlist.recipe import Recipe, load_recipe, parse_recipe
 from shortlist.recommend.sources.popularity import Popularity
@@ -146,14 +146,14 @@ def _tell(recipe: Recipe, work: Path) -> None:
         )
         print(f"{system:28} " + "  ".join(cells))
     path = WholePath.open(recipe, prepared.store, *parts, threads=1)
-    listed = path.ask(prepared, queries, 10).ranked.rows_EK
+    listed = path.recommend_queries(prepared, queries, 10).ranked.rows_EK
     wrong = (listed > 0) & ~prepared.store.available.among(listed, queries.time[:, None])
     print(f"items in lists that were not available when asked for: {int(wrong.sum())} of {int((listed > 0).sum())}")
 
 
 def _means(recipe: Recipe, queries: EvaluationQueries, rows_QK: NDArray[np.int64]) -> dict[str, dict[str, float]]:
     hits = find_hits(rows_QK, queries.target_offsets, queries.target_items)
-    values = measure(hits, np.diff(queries.target_offsets), [10])
+    values = ranking_metrics(hits, np.diff(queries.target_offsets), [10])
     columns = np.stack([values[name] for name in _SHOWN], axis=1)
     told = intervals(
         columns, resamples=recipe.evaluation.bootstrap, confidence=recipe.gate.confidence, seed=recipe.seed

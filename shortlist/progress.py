@@ -1,7 +1,7 @@
-"""Progress of long work: a line every few seconds, which a terminal shows as a bar.
+"""Progress of long tasks, as one line per second at most, which a terminal shows as a bar.
 
-A step runs in a process of its own whose output is read by whoever started it (Kubeflow Pipelines, the command line),
-so progress is always written as plain lines of one form; `parse` reads them back.
+A step runs in its own process. Its output is read by the process that started it (Kubeflow Pipelines or the command
+line), so progress is always written as plain lines in one format; `parse` reads them back.
 """
 
 import re
@@ -14,28 +14,28 @@ _LINE = re.compile(r"^(?P<label>[\w ,.:-]+?) +(?P<percent>\d{1,3})% (?P<done>\d+
 
 
 class Progress:
-    """Counts to `total` and says so at most once a second, and at the end."""
+    """Counts to `total` and prints a line at most once a second, and at the end."""
 
     def __init__(self, label: str, total: int) -> None:
         self.label, self.total, self.done = label, max(total, 1), 0
         self._start = time.monotonic()
-        self._said = self._start
+        self._printed = self._start
 
     def advance(self, count: int = 1, **values: float) -> None:
-        """Count on; `values` are shown beside, like `loss=2.31`."""
+        """Increase the count; `values` are shown after it, like `loss 2.31`."""
         self.done += count
         now = time.monotonic()
-        if self.done < self.total and now - self._said < _EVERY_SECONDS:
+        if self.done < self.total and now - self._printed < _EVERY_SECONDS:
             return
-        self._said = now
+        self._printed = now
         rate = self.done / max(now - self._start, 1e-9)
         shown = "".join(f" {name} {value:.4g}" for name, value in values.items())
         say(f"{self.label} {100 * self.done // self.total}% {self.done}/{self.total} {rate:.4g}/s{shown}")
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One progress line, read back."""
+class ProgressLine:
+    """One parsed progress line."""
 
     label: str
     done: int
@@ -43,22 +43,22 @@ class Seen:
     note: str
 
 
-def parse(line: str) -> Seen | None:
-    """The progress that a line tells, or None."""
+def parse(line: str) -> ProgressLine | None:
+    """The progress in a line of output, or None if it is not a progress line."""
     match = _LINE.match(line.strip())
     if match is None:
         return None
-    return Seen(match["label"], int(match["done"]), int(match["total"]), match["note"].strip())
+    return ProgressLine(match["label"], int(match["done"]), int(match["total"]), match["note"].strip())
 
 
 def explanation(lines: list[str], most: int = 15) -> str:
-    """Why a step failed, from what it has said: its own message (`error: ...`), or the last lines without one."""
-    said = [line.strip() for line in lines if line.strip()]
-    own = [line.removeprefix("error: ") for line in said if line.startswith("error: ")]
-    return "\n".join(own or said[-most:])
+    """Why a step failed, from its output: its error message (`error: ...`), or the last lines if it has none."""
+    printed = [line.strip() for line in lines if line.strip()]
+    errors = [line.removeprefix("error: ") for line in printed if line.startswith("error: ")]
+    return "\n".join(errors or printed[-most:])
 
 
 def say(message: str) -> None:
-    """One plain line, at once."""
+    """Print one plain line and flush it."""
     sys.stdout.write(message + "\n")
     sys.stdout.flush()

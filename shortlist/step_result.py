@@ -1,4 +1,4 @@
-"""What a step did: its time, its peak memory, its rows and its metrics, in one JSON file beside its outputs."""
+"""The record of a step: time, peak memory, row counts and metrics, in one JSON file next to its outputs."""
 
 import json
 import re
@@ -14,18 +14,18 @@ from shortlist.progress import say
 
 
 class StepResult(BaseModel):
-    """What a step returns: its rows, its metrics and what the report shows of it."""
+    """The return value of a step: row counts, metrics, and details for the report."""
 
     rows_in: dict[str, int] = {}
     rows_out: dict[str, int] = {}
     metrics: dict[str, float] = {}
-    """Single numbers; they show as the step's metrics in Kubeflow Pipelines."""
+    """Single numbers, shown as the step's metrics in Kubeflow Pipelines."""
     details: dict[str, Any] = {}
-    """Curves, tables and texts for the report, by name; plain JSON."""
+    """Curves, tables and texts for the report, by name, as plain JSON."""
 
 
 class StepRecord(BaseModel):
-    """The result of a step with its time and its peak memory."""
+    """The result of a step with its time and peak memory."""
 
     step: str
     seconds: float
@@ -34,9 +34,10 @@ class StepRecord(BaseModel):
 
 
 def run_step(step: str, work: Callable[[], StepResult], to: str | Path) -> StepRecord:
-    """Run one step in this process and leave its record as JSON at `to`.
+    """Run one step in this process and write its record as JSON to `to`.
 
-    A ValueError or OSError, which the user can fix, is printed in lines that begin with `error: ` and raised again.
+    A ValueError or OSError is an error that the user can fix: it is printed in lines that begin with `error: ` and
+    raised again.
     """
     start = time.perf_counter()
     try:
@@ -58,9 +59,9 @@ def run_step(step: str, work: Callable[[], StepResult], to: str | Path) -> StepR
 
 
 def peak_memory_mb() -> float:
-    """The most memory that this process has held, in MiB.
+    """The peak memory of this process, in MiB.
 
-    Linux hands `ru_maxrss` on from the process that forked this one, so its own high-water mark is read where it is.
+    On Linux, `ru_maxrss` is inherited from the process that forked this one, so VmHWM is read where it exists.
     """
     status = Path("/proc/self/status")
     own = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
@@ -69,8 +70,8 @@ def peak_memory_mb() -> float:
 
 
 def read_record(path: str | Path) -> StepRecord:
-    """Raises ValueError when the file is not a record, or one of a version that called the result `facts`."""
+    """Read the record of a step. Raises ValueError for another file, and for a record of version 0.1.0 or older."""
     read = json.loads(Path(path).read_text())
     if "facts" in read:
-        raise ValueError(f"{path}: a record of shortlist 0.1.0 or older; run the recipe again")
+        raise ValueError(f"{path}: the record was written by shortlist 0.1.0 or older; run the recipe again")
     return StepRecord.model_validate(read)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.quality.rows import Ints, Rows
-from shortlist.metrics.ranking import find_hits, measure
+from shortlist.metrics.ranking import find_hits, ranking_metrics
 from shortlist.progress import Progress
 
 Values = dict[str, NDArray[np.float64]]
@@ -53,7 +53,7 @@ def _values(rows_QK: Ints, rows: Rows, at: Ints, depths: dict[str, int]) -> Valu
     lengths = np.diff(rows.target_offsets)[at]
     offsets = np.append(0, np.cumsum(lengths))
     targets = np.concatenate([rows.target_items[rows.target_offsets[q] : rows.target_offsets[q + 1]] for q in at])
-    measured = measure(find_hits(rows_QK, offsets, targets), lengths, sorted(set(depths.values())))
+    measured = ranking_metrics(find_hits(rows_QK, offsets, targets), lengths, sorted(set(depths.values())))
     return {metric: measured[f"{metric.partition('@')[0]}_at_{depth}"] for metric, depth in depths.items()}
 
 

@@ -54,7 +54,7 @@ def trained(recipe: Recipe, prepared_folder: Path, part: Part, checkpoints: Path
         queries = prepared.valid if part == "valid" else prepared.test
 
         def rank(at: Ints, k: int) -> dict[str, Ints]:
-            found = path.ask(prepared, queries.take(at), k)
+            found = path.recommend_queries(prepared, queries.take(at), k)
             retrieved, ranked = found.retrieved.rows_EK, found.ranked.rows_EK
             return {RETRIEVAL: retrieved, PATH: ranked} if path_too else {RETRIEVAL: retrieved}
 

@@ -22,7 +22,7 @@ from shortlist.dataset.prepared import EvaluationQueries, Prepared, Samples
 from shortlist.dataset.split import TEST, TRAIN, VALID
 from shortlist.features import TableSchema
 from shortlist.features.availability import ALWAYS, FOREVER, Availability
-from shortlist.features.recency import count_of_late
+from shortlist.features.recency import time_decayed_counts
 from shortlist.recipe import Categorical, Recipe, TemporalSplit
 from shortlist.retrieval.batches import RetrievalBatches
 from shortlist.retrieval.negatives import drawable
@@ -316,7 +316,7 @@ def _count_known(prepared: Prepared, half_lives: list[float], *, every: int) -> 
     for block in blocks(len(samples), _BLOCK):
         part, item = samples.part[block], samples.item[block]
         at = np.flatnonzero(((part == TRAIN) | (part == VALID)) & samples.label[block] & (item % every == 0))
-        counts_HN += count_of_late(item[at], samples.time[block][at], end, half_lives, counts_HN.shape[1])
+        counts_HN += time_decayed_counts(item[at], samples.time[block][at], end, half_lives, counts_HN.shape[1])
     return counts_HN
 
 

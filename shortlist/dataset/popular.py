@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from shortlist.dataset.columns import blocks, load
 from shortlist.dataset.split import TRAIN, VALID, Windows
 from shortlist.features.availability import Availability
-from shortlist.features.recency import count_by_squares, count_of_late
+from shortlist.features.recency import count_by_squares, time_decayed_counts
 
 HALF_LIVES = (np.inf, 16.0, 4.0, 2.0, 1.0, 0.5)
 """In lengths of the validation window."""
@@ -48,5 +48,5 @@ def count_popular(samples: Path, windows: Windows, available: Availability) -> t
     known_N = np.zeros(num_rows)
     for block in blocks(len(item), _BLOCK):
         both = np.concatenate(positives(block))
-        known_N += count_of_late(item[both], time[both], windows.valid_end, [best], num_rows)[0]
+        known_N += time_decayed_counts(item[both], time[both], windows.valid_end, [best], num_rows)[0]
     return best, known_N.astype(np.float32)

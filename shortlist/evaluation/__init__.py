@@ -1,1 +1,1 @@
-"""What a release is worth: metrics, baselines, and the whole path as it is served."""
+"""Offline evaluation: the whole path as it is served, retrieval alone, the baselines and the live release."""

@@ -1,4 +1,4 @@
-"""What needs no training to speak of: popularity, buying again and item-kNN, asked the same queries as the models.
+"""Baselines that are evaluated on the same queries as the models: buying again and item-kNN.
 
 Shapes: Q queries, N item rows (0 among them), K ranked items.
 """
@@ -15,35 +15,37 @@ from shortlist.features.recency import last_of_each_user
 from shortlist.progress import Progress
 from shortlist.recommend.sources.popularity import Popularity
 
-_BLOCK_ENTRIES = 20_000_000  # similarities held at a time: about 240 MB
-_QUERIES = 512  # asked at a time
+_BLOCK_ENTRIES = 20_000_000  # similarities in memory at a time: about 240 MB
+_QUERIES = 512  # ranked at a time
 
 
 class BuyAgain:
-    """Everyone gets what they had most often, of equally often the latest; then what is popular.
+    """The items of the user's own history by frequency, ties by recency; filled up with the most popular items.
 
-    The personal top frequency of next-basket recommendation (Hu et al. 2020; Li et al. 2023), which much larger models
-    often do not reach where people come back to the same items.
+    This is the personal top-frequency baseline of next-basket recommendation (Hu et al. 2020; Li et al. 2023). Where
+    users return to the same items, much larger models often do not reach it.
     """
 
     def __init__(self, popularity: Popularity) -> None:
-        """`popularity` says what is available, too."""
+        """`popularity` also decides which items are available."""
         self._popularity = popularity
 
     def rank(
         self, k: int, histories: Sequence[NDArray[Any]], time_Q: NDArray[np.int64] | None = None
     ) -> NDArray[np.int64]:
-        """The k item rows of each query, at its time if it has one, [Q, k]; histories are in time order; 0 fills
-        up."""
+        """The k item rows of each query, [Q, k], padded with 0. Histories are in time order.
+
+        With `time_Q`, only items that are available at the time of the query are recommended.
+        """
         flat = np.concatenate([*histories, np.zeros(0, np.int64)]).astype(np.int64)
         query = np.repeat(np.arange(len(histories)), [len(one) for one in histories])
         if time_Q is not None:
-            there = self._popularity.available.among(flat, time_Q[query])
-            flat, query = flat[there], query[there]
+            available = self._popularity.available.among(flat, time_Q[query])
+            flat, query = flat[available], query[available]
         width = int(flat.max(initial=0)) + 1
         keys, first, count = np.unique(
             (query * width + flat)[::-1], return_index=True, return_counts=True
-        )  # read from the end, so that the first is the latest
+        )  # reversed, so that the first occurrence is the latest event
         order = np.lexsort((first, -count, keys // width))
         owner, rows = np.divmod(keys[order], width)
         place = np.arange(len(owner)) - np.searchsorted(owner, owner)
@@ -59,9 +61,9 @@ class ItemKNN:
     """Item-based nearest neighbours (Sarwar et al. 2001; Deshpande and Karypis 2004).
 
     The similarity of two items is the cosine of their columns in the binary matrix of users and train positives,
-    s(i, j) = |U_i and U_j| / sqrt(|U_i| |U_j|). An item's score is the sum of its similarities to the items of the
-    history that count it among their `neighbours` nearest, if it is available. Where fewer items than asked for have a
-    score, the most popular ones fill up.
+    s(i, j) = |U_i and U_j| / sqrt(|U_i| |U_j|). The score of an available item is the sum of its similarities to those
+    items of the history that have it among their `neighbours` nearest. Where fewer than k items have a score, the list
+    is filled up with the most popular items.
     """
 
     def __init__(
@@ -76,9 +78,9 @@ class ItemKNN:
         available: Availability | None = None,
     ) -> None:
         """`users` and `items` are the rows of the train positives, in time order for each user; `read` are the items
-        that the histories will hold, sorted and unique.
+        that the histories may contain, sorted and unique.
 
-        Only a user's last `max_events` count: the work grows with their square.
+        Only the last `max_events` events of a user are used, since the work grows with their square.
         """
         last = last_of_each_user(users, max_events)
         users, items = users[last], items[last]
@@ -99,18 +101,20 @@ class ItemKNN:
         exclude: Sequence[NDArray[Any]],
         time_Q: NDArray[np.int64] | None = None,
     ) -> NDArray[np.int64]:
-        """The k best item rows of each query, at its time if it has one, without those it excludes, [Q, k]; 0 fills
-        up."""
+        """The k best item rows of each query without its excluded ones, [Q, k], padded with 0.
+
+        With `time_Q`, only items that are available at the time of the query are recommended.
+        """
         flat = np.concatenate([*histories, np.zeros(0, np.int64)])
         place = np.searchsorted(self._read, flat)
         assert np.array_equal(self._read[place], flat)
         query = np.repeat(np.arange(len(histories)), [len(one) for one in histories])
-        asked = sp.csr_matrix((np.ones(len(flat), np.float32), (query, place)), (len(histories), len(self._read)))
-        asked.data[:] = 1.0
+        history_QR = sp.csr_matrix((np.ones(len(flat), np.float32), (query, place)), (len(histories), len(self._read)))
+        history_QR.data[:] = 1.0
         rows_QK = self._popularity.rank(k, exclude, time_Q)
         progress = Progress("item-kNN: queries", len(histories))
         for start in range(0, len(histories), _QUERIES):
-            scores = sp.csr_matrix(asked[start : start + _QUERIES] @ self._similar_RN)
+            scores = sp.csr_matrix(history_QR[start : start + _QUERIES] @ self._similar_RN)
             for q in range(scores.shape[0]):
                 part = slice(scores.indptr[q], scores.indptr[q + 1])
                 rows, values = scores.indices[part], scores.data[part]
@@ -128,7 +132,7 @@ class ItemKNN:
         """The similarities of these items to their nearest neighbours, sparse [len(read), N]."""
         by_item = sp.csr_matrix(self._matrix.T)[read]
         activity = np.diff(self._matrix.indptr)
-        entries = np.cumsum(by_item.astype(bool) @ activity)  # an upper bound of the products of each row
+        entries = np.cumsum(by_item.astype(bool) @ activity)  # an upper bound of the non-zero products of each row
         progress = Progress("item-kNN: neighbours", len(read))
         blocks, start = [], 0
         while start < len(read):
@@ -143,7 +147,7 @@ class ItemKNN:
         )
 
     def _nearest(self, block: Any, read: NDArray[np.int64]) -> Any:
-        """Each row's `neighbours` largest entries, without the item itself."""
+        """The `neighbours` largest entries of each row, without the item itself."""
         indices, data, lengths = [], [], []
         for i, row in enumerate(read):
             part = slice(block.indptr[i], block.indptr[i + 1])
@@ -158,7 +162,7 @@ class ItemKNN:
 
 
 def _best(rows: NDArray[Any], values: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """The rows of the k largest values, largest first; of equal values the lower row."""
+    """The rows of the k largest values, largest first; equal values are ordered by row."""
     kept = np.flatnonzero(values >= np.partition(values, -k)[-k]) if len(values) > k else np.arange(len(values))
     order = np.lexsort((rows[kept], -values[kept]))[:k]
     return rows[kept[order]].astype(np.int64)

@@ -1,7 +1,7 @@
-"""Judges what will be served: the exported tower, the index and the ranker answer every test query.
+"""Evaluates what will be served: the exported tower, the index and the ranker on every test query.
 
-Beside the whole path stand retrieval alone, popularity, item-kNN and the live release, on the same queries and over
-the full catalogue. Shapes: Q queries, K ranked items, N item rows.
+Retrieval alone, popularity, item-kNN and the live release are evaluated on the same queries and over the full
+catalogue. Shapes: Q queries, K ranked items, N item rows.
 
     evaluation/evaluation.json   means with paired bootstrap intervals
     evaluation/rows.npz          `<system>/<metric>_at_<k>` -> float32 [Q], and `user`, the row of each query's user
@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from shortlist.dataset.prepared import EvaluationQueries, Prepared
 from shortlist.evaluation.baselines import BuyAgain, ItemKNN
 from shortlist.evaluation.lists import ItemMarks, Ranked, describe_lists, sample_users
-from shortlist.evaluation.live_answers import live_answers
-from shortlist.evaluation.repeats import judge_repeats
+from shortlist.evaluation.live_recommendations import live_recommendations
+from shortlist.evaluation.repeats import evaluate_repeats
 from shortlist.evaluation.slices import slices_of
-from shortlist.evaluation.tables import judged, minus, tables
-from shortlist.evaluation.whole_path import Answers, WholePath
+from shortlist.evaluation.tables import minus, system_result, tables
+from shortlist.evaluation.whole_path import PathRecommendations, WholePath
 from shortlist.metrics.ranking import coverage
 from shortlist.progress import say
 from shortlist.recipe import Recipe
@@ -32,8 +32,8 @@ from shortlist.recommend.sources.popularity import Popularity
 from shortlist.recommend.trace import Trace
 from shortlist.step_result import StepResult
 
-_KNN_HISTORIES = (10, 50, 200)  # lengths that item-kNN chooses from
-_KNN_QUERIES = 2_000  # of the validation, to choose by
+_KNN_HISTORIES = (10, 50, 200)  # the history lengths that item-kNN is tuned over
+_KNN_QUERIES = 2_000  # validation queries for that tuning
 
 
 def evaluate(
@@ -45,17 +45,17 @@ def evaluate(
     live_release_folder: Path | None,
     out: Path,
 ) -> StepResult:
-    """Ask the test queries of all systems and write evaluation.json and rows.npz.
+    """Evaluate all systems on the test queries and write evaluation.json and rows.npz.
 
-    `live_release_folder` is named after its release; one that cannot be asked is skipped, with the reason.
-    Raises ValueError when there is no test query, or the parts are not of one another.
+    `live_release_folder` is named after its release; a live release that cannot be loaded is skipped, with the reason.
+    Raises ValueError when there is no test query, or when the artifacts do not belong together.
     """
     store, depths = prepared.store, sorted(set(recipe.evaluation.k))
     queries = prepared.test.draw(recipe.evaluation.max_queries, recipe.seed)
     if not len(queries):
         raise ValueError(
-            "evaluate: there is no test query: nobody has a new positive in the test window; "
-            "make split.test longer, or set evaluation.mask_seen to false if people come back to the same items"
+            "evaluate: there is no test query: no user has a new positive in the test window; "
+            "make split.test longer, or set evaluation.mask_seen to false if users return to the same items"
         )
     threads = faiss.omp_get_max_threads()
     ranking = ranking_folder if recipe.ranking.enabled else None
@@ -64,24 +64,24 @@ def evaluate(
     say(f"evaluate: {len(queries)} queries over {num_items} items")
     seen = _seen(recipe, prepared.histories(queries))
     trace = Trace()
-    asked = path.ask(prepared, queries, depths[-1], label="evaluate: whole path", trace=trace)
+    ours = path.recommend_queries(prepared, queries, depths[-1], label="evaluate: whole path", trace=trace)
     for line in trace.lines():
         say(f"evaluate: {line}")
-    answers = {"path": asked.ranked.rows_EK, "retrieval": asked.retrieved.rows_EK}
-    answers |= _ask_baselines(recipe, prepared, queries, depths[-1], seen)
+    lists = {"path": ours.ranked.rows_EK, "retrieval": ours.retrieved.rows_EK}
+    lists |= _baseline_lists(recipe, prepared, queries, depths[-1], seen)
     live: dict[str, Any] | None = None
     if live_release_folder is not None:
         live = {"release": live_release_folder.name, "metrics": {}, "difference": {}, "skipped": None}
         try:
-            answers["live"] = live_answers(live_release_folder, store, queries, depths[-1], seen, threads)
-        except Exception as error:  # noqa: BLE001 -- whatever is wrong with another release does not stop this one
+            lists["live"] = live_recommendations(live_release_folder, store, queries, depths[-1], seen, threads)
+        except Exception as error:  # noqa: BLE001 -- a broken live release must not stop this one
             live["skipped"] = f"{type(error).__name__}: {error}"
             say(f"warning: the live release {live['release']} is not compared: {live['skipped']}")
 
-    systems = {system: judged(rows_QK, queries, depths) for system, rows_QK in answers.items()}
+    systems = {system: system_result(rows_QK, queries, depths) for system, rows_QK in lists.items()}
     others = [system for system in systems if system != "path"]
     differences = {f"path_minus_{system}": minus(systems["path"].values, systems[system].values) for system in others}
-    if path.ranker is not None:  # the gate may serve without it
+    if path.ranker is not None:  # the gate may publish the release without its ranker
         alone = systems["retrieval"].values
         rest = [system for system in others if system != "retrieval"]
         differences |= {f"retrieval_minus_{system}": minus(alone, systems[system].values) for system in rest}
@@ -103,8 +103,8 @@ def evaluate(
         "slices": slices_of(recipe, prepared, queries, systems, depths),
         "differences": {name: found[name] for name in differences if name in found},
         "live": live,
-        "repeats": judge_repeats(recipe, prepared, path, int(recipe.gate.metric.rpartition("_at_")[2])),
-        **_lists(recipe, prepared, retrieval_folder, queries, asked, answers["popularity"]),
+        "repeats": evaluate_repeats(recipe, prepared, path, int(recipe.gate.metric.rpartition("_at_")[2])),
+        **_lists(recipe, prepared, retrieval_folder, queries, ours, lists["popularity"]),
     }
     out.mkdir(parents=True, exist_ok=True)
     (out / "evaluation.json").write_text(json.dumps(evaluation, indent=1, sort_keys=True) + "\n")
@@ -115,10 +115,10 @@ def evaluate(
     return _step_result(recipe, evaluation, trace)
 
 
-def _ask_baselines(
+def _baseline_lists(
     recipe: Recipe, prepared: Prepared, queries: EvaluationQueries, k: int, seen: Sequence[NDArray[Any]]
 ) -> dict[str, NDArray[np.int64]]:
-    """Popularity, and item-kNN with the history length that is best on the validation queries, each [Q, k]."""
+    """The lists of popularity and of item-kNN, whose history length is tuned on the validation queries, each [Q, k]."""
     samples, counts = prepared.samples, np.asarray(prepared.store.popularity)
     train = np.flatnonzero((samples.part == 1) & samples.label)
     valid = prepared.valid.draw(_KNN_QUERIES, recipe.seed)
@@ -131,18 +131,18 @@ def _ask_baselines(
     found = {}
     for length in _KNN_HISTORIES if len(valid) else ():
         rows_QK = knn.rank(depth, [rows[-length:] for rows in valid_histories], valid_seen, valid.time)
-        found[length] = judged(rows_QK, valid, [depth]).values[recipe.gate.metric].mean()
+        found[length] = system_result(rows_QK, valid, [depth]).values[recipe.gate.metric].mean()
     best = max(found, key=lambda length: found[length]) if found else _KNN_HISTORIES[0]
-    say(f"evaluate: item-kNN reads the last {best} events")
+    say(f"evaluate: item-kNN uses the last {best} events of a history")
     popularity = Popularity(np.asarray(prepared.store.popular), available)
-    answers = {
+    lists = {
         "popularity": popularity.rank(k, seen, queries.time),
         "item_knn": knn.rank(k, [rows[-best:] for rows in histories], seen, queries.time),
     }
-    # Where a list never holds what a user has, there is nothing to buy again: judge_repeats asks it by itself.
+    # Where seen items are masked, buying again recommends nothing; evaluate_repeats evaluates it without the mask.
     if recipe.evaluation.mask_seen:
-        return answers
-    return answers | {"buy_again": BuyAgain(popularity).rank(k, histories, queries.time)}
+        return lists
+    return lists | {"buy_again": BuyAgain(popularity).rank(k, histories, queries.time)}
 
 
 def _lists(
@@ -150,28 +150,28 @@ def _lists(
     prepared: Prepared,
     retrieval: Path,
     queries: EvaluationQueries,
-    asked: Answers,
+    ours: PathRecommendations,
     popularity_QK: NDArray[np.int64],
 ) -> dict[str, Any]:
-    """What lists of the length that is served hold, and some of them."""
+    """Statistics of the lists at the served length, and the lists of some users."""
     store, k = prepared.store, min(recipe.serving.default_k, popularity_QK.shape[1])
-    lists = {"path": asked.ranked} | ({"retrieval": asked.retrieved} if recipe.ranking.enabled else {})
+    lists = {"path": ours.ranked} | ({"retrieval": ours.retrieved} if recipe.ranking.enabled else {})
     systems = {name: Ranked(one.rows_EK, one.scores_EK) for name, one in lists.items()}
     popular = Ranked(popularity_QK, np.asarray(store.popular)[popularity_QK])
     marks = ItemMarks.of(recipe, prepared, retrieval)
     return {
-        "lists": describe_lists(systems | {"popularity": popular}, asked.known_E, marks, queries, store, k),
-        "sample_users": sample_users(systems, asked.known_E, queries, store, k),
+        "lists": describe_lists(systems | {"popularity": popular}, ours.known_E, marks, queries, store, k),
+        "sample_users": sample_users(systems, ours.known_E, queries, store, k),
     }
 
 
 def _seen(recipe: Recipe, histories: list[NDArray[Any]]) -> list[NDArray[Any]]:
-    """What each query must not be answered with."""
+    """The items that must not be recommended for each query."""
     return histories if recipe.evaluation.mask_seen else [np.zeros(0, np.int32)] * len(histories)
 
 
 def _write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """As `np.savez_compressed`, without the time of writing: the same arrays give the same bytes."""
+    """Like `np.savez_compressed`, but without timestamps, so that equal arrays give equal bytes."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         for name in sorted(arrays):
             with file.open(zipfile.ZipInfo(f"{name}.npy"), "w") as entry:

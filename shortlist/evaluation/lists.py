@@ -1,4 +1,4 @@
-"""What the lists hold, whoever is right: untrained items, items that nothing tells apart, ties, one list for everybody.
+"""Properties of the lists that no metric shows: untrained items, indistinguishable items, ties, identical lists.
 
 Shapes: Q queries, K ranked items, N item rows (0 among them), D width of a vector.
 """
@@ -25,7 +25,7 @@ _SHOWN_HISTORY = 10
 
 @dataclass(frozen=True)
 class Ranked:
-    """What a system answered, best first; scores are NaN where it has none."""
+    """The recommendations of a system, best first; scores are NaN where it has none."""
 
     rows_QK: NDArray[np.int64]
     scores_QK: NDArray[np.floating[Any]]
@@ -33,15 +33,16 @@ class Ranked:
 
 @dataclass(frozen=True)
 class ItemMarks:
-    """Which items the models can tell little of, each bool [N]."""
+    """The items that the models know little about, each bool [N]."""
 
     untrained: NDArray[np.bool_]
     one_vector: NDArray[np.bool_]
-    """Whose vector other items have too."""
+    """Items that share their vector with other items."""
 
     @classmethod
     def of(cls, recipe: Recipe, prepared: Prepared, retrieval: Path) -> "ItemMarks":
-        """From what the towers learnt, with a refit from the validation window too, and the exported vectors."""
+        """From the items that the towers were trained on (with a refit, also those of the validation window), and the
+        exported vectors."""
         trained = np.asarray(prepared.store.popularity) > 0
         if recipe.retrieval.refit.epochs:
             trained = trained.copy()
@@ -58,26 +59,26 @@ def describe_lists(
     store: FeatureStore,
     k: int,
 ) -> dict[str, Any]:
-    """The `lists` of evaluation.json: each system's first `k`, of the queries that the models answered.
+    """The `lists` of evaluation.json: the first `k` items of each system, over the queries that the models answered.
 
-    Who is not known at all gets what is popular; these queries (`~by_models_Q`) are counted and left out, since they
-    have one list for good reason.
+    Unknown users get the cold-start fallback, which is the same list for all of them. These queries (`~by_models_Q`)
+    are counted, but left out of the statistics.
     """
-    asked = queries.take(np.flatnonzero(by_models_Q))
-    targets = marks.untrained[asked.target_items]
+    by_models = queries.take(np.flatnonzero(by_models_Q))
+    targets = marks.untrained[by_models.target_items]
     times = queries.time if len(queries) else np.zeros(1, np.int64)
-    there_N = store.available.within(int(times.min()), int(times.max()))
+    available_N = store.available.within(int(times.min()), int(times.max()))
     return {
         "k": k,
         "queries": len(queries),
         "by_popularity": int((~by_models_Q).sum()),
-        "without_history": int((asked.start == asked.end).sum()),
-        "items": int(there_N.sum()),
-        "untrained_items": _share(marks.untrained[there_N]),
-        "one_vector_items": _share(marks.one_vector[there_N]),
+        "without_history": int((by_models.start == by_models.end).sum()),
+        "items": int(available_N.sum()),
+        "untrained_items": _share(marks.untrained[available_N]),
+        "one_vector_items": _share(marks.one_vector[available_N]),
         "untrained_targets": _share(targets),
         "systems": {
-            name: _statistics(one.rows_QK[by_models_Q, :k], one.scores_QK[by_models_Q, :k], marks, store, there_N)
+            name: _statistics(one.rows_QK[by_models_Q, :k], one.scores_QK[by_models_Q, :k], marks, store, available_N)
             for name, one in systems.items()
             if by_models_Q.any()
         },
@@ -89,7 +90,7 @@ def _statistics(
     scores_QK: NDArray[np.floating[Any]],
     marks: ItemMarks,
     store: FeatureStore,
-    there_N: NDArray[np.bool_],
+    available_N: NDArray[np.bool_],
 ) -> dict[str, Any]:
     listed_QK = rows_QK > 0
     rows = rows_QK[listed_QK]
@@ -105,7 +106,7 @@ def _statistics(
         "tied_lists": _share(tie_Q > 1),
         "longest_tie": round(float(tie_Q[tie_Q > 1].mean()), 2) if (tie_Q > 1).any() else 0.0,
         "distinct": round(len(np.unique(rows_QK, axis=0)) / max(len(rows_QK), 1), 6),
-        "coverage": round(coverage(rows_QK, int(there_N.sum()), rows_QK.shape[1]), 6),
+        "coverage": round(coverage(rows_QK, int(available_N.sum()), rows_QK.shape[1]), 6),
         "most_recommended": [
             item | {"share": round(int(counts_N[row]) / len(rows_QK), 6)}
             for item, row in zip(_items(store, most), most.tolist(), strict=True)
@@ -116,7 +117,8 @@ def _statistics(
 def ties(
     scores_QK: NDArray[np.floating[Any]], listed_QK: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """The length of each list's longest run of equal scores, [Q], 1 without a tie; and who is in a run, [Q, K]."""
+    """The length of the longest run of equal scores in each list, [Q], 1 without a tie; and which items are in a run,
+    [Q, K]."""
     one, next_ = scores_QK[:, :-1], scores_QK[:, 1:]
     with np.errstate(invalid="ignore"):
         equal = np.abs(one - next_) <= 1e-5 * np.abs(one) + 1e-9
@@ -138,10 +140,11 @@ def sample_users(
     store: FeatureStore,
     k: int,
 ) -> list[dict[str, Any]]:
-    """Ten users from the shortest to the longest history: its end, the latest first, each system's list, and hits."""
+    """Ten users from the shortest to the longest history: their latest events, and the list of each system with its
+    hits."""
     order = np.argsort(queries.end - queries.start, kind="stable")
     at = order[np.unique(np.linspace(0, len(order) - 1, _SAMPLE_USERS).astype(np.int64))] if len(order) else order
-    told = []
+    users = []
     for q, user in zip(at.tolist(), store.users.values(queries.user[at]), strict=True):
         start, end = int(queries.start[q]), int(queries.end[q])
         latest = np.asarray(store.history_items[max(start, end - _SHOWN_HISTORY) : end])[::-1].astype(np.int64)
@@ -152,7 +155,7 @@ def sample_users(
             rows = rows[rows > 0]
             hits = np.isin(rows, targets).tolist()
             lists[name] = [item | {"hit": hit} for item, hit in zip(_items(store, rows), hits, strict=True)]
-        told.append(
+        users.append(
             {
                 "user": str(user),
                 "history_length": end - start,
@@ -162,11 +165,11 @@ def sample_users(
                 "lists": lists,
             }
         )
-    return told
+    return users
 
 
 def _items(store: FeatureStore, rows: NDArray[np.int64]) -> list[dict[str, Any]]:
-    """Ids as text, since JSON's readers round large numbers, and titles, empty where there are none."""
+    """Ids as text, since many JSON readers round large integers, and titles, empty where there are none."""
     return [
         {"id": str(item), "title": title}
         for item, title in zip(store.items.values(rows), store.titles(rows), strict=True)

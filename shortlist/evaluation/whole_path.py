@@ -1,4 +1,4 @@
-"""The lists of a run: of retrieval alone and of the whole path, by the recommender that serves.
+"""The recommendations of a run, by retrieval alone and by the whole path, from the recommender that serves.
 
 Shapes: E queries, K listed items.
 """
@@ -24,19 +24,19 @@ from shortlist.recommend.trace import Trace
 _AT_ONCE = 256
 
 
-class Answers(NamedTuple):
-    """The lists of E queries by both."""
+class PathRecommendations(NamedTuple):
+    """The recommendations of retrieval alone and of the whole path for E queries."""
 
     retrieved: Recommendations
     ranked: Recommendations
-    """As `retrieved` where there is no ranker."""
+    """Equal to `retrieved` where there is no ranker."""
     known_E: NDArray[np.bool_]
-    """Which queries the towers answered; the others got what is popular."""
+    """Which queries the towers encoded; the others got the cold-start fallback, popularity."""
 
 
 @dataclass(frozen=True)
 class WholePath:
-    """The recommender of a run, and the scorer in this process."""
+    """The recommender of a run, with its ranker in this process."""
 
     recommender: Recommender
     ranker: Scorer | None
@@ -53,20 +53,20 @@ class WholePath:
         threads: int,
         available: Availability | None = None,
     ) -> "WholePath":
-        """When items are available says the store, or `available`.
+        """The availability of items comes from `available` if given, otherwise from the store.
 
-        Raises ValueError when a part is broken or they are not of one another.
+        Raises ValueError when an artifact is broken, or when the artifacts do not belong together.
         """
         recommender = Recommender.open(
             recipe, store, retrieval, index, ranks=ranking is not None, threads=threads, available=available
         )
         if ranking is None:
             return cls(recommender, None)
-        from shortlist.ranking.ranker import Ranker  # noqa: PLC0415 -- brings torch, which retrieval alone does not need
+        from shortlist.ranking.ranker import Ranker  # noqa: PLC0415 -- imports torch, which retrieval alone does not need
 
         return cls(recommender, Ranker.open(ranking, retrieval, store))
 
-    def answer(self, batch: QueryBatch, k: int, trace: Trace | None = None) -> Answers:
+    def recommend(self, batch: QueryBatch, k: int, trace: Trace | None = None) -> PathRecommendations:
         """The k best items of each query by retrieval alone and by the whole path, from the same candidates."""
         found = self.recommender.candidates(batch, np.full(len(batch), k), trace)
         retrieved = ranked = self.recommender.recommend(found, None)
@@ -77,9 +77,9 @@ class WholePath:
                 scored = int(np.count_nonzero(request.candidates_EK))
                 trace.record("scorer", queries=len(request.user_E), items_in=scored, items_out=scored)
             ranked = self.recommender.recommend(found, scores, trace)
-        return Answers(retrieved, ranked, found.encoded.known_E)
+        return PathRecommendations(retrieved, ranked, found.encoded.known_E)
 
-    def ask(
+    def recommend_queries(
         self,
         prepared: Prepared,
         queries: EvaluationQueries,
@@ -88,19 +88,22 @@ class WholePath:
         mask_seen: bool = True,
         label: str = "",
         trace: Trace | None = None,
-    ) -> Answers:
-        """As `answer`, for the queries of a run. Without `mask_seen` also repeats are listed, where the recipe masks
-        them; with a `label` the progress is shown."""
+    ) -> PathRecommendations:
+        """Like `recommend`, for the evaluation queries of a run.
+
+        Without `mask_seen`, items of the history may be recommended even where the recipe masks them. With a `label`,
+        progress is shown.
+        """
         progress = Progress(label, len(queries)) if label else None
         found = []
         for start in range(0, max(len(queries), 1), _AT_ONCE):
             part = queries.take(np.arange(start, min(start + _AT_ONCE, len(queries))))
             seen = prepared.histories(part) if mask_seen else ()
-            found.append(self.answer(QueryBatch(prepared.encode(part), part.time, seen), k, trace))
+            found.append(self.recommend(QueryBatch(prepared.encode(part), part.time, seen), k, trace))
             if progress is not None:
                 progress.advance(len(part))
         retrieved, ranked, known = zip(*found, strict=True)
-        return Answers(_joined(retrieved), _joined(ranked), np.concatenate(known))
+        return PathRecommendations(_joined(retrieved), _joined(ranked), np.concatenate(known))
 
 
 def _joined(parts: Sequence[Recommendations]) -> Recommendations:

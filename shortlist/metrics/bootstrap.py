@@ -1,7 +1,7 @@
-"""Paired bootstrap intervals (Efron 1979; percentile method): how sure a mean over queries is.
+"""Paired bootstrap confidence intervals of means over queries (Efron 1979; percentile method).
 
-Every column is resampled with the same queries, so the interval of a difference of two systems on the same
-queries is that of the column of their differences.
+Every column is resampled with the same queries. The interval of the difference between two systems is therefore
+the interval of the column that holds their per-query differences.
 """
 
 import numpy as np

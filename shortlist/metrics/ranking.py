@@ -1,15 +1,15 @@
-"""How good ranked lists are, for all queries at once.
+"""Metrics of ranked lists, computed for all queries at once.
 
-Shapes: Q queries, K ranked items each, best first; T_q the targets of query q. Item row 0 is padding and never
-a hit. With h_i = 1 when the item at rank i (from 1) is a target:
+Shapes: Q queries, K ranked items each, best first; T_q is the set of targets of query q. Item row 0 is padding and
+never a hit. With h_i = 1 when the item at rank i (from 1) is a target:
 
     recall@k    sum_{i<=k} h_i / |T|
     hit_rate@k  1 when any h_i of i <= k is 1
     mrr@k       1 / i of the first hit with i <= k, else 0
-    ndcg@k      sum_{i<=k} h_i / log2(i + 1), over the same sum of a list that starts with min(k, |T|) hits
+    ndcg@k      sum_{i<=k} h_i / log2(i + 1), divided by the same sum for a list that starts with min(k, |T|) hits
     map@k       sum_{i<=k} h_i (sum_{j<=i} h_j / i) / min(k, |T|)
 
-ndcg: Järvelin and Kekäläinen 2002, with binary gains; map: average precision cut at k, Manning et al. 2008, 8.4.
+ndcg: Järvelin and Kekäläinen 2002, with binary gains; map: average precision at k, Manning et al. 2008, 8.4.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ def find_hits(
     return found & (rows_QK > 0)
 
 
-def measure(
+def ranking_metrics(
     hits_QK: NDArray[np.bool_], num_targets_Q: NDArray[np.integer], depths: Sequence[int]
 ) -> dict[str, NDArray[np.float64]]:
     """`<metric>_at_<k>` -> [Q] for every metric and depth; a list shorter than k has no hits after its end.
@@ -64,7 +64,7 @@ def measure(
 
 
 def coverage(rows_QK: NDArray[np.integer], num_items: int, k: int) -> float:
-    """The share of the catalogue that is among the first k of any list."""
+    """The share of the catalogue that appears among the first k items of at least one list."""
     shown = np.zeros(max(num_items, int(rows_QK.max(initial=0))) + 1, bool)
     shown[rows_QK[:, :k]] = True
     return float(shown[1:].sum() / max(num_items, 1))

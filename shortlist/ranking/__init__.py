@@ -1,9 +1,9 @@
-"""The ranker: DCN-v2 over what is known of a query, a candidate, and both together.
+"""The ranker: DCN-v2 over features of the query, the candidate, and the pair of both.
 
-| room | what is in it |
+| package or module | content |
 |---|---|
 | `statistics/` | item statistics of the events before the queries: co-occurrence, transitions, user k-NN, popularity |
-| `network/` | what the network reads, and the network |
+| `network/` | the inputs of the network, and the network |
 | `training/` | examples, losses, cross-fitting, validation, calibration |
-| `ranker.py` | the served form: a request in, calibrated scores out |
+| `ranker.py` | the ranker as it is served: from a request to calibrated scores |
 """

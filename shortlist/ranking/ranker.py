@@ -1,9 +1,9 @@
-"""The ranker as it is served: a RankingRequest in, calibrated scores out.
+"""The ranker as it is served: from a RankingRequest to calibrated scores.
 
     ranking/ranker.safetensors   the weights
-    ranking/ranking.json         schema, the network's shape, the calibration, the metrics on the held-out queries
-    ranking/neighbour_*.npy, alike_*.npy   where the network reads nearness (see `ItemNeighbours` and `UserKNN`)
-    ranking/recent_popularity.npy          where it reads what was popular of late (see `recent`)
+    ranking/ranking.json         schema, shape of the network, calibration, metrics on the held-out queries
+    ranking/neighbour_*.npy, alike_*.npy   if the network reads nearness (see `ItemNeighbours` and `UserKNN`)
+    ranking/recent_popularity.npy          if it reads time-decayed popularity (see `recent_popularity`)
 
 Shapes: E queries, K candidates each, W values of a categorical field.
 """
@@ -34,12 +34,12 @@ class Calibration(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     slope: float = 1.0
-    """Above 0: the scores keep the order of the logits."""
+    """Above 0, so that the scores keep the order of the logits."""
     intercept: float = 0.0
 
 
 class RankerFile(BaseModel):
-    """ranking.json."""
+    """The content of ranking.json."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -50,7 +50,7 @@ class RankerFile(BaseModel):
 
 
 class Ranker:
-    """One release's ranker. Holds no state between calls, so threads may share it."""
+    """The ranker of a release. It is stateless, so that threads may share it."""
 
     def __init__(self, model: RankingModel, calibration: Calibration) -> None:
         self.model = model.eval()
@@ -58,7 +58,7 @@ class Ranker:
 
     @classmethod
     def open(cls, ranking: Path, retrieval: Path, store: FeatureStore) -> "Ranker":
-        """Raises ValueError when a file is broken, or the weights, the vectors and the store do not fit together."""
+        """Raises ValueError when a file is broken, or when the weights, the vectors and the store do not match."""
         try:
             found = json.loads((ranking / "ranking.json").read_text())
             version = found.get("schema_version") if isinstance(found, dict) else None
@@ -69,8 +69,8 @@ class Ranker:
             network = file.network
             if len(network.near_scale) != network.num_near:
                 raise ValueError(
-                    f"its network reads {len(network.near_scale)} numbers of nearness, this version of shortlist "
-                    f"counts {network.num_near}; train it again"
+                    f"its network reads {len(network.near_scale)} nearness features, this version of shortlist "
+                    f"computes {network.num_near}; train it again"
                 )
             user_knn = bool(network.neighbours) and not network.ordered
             half_lives = len(network.recent_mean)
@@ -90,24 +90,24 @@ class Ranker:
         try:
             model.load_state_dict(weights)
         except RuntimeError as error:
-            raise ValueError(f"{ranking}: ranker.safetensors and ranking.json do not fit: {error}") from error
+            raise ValueError(f"{ranking}: ranker.safetensors and ranking.json do not match: {error}") from error
         return cls(model, file.calibration)
 
     def save(self, folder: Path, metrics: dict[str, float], statistics: ItemStatistics | None = None) -> None:
-        """Write the files; the same ranker gives the same bytes. `statistics` are served in place of those that it was
-        trained with: they may count later events."""
+        """Write the files; equal rankers give equal bytes. `statistics` replace those of the training in the files,
+        since they may include later events."""
         folder.mkdir(parents=True, exist_ok=True)
         weights = {name: weight.cpu().contiguous() for name, weight in self.model.state_dict().items()}
-        # Not by save_file, whose file nobody but its owner may read: in a container another user serves it.
+        # Not save_file, whose files only their owner can read: in a container, another user serves them.
         (folder / "ranker.safetensors").write_bytes(save(weights))
         (statistics or self.model.tables.statistics).save(folder)
         file = RankerFile(network=self.model.config, calibration=self.calibration, metrics=metrics)
         (folder / "ranking.json").write_text(json.dumps(file.model_dump(mode="json"), indent=1, sort_keys=True))
 
     def score(self, request: RankingRequest) -> NDArray[np.float32]:
-        """The probability [E, K] that a candidate is a positive, as measured on held-out queries; 0 for padding.
+        """The probability [E, K] that a candidate is a positive, calibrated on held-out queries; 0 for padding.
 
-        Raises ValueError when the request names rows or widths that this release does not have.
+        Raises ValueError when the request has rows or widths that this release does not have.
         """
         self._check(request)
         logits_EK = self.logits(request).astype(np.float64)
@@ -115,7 +115,7 @@ class Ranker:
         return np.where(request.candidates_EK > 0, scores_EK, 0.0).astype(np.float32)
 
     def logits(self, request: RankingRequest) -> NDArray[np.float32]:
-        """What `score` calibrates, [E, K]; without meaning for padding."""
+        """The uncalibrated logits, [E, K]; undefined for padding."""
         with torch.inference_mode():
             logits: NDArray[np.float32] = self.model(request).cpu().numpy()
         return logits
@@ -143,7 +143,7 @@ class Ranker:
 
 
 def shapes_of(store: FeatureStore, tables: ItemTables, *, users: bool) -> dict[str, Any]:
-    """What of a RankerConfig follows from the features and the vectors; `users` says whether users have embeddings."""
+    """The fields of a RankerConfig that follow from the features and the vectors; `users`: users have embeddings."""
     schema = store.schema
     return {
         "num_item_rows": schema.num_item_rows,
@@ -158,4 +158,4 @@ def shapes_of(store: FeatureStore, tables: ItemTables, *, users: bool) -> dict[s
 
 def _in_range(name: str, rows: NDArray[np.int64], num_rows: int) -> None:
     if rows.size and not (rows.min() >= 0 and rows.max() < num_rows):
-        raise ValueError(f"ranking request: {name} has rows outside 0 to {num_rows - 1}, which this release knows")
+        raise ValueError(f"ranking request: {name} has rows outside 0 to {num_rows - 1}, the range of this release")

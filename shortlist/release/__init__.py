@@ -1,1 +1,1 @@
-"""What is served: one folder, its name, its publication, its gate."""
+"""Releases: the folder that is served, its name, its publication and the gate."""

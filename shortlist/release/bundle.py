@@ -1,12 +1,12 @@
-"""A release: the one folder that is served, made, opened and verified here.
+"""Makes, opens and verifies releases: the folders that are served.
 
-    <root>/live.json                     which release is live: the pointer that publishing swaps
+    <root>/live.json                     which release is live; publishing swaps this pointer
     <root>/releases/<name>/manifest.json the files below with their hashes; written last
-                          /recipe.yaml   the recipe, environment expanded
+                          /recipe.yaml   the recipe, with environment variables expanded
                           /evaluation.json
-                          /features/, retrieval/, index/, ranking/ (when it ranks)
+                          /features/, retrieval/, index/, ranking/ (with a ranker)
 
-`<root>` is `<publish.to>/<recipe name>`, in a folder or a bucket.
+`<root>` is `<publish.to>/<recipe name>`, in a folder or in a bucket.
 """
 
 import contextlib
@@ -64,7 +64,7 @@ LIVE = "live.json"
 
 
 class Live(BaseModel):
-    """live.json: which release answers, which did before, and who overruled the gate for it."""
+    """live.json: the live release, the previous one, and who overruled the gate for it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -72,7 +72,7 @@ class Live(BaseModel):
     previous: Annotated[str, AfterValidator(check_release)] | None = None
     forced_by: str | None = None
     at: str
-    """When it became live, ISO 8601 in UTC."""
+    """The time at which it became live, ISO 8601 in UTC."""
 
 
 def release_key(name: str, file: str = "") -> str:
@@ -81,7 +81,7 @@ def release_key(name: str, file: str = "") -> str:
 
 
 def lineage_of(recipe: Recipe, data: str) -> Lineage:
-    """What a release is made from: the recipe, this code and the prepared data, by its digest."""
+    """The lineage of a release: the recipe, this code, and `data`, the digest of the prepared data."""
     code = f"{importlib.metadata.version('shortlist')}+{_code_fingerprint()}"
     text = _recipe_text(recipe)
     return Lineage(recipe_sha256=hashlib.sha256(text.encode()).hexdigest(), code=code, data=data)
@@ -98,12 +98,11 @@ def assemble(
 ) -> Manifest:
     """Build the release's folder `into` from step folders (name in the release -> folder), by hard links or copies.
 
-    `serves` is the system of the evaluation whose metrics are the release's: retrieval where its ranker is left out.
+    `serves` is the system of the evaluation whose metrics the manifest shows: retrieval if the ranker is left out.
 
-    What would make two runs over the same input differ stays out: where the recipe publishes to, what its steps may
-    use, and the comparison with whatever release was live at the time; so do the sample users, who are for the report
-    alone. Raises ReleaseError for a part that is empty
-    or missing, StorageError for a full disk.
+    The release leaves out everything that could differ between two runs over the same input: the recipe's `publish` and
+    `resources`, and the comparison with the live release. The sample users are for the report only and are left out as
+    well. Raises ReleaseError for a step folder that is empty or missing, StorageError for a full disk.
     """
     try:
         for part, folder in parts.items():
@@ -112,15 +111,15 @@ def assemble(
                 raise ReleaseError(f"{folder}: no files for the release's {part}/; run the step that writes it again")
             for name in names:
                 _link(folder / name, into / part / name)
-        judged = json.loads(evaluation.read_text())
-        judged.pop("live", None)
-        judged.pop("sample_users", None)
-        (into / "evaluation.json").write_text(json.dumps(judged, indent=1, sort_keys=True) + "\n")
+        metrics = json.loads(evaluation.read_text())
+        metrics.pop("live", None)
+        metrics.pop("sample_users", None)
+        (into / "evaluation.json").write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n")
         (into / "recipe.yaml").write_text(_recipe_text(recipe))
         manifest = Manifest(
             recipe=recipe.name,
             files=entries(into, file_names(into)),
-            metrics=judged["systems"][serves],
+            metrics=metrics["systems"][serves],
             lineage=lineage,
         )
         (into / MANIFEST).write_bytes(manifest.canonical())
@@ -130,26 +129,26 @@ def assemble(
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a release's folder. Raises ReleaseError when there is none, or one of another schema."""
+    """The manifest of a release's folder. Raises ReleaseError when it is missing or has another schema."""
     path = folder / MANIFEST
     try:
         return parse_manifest(path.read_bytes(), str(path))
     except FileNotFoundError:
-        raise ReleaseError(f"{folder}: this is no release, it has no {MANIFEST}") from None
+        raise ReleaseError(f"{folder}: not a release: it has no {MANIFEST}") from None
 
 
 def verify(folder: Path, name: str | None = None) -> Manifest:
     """Compare every file of a release's folder with its manifest, and the manifest with the release's name.
 
-    Raises ReleaseError that names the first wrong file, what was expected and what was found.
+    Raises ReleaseError, which names the first wrong file, what was expected and what was found.
     """
-    mend = "copy the release here again, publish it again (`shortlist run`), or roll back to another one"
+    remedy = "copy the release here again, publish it again (`shortlist run`), or roll back to another one"
     manifest = read_manifest(folder)
     if name is not None and manifest.name != name:
-        raise ReleaseError(f"{folder / MANIFEST}: expected the release {name}, found {manifest.name}; {mend}")
+        raise ReleaseError(f"{folder / MANIFEST}: expected the release {name}, found {manifest.name}; {remedy}")
     missing = [file for file in manifest.files if not (folder / file).is_file()]
     if missing:
-        raise ReleaseError(f"{folder / missing[0]}: this file of release {manifest.name} is missing; {mend}")
+        raise ReleaseError(f"{folder / missing[0]}: this file of release {manifest.name} is missing; {remedy}")
     try:
         found_files = entries(folder, manifest.files)
     except OSError as error:
@@ -159,13 +158,13 @@ def verify(folder: Path, name: str | None = None) -> Manifest:
         if found != expected:
             raise ReleaseError(
                 f"{folder / file}: corrupted: expected SHA-256 {expected.sha256} of {expected.size} bytes, "
-                f"found {found.sha256} of {found.size} bytes; {mend}"
+                f"found {found.sha256} of {found.size} bytes; {remedy}"
             )
     return manifest
 
 
 def read_pointer(root: Storage) -> Stored | None:
-    """The bytes of live.json, or None where nothing was ever live. Raises StorageError."""
+    """The bytes of live.json, or None if no release has been live. Raises StorageError."""
     try:
         return root.read(LIVE)
     except MissingError:
@@ -173,7 +172,7 @@ def read_pointer(root: Storage) -> Stored | None:
 
 
 def parse_live(stored: Stored | None, root: Storage) -> Live | None:
-    """What live.json says. Raises ReleaseError when it is broken."""
+    """The content of live.json. Raises ReleaseError when it is broken."""
     if stored is None:
         return None
     try:
@@ -181,20 +180,20 @@ def parse_live(stored: Stored | None, root: Storage) -> Live | None:
     except ValidationError as error:
         raise ReleaseError(
             f"{root.url}/{LIVE}: cannot be read ({error.errors()[0]['msg']}); "
-            "write it anew with `shortlist releases promote`"
+            "rewrite it with `shortlist releases promote`"
         ) from None
 
 
 def read_live(root: Storage) -> Live | None:
-    """What is live, or None. Raises StorageError, and ReleaseError for a broken pointer."""
+    """The content of live.json, or None. Raises StorageError, and ReleaseError for a broken pointer."""
     return parse_live(read_pointer(root), root)
 
 
 def open_release(url: str, name: str | None = None, cache_dir: Path | None = None) -> Path:
     """The verified folder of a release below the root `url`; without a name, of the live one.
 
-    A release in a local folder is used where it lies; another is downloaded once to `cache_dir`/<name>, where it
-    appears whole or not at all. Raises ReleaseError (a ValueError) and StorageError (an OSError).
+    A release in a local folder is used in place. Any other release is downloaded once to `cache_dir`/<name>, where it
+    appears completely or not at all. Raises ReleaseError (a ValueError) and StorageError (an OSError).
     """
     root = open_storage(url)
     if name is None:
@@ -212,10 +211,10 @@ def open_release(url: str, name: str | None = None, cache_dir: Path | None = Non
         verify(here, name)
         return here
     if cache_dir is None:
-        raise ValueError(f"{url}: this release lies elsewhere; give a cache_dir to download it to")
+        raise ValueError(f"{url}: this release is not in a local folder; give a cache_dir to download it to")
     cached = below(cache_dir, name)
     if cached.is_dir():
-        with contextlib.suppress(ReleaseError):  # a damaged copy is fetched anew
+        with contextlib.suppress(ReleaseError):  # a damaged copy is downloaded again
             verify(cached, name)
             return cached
         shutil.rmtree(cached)
@@ -260,12 +259,12 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _recipe_text(recipe: Recipe) -> str:
-    """What of a recipe decides on a release."""
+    """The recipe without the parts that do not change a release."""
     return dump_recipe(recipe.model_copy(update={"publish": Publish(), "resources": Resources()}))
 
 
 def _code_fingerprint() -> str:
-    """Of the library's own source files, so that an uncommitted change shows."""
+    """A digest of the library's own source files, so that an uncommitted change is visible."""
     package = Path(__file__).parents[1]
     sources = [path.relative_to(package).as_posix() for path in sorted(package.rglob("*.py"))]
     digest = hashlib.sha256()

@@ -1,7 +1,7 @@
-"""What two runs over the same data, recipe and seed must have in common, wherever they ran.
+"""Digests that must be equal for two runs over the same data, recipe and seed, on any machine.
 
-The publish step takes these digests from its inputs and the report puts them into run.json, so that a run in a cluster
-can be compared with one on a laptop without fetching an array.
+The publish step takes these digests from its inputs and the report writes them to run.json. A run on a cluster can
+then be compared with one on a laptop without downloading arrays.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ class Digests(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     split: str
-    """The samples and the queries of prepare: which event trains, which is asked, with its history."""
+    """The samples and the evaluation queries of prepare, with their histories."""
     features: str
     """The features, histories and vocabularies of the release."""
     vectors: str
@@ -29,15 +29,15 @@ class Digests(BaseModel):
     index: str
     """The index of these vectors."""
     release: str
-    """The release's name, which is the digest of all that is in it."""
+    """The release's name, which is the digest of its content."""
 
     def differing(self, other: "Digests") -> list[str]:
-        """The names of those that are not equal, in the order of the path."""
+        """The names of the digests that are not equal, in the order of the pipeline."""
         return [name for name, digest in self if digest != getattr(other, name)]
 
 
 def digests_of(split: str, manifest: Manifest) -> Digests:
-    """The digests of a run from that of prepare's split and the manifest of the release that was made of it."""
+    """The digests of a run, from the split digest of prepare and the manifest of its release."""
 
     def of(prefix: str) -> str:
         files = {name: entry.sha256 for name, entry in manifest.files.items() if name.startswith(prefix)}
@@ -54,11 +54,11 @@ def digests_of(split: str, manifest: Manifest) -> Digests:
 
 
 def read_digests(run: Path) -> Digests:
-    """The digests of a run from its run.json or the folder that holds it. Raises ValueError when they are not there."""
+    """The digests of a run, from its run.json or its folder. Raises ValueError when they are missing."""
     path = run / "run.json" if run.is_dir() else run
     try:
         return Digests.model_validate(json.loads(path.read_text())["digests"])
     except FileNotFoundError:
         raise ValueError(f"{path}: there is no such file; give the folder of a finished run, or its run.json") from None
     except (ValueError, TypeError, KeyError, ValidationError):
-        raise ValueError(f"{path}: no digests are in it; only a run whose publish step ended has them") from None
+        raise ValueError(f"{path}: has no digests; only a run whose publish step finished has them") from None

@@ -1,6 +1,6 @@
-"""Whether a release may replace the live one, and with its ranker or not, from what evaluate measured.
+"""The gate: decides from the evaluation whether a release may replace the live one, with its ranker or without.
 
-Everything here is about the system that would be served: the whole path, or retrieval alone.
+All decisions are about the system that would be served: the whole path, or retrieval alone.
 """
 
 from typing import Any, Literal
@@ -17,34 +17,35 @@ _BASELINES = {"popularity": "popularity", "item_knn": "item-kNN", "buy_again": "
 
 
 class Verdict(BaseModel):
-    """What the gate says, and on what grounds."""
+    """The decision of the gate, with its reasons."""
 
     accepted: bool
     outcome: Outcome = "cannot_tell"
-    """Beside the live release, or popularity where none was compared: `better`, `not_worse` (a loss that would matter
-    is ruled out), `cannot_tell`, `worse`; or `bad_lists`, whatever the metric."""
+    """Compared with the live release, or with popularity if no release was compared: `better`, `not_worse` (a relevant
+    loss is ruled out), `cannot_tell`, `worse`; or `bad_lists`, regardless of the metric."""
     reason: str
     metric: str
     compared_with: str | None
-    """The live release that the evaluation met, compared or not."""
+    """The release that was live during the evaluation, whether it could be compared or not."""
     reference: Literal["live", "popularity"] = "live"
-    """What `difference` is from."""
+    """The system that `difference` is relative to."""
     serves: System = "path"
-    """The system of the evaluation that the release is: the whole path, or retrieval alone without the ranker."""
+    """The system that the release serves: the whole path, or retrieval alone without the ranker."""
     difference: Interval | None = None
-    """What is served minus the reference; paired over the test queries."""
+    """The served system minus the reference, paired over the test queries."""
     warnings: list[str] = []
     list_problems: list[str] = []
-    """Why the lists are not fit to be served, whatever the metric says."""
+    """Why the lists must not be served, regardless of the metric."""
 
 
-def judge(evaluation: dict[str, Any], gate: Gate) -> Verdict:
-    """Read evaluation.json.
+def apply_gate(evaluation: dict[str, Any], gate: Gate) -> Verdict:
+    """The verdict on a release, from the content of its evaluation.json.
 
-    Compared with the live release, or with popularity where none is live or it cannot be asked. Refused when untrained
-    or tied items dominate the lists, when the whole interval of the difference lies below `-tolerance * live mean` (or
-    below 0, beside popularity), and, if `gate.when_unsure` says so, when the gate cannot tell (`outcome_of`).
-    A ranker that does not earn its place (`gate.ranker`) is left out, and retrieval alone is what is judged.
+    The release is compared with the live one, or with popularity if no release is live or it could not be evaluated.
+    It is refused when untrained or tied items dominate the lists, when the whole interval of the difference is below
+    `-tolerance * live mean` (below 0 for popularity), and, depending on `gate.when_unsure`, when the interval does not
+    decide (`outcome_of`). With `gate.ranker: if_better`, a ranker that is not clearly better than retrieval alone is
+    left out, and the gate is applied to retrieval alone.
     """
     live = evaluation.get("live")
     serves, warnings = _serves(evaluation, gate)
@@ -60,11 +61,11 @@ def judge(evaluation: dict[str, Any], gate: Gate) -> Verdict:
         not_compared = f"live release {live['release']} was not compared: {live['skipped']}" if live else ""
         before = f"{not_compared or 'no release was live'}; "
         difference = evaluation["differences"][f"{serves}_minus_popularity"][gate.metric]
-        # The difference is paired, so that the mean of the other system is what is left of this one's.
+        # The difference is paired, so the mean of the reference is the mean of this system minus the difference.
         mean = float(evaluation["systems"][serves][gate.metric]["mean"]) - float(difference["mean"])
     interval = Interval.model_validate(difference)
     outcome, why = outcome_of(interval, mean, evaluation["queries"], gate, tolerance)
-    reason = f"{before}{_SAID[outcome]} {who}: {gate.metric} differs from its {mean:.4g} by {shown(interval)}{why}"
+    reason = f"{before}{_PHRASES[outcome]} {who}: {gate.metric} differs from its {mean:.4g} by {shown(interval)}{why}"
     accepted = outcome != "worse"
     if outcome == "cannot_tell":
         accepted = gate.when_unsure == "publish"
@@ -85,7 +86,7 @@ def judge(evaluation: dict[str, Any], gate: Gate) -> Verdict:
     )
 
 
-_SAID: dict[Outcome, str] = {
+_PHRASES: dict[Outcome, str] = {
     "better": "better than",
     "not_worse": "not worse than",
     "cannot_tell": "cannot tell whether it is worse than",
@@ -96,11 +97,11 @@ _SAID: dict[Outcome, str] = {
 def outcome_of(
     difference: Interval, mean: float, num_queries: int, gate: Gate, tolerance: float
 ) -> tuple[Outcome, str]:
-    """Where the interval of a difference lies, beside 0 and the loss that would matter, and why that says what it says.
+    """The outcome of a comparison, from the position of the interval of the difference, and its explanation.
 
-    `mean` is of the system that the difference is from. `worse`: all of the interval is below `-tolerance * mean`.
-    `better`: all of it is above 0. `not_worse`: all of it is above `-margin * mean`, which is non-inferiority by a
-    confidence interval (Piaggio et al. 2012). Otherwise, and with fewer than `gate.min_queries`, `cannot_tell`.
+    `mean` is the mean of the reference system. `worse`: the whole interval is below `-tolerance * mean`. `better`: the
+    whole interval is above 0. `not_worse`: the whole interval is above `-margin * mean`, which is non-inferiority by a
+    confidence interval (Piaggio et al. 2012). Otherwise, and with fewer than `gate.min_queries` queries, `cannot_tell`.
     """
     allowed, lost = -tolerance * mean, -max(gate.margin, tolerance) * mean
     if difference.high < allowed:
@@ -108,38 +109,38 @@ def outcome_of(
     if num_queries < gate.min_queries:
         return "cannot_tell", (
             f", and {num_queries} test queries are fewer than the {gate.min_queries} of gate.min_queries: "
-            "a longer split.test asks more"
+            "a longer split.test gives more"
         )
     if difference.low > 0:
         return "better", ""
     if mean == 0:
-        return "cannot_tell", ", whose lists hold nothing that users then took: more test queries are needed"
+        return "cannot_tell", ", whose lists contain no target: more test queries are needed"
     if difference.low >= lost:
         return "not_worse", ""
     return "cannot_tell", (
-        f", so that a loss that would matter ({lost:+.2g}, by gate.margin {gate.margin:g}) is not ruled out: "
+        f", so that a relevant loss ({lost:+.2g}, by gate.margin {gate.margin:g}) is not ruled out: "
         "more test queries, by a longer split.test, narrow the interval"
     )
 
 
 def _serves(evaluation: dict[str, Any], gate: Gate) -> tuple[System, list[str]]:
-    """What the release is to be, and the warning of a ranker that is not clearly better than none.
+    """The system that the release serves, with a warning if the ranker is not clearly better than retrieval alone.
 
-    Without a ranker the evaluation holds no difference of retrieval to popularity: the path is retrieval then.
+    Without a ranker, the path is retrieval, and the evaluation has no separate difference of retrieval to popularity.
     """
     if "retrieval_minus_popularity" not in evaluation["differences"]:
         return "path", []
-    brings = Interval.model_validate(evaluation["differences"]["path_minus_retrieval"][gate.metric])
-    if brings.low > 0:
+    gain = Interval.model_validate(evaluation["differences"]["path_minus_retrieval"][gate.metric])
+    if gain.low > 0:
         return "path", []
-    told = f"the ranker is not clearly better than retrieval alone: {gate.metric} differs by {shown(brings)}"
+    warning = f"the ranker is not clearly better than retrieval alone: {gate.metric} differs by {shown(gain)}"
     if gate.ranker == "if_better":
-        return "retrieval", [f"{told}; the release is served without it"]
-    return "path", [told]
+        return "retrieval", [f"{warning}; the release is served without it"]
+    return "path", [warning]
 
 
 def _beside_baselines(evaluation: dict[str, Any], gate: Gate, serves: System) -> list[str]:
-    """Warnings of baselines that are clearly better, and of popularity where nothing is clear."""
+    """Warnings for baselines that are clearly better, and for popularity if the release is not clearly better."""
     found = []
     for system, name in _BASELINES.items():
         values = evaluation["differences"].get(f"{serves}_minus_{system}", {})
@@ -154,5 +155,5 @@ def _beside_baselines(evaluation: dict[str, Any], gate: Gate, serves: System) ->
 
 
 def shown(interval: Interval) -> str:
-    """A difference with its sign and its interval."""
+    """A difference as text, with its sign and its interval."""
     return f"{interval.mean:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}]"

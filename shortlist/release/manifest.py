@@ -1,4 +1,4 @@
-"""What a release says of itself, and the name that follows from it."""
+"""The manifest of a release, and the release's name, which is a hash of the manifest."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ _NAME_LENGTH = 16
 
 
 class ReleaseError(ValueError):
-    """A release that cannot be used; the message says which, why, and what to do."""
+    """A release cannot be used; the message says which one, why, and what to do."""
 
 
 class _Frozen(BaseModel):
@@ -40,20 +40,20 @@ class Interval(_Frozen):
 
 
 class Lineage(_Frozen):
-    """What the release was made from."""
+    """The inputs that a release was made from."""
 
     recipe_sha256: str
-    """Of the recipe without `publish` and `resources`, which change nothing in what is made."""
+    """SHA-256 of the recipe without `publish` and `resources`, which do not change the release."""
     code: str
-    """Version of shortlist and a fingerprint of its source files."""
+    """The version of shortlist and a fingerprint of its source files."""
     data: str
     """Digest of the prepared data: features, samples and queries."""
 
 
 class Manifest(_Frozen):
-    """Every file of a release with its hash, and where it comes from.
+    """Every file of a release with its hash, and the lineage of the release.
 
-    No time, host or address is in it: the same input makes the same manifest, and so the same name.
+    The manifest contains no time, host or address: equal inputs give equal manifests, and so equal names.
     """
 
     schema_version: int = RELEASE_SCHEMA
@@ -61,7 +61,7 @@ class Manifest(_Frozen):
     """The recipe's name."""
     files: dict[str, FileEntry]
     metrics: dict[str, Interval]
-    """Of the whole path on the test queries."""
+    """The metrics of the served system on the test queries."""
     lineage: Lineage
 
     @field_validator("files")
@@ -87,37 +87,40 @@ class Manifest(_Frozen):
 
 
 def check_release(name: str) -> str:
-    """A release's name itself, which pointers and users give. Raises ValueError for what cannot name a folder here."""
+    """Returns the name of a release, as given by a pointer or a user, if it is a valid folder name.
+
+    Raises ValueError otherwise.
+    """
     if "/" in check_key(name):
-        raise ValueError(f"{name!r} is no release: a name has one part")
+        raise ValueError(f"{name!r} is not the name of a release: a name has no slash")
     return name
 
 
 def is_name(text: str) -> bool:
-    """Whether a release could be called so."""
+    """Whether a text has the form of a release's name."""
     return len(text) == _NAME_LENGTH and set(text) <= set("0123456789abcdef")
 
 
 def parse_manifest(data: bytes, place: str) -> Manifest:
-    """Raises ReleaseError for broken JSON and for another schema, which is named; `place` is where it was read."""
+    """Parse a manifest that was read from `place`. Raises ReleaseError for broken JSON and for another schema."""
     try:
         found = json.loads(data)
         version = found["schema_version"]
     except (ValueError, TypeError, KeyError) as error:
-        raise ReleaseError(f"{place}: this is not a manifest of a release ({error}); publish it again") from None
+        raise ReleaseError(f"{place}: not a release manifest ({error}); publish the release again") from None
     if version != RELEASE_SCHEMA:
         raise ReleaseError(
-            f"{place}: a release of schema {version}, this version of shortlist reads schema {RELEASE_SCHEMA}; "
+            f"{place}: the release has schema {version}; this version of shortlist reads schema {RELEASE_SCHEMA}; "
             "run the recipe again, or use the version of shortlist that wrote it"
         )
     try:
         return Manifest.model_validate(found)
     except ValidationError as error:
-        raise ReleaseError(f"{place}: this is not a manifest of a release: {error}; publish it again") from None
+        raise ReleaseError(f"{place}: not a release manifest: {error}; publish the release again") from None
 
 
 def entries(folder: Path, names: Iterable[str]) -> dict[str, FileEntry]:
-    """SHA-256 and size of files of a folder. Raises OSError."""
+    """The SHA-256 and size of files in a folder. Raises OSError."""
     return {
         name: FileEntry(sha256=found, size=(folder / name).stat().st_size)
         for name, found in hash_files(folder, names).items()
@@ -125,6 +128,6 @@ def entries(folder: Path, names: Iterable[str]) -> dict[str, FileEntry]:
 
 
 def file_names(folder: Path) -> list[str]:
-    """Relative paths of all files below a folder, sorted, hidden ones left out."""
+    """The relative paths of all files below a folder, sorted, without hidden files."""
     paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return sorted(path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts))

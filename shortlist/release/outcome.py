@@ -1,4 +1,4 @@
-"""How a run of the pipeline ended, in words: written by the last step, which runs whatever happened before."""
+"""The outcome of a pipeline run as text, written by the exit step, which always runs."""
 
 from shortlist.progress import say
 from shortlist.recipe import Recipe
@@ -9,16 +9,16 @@ from shortlist.storage import StorageError
 
 
 def conclude(recipe: Recipe, state: str, error: str | None) -> str:
-    """A few lines of Markdown, also said as plain lines: the end of the run and what answers queries now.
+    """A few lines of Markdown, also printed as plain lines: the final state of the run and the live release.
 
-    `state` is Kubeflow's: SUCCEEDED, FAILED or CANCELLED. A storage that cannot be read is told, never raised: it is
-    most likely why the run failed.
+    `state` is Kubeflow's: SUCCEEDED, FAILED or CANCELLED. A storage error is reported, not raised, since it is probably
+    the reason why the run failed.
     """
     lines = [f"{recipe.name}: the run ended as {state}"] + ([error] if error else [])
     try:
         live = read_live(release_root(recipe))
     except (ReleaseError, StorageError, ValueError) as problem:
-        lines.append(f"which release is live cannot be told: {problem}")
+        lines.append(f"cannot find out which release is live: {problem}")
     else:
         lines.append(f"release {live.release} is live" if live else "no release is live")
     for line in lines:

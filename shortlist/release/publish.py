@@ -1,4 +1,4 @@
-"""The last step of the pipeline: assemble the release, ask the gate, make it live."""
+"""The last step of the pipeline: assembles the release, applies the gate, and makes the release live."""
 
 import contextlib
 import json
@@ -12,7 +12,7 @@ from shortlist.progress import say
 from shortlist.recipe import Recipe
 from shortlist.release.bundle import assemble, lineage_of, open_release, read_live, release_key
 from shortlist.release.digests import digests_of
-from shortlist.release.gate import Verdict, judge
+from shortlist.release.gate import Verdict, apply_gate
 from shortlist.release.manifest import MANIFEST, ReleaseError
 from shortlist.release.registry import StaleError, publish
 from shortlist.step_result import StepResult, read_record
@@ -20,49 +20,49 @@ from shortlist.storage import MissingError, Storage, open_storage
 
 
 class Decision(BaseModel):
-    """decision.json."""
+    """The content of decision.json."""
 
     published: bool
     release: str
-    """The name of the release that was made, also of a refused one."""
+    """The name of the assembled release, also if it was refused."""
     reason: str
     verdict: Verdict
     forced_by: str | None
-    """Who overruled the gate; null when nobody had to."""
+    """Who overruled the gate; null if the gate was not overruled."""
     live: str | None
-    """What is live now."""
+    """The release that is live now."""
     url: str
     """The root of the recommender's releases."""
 
     @property
     def headline(self) -> str:
         """The outcome in a few words."""
-        beside = "the live release" if self.verdict.reference == "live" else "popularity"
-        said = {
-            "better": f"better than {beside}",
-            "not_worse": f"not worse than {beside}",
-            "cannot_tell": f"the gate cannot tell whether it is worse than {beside}",
-            "worse": f"worse than {beside}",
-            "bad_lists": "its lists are not fit to be served",
+        reference = "the live release" if self.verdict.reference == "live" else "popularity"
+        outcome = {
+            "better": f"better than {reference}",
+            "not_worse": f"not worse than {reference}",
+            "cannot_tell": f"the gate cannot tell whether it is worse than {reference}",
+            "worse": f"worse than {reference}",
+            "bad_lists": "its lists must not be served",
         }[self.verdict.outcome]
         if self.published and self.forced_by:
-            return f"Published, forced by {self.forced_by}: {said}"
+            return f"Published, forced by {self.forced_by}: {outcome}"
         if self.published:
-            return f"Published, but {said}" if self.verdict.outcome == "cannot_tell" else f"Published: {said}"
-        return f"Refused: {said}" if not self.verdict.accepted else "Refused: another release became live meanwhile"
+            return f"Published, but {outcome}" if self.verdict.outcome == "cannot_tell" else f"Published: {outcome}"
+        return f"Refused: {outcome}" if not self.verdict.accepted else "Refused: another release became live meanwhile"
 
 
 def release_root(recipe: Recipe) -> Storage:
-    """Where this recommender's releases lie: `<publish.to>/<name>`. Raises ValueError for an unknown address."""
+    """The storage of this recommender's releases: `<publish.to>/<name>`. Raises ValueError for an unknown address."""
     return open_storage(f"{recipe.publish.to.rstrip('/')}/{recipe.name}")
 
 
 def fetch_live(recipe: Recipe, into: Path) -> Path | None:
-    """The live release's folder, named like the release; below `into` when it lies elsewhere. None if nothing is live.
+    """The live release's folder, named like the release; None if no release is live.
 
-    A live release that cannot be used (damaged, or of another schema) must not stand in the way of the one that
-    will replace it: that is told, and its folder then holds at most a manifest, for evaluate to skip the comparison.
-    Raises StorageError when the storage fails.
+    A release that is not in a local folder is downloaded to `into`. A live release that cannot be used (damaged, or of
+    another schema) must not block its successor: this is reported as a warning, and the returned folder contains at
+    most the manifest, so that evaluate skips the comparison. Raises StorageError when the storage fails.
     """
     root = release_root(recipe)
     try:
@@ -94,23 +94,22 @@ def publish_step(
     out: Path,
     forced_by: str | None = None,
 ) -> StepResult:
-    """Make the release of these step folders live when the gate accepts it; leave `out`/decision.json.
+    """Assemble the release from these step folders, make it live if the gate accepts it, and write decision.json.
 
-    Of the samples it needs no more than prepare's record tells.
-    Raises StorageError when the storage fails; the old release is live then.
+    Raises StorageError when the storage fails; the old release then stays live.
     """
-    judged: dict[str, Any] = json.loads((evaluation / "evaluation.json").read_text())
+    evaluation_json: dict[str, Any] = json.loads((evaluation / "evaluation.json").read_text())
     prepared = read_record(prepare_record).result.details
     parts = {"features": features, "retrieval": retrieval, "index": index}
     root = release_root(recipe)
-    verdict = judge(judged, recipe.gate)
+    verdict = apply_gate(evaluation_json, recipe.gate)
     if recipe.ranking.enabled and verdict.serves == "path":
         parts["ranking"] = ranking
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".release-") as folder:
         lineage = lineage_of(recipe, prepared["digest"])
-        told = evaluation / "evaluation.json"
-        manifest = assemble(parts, recipe, told, lineage, Path(folder), serves=verdict.serves)
+        file = evaluation / "evaluation.json"
+        manifest = assemble(parts, recipe, file, lineage, Path(folder), serves=verdict.serves)
         decision = _decide(root, Path(folder), manifest.name, verdict, forced_by)
     (out / "decision.json").write_text(decision.model_dump_json(indent=1) + "\n")
     say(f"{'published' if decision.published else 'refused'}: release {decision.release}: {decision.reason}")
@@ -121,7 +120,7 @@ def publish_step(
         rows_out={"files": len(manifest.files)},
         metrics={
             "published": float(decision.published),
-            f"served_{verdict.metric}": judged["systems"][verdict.serves][verdict.metric]["mean"],
+            f"served_{verdict.metric}": evaluation_json["systems"][verdict.serves][verdict.metric]["mean"],
             "release_mb": round(manifest.num_bytes / 1e6, 3),
         },
         details={
@@ -148,9 +147,9 @@ def _decide(root: Storage, folder: Path, name: str, verdict: Verdict, forced_by:
 
     if before == name:
         publish(root, folder, replaces=name)
-        return decision(True, "this very release is live already")
+        return decision(True, "this release is already live")
     if not verdict.accepted and forced_by is None:
-        return decision(False, f"{verdict.reason}; publish it all the same with `shortlist run --force`")
+        return decision(False, f"{verdict.reason}; to publish it anyway, use `shortlist run --force`")
     try:
         forced = None if verdict.accepted else forced_by
         publish(root, folder, replaces=verdict.compared_with, forced_by=forced)
@@ -165,6 +164,6 @@ def _decide(root: Storage, folder: Path, name: str, verdict: Verdict, forced_by:
 def _live_name(root: Storage) -> str | None:
     try:
         live = read_live(root)
-    except ReleaseError:  # a broken pointer; publishing writes it anew
+    except ReleaseError:  # a broken pointer; publishing rewrites it
         return None
     return live.release if live else None

@@ -1,7 +1,7 @@
 """The releases of one recommender: publish, list, promote, roll back, prune.
 
-A release is uploaded under its own name, its manifest last, and then the pointer `live.json` is swapped by
-compare-and-set. Until the swap nothing that a reader can see has changed; after it everything has.
+A release is uploaded under its own name, its manifest last. Then the pointer `live.json` is swapped by
+compare-and-set, so that readers see the change atomically.
 """
 
 import time
@@ -25,22 +25,22 @@ class Listed(BaseModel):
     name: str
     manifest: Manifest | None
     problem: str | None = None
-    """Why there is no manifest to show, like another schema."""
+    """Why the manifest cannot be shown, for example another schema."""
     published: float
-    """When its manifest was written, seconds since the epoch."""
+    """The time at which its manifest was written, in seconds since the epoch."""
     is_live: bool
     is_previous: bool
 
 
 class StaleError(ReleaseError):
-    """Another release became live since this one was judged."""
+    """Another release became live after this one was evaluated."""
 
 
 def publish(root: Storage, folder: Path, *, replaces: str | None, forced_by: str | None = None) -> Live:
-    """Upload a release's folder and make it live in the place of `replaces` (None: in the place of nothing).
+    """Upload a release's folder and make it live in place of `replaces` (None: no release was live).
 
-    A release that is live already stays as it is; one that was uploaded before only moves the pointer.
-    Raises StaleError when something else than `replaces` is live, unless `forced_by` names who wants it all the same.
+    Nothing changes if the release is already live. If it was uploaded before, only the pointer is moved.
+    Raises StaleError when another release than `replaces` is live, unless `forced_by` names the user who forces it.
     """
     manifest = read_manifest(folder)
     wrong = _wrong_files(root, manifest)
@@ -59,7 +59,7 @@ def publish(root: Storage, folder: Path, *, replaces: str | None, forced_by: str
 
 
 def promote(root: Storage, name: str, forced_by: str | None = None) -> Live:
-    """Make a release that was published before live. Raises ReleaseError when it is not there or not whole."""
+    """Make an earlier release live again. Raises ReleaseError when it is missing or incomplete."""
     key = release_key(name, MANIFEST)
     try:
         manifest = parse_manifest(root.read(key).data, f"{root.url}/{key}")
@@ -73,7 +73,7 @@ def promote(root: Storage, name: str, forced_by: str | None = None) -> Live:
 
 
 def rollback(root: Storage) -> Live:
-    """Make the release live that was so before; a second time takes it back. Raises ReleaseError when there is none."""
+    """Make the previous release live; a second call reverts this. Raises ReleaseError when there is none."""
     live = read_live(root)
     if live is None or live.previous is None:
         raise ReleaseError(f"{root.url}: there is no earlier release to roll back to")
@@ -81,7 +81,7 @@ def rollback(root: Storage) -> Live:
 
 
 def list_releases(root: Storage) -> list[Listed]:
-    """All whole releases, the newest first; one whose upload never ended has no manifest and is not shown."""
+    """All complete releases, newest first; an unfinished upload has no manifest and is not listed."""
     live = _parsed(read_pointer(root), root)
     found = []
     for entry in root.list("releases"):
@@ -107,7 +107,7 @@ def list_releases(root: Storage) -> list[Listed]:
 
 
 def find(listed: Sequence[Listed], start: str, url: str) -> Listed:
-    """The one of these releases whose name starts so; they lie below `url`, for the message.
+    """The release whose name starts with `start`; `url` is their root, for the error message.
 
     Raises ReleaseError when there is none, or more than one.
     """
@@ -115,14 +115,15 @@ def find(listed: Sequence[Listed], start: str, url: str) -> Listed:
     if len(found) == 1:
         return found[0]
     names = ", ".join(one.name for one in found or listed) or "none"
-    problem = "more than one release is called" if found else "there is no release"
+    problem = "more than one release starts with" if found else "there is no release"
     raise ReleaseError(f"{url}: {problem} {start!r}; there are: {names}")
 
 
 def prune(root: Storage, keep: int) -> list[str]:
-    """Delete all but the newest `keep` releases, the live and the previous one; the names of the deleted.
+    """Delete all releases except the newest `keep`, the live and the previous one; returns the deleted names.
 
-    Uploads that were given up a day ago go as well. Not to be run while an old release is being promoted.
+    Uploads that were abandoned more than a day ago are deleted as well. Do not call this while an old release is being
+    promoted.
     """
     if keep < 1:
         raise ValueError(f"keep is {keep}; keep at least 1 release")
@@ -139,7 +140,7 @@ def prune(root: Storage, keep: int) -> list[str]:
     gone = sorted(name for name in files if name not in kept and (name in whole or newest[name] < before))
     for name in gone:
         key = release_key(name, MANIFEST)
-        root.delete([key])  # first, so that no reader sees a release that lacks files
+        root.delete([key])  # the manifest first, so that no reader sees an incomplete release
         root.delete([other for other in files[name] if other != key])
     root.sweep(before)
     return gone
@@ -160,11 +161,11 @@ def _swap(root: Storage, name: str, may_replace: Callable[[str | None], None], f
         except ChangedError:
             continue
         return pointer
-    raise ReleaseError(f"{root.url}/{LIVE}: {_SWAPS} times someone else was faster; try again")
+    raise ReleaseError(f"{root.url}/{LIVE}: another process changed it during each of {_SWAPS} attempts; try again")
 
 
 def _parsed(stored: Stored | None, root: Storage) -> Live | None:
-    """None for a broken pointer as well, so that one can list what is there and write it anew."""
+    """Like `parse_live`, but None for a broken pointer, so that releases can be listed and the pointer rewritten."""
     try:
         return parse_live(stored, root)
     except ReleaseError:
@@ -172,7 +173,7 @@ def _parsed(stored: Stored | None, root: Storage) -> Live | None:
 
 
 def _wrong_files(root: Storage, manifest: Manifest) -> list[str]:
-    """Files that are not there, or not of the right size; on a local disk also those with other bytes."""
+    """Files that are missing or have the wrong size; on a local disk also those with the wrong content."""
     folder = release_key(manifest.name)
     sizes = {entry.key.removeprefix(f"{folder}/"): entry.size for entry in root.list(folder)}
     wrong = {name for name, entry in manifest.files.items() if sizes.get(name) != entry.size}

@@ -1,4 +1,4 @@
-"""What a run leaves to look at: run.json and one self-contained page."""
+"""The report of a run: run.json and one self-contained HTML page."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +17,8 @@ def write_report(
 ) -> RunRecord:
     """Write the HTML file `page` and the JSON file `run` from the records of the steps, in their order.
 
-    A step that is missing, or left no details, costs its section only. Raises ValueError when a step told something
-    of another form, StorageError for a full disk.
+    If a step is missing or has no details, only its section is left out. Raises ValueError when the details of a step
+    have an unexpected form, StorageError for a full disk.
     """
     record = run_record(recipe, records, run_id)
     html = page_of(recipe, record, records)

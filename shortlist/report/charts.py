@@ -1,8 +1,8 @@
-"""Charts as HTML and inline SVG that stretch with the window; text keeps its size.
+"""Charts as HTML and inline SVG that stretch with the window, while text keeps its size.
 
-The SVG of a plot is 100 x 100 units and is stretched to its box; lines keep their width by `vector-effect`, and
-a dot is a line of no length with round ends. Labels are HTML at percent positions. Colours come from the page's
-classes, so a chart follows light and dark.
+The SVG of a plot has 100 x 100 units and is stretched to its box. Lines keep their width by `vector-effect`, and a dot
+is a line of zero length with round ends. Labels are HTML at percent positions. Colours come from CSS classes of the
+page, so that a chart follows the light or dark theme.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from html import escape
 from shortlist.report.scales import Scale, plain, scale_of
 
 _LETTER = 1.8
-"""Percent of a plot's width that a letter takes on a narrow window."""
+"""The width of a letter in a narrow window, in percent of the plot's width."""
 
 Show = Callable[[float], str]
 
@@ -25,7 +25,7 @@ class Series:
     color: str
     points: Sequence[tuple[float, float]]
     labels: Sequence[str] = ()
-    """What is told of each point; by default its numbers."""
+    """The tooltip of each point; by default its numbers."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ class Bar:
 
 @dataclass(frozen=True)
 class Axes:
-    """What a plot's axes say."""
+    """The axes of a plot."""
 
     x: str
     y: str
     log_x: bool = False
     whole_x: bool = False
-    """Whether only whole numbers are labelled, as of epochs."""
+    """Whether only whole numbers are labelled, for example epochs."""
     zero_y: bool = False
     show_x: Show = plain
     x_ticks: Sequence[float] = ()
@@ -63,7 +63,7 @@ class Axes:
 
 @dataclass(frozen=True)
 class Band:
-    """A part of the x axis that has a name."""
+    """A named part of the x axis."""
 
     name: str
     start: float
@@ -96,8 +96,8 @@ def lines(
         drawn.append(f'<path class="line {one.color}" d="{path}"/>')
         if len(placed) <= 60 and not area:
             for i, (x, y) in enumerate(placed):
-                told = one.labels[i] if one.labels else f"{axes.show_x(one.points[i][0])}: {plain(one.points[i][1])}"
-                title = f"<title>{escape(f'{one.name}, {told}' if one.name else told)}</title>"
+                label = one.labels[i] if one.labels else f"{axes.show_x(one.points[i][0])}: {plain(one.points[i][1])}"
+                title = f"<title>{escape(f'{one.name}, {label}' if one.name else label)}</title>"
                 drawn.append(f'<path class="dot {one.color}" d="M{x:.2f} {y:.2f}h0">{title}</path>')
     legend = _legend([(one.name, one.color) for one in series]) if len(series) > 1 else ""
     ticks = axes.x_ticks or x_scale.ticks(6)
@@ -106,7 +106,7 @@ def lines(
 
 
 def _band_names(placed: Sequence[tuple[float, str]]) -> str:
-    """The names of bands at percent positions, each in the lowest row in which it covers no other."""
+    """The names of bands at percent positions, each in the lowest row in which it overlaps no other name."""
     ends: list[float] = []  # of the last name in each row
     out = []
     for at, name in placed:
@@ -145,9 +145,10 @@ def whiskers(groups: Sequence[tuple[str, Sequence[Whisker]]], *, zero: bool, sig
         for row in group:
             left, right, at = scale.at(row.low), scale.at(row.high), scale.at(row.mean)
             sign = "+" if signed else ""
-            told = f"{row.mean:{sign}.4f} ({row.low:{sign}.4f} to {row.high:{sign}.4f})"
+            numbers = f"{row.mean:{sign}.4f} ({row.low:{sign}.4f} to {row.high:{sign}.4f})"
             out.append(
-                f'<div class="wrow" title="{escape(row.label)}: {told}"><span class="wlabel">{escape(row.label)}</span>'
+                f'<div class="wrow" title="{escape(row.label)}: {numbers}">'
+                f'<span class="wlabel">{escape(row.label)}</span>'
                 f'<span class="wstrip">{grid}<i class="w {row.color}" style="left:{left:.2f}%;'
                 f'width:{max(right - left, 0.1):.2f}%"></i>'
                 f'<i class="d {row.color}" style="left:{at:.2f}%"></i></span>'
@@ -172,7 +173,7 @@ def bars(rows: Sequence[Bar], color: str) -> str:
 
 
 def columns(rows: Sequence[Bar], axes: Axes, color: str) -> str:
-    """Vertical bars from 0, one beside the other, every few of them labelled."""
+    """Vertical bars from 0, with a label at every few bars."""
     y_scale = scale_of([row.value for row in rows], zero=True)
     width = 100 / len(rows)
     drawn = "".join(

@@ -1,4 +1,4 @@
-"""What the run took, and what it left."""
+"""The sections on time, memory and rows, and on the release."""
 
 from html import escape
 from typing import Any
@@ -15,8 +15,8 @@ def cost(run: RunRecord) -> str:
     memory = [Bar(_name(one.step), one.peak_memory_mb, megabytes(one.peak_memory_mb)) for one in run.steps]
     rows = [[escape(_name(one.step)), _counts(one.rows_in), _counts(one.rows_out)] for one in run.steps]
     lead = (
-        f"{duration(run.seconds)} of work in {len(run.steps)} steps, at most {megabytes(run.peak_memory_mb)} of memory "
-        "at a time. Starting a step's process is not counted."
+        f"{duration(run.seconds)} in {len(run.steps)} steps, with a peak memory of {megabytes(run.peak_memory_mb)}. "
+        "The time to start the process of a step is not included."
     )
     charts = f"{card('Time', bars(times, 'c-path'))}{card('Peak memory', bars(memory, 'c-knn'))}"
     return section(
@@ -29,16 +29,16 @@ def cost(run: RunRecord) -> str:
 def provenance(run: RunRecord, details: dict[str, dict[str, Any]]) -> str:
     """The release's lineage and files."""
     manifest = details.get("publish", {}).get("manifest")
-    lead = "Its name is the hash of its content; the same input makes the same name."
+    lead = "The name of a release is the hash of its content: equal inputs give equal names."
     if manifest is None or run.decision is None:
-        return section("Release", lead, note("Left out: the step publish left no manifest."))
+        return section("Release", lead, note("Left out: the step publish has no manifest."))
     files, lineage = manifest["files"], manifest["lineage"]
     size = sum(entry["size"] for entry in files.values())
     listed = definitions(
         [
             ("Name", code(run.decision.release)),
             ("Live now", code(run.decision.live or "nothing")),
-            ("Kept at", code(run.decision.url)),
+            ("Stored at", code(run.decision.url)),
             ("Size", f"{len(files)} files, {megabytes(size / 1e6) if size >= 1e6 else f'{plain(size)} bytes'}"),
             ("Recipe", code(lineage["recipe_sha256"][:16])),
             ("Code", code(lineage["code"])),

@@ -1,4 +1,4 @@
-"""What came in, what was wrong with it, and how it was cut."""
+"""The section on the data: events, validation rules and the split."""
 
 import datetime as dt
 from html import escape
@@ -15,26 +15,26 @@ _MOST_COLUMNS = 40
 
 def data(run: RunRecord, details: dict[str, dict[str, Any]]) -> str:
     """Rows, rules, events by day, distributions."""
-    told = details.get("validate", {})
+    found = details.get("validate", {})
     distributions = [
-        _distribution(told, "events_per_user", "Events of a user", "users"),
-        _distribution(told, "events_per_item", "Events of an item", "items"),
+        _distribution(found, "events_per_user", "Events of a user", "users"),
+        _distribution(found, "events_per_item", "Events of an item", "items"),
     ]
     parts = [_flow(run)]
-    if told:
-        parts.append(_days(told, details.get("prepare", {}).get("split", {})))
+    if found:
+        parts.append(_days(found, details.get("prepare", {}).get("split", {})))
         parts.append(f'<div class="grid">{"".join(distributions)}</div>')
-        parts += [_rules(told), _limits(told), _missing(told)]
+        parts += [_rules(found), _limits(found), _missing(found)]
     else:
-        parts.append(note("Rules and distributions are left out: the step validate left no details."))
-    lead = "Rows that break a rule are set aside with their reason; they train and test nothing."
+        parts.append(note("Rules and distributions are left out: the step validate has no details."))
+    lead = "Rows that break a rule are quarantined with their reason; they are used neither for training nor for tests."
     leak = details.get("prepare", {}).get("leakage")
     if leak:
         checked = ", ".join(f"{plain(value)} {name.replace('_', ' ')}" for name, value in leak.items())
-        lead += f" No event at or after a query's time feeds its features; checked: {checked}."
+        lead += f" No event at or after a query's time is used in its features; checked: {checked}."
     half_life = details.get("prepare", {}).get("popular_half_life", "none")
     if half_life != "none":
-        lead += f" In what is popular, an event counts half after {escape(half_life)}."
+        lead += f" Popularity is time-decayed, with a half-life of {escape(half_life)}."
     return section("Data", lead, "".join(parts))
 
 
@@ -51,8 +51,8 @@ def _flow(run: RunRecord) -> str:
     return tiles(shown)
 
 
-def _days(told: dict[str, Any], split: dict[str, Any]) -> str:
-    series = told.get("events_per_day")
+def _days(found: dict[str, Any], split: dict[str, Any]) -> str:
+    series = found.get("events_per_day")
     if not series:
         return note("Events by day are left out: the events have no times.")
     if len(series["events"]) < 2:
@@ -68,11 +68,11 @@ def _days(told: dict[str, Any], split: dict[str, Any]) -> str:
     y = "events a day" if width == 1 else f"events in {width} days"
     axes = Axes(x="day (UTC)", y=y, zero_y=True, show_x=_date, whole_x=True)
     chart = lines([Series("", "c-retrieval", points)], axes, area=True, bands=bands)
-    return card("Sound events by day, and how they are split", chart)
+    return card("Valid events by day, and the split", chart)
 
 
 def _day(moment: Any) -> float | None:
-    """Days since the epoch of `2021-03-04 05:06:07`; None for anything else."""
+    """The time `2021-03-04 05:06:07` as days since the epoch; None for anything else."""
     try:
         at = dt.datetime.fromisoformat(str(moment)).replace(tzinfo=dt.UTC)
     except ValueError:
@@ -85,8 +85,8 @@ def _date(day: float) -> str:
     return f"{date.day} {date:%b %y}"
 
 
-def _distribution(told: dict[str, Any], key: str, title: str, of: str) -> str:
-    bins = told.get(key) or []
+def _distribution(found: dict[str, Any], key: str, title: str, of: str) -> str:
+    bins = found.get(key) or []
     if not bins:
         return ""
     rows = [
@@ -97,11 +97,11 @@ def _distribution(told: dict[str, Any], key: str, title: str, of: str) -> str:
     return card(title, columns(rows, axes, "c-retrieval"))
 
 
-def _rules(told: dict[str, Any]) -> str:
-    rules = sorted(told.get("rules") or [], key=lambda rule: -rule["failed"])
+def _rules(found: dict[str, Any]) -> str:
+    rules = sorted(found.get("rules") or [], key=lambda rule: -rule["failed"])
     if not rules:
         return ""
-    titles = ("Table", "Column", "A row is set aside when", "Rows", "Share")
+    titles = ("Table", "Column", "A row is quarantined when", "Rows", "Share")
     rows = [
         [
             escape(rule["table"]),
@@ -113,23 +113,23 @@ def _rules(told: dict[str, Any]) -> str:
         for rule in rules
     ]
     broken = sum(rule["failed"] > 0 for rule in rules)
-    shown = table(titles, rows[:broken], [3, 4]) if broken else note("No row broke a rule.")
-    held = folded(f"Row rules: {len(rules) - broken} held", table(titles, rows[broken:], [3, 4]))
-    return card("Row rules", shown, f"{broken} of {len(rules)} broken") + (held if broken < len(rules) else "")
+    shown = table(titles, rows[:broken], [3, 4]) if broken else note("All rows pass all rules.")
+    passed = folded(f"Row rules: {len(rules) - broken} passed", table(titles, rows[broken:], [3, 4]))
+    return card("Row rules", shown, f"{broken} of {len(rules)} failed") + (passed if broken < len(rules) else "")
 
 
-def _limits(told: dict[str, Any]) -> str:
-    limits = told.get("limits") or []
+def _limits(found: dict[str, Any]) -> str:
+    limits = found.get("limits") or []
     if not limits:
         return ""
     rows = [
         [escape(one["rule"]), escape(str(one.get("asked", ""))), escape(_observed(one["observed"]))] for one in limits
     ]
-    return folded(f"Table rules: all {len(rows)} held", table(("Rule", "Asked", "Found"), rows))
+    return folded(f"Table rules: all {len(rows)} passed", table(("Rule", "Required", "Observed"), rows))
 
 
-def _missing(told: dict[str, Any]) -> str:
-    listed = [one for one in told.get("columns") or [] if one["null_share"] > 0 or one.get("not_finite")]
+def _missing(found: dict[str, Any]) -> str:
+    listed = [one for one in found.get("columns") or [] if one["null_share"] > 0 or one.get("not_finite")]
     if not listed:
         return ""
     rows = [

@@ -1,4 +1,4 @@
-"""What the lists hold: shares that should be small, the most recommended items, repeats, and some users' lists."""
+"""The section on the lists: their statistics, the most recommended items, repeats, and the lists of some users."""
 
 from html import escape
 
@@ -10,13 +10,13 @@ from shortlist.report.systems import Systems, color_of, metric_name
 _REPEATS = {
     "buy_again": ("Buy again", "buy_again"),
     "popularity": ("Popularity", "popularity"),
-    "masked": ("Served: without what a user has", ""),
+    "masked": ("Served: without seen items", ""),
     "unmasked": ("The same, with repeats allowed", ""),
 }
 
 
 def lists(run: RunRecord, metric: str) -> str:
-    """The section of lists; nothing where evaluate told nothing of them."""
+    """The section on the lists; empty if the evaluation has no list statistics."""
     one = run.evaluation
     if one is None or one.lists is None:
         return ""
@@ -26,25 +26,26 @@ def lists(run: RunRecord, metric: str) -> str:
     if one.repeats is not None:
         parts.append(_repeats(one.repeats, systems.served, metric))
     parts.append(_users(one.sample_users, systems.served))
-    return section("Lists", _plainly(run, one.lists, served), "".join(parts))
+    return section("Lists", _summary(run, one.lists, served), "".join(parts))
 
 
-def _plainly(run: RunRecord, told: Lists, served: ListStatistics | None) -> str:
-    """The verdict in a sentence or two."""
+def _summary(run: RunRecord, lists: Lists, served: ListStatistics | None) -> str:
+    """One or two sentences on the quality of the lists."""
     if served is None:
-        return "Nothing was known of any user who was asked, so that all lists are of what is popular."
-    asked = f"The first {told.k} items of {told.queries - told.by_popularity:,} lists"
-    if told.by_popularity:
-        asked += f" ({told.by_popularity:,} more are of what is popular, since nothing was known of the user)"
+        return "All users of the test queries are unknown, so that all lists are the cold-start fallback (popularity)."
+    counted = f"The first {lists.k} items of {lists.queries - lists.by_popularity:,} lists"
+    if lists.by_popularity:
+        counted += f" ({lists.by_popularity:,} more lists are the cold-start fallback for unknown users)"
     problems = run.decision.verdict.list_problems if run.decision is not None else []
     if problems:
-        return f"{asked} are not fit to be served: {' '.join(problems)}."
+        return f"{counted} must not be served: {' '.join(problems)}."
     most = served.most_recommended[:1]
-    top = f", and the item in most of them is in {_percent(most[0].share or 0)}" if most else ""
+    top = f", and the most recommended item is in {_percent(most[0].share or 0)}" if most else ""
     return (
-        f"{asked}: {_percent(served.distinct)} of them are distinct{top}. Of what they hold, "
-        f"{_percent(served.untrained)} was never trained on (of what users then took, "
-        f"{_percent(told.untrained_targets)}), and {_percent(served.tied)} has the score of another item of the list."
+        f"{counted}: {_percent(served.distinct)} of the lists are distinct{top}. Of the recommended items, "
+        f"{_percent(served.untrained)} were never trained on (of the test targets, "
+        f"{_percent(lists.untrained_targets)}), and {_percent(served.tied)} have the score of another item of their "
+        "list."
     )
 
 
@@ -54,74 +55,77 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f}%" if 0 < share < 0.1 else f"{100 * share:.0f}%"
 
 
-def _shares(systems: Systems, told: Lists) -> str:
-    shown = [name for name in systems.tables if name in told.systems]
-    columns = [told.systems[name] for name in shown]
+def _shares(systems: Systems, lists: Lists) -> str:
+    shown = [name for name in systems.tables if name in lists.systems]
+    columns = [lists.systems[name] for name in shown]
     rows = [
-        ["Items never trained on", *(_percent(one.untrained) for one in columns), _percent(told.untrained_items)],
-        ["Items of one vector", *(_percent(one.one_vector) for one in columns), _percent(told.one_vector_items)],
+        ["Items never trained on", *(_percent(one.untrained) for one in columns), _percent(lists.untrained_items)],
+        [
+            "Items that share their vector",
+            *(_percent(one.one_vector) for one in columns),
+            _percent(lists.one_vector_items),
+        ],
         ["Items that are both", *(_percent(one.indistinct) for one in columns), ""],
-        ["Items of the same score as another of the list", *(_percent(one.tied) for one in columns), ""],
+        ["Items with the score of another item of their list", *(_percent(one.tied) for one in columns), ""],
         ["Lists with such a tie", *(_percent(one.tied_lists) for one in columns), ""],
-        ["Items in the longest tie of these", *(f"{one.longest_tie:.1f}" for one in columns), ""],
+        ["Items in the longest tie of such a list", *(f"{one.longest_tie:.1f}" for one in columns), ""],
         ["Distinct lists", *(_percent(one.distinct) for one in columns), ""],
-        ["Items of the catalogue in any list", *(_percent(one.coverage) for one in columns), ""],
-        ["Lists that hold the most recommended item", *(_top(one) for one in columns), ""],
+        ["Coverage of the catalogue", *(_percent(one.coverage) for one in columns), ""],
+        ["Lists with the most recommended item", *(_top(one) for one in columns), ""],
     ]
     titles = ["", *(systems.name(name) for name in shown), "Of the catalogue"]
-    return card("What they hold", table(titles, rows, range(1, len(titles)), [3, 6]))
+    return card("Statistics", table(titles, rows, range(1, len(titles)), [3, 6]))
 
 
 def _top(one: ListStatistics) -> str:
     return _percent(one.most_recommended[0].share or 0) if one.most_recommended else ""
 
 
-def _most(systems: Systems, told: Lists) -> str:
+def _most(systems: Systems, lists: Lists) -> str:
     cards = []
     for name in dict.fromkeys((systems.served, "popularity")):
-        most = told.systems[name].most_recommended if name in told.systems else []
+        most = lists.systems[name].most_recommended if name in lists.systems else []
         rows = [Bar(one.title or one.id, one.share or 0, f"{_percent(one.share or 0)} of lists") for one in most]
         if rows:
             cards.append(card("Most recommended", bars(rows, color_of(name)), systems.name(name)))
     return f'<div class="grid">{"".join(cards)}</div>' if cards else ""
 
 
-def _repeats(told: Repeats, served: str, metric: str) -> str:
-    said = (
-        f"Of {told.positives:,} items that users took in the test, they had taken {told.repeats:,} "
-        f"({_percent(told.share)}) before; lists {'leave out' if told.masked else 'may hold'} what a user has "
-        "(evaluation.mask_seen)."
+def _repeats(repeats: Repeats, served: str, metric: str) -> str:
+    text = (
+        f"Of {repeats.positives:,} test positives, {repeats.repeats:,} ({_percent(repeats.share)}) are items that the "
+        f"user already had; lists {'leave out' if repeats.masked else 'may contain'} seen items (evaluation.mask_seen)."
     )
-    inner = note(said)
+    inner = note(text)
     rows = []
     for kind, (label, color) in _REPEATS.items():
         name = f"{served}_{kind}" if kind in ("masked", "unmasked") else kind
-        value = told.systems.get(name, {}).get(metric)
+        value = repeats.systems.get(name, {}).get(metric)
         if value is not None:
             rows.append(Whisker(label, color_of(color or served), value.mean, value.low, value.high))
     if rows:
-        asked = f"{metric_name(metric)} of {told.queries:,} users, where repeats count as well"
-        inner += whiskers([(asked, rows)], zero=True)
-    if told.advice is not None:
-        inner += f'<p class="advice">{escape(told.advice[:1].upper() + told.advice[1:])}.</p>'
+        title = f"{metric_name(metric)} of {repeats.queries:,} users, with repeats as targets"
+        inner += whiskers([(title, rows)], zero=True)
+    if repeats.advice is not None:
+        inner += f'<p class="advice">{escape(repeats.advice[:1].upper() + repeats.advice[1:])}.</p>'
     return card("Repeats", inner)
 
 
 def _users(users: list[SampleUser], served: str) -> str:
-    """One table a user, folded but for the first two."""
+    """One folded table per user."""
     parts = []
     for one in users:
-        given = one.lists.get(served, [])
-        hits = sum(item.hit or False for item in given)
-        kind = "what is popular, since nothing is known" if one.by_popularity else f"{hits} of {one.num_targets} found"
+        listed = one.lists.get(served, [])
+        hits = sum(item.hit or False for item in listed)
+        kind = "cold-start fallback" if one.by_popularity else f"{hits} of {one.num_targets} targets found"
         title = f"User {one.user}: {one.history_length:,} events of history, {kind}"
-        length = max(len(given), len(one.history))
-        rows = [[str(i + 1), _item(one.history, i), _item(given, i)] for i in range(length)]
-        parts.append(folded(title, table(("", "History, the latest first", "List"), rows)))
+        length = max(len(listed), len(one.history))
+        rows = [[str(i + 1), _item(one.history, i), _item(listed, i)] for i in range(length)]
+        parts.append(folded(title, table(("", "History, latest first", "List"), rows)))
     if not parts:
         return ""
-    said = "From the shortest to the longest history. What a user then took is bold."
-    return card("Some users and their lists", note(said) + "".join(parts))
+    text = "From the shortest to the longest history. Hits are bold."
+    return card("Some users and their lists", note(text) + "".join(parts))
 
 
 def _item(items: list[Item], at: int) -> str:
@@ -133,5 +137,5 @@ def _item(items: list[Item], at: int) -> str:
 
 
 def advice(one: Evaluated | None) -> list[str]:
-    """What the evaluation recommends for the recipe."""
+    """The changes of the recipe that the evaluation recommends."""
     return [one.repeats.advice] if one is not None and one.repeats is not None and one.repeats.advice else []

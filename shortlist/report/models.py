@@ -1,4 +1,4 @@
-"""How the models learned, and how fast the index is for what it finds."""
+"""The sections on the training of the models, and on the recall and speed of the index."""
 
 import math
 from html import escape
@@ -14,21 +14,21 @@ _RATES = {"learning_rate", "seconds", "epoch", "loss"}
 
 
 def training(run: RunRecord, details: dict[str, dict[str, Any]]) -> str:
-    """Loss and validation metric of both models, epoch by epoch, and how well the ranker's scores are calibrated."""
+    """The loss and validation metrics of both models by epoch, and the calibration of the ranker's scores."""
     cards = [
         _curves(run, details, "train_retrieval", "Retrieval", "c-retrieval"),
         _curves(run, details, "train_ranking", "Ranking", "c-path"),
         _calibration(run, details.get("train_ranking", {})),
     ]
-    return section("Training", "The dashed line is the best epoch, whose weights are served.", "".join(cards))
+    return section("Training", "The dashed line marks the best epoch, whose weights are served.", "".join(cards))
 
 
 def _curves(run: RunRecord, details: dict[str, dict[str, Any]], step: str, title: str, color: str) -> str:
-    told = details.get(step, {})
-    curves = told.get("curves") or {}
+    found = details.get(step, {})
+    curves = found.get("curves") or {}
     epochs = curves.get("epoch") or list(range(1, len(curves.get("loss") or []) + 1))
     if not epochs:
-        why = "the recipe has it off" if told.get("enabled") is False else f"the step {step} left no curves"
+        why = "the recipe disables it" if found.get("enabled") is False else f"the step {step} has no curves"
         return card(title, note(f"Left out: {why}."))
     metrics = _metrics(run, step)
     best = metrics.get("best_epoch")
@@ -42,23 +42,23 @@ def _curves(run: RunRecord, details: dict[str, dict[str, Any]], step: str, title
         if series:
             label = f"validation {series[0].name}" if y == "validation" and len(series) == 1 else y
             plots.append(lines(series, Axes(x="epoch", y=label, whole_x=True), mark=best))
-    said = [f"{len(epochs)} epochs"]
-    if told.get("stopped_early"):
-        said.append("stopped early")
+    facts = [f"{len(epochs)} epochs"]
+    if found.get("stopped_early"):
+        facts.append("stopped early")
     if metrics.get("examples_per_second"):
-        said.append(f"{plain(metrics['examples_per_second'] or 0)} examples a second")
-    if told.get("parameters"):
-        said.append(f"{plain(told['parameters'])} parameters")
+        facts.append(f"{plain(metrics['examples_per_second'] or 0)} examples a second")
+    if found.get("parameters"):
+        facts.append(f"{plain(found['parameters'])} parameters")
     if curves.get("seconds"):
-        said.append(f"{duration(sum(curves['seconds']))} of training")
+        facts.append(f"{duration(sum(curves['seconds']))} of training")
     inner = "".join(f"<div>{plot}</div>" for plot in plots)
-    return card(title, f'<div class="grid">{inner}</div>', ", ".join(said))
+    return card(title, f'<div class="grid">{inner}</div>', ", ".join(facts))
 
 
-def _calibration(run: RunRecord, told: dict[str, Any]) -> str:
-    """What the ranker gains on held-out queries, and its probabilities against what happened."""
+def _calibration(run: RunRecord, found: dict[str, Any]) -> str:
+    """The gain of the ranker over retrieval on held-out queries, and a reliability diagram of its probabilities."""
     metrics = _metrics(run, "train_ranking")
-    listed = [("Served", escape(told["kept"]))] if told.get("kept") else []
+    listed = [("Served", escape(found["kept"]))] if found.get("kept") else []
     for name, value in metrics.items():
         if value is not None and name.startswith("heldout_ndcg"):
             metric, _, order = name.removeprefix("heldout_").rpartition("_")
@@ -69,8 +69,8 @@ def _calibration(run: RunRecord, told: dict[str, Any]) -> str:
     before, after = (metrics.get(f"calibration_error_{when}") for when in ("before", "after"))
     if before is not None and after is not None:
         listed.append(("Calibration error", f"{after:.4f} <small>{before:.4f} before calibration</small>"))
-    cards = [card("What ranking adds to retrieval", definitions(listed), "held-out queries")] if listed else []
-    bins = [(float(row[0]), float(row[1])) for row in told.get("reliability") or []]
+    cards = [card("Gain of ranking over retrieval", definitions(listed), "held-out queries")] if listed else []
+    bins = [(float(row[0]), float(row[1])) for row in found.get("reliability") or []]
     if bins:
         end = max(max(bin_) for bin_ in bins)
         series = [
@@ -78,7 +78,7 @@ def _calibration(run: RunRecord, told: dict[str, Any]) -> str:
             Series("perfect", "c-popularity", [(0.0, 0.0), (end, end)]),
         ]
         axes = Axes(x="predicted probability", y="share of positives", zero_y=True)
-        cards.insert(0, card("Are the ranker's scores probabilities?", lines(series, axes), "held-out candidates"))
+        cards.insert(0, card("Calibration of the ranker's scores", lines(series, axes), "held-out candidates"))
     return f'<div class="grid">{"".join(cards)}</div>' if cards else ""
 
 
@@ -87,7 +87,7 @@ def _metrics(run: RunRecord, step: str) -> dict[str, float | None]:
 
 
 def _validation(curves: dict[str, Any]) -> list[str]:
-    """The curves that are drawn together: the metrics of one kind, at most three."""
+    """The validation curves that are drawn together: NDCG if there is one, at most three."""
     names = [name for name in curves if name not in _RATES]
     preferred = [name for name in names if name.startswith("ndcg")] or names
     return preferred[:3]
@@ -99,27 +99,27 @@ def _points(epochs: list[float], values: list[float | None]) -> list[tuple[float
 
 
 def index(details: dict[str, dict[str, Any]]) -> str:
-    """Recall against speed."""
-    told = details.get("build_index", {})
-    points = told.get("curve") or []
+    """The recall of the index against its speed."""
+    found = details.get("build_index", {})
+    points = found.get("curve") or []
     if not points:
-        return section("Index", "", note("Left out: the step build_index left no curve of recall and speed."))
-    chosen = next((point for point in points if point["nprobe"] == told.get("nprobe")), points[-1])
+        return section("Index", "", note("Left out: the step build_index has no curve of recall and speed."))
+    chosen = next((point for point in points if point["nprobe"] == found.get("nprobe")), points[-1])
     served = definitions(
         [
-            ("Index", f"{code(told.get('factory', ''))} over {plain(told.get('num_items', 0))} items"),
+            ("Index", f"{code(found.get('factory', ''))} over {plain(found.get('num_items', 0))} items"),
             ("Recall@100", f"{chosen['recall_at_100']:.4f}"),
             ("Recall@10", f"{chosen['recall_at_10']:.4f}"),
-            ("Queries a second", plain(chosen["queries_per_second"])),
-            ("Measured with", f"{plain(told.get('num_queries', 0))} {_asked(told.get('queries_from'))}"),
+            ("Queries per second", plain(chosen["queries_per_second"])),
+            ("Measured with", f"{plain(found.get('num_queries', 0))} {_query_origin(found.get('queries_from'))}"),
         ]
     )
     if len(points) == 1:
-        lead = "An index without lists has one speed and one recall, so there is no curve to draw."
+        lead = "A flat index has one speed and one recall, so that there is no curve."
         return section("Index", lead, f'<div class="card">{served}</div>')
     series = [
         Series(
-            "by nprobe, the lists searched",
+            "by nprobe, the number of lists searched",
             "c-retrieval",
             [(point["queries_per_second"], point["recall_at_100"]) for point in points],
             [
@@ -141,9 +141,9 @@ def index(details: dict[str, dict[str, Any]]) -> str:
     ]
     all_points = table(("nprobe", "Recall@10", "Recall@100", "Queries a second"), rows, [1, 2, 3])
     chart = card("Recall against speed", f'<div class="tall">{lines(series, axes)}</div>')
-    inner = f"{chart}{card('What is served', served + all_points)}"
-    return section("Index", "Up and to the right is better.", f'<div class="grid">{inner}</div>')
+    inner = f"{chart}{card('Served index', served + all_points)}"
+    return section("Index", "Higher and further to the right is better.", f'<div class="grid">{inner}</div>')
 
 
-def _asked(origin: Any) -> str:
+def _query_origin(origin: Any) -> str:
     return "validation queries" if origin == "validation" else "item vectors, as there was no validation query"

@@ -1,4 +1,4 @@
-"""The page as a whole: one file, nothing loaded from anywhere, no script."""
+"""The HTML page: one file without scripts and without external resources."""
 
 from collections.abc import Sequence
 from html import escape
@@ -19,7 +19,7 @@ from shortlist.step_result import StepRecord
 
 
 def page(recipe: Recipe, run: RunRecord, records: Sequence[StepRecord]) -> str:
-    """HTML of the report; a section whose details are missing says so in a line."""
+    """The HTML of the report; a section whose details are missing is replaced by a note."""
     details: dict[str, dict[str, Any]] = {record.step: record.result.details for record in records}
     metric = recipe.gate.metric
     sections = [
@@ -38,7 +38,7 @@ def page(recipe: Recipe, run: RunRecord, records: Sequence[StepRecord]) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(run.recipe)} {escape(run.run_id)}</title><style>{style}</style></head><body><main>"
         f"{''.join(sections)}<footer>Run {escape(run.run_id)}, written {escape(run.finished_at)} by shortlist. "
-        "The same numbers for machines are in run.json.</footer></main></body></html>\n"
+        "The same numbers are in run.json.</footer></main></body></html>\n"
     )
 
 
@@ -55,7 +55,7 @@ def _verdict(run: RunRecord) -> str:
     one = run.decision
     if one is None:
         return (
-            '<div class="verdict refused"><strong>Not published</strong><p>The step publish left no decision.</p></div>'
+            '<div class="verdict refused"><strong>Not published</strong><p>The step publish has no decision.</p></div>'
         )
     kind = "refused" if not one.published else "forced" if one.forced_by else one.verdict.outcome
     more = [
@@ -77,14 +77,14 @@ def _tiles(run: RunRecord, metric: str) -> str:
         systems = Systems(run, run.evaluation)
         name = escape(systems.name(served.system))
         shown.append((metric_name(metric), f"{served.value.mean:.4f}<small>{name}</small>"))
-        for other, label in _BESIDE.items():
+        for other, label in _RATIOS.items():
             by = served.differences.get(other)
             base = systems.tables.get(other, {}).get(metric)
             if by is not None and base is not None and base.mean > 0:
-                told = f"{by.mean:+.4f} ({by.low:+.4f} to {by.high:+.4f})"
-                shown.append((label, f"{served.value.mean / base.mean:.2f}&times;<small>{told}</small>"))
+                difference = f"{by.mean:+.4f} ({by.low:+.4f} to {by.high:+.4f})"
+                shown.append((label, f"{served.value.mean / base.mean:.2f}&times;<small>{difference}</small>"))
     shown.append(("time of all steps", duration(run.seconds)))
     return tiles(shown)
 
 
-_BESIDE = {"live": "beside the live release", "popularity": "beside popularity", "item_knn": "beside item-kNN"}
+_RATIOS = {"live": "over the live release", "popularity": "over popularity", "item_knn": "over item-kNN"}

@@ -1,4 +1,4 @@
-"""How good the lists are: beside the baselines, by depth, by slice."""
+"""The section on metrics: compared with the baselines, by depth and by slice."""
 
 from shortlist.recipe.metrics import METRICS
 from shortlist.release.manifest import Interval
@@ -16,7 +16,7 @@ SLICES = {
 
 
 def headline(run: RunRecord, metric: str) -> str:
-    """The gate's metric of every system, dot and whisker."""
+    """The gate's metric of every system, with its interval."""
     if run.evaluation is None:
         return ""
     systems = Systems(run, run.evaluation)
@@ -26,18 +26,18 @@ def headline(run: RunRecord, metric: str) -> str:
 
 
 def quality(run: RunRecord, metric: str) -> str:
-    """The section of metrics."""
+    """The section on metrics."""
     if run.evaluation is None:
-        return section("Quality", "", note("Left out: the step evaluate left no table."))
+        return section("Quality", "", note("Left out: the step evaluate has no table."))
     one, systems = run.evaluation, Systems(run, run.evaluation)
     lead = (
-        "Every system answers the same test queries over the whole catalogue. Intervals come from resampling the "
-        "queries; differences are paired, query by query."
+        "Every system ranks the whole catalogue for the same test queries. Intervals are bootstrap intervals over the "
+        "queries; differences are paired by query."
     )
     if one.unknowable_targets is not None and one.unknowable_targets.unknowable:
         lead += (
-            f" {one.unknowable_targets.share:.1%} of what users took was not there yet when they were asked; no system "
-            "could have listed it, and it is left out."
+            f" {one.unknowable_targets.share:.1%} of the test positives are items that were not available yet at the "
+            "time of the query; no system could recommend them, and they are not targets."
         )
     charts = f'<div class="grid">{_differences(systems, one, metric)}{_by_depth(systems, one, metric)}</div>'
     return section("Quality", lead, f"{charts}{_slices(systems, one, metric)}{_tables(systems, one, metric)}")
@@ -52,7 +52,7 @@ def _whisker(system: str, label: str, value: Interval) -> Whisker:
 
 
 def _differences(systems: Systems, one: Evaluated, metric: str) -> str:
-    """What is served beside all others."""
+    """The served system compared with all others."""
     found = {other: differences(one, systems.served, other) for other in systems.tables if other != systems.served}
     recall = f"recall_at_{metric.rpartition('_at_')[2]}"
     groups = []
@@ -60,11 +60,11 @@ def _differences(systems: Systems, one: Evaluated, metric: str) -> str:
         rows = [_whisker(other, _than(systems, other), by[shown]) for other, by in found.items() if shown in by]
         if rows:
             groups.append((metric_name(shown), rows))
-    inner = whiskers(groups, zero=True, signed=True) if groups else note("No difference was told.")
+    inner = whiskers(groups, zero=True, signed=True) if groups else note("There are no differences.")
     if one.live is not None and one.live.skipped is not None:
         inner += note(f"The live release was not compared: {one.live.skipped}")
     served = systems.name(systems.served).removesuffix(" (served)")
-    return card("How much better what is served is", inner, f"{served[:1].lower()}{served[1:]}")
+    return card("Difference of the served system", inner, f"{served[:1].lower()}{served[1:]}")
 
 
 def _than(systems: Systems, other: str) -> str:
@@ -111,9 +111,9 @@ def _slice_name(name: str) -> str:
 
 
 def _tables(systems: Systems, one: Evaluated, gate_metric: str) -> str:
-    """All metrics of all systems, and folded the same of every slice."""
-    said = "The best of each row is bold. Coverage is the share of the catalogue that appears in any list."
-    parts = [card("All metrics", _table(systems, systems.tables, one, gate_metric, one.coverage) + note(said))]
+    """All metrics of all systems, and folded tables for every slice."""
+    text = "The best value of each row is bold. Coverage is the share of the catalogue that appears in any list."
+    parts = [card("All metrics", _table(systems, systems.tables, one, gate_metric, one.coverage) + note(text))]
     for name, part in one.slices.items():
         if part.queries:
             title = f"All metrics, {_slice_name(name)}: {part.queries:,} queries"

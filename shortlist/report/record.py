@@ -1,4 +1,4 @@
-"""run.json: what a run did, for machines. Its fields are explained in docs/run-json.md."""
+"""run.json: the machine-readable record of a run. docs/run-json.md explains its fields."""
 
 import math
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ Table = dict[str, Interval]
 
 
 class Step(BaseModel):
-    """One step of the pipeline, in the order in which they ran."""
+    """One step of the pipeline; steps are in the order in which they ran."""
 
     step: str
     seconds: float
@@ -26,7 +26,7 @@ class Step(BaseModel):
     rows_in: dict[str, int]
     rows_out: dict[str, int]
     metrics: dict[str, float | None]
-    """Single numbers; null for one that is not finite."""
+    """Single numbers; null for values that are not finite."""
 
 
 class Slice(BaseModel):
@@ -35,42 +35,42 @@ class Slice(BaseModel):
 
 
 class LiveComparison(BaseModel):
-    """The release that was live before, on the same queries."""
+    """The previous live release, evaluated on the same queries."""
 
     release: str
     metrics: Table
     difference: Table
     """The whole path of this run minus the live release, paired."""
     difference_of_retrieval: Table = {}
-    """The same of retrieval alone."""
+    """Retrieval alone of this run minus the live release, paired."""
     skipped: str | None
-    """Why it was not compared."""
+    """Why the live release was not compared."""
 
 
 class Item(BaseModel):
     id: str
     title: str = ""
     share: float | None = None
-    """Of lists that hold it, where that is told."""
+    """The share of lists that contain it, if known."""
     hit: bool | None = None
-    """Whether the user then took it, where that is told."""
+    """Whether it is a target of the user, if known."""
 
 
 class ListStatistics(BaseModel):
-    """Of the first k of each list; shares are of what all lists hold together unless they are of lists."""
+    """Statistics of the first k items of each list; shares are of all recommended items unless noted otherwise."""
 
     untrained: float
     """Share of items that were never trained on."""
     one_vector: float
-    """Share of items whose vector other items have too."""
+    """Share of items that share their vector with other items."""
     indistinct: float
     """Share of items that are both."""
     tied: float
-    """Share of items of the same score as another one of the list."""
+    """Share of items with the score of another item of their list."""
     tied_lists: float
     """Share of lists with a tie."""
     longest_tie: float
-    """Items in the longest tie of such a list, on average."""
+    """Mean number of items in the longest tie of such a list."""
     distinct: float
     """Distinct lists, as a share of all."""
     coverage: float
@@ -79,19 +79,19 @@ class ListStatistics(BaseModel):
 
 
 class Lists(BaseModel):
-    """What lists of the length that is served hold, of the queries that the models answered."""
+    """Statistics of the lists at the served length, for the queries that the models answered."""
 
     k: int
     queries: int
     by_popularity: int
-    """Queries of which nothing was known: they get what is popular, and are left out here."""
+    """Queries of unknown users: they get the cold-start fallback and are not part of the statistics."""
     without_history: int
     items: int
     untrained_items: float
     """Share of the catalogue."""
     one_vector_items: float
     untrained_targets: float
-    """Share of untrained items among what users then took."""
+    """Share of untrained items among the targets."""
     systems: dict[str, ListStatistics]
 
 
@@ -99,46 +99,46 @@ class SampleUser(BaseModel):
     user: str
     history_length: int
     history: list[Item]
-    """The end of it, the latest first."""
+    """The end of the history, latest first."""
     num_targets: int
     by_popularity: bool
     lists: dict[str, list[Item]]
 
 
 class Repeats(BaseModel):
-    """Whether users take again what they have."""
+    """Repeat consumption: test positives that the user already had."""
 
     positives: int
-    """Distinct items that users took in the test, targets or not."""
+    """Distinct (user, item) positives of the test, targets or not."""
     repeats: int
     share: float
     masked: bool
-    """Whether lists leave out what a user has."""
+    """Whether lists leave out seen items."""
     advice: str | None = None
     queries: int = 0
     k: int = 0
     systems: dict[str, Table] = {}
-    """Of users who were asked once more with repeats as targets; empty unless repeats are many and left out."""
+    """Metrics of users who were evaluated again with repeats as targets; empty unless many repeats are masked."""
 
 
 class Unknowable(BaseModel):
-    """Targets that are left out, since their items were not available when the query was asked."""
+    """Targets that are left out, since their items were not available at the time of the query."""
 
     targets: int
-    """All of the test, these among them."""
+    """All targets of the test, including these."""
     unknowable: int
     share: float
 
 
 class Evaluated(BaseModel):
-    """The test queries: means with bootstrap intervals."""
+    """The evaluation on the test queries: means with bootstrap intervals."""
 
     queries: int
     k: list[int]
     confidence: float = 0.95
     systems: dict[str, Table]
     coverage: dict[str, dict[str, float]] = {}
-    """System -> k -> share of the catalogue that its lists hold."""
+    """System -> k -> share of the catalogue in its lists."""
     slices: dict[str, Slice] = {}
     differences: dict[str, Table]
     live: LiveComparison | None
@@ -149,13 +149,13 @@ class Evaluated(BaseModel):
 
 
 class Served(BaseModel):
-    """The headline: the system that the release is, by the metric of the gate."""
+    """The headline: the served system, by the metric of the gate."""
 
     system: Literal["path", "retrieval"]
     metric: str
     value: Interval
     differences: dict[str, Interval]
-    """What is served minus the live release and each baseline, paired."""
+    """The served system minus the live release and minus each baseline, paired."""
 
 
 class RunRecord(BaseModel):
@@ -168,37 +168,37 @@ class RunRecord(BaseModel):
     finished_at: str
     """ISO 8601, UTC."""
     seconds: float
-    """Of all steps together."""
+    """The sum over all steps."""
     peak_memory_mb: float
-    """Of the hungriest step."""
+    """The maximum over all steps."""
     steps: list[Step]
     evaluation: Evaluated | None
     """Null when the run has no evaluation."""
     served: Served | None = None
     """Null without an evaluation and a decision."""
     release: str | None
-    """The release that the run made, published or not."""
+    """The release of the run, published or not."""
     decision: Decision | None
     digests: Digests | None
-    """What another run of the same recipe must have in common with this one."""
+    """Digests that must be equal for another run of the same recipe."""
     paths: dict[str, str]
-    """`releases`: the root of the recommender's releases; `release`: this one's folder, when it was published."""
+    """`releases`: the root of the recommender's releases; `release`: the folder of this release if published."""
 
 
 def run_record(recipe: Recipe, records: Sequence[StepRecord], run_id: str | None = None) -> RunRecord:
-    """Put together what the steps told. Raises ValueError when a step told something of another form."""
+    """The record of a run, from the records of its steps. Raises ValueError when their details have another form."""
     now = datetime.now(UTC)
     details = {record.step: record.result.details for record in records}
-    told = details.get("publish", {}).get("decision")
-    decision = Decision.model_validate(told) if told is not None else None
+    found = details.get("publish", {}).get("decision")
+    decision = Decision.model_validate(found) if found is not None else None
     paths = {}
     if decision is not None:
         paths["releases"] = decision.url
         if decision.published:
             paths["release"] = f"{decision.url}/releases/{decision.release}"
     digests = details.get("publish", {}).get("digests")
-    told = details.get("evaluate", {}).get("evaluation")
-    evaluation = Evaluated.model_validate(finite(told)) if told is not None else None
+    found = details.get("evaluate", {}).get("evaluation")
+    evaluation = Evaluated.model_validate(finite(found)) if found is not None else None
     return RunRecord(
         recipe=recipe.name,
         description=recipe.description,
@@ -224,12 +224,12 @@ def _served(evaluation: Evaluated | None, decision: Decision | None) -> Served |
     if value is None:
         return None
     found = {other: differences(evaluation, system, other) for other in ("live", *evaluation.systems)}
-    told = {other: table[metric] for other, table in found.items() if metric in table}
-    return Served(system=system, metric=metric, value=value, differences=told)
+    paired = {other: table[metric] for other, table in found.items() if metric in table}
+    return Served(system=system, metric=metric, value=value, differences=paired)
 
 
 def differences(evaluation: Evaluated, system: str, other: str) -> Table:
-    """Metric -> `system` minus `other`, where one of them is the whole path or retrieval; empty where nothing tells."""
+    """Metric -> `system` minus `other`, where one of them is the whole path or retrieval; empty if unknown."""
     live = evaluation.live
     if other == "live":
         if live is None or live.skipped is not None:
@@ -243,7 +243,7 @@ def differences(evaluation: Evaluated, system: str, other: str) -> Table:
 
 
 def finite(value: Any) -> Any:
-    """Plain JSON without what is not a number: a metric whose mean is not finite (an empty slice) is left out."""
+    """Plain JSON without metrics whose mean or interval is not finite (an empty slice)."""
     if isinstance(value, dict):
         if "mean" in value and not all(_is_finite(value.get(key)) for key in ("mean", "low", "high")):
             return None

@@ -13,7 +13,7 @@ class Scale:
     log: bool = False
 
     def at(self, value: float) -> float:
-        """Where a value lies, in percent of the axis."""
+        """The position of a value, in percent of the axis."""
         low, high, value = (math.log10(v) if self.log else v for v in (self.low, self.high, value))
         return 100.0 * (value - low) / (high - low)
 
@@ -27,7 +27,7 @@ class Scale:
 
 
 def scale_of(values: list[float], *, log: bool = False, zero: bool = False, pad: float = 0.06) -> Scale:
-    """The axis that holds all values with a little room; with `zero` it begins, or passes, there."""
+    """An axis that covers all values with a margin; with `zero` it includes 0."""
     low, high = min(values), max(values)
     if log:
         assert low > 0, low
@@ -42,7 +42,7 @@ def scale_of(values: list[float], *, log: bool = False, zero: bool = False, pad:
 
 
 def plain(value: float) -> str:
-    """A number as short as it can be told apart: 12,300, 0.12, 3.4e-05."""
+    """A number in a short form: 12,300, 0.12, 3.4e-05."""
     if value == 0:
         return "0"
     if abs(value) >= 1e7:

@@ -1,4 +1,4 @@
-"""What the page calls the systems, and in which order and colour it shows them: what is served first."""
+"""The names, order and colours of the systems on the page; the served system comes first."""
 
 from shortlist.recipe.metrics import METRICS
 from shortlist.report.record import Evaluated, RunRecord, Table
@@ -27,7 +27,7 @@ def metric_name(metric: str) -> str:
 
 
 def color_of(system: str) -> str:
-    """A class of the page."""
+    """The CSS class of a system."""
     return _COLORS.get(system, "c-live")
 
 
@@ -37,14 +37,14 @@ class Systems:
     def __init__(self, run: RunRecord, evaluation: Evaluated) -> None:
         self.served: str = run.decision.verdict.serves if run.decision is not None else "path"
         self._ranks = "retrieval_minus_popularity" in evaluation.differences
-        """Without a ranker retrieval is the whole path, and shown once."""
+        """Without a ranker, retrieval is the whole path and is shown once."""
         self.tables = self.ordered(evaluation.systems)
-        """System -> table, in the order of the page; the live release among them when it was compared."""
+        """System -> table, in the order of the page, with the live release if it was compared."""
         if evaluation.live is not None and evaluation.live.skipped is None:
             self.tables["live"] = evaluation.live.metrics
 
     def name(self, system: str) -> str:
-        """For people; says which one is served."""
+        """The display name, which says whether the system is served."""
         name = _NAMES.get(system, system.replace("_", " "))
         if system == "path" and not self._ranks:
             name = "Retrieval"
@@ -53,7 +53,7 @@ class Systems:
         return f"{name} (not served)" if system == "path" else name
 
     def ordered(self, tables: dict[str, Table]) -> dict[str, Table]:
-        """What is served first, then as the page lists them, unknown ones last."""
+        """The served system first, then in the order of the page, unknown systems last."""
         order = [self.served, *_NAMES, *tables]
         found = {name: tables[name] for name in order if name in tables}
         if not self._ranks and self.served == "path":

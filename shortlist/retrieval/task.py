@@ -12,7 +12,7 @@ from torch import Tensor
 from shortlist.dataset.prepared import EvaluationQueries, Prepared
 from shortlist.dataset.split import TRAIN
 from shortlist.features import Queries
-from shortlist.metrics.ranking import find_hits, measure
+from shortlist.metrics.ranking import find_hits, ranking_metrics
 from shortlist.ragged import ranges
 from shortlist.recipe import Recipe
 from shortlist.retrieval.batches import Ahead, RetrievalBatches
@@ -177,7 +177,7 @@ class RetrievalTask:
                 scores_EN[to_device(self.device, e), to_device(self.device, row)] = -torch.inf
             found.append(scores_EN.topk(min(_DEPTH, len(vector_ND))).indices.cpu().numpy())
         hits_QD = find_hits(np.concatenate(found), queries.target_offsets, queries.target_items)
-        measured = measure(hits_QD, np.diff(queries.target_offsets), [_DEPTH])
+        measured = ranking_metrics(hits_QD, np.diff(queries.target_offsets), [_DEPTH])
         return {name: float(measured[name].mean()) for name in METRICS}
 
     def _away(self, queries: EvaluationQueries) -> NDArray[np.bool_]:

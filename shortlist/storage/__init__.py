@@ -1,4 +1,4 @@
-"""Bytes under keys, in a folder or in a bucket, behind one small interface."""
+"""Key-value storage in a folder or in a bucket, behind one small interface."""
 
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -19,7 +19,7 @@ __all__ = [
 
 
 def open_storage(url: str) -> Storage:
-    """The storage at a folder's path, `file:///folder` or `s3://bucket/prefix`; nothing is read or made yet.
+    """The storage at a folder's path, `file:///folder` or `s3://bucket/prefix`; nothing is read or created yet.
 
     Raises ValueError for any other address.
     """
@@ -31,11 +31,13 @@ def open_storage(url: str) -> Storage:
     if scheme == "file":
         parts = urlsplit(url)
         if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
-            raise ValueError(f"{url!r}: a file address has three slashes and a whole path, like file:///data/releases")
+            raise ValueError(
+                f"{url!r}: a file address has three slashes and an absolute path, like file:///data/releases"
+            )
         return Folder(Path(unquote(parts.path)))
     bucket, _, prefix = rest.partition("/")
     if scheme == "s3" and bucket:
-        from shortlist.storage.bucket import Bucket  # noqa: PLC0415  # boto3 takes longer to import than all the rest
+        from shortlist.storage.bucket import Bucket  # noqa: PLC0415  # boto3 is slow to import
 
         return Bucket(bucket, prefix.strip("/"))
-    raise ValueError(f"{url!r} is no storage that is known; give a folder, file:///folder or s3://bucket/prefix")
+    raise ValueError(f"{url!r} is not a known kind of storage; give a folder, file:///folder or s3://bucket/prefix")

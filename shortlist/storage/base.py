@@ -1,4 +1,4 @@
-"""What a place for bytes can do, and how it says that it cannot."""
+"""The interface of a storage, and its errors."""
 
 import errno
 from abc import ABC, abstractmethod
@@ -17,29 +17,29 @@ _Item = TypeVar("_Item")
 
 
 class StorageError(OSError):
-    """A place that cannot be read or written; the message names it and says what to do."""
+    """A storage cannot be read or written; the message names it and says what to do."""
 
 
 class MissingError(StorageError):
-    """There is nothing under this key."""
+    """The key does not exist."""
 
 
 class ChangedError(StorageError):
-    """What was to be replaced is no longer what it was."""
+    """The value to be replaced was changed by another process."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What is under a key."""
+    """The value of a key."""
 
     data: bytes
     version: str
-    """Opaque; another content has another one. It is what `replace` compares."""
+    """An opaque version, which differs for different contents; `replace` compares it."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a listing."""
+    """One entry of a listing."""
 
     key: str
     size: int
@@ -48,33 +48,36 @@ class Entry:
 
 
 class Storage(ABC):
-    """Bytes under keys like `releases/ab12/manifest.json`, below one root.
+    """Values under keys like `releases/ab12/manifest.json`, below one root.
 
-    Every write is atomic: a reader, also one after a crash, finds the old bytes or the new ones.
-    Every method raises StorageError, and ValueError for a key that would leave the root.
+    Every write is atomic: readers find the old bytes or the new ones, also after a crash. Every method raises
+    StorageError, and ValueError for a key that would leave the root.
     """
 
     url: str
 
     @abstractmethod
     def read(self, key: str) -> Stored:
-        """Raises MissingError."""
+        """Read a value. Raises MissingError."""
 
     @abstractmethod
     def write(self, key: str, data: bytes) -> None:
-        """Whatever was there before."""
+        """Write a value, replacing any existing one."""
 
     @abstractmethod
     def replace(self, key: str, data: bytes, version: str | None) -> None:
-        """Write only if `version` is still there, or with None only if nothing is there. Raises ChangedError."""
+        """Write only if the current version is `version`, or with None only if the key does not exist.
+
+        Raises ChangedError otherwise.
+        """
 
     @abstractmethod
     def list(self, prefix: str = "") -> list[Entry]:
-        """All keys below the folder `prefix`, sorted; nothing half written, nothing hidden (`.name`)."""
+        """All keys below the folder `prefix`, sorted, without incomplete and hidden (`.name`) files."""
 
     @abstractmethod
     def delete(self, keys: Sequence[str]) -> None:
-        """A key that is not there is no error."""
+        """Delete keys; a missing key is not an error."""
 
     @abstractmethod
     def put_file(self, path: Path, key: str) -> None:
@@ -82,14 +85,14 @@ class Storage(ABC):
 
     @abstractmethod
     def get_file(self, key: str, path: Path) -> None:
-        """Copy a file out; its folder is there already. Raises MissingError."""
+        """Copy a file out to an existing folder. Raises MissingError."""
 
     @abstractmethod
     def sweep(self, before: float) -> None:
-        """Remove what writers that died before that time (seconds since the epoch) left out of sight."""
+        """Remove incomplete files of writers that died before that time (seconds since the epoch)."""
 
     def path(self, key: str) -> Path | None:
-        """Where the key lies on this machine's disk, or None when it lies elsewhere."""
+        """The path of the key on this machine's disk, or None if it is not stored there."""
         check_key(key)
         return None
 
@@ -112,7 +115,7 @@ class Storage(ABC):
 
 
 def check_key(key: str) -> str:
-    """The key itself when it stays below the root. Raises ValueError."""
+    """Returns the key if it stays below the root. Raises ValueError otherwise."""
     try:
         parts = plain(key).split("/")
     except ForeignNameError as error:
@@ -123,7 +126,7 @@ def check_key(key: str) -> str:
 
 
 def is_key(text: str) -> bool:
-    """Whether somebody could have stored something under it here; a bucket may hold what others put there."""
+    """Whether a text is a valid key; a bucket may also contain objects of other applications."""
     try:
         check_key(text)
     except ValueError:
@@ -132,14 +135,14 @@ def is_key(text: str) -> bool:
 
 
 def from_os_error(error: OSError, place: object) -> StorageError:
-    """Our error for one of the operating system's, with its number and the way out."""
+    """A StorageError for an error of the operating system, with its error number and a remedy."""
     if isinstance(error, StorageError):
         return error
     kind = StorageError
     if error.errno == errno.ENOENT:
         kind, message = MissingError, "there is nothing here"
     elif error.errno in _FULL:
-        message = "no space left on the disk; nothing half written is left, free some space and run again"
+        message = "no space left on the disk; incomplete files were removed; free some space and run again"
     elif error.errno in _FORBIDDEN:
         message = f"not permitted ({error.strerror}); give this user the right to write and read here"
     else:
@@ -150,7 +153,7 @@ def from_os_error(error: OSError, place: object) -> StorageError:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """The whole file or none. Raises StorageError."""
+    """Write a file atomically. Raises StorageError."""
     aside = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,7 +165,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def _each(work: Callable[[_Item], None], items: Iterable[_Item]) -> None:
-    """Run `work` on each item by a few threads; the first error ends the rest."""
+    """Run `work` on each item in a few threads; the first error cancels the rest."""
     with ThreadPoolExecutor(_WORKERS) as pool:
         running = [pool.submit(work, item) for item in items]
         try:

@@ -1,4 +1,4 @@
-"""A prefix of an S3 bucket as storage, by any service that speaks S3."""
+"""A prefix of an S3 bucket as storage, for any S3-compatible service."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -44,10 +44,10 @@ _FULL = {"XMinioStorageFull", "InsufficientStorage", "507"}
 
 
 class Bucket(Storage):
-    """Keys are objects below `prefix`; boto3 takes endpoint, region and credentials from where it always does.
+    """Keys are objects below `prefix`; boto3 finds endpoint, region and credentials in its usual places.
 
-    S3 shows an object only when it is whole. `replace` is a conditional put (`If-None-Match: *`, `If-Match`);
-    a version is the ETag.
+    In S3, an object becomes visible only when it is complete. `replace` is a conditional put (`If-None-Match: *`,
+    `If-Match`); the version is the ETag.
     """
 
     def __init__(self, bucket: str, prefix: str) -> None:
@@ -75,9 +75,9 @@ class Bucket(Storage):
                 else:
                     self._client.put_object(Bucket=self._bucket, Key=name, Body=data, IfMatch=version)
         except (ChangedError, MissingError):
-            # The client repeats a put whose answer was lost; if that put was done, this one finds our own bytes.
+            # The client repeats a put whose response was lost; if the first put succeeded, the key has our own bytes.
             if not self._holds(key, data):
-                raise ChangedError(f"{self.url}/{key}: was changed by someone else meanwhile") from None
+                raise ChangedError(f"{self.url}/{key}: was changed by another process in the meantime") from None
 
     def list(self, prefix: str = "") -> list[Entry]:
         start = self._prefix + (f"{check_key(prefix)}/" if prefix else "")
@@ -91,7 +91,7 @@ class Bucket(Storage):
         return sorted(entries, key=lambda entry: entry.key)
 
     def delete(self, keys: Sequence[str]) -> None:
-        for start in range(0, len(keys), 1000):  # the most that one request may name
+        for start in range(0, len(keys), 1000):  # the maximum of one request
             names: list[ObjectIdentifierTypeDef] = [{"Key": self._name(key)} for key in keys[start : start + 1000]]
             with self._explained(keys[start]):
                 answer = self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": names, "Quiet": True})
@@ -131,7 +131,7 @@ class Bucket(Storage):
         """Turn boto3's errors into ours."""
         try:
             yield
-        except Boto3Error as error:  # an upload wraps the answer that says why
+        except Boto3Error as error:  # an upload wraps the error with the reason
             cause = error.__cause__ or error.__context__
             raise self._explain(cause if isinstance(cause, ClientError) else error, key) from error
         except (ClientError, BotoCoreError) as error:
@@ -160,15 +160,15 @@ class Bucket(Storage):
         given = {code, str(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))}
         if code == "NoSuchBucket":
             endpoint = self._client.meta.endpoint_url
-            return StorageError(f"{place}: {endpoint} has no bucket {self._bucket!r}; make it, or mend the address")
+            return StorageError(f"{place}: {endpoint} has no bucket {self._bucket!r}; create it, or fix the address")
         if given & _MISSING:
             return MissingError(f"{place}: there is nothing here")
         if given & _CHANGED:
-            return ChangedError(f"{place}: was changed by someone else meanwhile")
+            return ChangedError(f"{place}: was changed by another process in the meantime")
         if given & _DENIED:
             return StorageError(
-                f"{place}: access denied ({code}); check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what the "
-                "bucket allows them"
+                f"{place}: access denied ({code}); check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and "
+                "their permissions on the bucket"
             )
         if given & _FULL:
             return StorageError(f"{place}: no space left in the storage; free some and run again")
@@ -177,5 +177,5 @@ class Bucket(Storage):
 
 @cache
 def _descriptions() -> botocore.loaders.Loader:
-    """What boto3 knows of S3, read once a process; a new session would parse it again, for 0.2 s."""
+    """boto3's description of the S3 API, read once per process, since parsing it takes 0.2 s."""
     return botocore.loaders.create_loader()

@@ -28,9 +28,9 @@ _LOCK_SECONDS = 10.0
 class Folder(Storage):
     """Keys are files below `root`.
 
-    A file is written aside (in `.partial`), synced to the disk and renamed, so a crash leaves the old one or the
-    new one. `replace` compares and renames under a lock (`.lock`) that the operating system frees when its holder
-    dies; a version is the SHA-256 of the content.
+    A file is written to `.partial`, synced to the disk and renamed, so that a crash leaves the old file or the new
+    one. `replace` compares and renames under a lock (`.lock`) that the operating system releases when its holder
+    dies; the version is the SHA-256 of the content.
     """
 
     def __init__(self, root: Path) -> None:
@@ -59,7 +59,7 @@ class Folder(Storage):
             except MissingError:
                 found = None
             if found != version:
-                raise ChangedError(f"{self.path(key)}: was changed by someone else meanwhile")
+                raise ChangedError(f"{self.path(key)}: was changed by another process in the meantime")
             self.write(key, data)
 
     def list(self, prefix: str = "") -> list[Entry]:
@@ -93,7 +93,7 @@ class Folder(Storage):
                     break
                 try:
                     parent.rmdir()
-                except OSError:  # others still lie in it
+                except OSError:  # the folder is not empty
                     break
 
     def put_file(self, path: Path, key: str) -> None:
@@ -115,7 +115,7 @@ class Folder(Storage):
 
     @contextlib.contextmanager
     def _placing(self, key: str) -> Iterator[Path]:
-        """A path to write to, which becomes the key's file when the block ends well and nothing when it does not."""
+        """A temporary path that is renamed to the key's file if the block succeeds, and removed otherwise."""
         target = self.path(key)
         aside = self.root / ".partial" / uuid.uuid4().hex
         try:
@@ -162,7 +162,7 @@ def _wait_for(descriptor: int, lock: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Wait until a file's bytes, or a folder's names, are on the disk."""
+    """Wait until the bytes of a file, or the entries of a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

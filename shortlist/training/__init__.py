@@ -1,1 +1,1 @@
-"""One training loop, for retrieval and ranking alike."""
+"""The training loop of retrieval and ranking."""

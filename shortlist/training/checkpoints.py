@@ -1,10 +1,10 @@
-"""Checkpoints of a training: each in a folder that appears whole or not at all, the last and the best kept.
+"""Checkpoints of a training: folders that are written atomically, of which the last and the best are kept.
 
     checkpoints.json      {"last": "step-00001200", "best": "step-00000800"}, replaced atomically
     step-00001200/        model.safetensors (weights), state.pt (optimiser and random numbers), progress.json
 
-A kill at any moment leaves the files of `checkpoints.json` as they were; what nothing names is removed with the
-next save.
+If the process is killed at any moment, the checkpoints named in `checkpoints.json` are intact. Unnamed folders are
+removed by the next save.
 """
 
 import json
@@ -25,19 +25,19 @@ _POINTER = "checkpoints.json"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One state of a training."""
+    """The state of a training."""
 
     weights: dict[str, Tensor]
     state: dict[str, Any]
-    """Optimiser and random number state: tensors and numbers only."""
+    """The states of the optimiser and of the random number generators; tensors and numbers only."""
     progress: dict[str, Any]
-    """Where the training stands; plain JSON."""
+    """The progress of the training, as plain JSON."""
 
 
 def save(folder: Path, name: str, checkpoint: Checkpoint, *, best: bool) -> None:
-    """Write a checkpoint as the last one, and as the best one if it is, and remove those no longer named.
+    """Write a checkpoint as the last one, with `best` also as the best one, and remove those that are neither.
 
-    `name` starts with `step-` and is not a name of a checkpoint that is kept.
+    `name` must start with `step-` and must differ from the names of the kept checkpoints.
     """
     folder.mkdir(parents=True, exist_ok=True)
     named = _pointer(folder)
@@ -52,7 +52,7 @@ def save(folder: Path, name: str, checkpoint: Checkpoint, *, best: bool) -> None
     (draft / "progress.json").write_text(json.dumps(checkpoint.progress, indent=1))
     for path in draft.iterdir():
         _sync(path)
-    shutil.rmtree(folder / name, ignore_errors=True)  # written by a run that was killed before it was named
+    shutil.rmtree(folder / name, ignore_errors=True)  # left by a run that was killed before it updated the pointer
     draft.rename(folder / name)
     named["last"] = name
     if best:
@@ -64,7 +64,7 @@ def save(folder: Path, name: str, checkpoint: Checkpoint, *, best: bool) -> None
 
 
 def read(folder: Path, kind: Kind) -> Checkpoint | None:
-    """The last or the best checkpoint, or None when there is none yet. Raises ValueError when it cannot be read."""
+    """The last or the best checkpoint, or None if there is none. Raises ValueError when it cannot be read."""
     name = _pointer(folder).get(kind)
     if name is None:
         return None
@@ -79,16 +79,16 @@ def read(folder: Path, kind: Kind) -> Checkpoint | None:
 
 
 def best_weights(folder: Path) -> dict[str, Tensor]:
-    """Weights of the best checkpoint. Raises ValueError when there is none."""
+    """The weights of the best checkpoint. Raises ValueError when there is none."""
     name = _pointer(folder).get("best")
     if name is None:
-        raise ValueError(f"{folder}: holds no finished checkpoint; train first")
+        raise ValueError(f"{folder}: has no finished checkpoint; train first")
     weights: dict[str, Tensor] = load_file(folder / name / "model.safetensors")
     return weights
 
 
 def clear(folder: Path) -> None:
-    """Remove every checkpoint of a folder, and nothing else."""
+    """Remove all checkpoints of a folder, and nothing else."""
     (folder / _POINTER).unlink(missing_ok=True)
     for path in folder.glob("step-*"):
         shutil.rmtree(path)

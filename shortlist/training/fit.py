@@ -1,9 +1,9 @@
 """The training loop that retrieval and ranking share.
 
-A `Task` says what one step is; `fit` does the rest: a dry run first, mixed precision, accumulation, the learning
-rate's rise and fall, clipping, checkpoints, early stop. Batches are a function of (epoch, step) and all other chance
-comes from torch's generator, whose state is saved, so a training that was killed goes on at the exact sample: on a
-CPU it ends with the very weights of one that was not.
+A `Task` defines one step; `fit` does the rest: a dry run, mixed precision, gradient accumulation, the learning rate
+schedule, gradient clipping, checkpoints and early stopping. Batches are a function of (epoch, step), and all other
+randomness comes from torch's generator, whose state is saved. A killed training therefore resumes at the exact sample;
+on a CPU, it ends with the same weights as an uninterrupted one.
 """
 
 import copy
@@ -29,63 +29,63 @@ from shortlist.training.optimiser import Optimiser, learning_rate_at
 from shortlist.training.processes import ALONE, Processes
 
 _CHECK_EVERY = 20
-"""Steps between looks at the loss; on a GPU each look waits for its queue."""
+"""Steps between checks of the loss; on a GPU, each check waits for its queue."""
 
 
 class TrainingError(ValueError):
-    """A training that cannot go on; the message says what to change in the recipe."""
+    """Training cannot continue; the message says what to change in the recipe."""
 
 
 class Task(Protocol):
-    """What is learnt: a model and its steps."""
+    """A model and its training steps."""
 
     @property
     def model(self) -> nn.Module: ...
 
     @property
     def metric(self) -> str | None:
-        """Name in what `validate` returns; higher is better. None where every epoch is better than the one before."""
+        """The metric from `validate` that chooses the best epoch, higher is better; None chooses the last epoch."""
 
     def num_batches(self, epoch: int) -> int: ...
 
     def loss(self, epoch: int, step: int) -> tuple[Tensor, int]:
-        """Mean loss of batch `step` and the number of its examples.
+        """The mean loss of batch `step` and the number of its examples.
 
-        With several processes this one's part of the loss, and the number in all of them. The batch is a
-        function of (epoch, step); further chance is torch's own. Tensors go to the model's device.
+        With several processes, the loss is the part of this process, and the number is that of all processes. The batch
+        is a function of (epoch, step); other randomness must come from torch. Tensors are on the model's device.
         """
 
     def validate(self) -> dict[str, float]:
-        """Metrics of the model as it is; called in eval mode without gradients."""
+        """The metrics of the current model; called in eval mode and without gradients."""
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """What a training did. The task's model is left with the best weights."""
+    """The result of a training. The task's model has the best weights afterwards."""
 
     epochs: list[dict[str, float]]
-    """A row an epoch: epoch (from 1), loss, learning_rate, seconds, and every validation metric."""
+    """One row per epoch: epoch (from 1), loss, learning_rate, seconds, and every validation metric."""
     best_epoch: int
     best_metric: float
     examples_per_second: float
     peak_memory_mb: float
-    """Of the GPU where there is one, of the process otherwise."""
+    """The peak memory of the GPU if one is used, otherwise of the process."""
     stopped_early: bool
 
 
 @dataclass
 class _Progress:
-    """Where a training stands; saved with each checkpoint."""
+    """The progress of a training; saved with each checkpoint."""
 
     identity: str
     epoch: int = 0
     step: int = 0
-    """Micro-step of the epoch that comes next."""
+    """The next micro-step of the epoch."""
     moves: int = 0
-    """Optimiser steps done."""
+    """The number of optimiser steps so far."""
     loss_sum: float = 0.0
     examples: int = 0
-    """Of the epoch so far."""
+    """The number of examples of the epoch so far."""
     seconds: float = 0.0
     total_examples: int = 0
     total_seconds: float = 0.0
@@ -95,11 +95,11 @@ class _Progress:
 
 
 def device_of(training: Training) -> torch.device:
-    """Raises TrainingError when a GPU is asked for and there is none."""
-    there = torch.cuda.is_available()
-    if training.device == "cuda" and not there:
+    """The device to train on. Raises TrainingError when a GPU is requested and there is none."""
+    available = torch.cuda.is_available()
+    if training.device == "cuda" and not available:
         raise TrainingError("training.device is 'cuda' and this machine shows no CUDA device; use 'auto' or 'cpu'")
-    return torch.device("cuda" if there and training.device != "cpu" else "cpu")
+    return torch.device("cuda" if available and training.device != "cpu" else "cpu")
 
 
 def fit(
@@ -113,12 +113,12 @@ def fit(
     save_every_seconds: float = 120.0,
     processes: Processes = ALONE,
 ) -> FitResult:
-    """Train `task.model` and keep its last and best checkpoints in `folder`; go on with what is there.
+    """Train `task.model`, keep its last and best checkpoints in `folder`, and resume from a checkpoint found there.
 
-    `identity` names what is trained on what (hashes of the recipe and of the data): checkpoints of another one are
-    not gone on with, they are removed. Raises TrainingError when the dry run fails, the loss is not a number or the
-    memory of the GPU is too small. With several `processes` each calls this with its part of the task: the first
-    keeps the checkpoints, and all end with the same weights.
+    `identity` identifies the training (hashes of the recipe and of the data); checkpoints with another identity are
+    removed. Raises TrainingError when the dry run fails, when the loss is not a number, or when the GPU memory is too
+    small. With several `processes`, each one calls this with its part of the task: the first one writes the
+    checkpoints, and all end with the same weights.
     """
     if training.threads:
         torch.set_num_threads(training.threads)
@@ -140,7 +140,7 @@ def fit(
             run.dry_run()
         if found:
             run.restore(found)
-            say(f"{label}: goes on after epoch {run.progress.epoch}, step {run.progress.step}")
+            say(f"{label}: resuming after epoch {run.progress.epoch}, step {run.progress.step}")
         early = run.train()
     best = run.read("best")
     assert best is not None, "an epoch ended without a checkpoint"
@@ -157,7 +157,7 @@ def fit(
 
 
 def dry_run(task: Task, training: Training, folder: Path, *, seed: int, label: str) -> None:
-    """One batch, step, checkpoint and validation; nothing stays in `folder`. Raises TrainingError as `fit` does."""
+    """Run one batch, step, checkpoint and validation; `folder` is left unchanged. Raises TrainingError like `fit`."""
     if training.threads:
         torch.set_num_threads(training.threads)
     run = _Run(task, training, folder, label, 0.0, ALONE)
@@ -168,7 +168,7 @@ def dry_run(task: Task, training: Training, folder: Path, *, seed: int, label: s
 
 
 class _Run:
-    """One training: the task, its optimiser and where it stands."""
+    """One training: the task, its optimiser and its progress."""
 
     progress: _Progress
 
@@ -187,7 +187,7 @@ class _Run:
         self.total_moves = sum(-(-count // training.accumulate) for count in self.batches)
 
     def dry_run(self) -> None:
-        """Load, batch, forward, backward, move, save and validate once; then be as before."""
+        """Load, batch, forward, backward, step, save and validate once, then restore the initial state."""
         say(f"{self.label}: dry run of batch, forward, backward, save and validation")
         before = copy.deepcopy(self.capture())
         with _stage("training step"):
@@ -201,7 +201,7 @@ class _Run:
         with _stage("validation"):
             values = self._validate()
             if self.task.metric is not None and self.task.metric not in values:
-                raise TrainingError(f"validation gives {sorted(values)} and no {self.task.metric!r}")
+                raise TrainingError(f"validation returns {sorted(values)} and no {self.task.metric!r}")
         self.restore(before)
 
     def _save_and_read_back(self) -> None:
@@ -214,8 +214,8 @@ class _Run:
         trial.rmdir()
 
     def read(self, kind: checkpoints.Kind) -> Checkpoint | None:
-        """A checkpoint of the folder, which the first process need not share with the others."""
-        return self.processes.told(checkpoints.read(self.folder, kind) if self.processes.first else None)
+        """A checkpoint of the folder; only the first process needs access to the folder."""
+        return self.processes.broadcast(checkpoints.read(self.folder, kind) if self.processes.first else None)
 
     def _save(self, name: str, *, best: bool) -> None:
         if self.processes.first:
@@ -226,7 +226,7 @@ class _Run:
         self.optimiser.step(rate)
 
     def train(self) -> bool:
-        """All epochs that are left; whether it stopped before the last one."""
+        """Run the remaining epochs; returns whether training stopped early."""
         while self.progress.epoch < self.training.epochs:
             if self._out_of_patience():
                 return True
@@ -258,15 +258,15 @@ class _Run:
             rate = learning_rate_at(progress.moves, self.total_moves, training.learning_rate, training.warmup)
             self._move(rate)
             progress.moves += 1
-            look = progress.moves % _CHECK_EVERY == 0 or group.stop == count
+            check = progress.moves % _CHECK_EVERY == 0 or group.stop == count
             progress.step = group.stop
-            if look:
+            if check:
                 whole = self.processes.total(loss_sum)
                 self._check(float(whole), epoch, progress.step)
-            bar.advance(len(group), **({"loss": float(whole) / max(progress.examples, 1)} if look else {}))
+            bar.advance(len(group), **({"loss": float(whole) / max(progress.examples, 1)} if check else {}))
             now = time.perf_counter()
             progress.seconds = spent + now - started
-            if look and now - saved > self.save_every_seconds and progress.step < count:
+            if check and now - saved > self.save_every_seconds and progress.step < count:
                 progress.loss_sum = float(whole)
                 self._save(f"step-{progress.moves:08d}", best=False)
                 saved = time.perf_counter()
@@ -299,37 +299,39 @@ class _Run:
         self.task.model.eval()
         with torch.no_grad():
             values = {name: float(value) for name, value in self.task.validate().items()}
-        values = self.processes.told(values)  # equal but for rounding, and all must stop in the same epoch
+        values = self.processes.broadcast(
+            values
+        )  # values differ by rounding, and all processes must stop in the same epoch
         self.task.model.train()
         metric = self.task.metric or ""
         if not math.isfinite(values.get(metric, 0.0)):
-            raise TrainingError(f"validation gives {metric} = {values[metric]}, which is not a number")
+            raise TrainingError(f"validation returns {metric} = {values[metric]}, which is not a number")
         return values
 
     def _check(self, loss: float, epoch: int, step: int) -> None:
         if not math.isfinite(loss):
             raise TrainingError(
                 f"the loss is {loss} in epoch {epoch + 1} at step {step}; lower training.learning_rate "
-                f"(now {self.training.learning_rate:g}), set training.clip_norm, or look for numbers in the features "
-                "or weights of the data that are far too large; the last checkpoint is sound"
+                f"(now {self.training.learning_rate:g}), set training.clip_norm, or look for very large numbers in the "
+                "features or weights of the data; the last checkpoint is valid"
             )
 
     def _autocast(self) -> AbstractContextManager[Any]:
-        wanted = self.training.precision
-        if wanted == "float32" or (wanted == "auto" and self.device.type == "cpu"):
+        precision = self.training.precision
+        if precision == "float32" or (precision == "auto" and self.device.type == "cpu"):
             return nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
     def capture(self) -> Checkpoint:
-        chance = {"cpu": torch.get_rng_state()}
+        rng_states = {"cpu": torch.get_rng_state()}
         if self.device.type == "cuda":
-            chance["cuda"] = torch.cuda.get_rng_state()
-        state = {"optimiser": self.optimiser.state(), "chance": chance}
+            rng_states["cuda"] = torch.cuda.get_rng_state()
+        state = {"optimiser": self.optimiser.state(), "chance": rng_states}
         weights = {name: weight.detach().cpu() for name, weight in self.task.model.state_dict().items()}
         return Checkpoint(weights, state, json.loads(json.dumps(dataclasses.asdict(self.progress))))
 
     def restore(self, found: Checkpoint) -> None:
-        self.optimiser.forget()
+        self.optimiser.zero_grad()
         self.task.model.load_state_dict(found.weights)
         self.optimiser.load(found.state["optimiser"])
         torch.set_rng_state(found.state["chance"]["cpu"])
@@ -340,7 +342,7 @@ class _Run:
 
 @contextmanager
 def _stage(name: str) -> Iterator[None]:
-    """Errors of the dry run say where it failed; those of memory are told by `_readable_errors`."""
+    """Add the stage of the dry run to errors; `_readable_errors` explains errors of memory."""
     try:
         yield
     except (TrainingError, torch.OutOfMemoryError):
@@ -357,7 +359,7 @@ def _readable_errors(training: Training) -> Iterator[None]:
         half, double = max(training.batch_size // 2, 2), training.accumulate * 2
         raise TrainingError(
             f"the GPU has too little memory for training.batch_size {training.batch_size}: set training.batch_size "
-            f"{half} and training.accumulate {double}, which moves the weights by as many examples ({error})"
+            f"{half} and training.accumulate {double}, which keeps the effective batch size ({error})"
         ) from error
 
 

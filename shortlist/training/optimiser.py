@@ -1,8 +1,8 @@
-"""How the weights move: AdamW for what every step touches, `RowAdam` for tables of which a step touches a few rows.
+"""The optimiser: AdamW for dense weights, and `RowAdam` for embedding tables of which a step reads a few rows.
 
-An `nn.Embedding(sparse=True)` gets a sparse gradient, and its rows are updated only in the steps that read them.
-For a catalogue of a million items a dense step would read and write the whole table and both moments.
-Sparse tables have no weight decay: it would have to touch every row.
+An `nn.Embedding(sparse=True)` has a sparse gradient, and its rows are updated only in the steps that read them.
+For a catalogue of a million items, a dense step would read and write the whole table and both moments.
+Sparse tables have no weight decay, since it would update every row.
 """
 
 import math
@@ -14,19 +14,19 @@ from torch import Tensor, nn
 
 
 def learning_rate_at(step: int, total: int, peak: float, warmup: float) -> float:
-    """Learning rate of optimiser step `step` of `total`: a linear rise over `warmup * total`, then a cosine to 0."""
-    rise = math.ceil(warmup * total)
-    if step < rise:
-        return peak * (step + 1) / rise
-    done = (step - rise) / max(total - rise, 1)
+    """The learning rate of step `step` of `total`: a linear warm-up over `warmup * total`, then a cosine decay to 0."""
+    warmup_steps = math.ceil(warmup * total)
+    if step < warmup_steps:
+        return peak * (step + 1) / warmup_steps
+    done = (step - warmup_steps) / max(total - warmup_steps, 1)
     return peak * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
 
 class RowAdam(torch.optim.Optimizer):
-    """Lazy Adam: the moments of a row move only in the steps whose gradient holds the row.
+    """Lazy Adam: the moments of a row are updated only in the steps whose gradient has the row.
 
-    The rule of `torch.optim.SparseAdam` (Kingma & Ba 2015, algorithm 1, a row at a time) in half its time, as it
-    makes no sparse tensors on the way. Gradients are coalesced sparse tensors of [num_rows, dim].
+    The same rule as `torch.optim.SparseAdam` (Kingma & Ba 2015, algorithm 1, per row), but twice as fast, since it
+    creates no intermediate sparse tensors. Gradients are coalesced sparse tensors of [num_rows, dim].
     """
 
     def __init__(
@@ -70,9 +70,9 @@ class RowAdam(torch.optim.Optimizer):
 
 
 class Optimiser:
-    """One step for all weights of a model, clipped together.
+    """The optimiser of all weights of a model, with one gradient norm for clipping.
 
-    Shapes do not matter here; the state is plain tensors and numbers, which `torch.load(weights_only=True)` reads.
+    The state is plain tensors and numbers, which `torch.load(weights_only=True)` can read.
     """
 
     def __init__(self, model: nn.Module, learning_rate: float, weight_decay: float, clip_norm: float | None) -> None:
@@ -83,7 +83,7 @@ class Optimiser:
         }
         weights = [weight for weight in model.parameters() if weight.requires_grad]
         dense = [weight for weight in weights if id(weight) not in sparse]
-        # A norm, a bias or an embedding pulled to zero says less, not simpler: only matrices decay.
+        # Only matrices have weight decay: norms, biases and embeddings do not benefit from it.
         tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)}
         decay = [weight for weight in dense if weight.ndim >= 2 and id(weight) not in tables]
         plain = [weight for weight in dense if weight.ndim < 2 or id(weight) in tables]
@@ -95,11 +95,11 @@ class Optimiser:
         if sparse:
             self._optimisers.append(RowAdam(list(sparse.values()), lr=learning_rate))
         self.dense, self.tables = dense, list(sparse.values())
-        """Weights with ordinary gradients, and those of which a step moves a few rows."""
+        """Weights with dense gradients, and tables with sparse gradients."""
         self._weights, self._clip_norm = weights, clip_norm
 
     def step(self, learning_rate: float) -> None:
-        """Clip the gradients to `clip_norm` over all weights, move, and forget them."""
+        """Clip the gradients to `clip_norm` over all weights, update the weights, and drop the gradients."""
         for weight in self._weights:
             if weight.grad is not None and weight.grad.is_sparse:
                 weight.grad = weight.grad.coalesce()
@@ -109,9 +109,9 @@ class Optimiser:
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate
             optimiser.step()
-        self.forget()
+        self.zero_grad()
 
-    def forget(self) -> None:
+    def zero_grad(self) -> None:
         """Drop the gradients."""
         for optimiser in self._optimisers:
             optimiser.zero_grad(set_to_none=True)
@@ -127,7 +127,7 @@ class Optimiser:
     def _gradients(self) -> Iterator[Tensor]:
         for weight in self._weights:
             if weight.grad is not None:
-                # Of a coalesced gradient `_values` is the storage itself, so it can be scaled in place.
+                # For a coalesced gradient, `_values` is the storage itself and can be scaled in place.
                 yield weight.grad._values() if weight.grad.is_sparse else weight.grad
 
     def state(self) -> list[dict[str, Any]]:

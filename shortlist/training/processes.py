@@ -1,9 +1,9 @@
-"""Several processes that train one model together, as `torchrun` starts them: each has a part of every step.
+"""Data-parallel training by several processes, as started by `torchrun`: each process computes a part of every step.
 
-Each process computes its part of the loss, whose parts add up to that of one process with the whole batch, so their
-gradients are added up, not averaged. Then all move their weights alike. Only the first writes, and what it decides is
-told to the others. The model is used by several methods and has sparse gradients, which NCCL cannot add up, so this is
-done here and not by `DistributedDataParallel`.
+The parts of the loss add up to the loss of one process with the whole batch, so that gradients are summed, not
+averaged. All processes then apply the same update. Only the first process writes files, and it broadcasts its
+decisions to the others. `DistributedDataParallel` is not used, since several methods of the model are called and NCCL
+cannot reduce sparse gradients.
 """
 
 import os
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among those that train together; by default it is alone."""
+    """The rank of this process and the number of processes; by default, there is only this one."""
 
     process: int = 0
     count: int = 1
@@ -30,8 +30,8 @@ class Processes:
     def first(self) -> bool:
         return self.process == 0
 
-    def told(self, value: T) -> T:
-        """What the first process has as `value`, in all of them; plain Python or tensors."""
+    def broadcast(self, value: T) -> T:
+        """The `value` of the first process, in all processes; plain Python objects or tensors."""
         if self.count == 1:
             return value
         held = [value]
@@ -39,7 +39,7 @@ class Processes:
         return held[0]
 
     def total(self, value: Tensor) -> Tensor:
-        """The sum of a value over the processes, the same in each."""
+        """The sum of a value over all processes, in all processes."""
         if self.count == 1:
             return value
         value = value.clone()
@@ -47,10 +47,10 @@ class Processes:
         return value
 
     def add_gradients(self, dense: Sequence[Tensor], tables: Sequence[Tensor]) -> None:
-        """Replace each gradient by the sum over the processes; a weight without one in a process counts as zero there.
+        """Replace each gradient by its sum over the processes; a missing gradient counts as zero.
 
-        Dense gradients go as one long vector. Of `tables` [num_rows, dim] the gradients are sparse, and only the rows
-        that a step reads are sent: their numbers and values, filled up to the longest.
+        Dense gradients are reduced as one vector. The gradients of `tables` [num_rows, dim] are sparse, and only the
+        rows of the step are exchanged: their indices and values, padded to the largest number of rows.
         """
         if self.count == 1:
             return
@@ -84,7 +84,7 @@ class Processes:
 
 
 def _rows(table: Tensor) -> tuple[Tensor, Tensor]:
-    """The rows [U] that a table's gradient has, and their values [U, D]."""
+    """The row indices [U] and values [U, D] of a table's gradient."""
     if table.grad is None:
         return torch.zeros(0, dtype=torch.int64, device=table.device), table.new_zeros(0, table.shape[1])
     gradient = table.grad.coalesce()
@@ -96,7 +96,7 @@ ALONE = Processes()
 
 @contextmanager
 def joined() -> Iterator[Processes]:
-    """The processes that `torchrun` started, joined while the block runs; one alone without it."""
+    """The process group of `torchrun`, initialised while the block runs; a single process without `torchrun`."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         yield ALONE

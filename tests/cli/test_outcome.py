@@ -35,4 +35,4 @@ def test_a_refused_release() -> None:
     decision = steps[8].result.details["decision"]
     decision["published"] = False
     decision["verdict"] |= {"accepted": False, "outcome": "bad_lists"}
-    assert shown(steps).strip().startswith("Refused: its lists are not fit to be served\nrelease 1f0c9a7be3d24856: ")
+    assert shown(steps).strip().startswith("Refused: its lists must not be served\nrelease 1f0c9a7be3d24856: ")

@@ -20,7 +20,7 @@ from hand_made import (
 
 from shortlist.dataset.prepared import Prepared
 from shortlist.evaluation.evaluate import evaluate
-from shortlist.evaluation.live_answers import raw_context
+from shortlist.evaluation.live_recommendations import raw_context
 from shortlist.evaluation.whole_path import WholePath
 from shortlist.features import FeatureStore
 from shortlist.features.vocabulary import Vocabulary
@@ -242,12 +242,12 @@ def test_the_live_release_is_asked_for_its_own_users(tmp_path: Path, monkeypatch
     parts(tmp_path)
     asked: list[list[int]] = []
 
-    def answer(path: WholePath, batch: QueryBatch, *rest: Any) -> Any:
+    def recommend(path: WholePath, batch: QueryBatch, *rest: Any) -> Any:
         asked.append(batch.queries.user_E.tolist())
         return served(path, batch, *rest)
 
-    served = WholePath.answer
-    monkeypatch.setattr(WholePath, "answer", answer)
+    served = WholePath.recommend
+    monkeypatch.setattr(WholePath, "recommend", recommend)
     run(tmp_path, live=live_release(tmp_path))
     assert asked == [list(range(1, 11)), [1, 2, 0, 0, 0, 0, 0, 0, 0, 0]]
 
@@ -255,7 +255,7 @@ def test_the_live_release_is_asked_for_its_own_users(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(
     ("file", "content", "reason"),
     [
-        ("manifest.json", '{"schema_version": 99}', "a release of schema 99"),
+        ("manifest.json", '{"schema_version": 99}', "the release has schema 99"),
         ("manifest.json", None, "no manifest.json"),
         ("features/schema.json", '{"version": 7, "num_item_rows": 1}', ""),
         ("index/index.faiss", "noise", "the index cannot be read"),

@@ -12,7 +12,7 @@ from shortlist.dataset.prepared import Prepared
 from shortlist.evaluation.evaluate import evaluate
 from shortlist.evaluation.lists import ItemMarks, Ranked, describe_lists, ties
 from shortlist.recipe import Gate
-from shortlist.release.gate import judge
+from shortlist.release.gate import apply_gate
 from shortlist.report.record import Evaluated
 
 NUM_ITEMS = 30
@@ -90,16 +90,16 @@ class TestEvaluation:
         judged = self.run(tmp_path, vectors, [[1, 2, 3]] * 4)
         assert judged["lists"]["systems"]["path"]["indistinct"] == 1.0
         assert judged["lists"]["untrained_items"] == pytest.approx(27 / 30)
-        verdict = judge(judged, Gate(metric="ndcg_at_10"))
+        verdict = apply_gate(judged, Gate(metric="ndcg_at_10"))
         assert verdict.outcome == "bad_lists"
-        assert "nothing tells them apart" in verdict.reason
+        assert "models cannot" in verdict.reason
 
     def test_only_unknown_users_are_no_reason(self, tmp_path: Path) -> None:
         trained = [(1, row) for row in range(1, NUM_ITEMS + 1)]
         judged = self.run(tmp_path, item_vectors(NUM_ITEMS), [[]] * 60, trained=trained)
         lists = judged["lists"]
         assert (lists["by_popularity"], lists["systems"]) == (60, {})
-        verdict = judge(judged, Gate(metric="ndcg_at_10"))
+        verdict = apply_gate(judged, Gate(metric="ndcg_at_10"))
         assert verdict.accepted
         assert verdict.list_problems == []
 

@@ -39,7 +39,7 @@ def test_evaluation_and_service_give_the_same_answers(tmp_path: Path, ranks: boo
     path = WholePath.open(
         recipe, store, release / "retrieval", release / "index", ranking if ranks else None, threads=1
     )
-    answers = path.answer(QueryBatch(queries, np.full(len(user_E), 3_600), seen), 10).ranked.rows_EK
+    answers = path.recommend(QueryBatch(queries, np.full(len(user_E), 3_600), seen), 10).ranked.rows_EK
 
     recommender = ReleaseRecommender.open(release)
     found = recommender.find([Query(k=10, user_id=int(user), time=3_600) for user in user_E])
@@ -83,7 +83,7 @@ def test_at_any_time_no_list_holds_what_is_not_there_and_both_give_the_same(
     hour = store.context({}, np.maximum(time_E, 0))
     exclude = [store.history_items[a:b] for a, b in zip(starts, ends, strict=True)]
     queries = store.queries(user_E, store.history_items, starts, ends, hour)
-    answers = path.answer(QueryBatch(queries, time_E, exclude), k).ranked.rows_EK
+    answers = path.recommend(QueryBatch(queries, time_E, exclude), k).ranked.rows_EK
     there = store.available.among(answers, time_E[:, None])
     assert np.array_equal(there, answers > 0)
     # As many as there are; what the towers do not know comes after all that they do.

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from shortlist.metrics.bootstrap import intervals
-from shortlist.metrics.ranking import coverage, find_hits, measure
+from shortlist.metrics.ranking import coverage, find_hits, ranking_metrics
 from shortlist.recipe.metrics import METRICS
 
 
@@ -45,7 +45,7 @@ def test_all_queries_at_once_agree_with_one_at_a_time(lists: list[tuple[list[int
     targets = [sorted(wanted) for _, wanted in lists]
     offsets = np.cumsum([0, *map(len, targets)])
     hits = find_hits(rows, offsets, np.array([item for one in targets for item in one], np.int32))
-    measured = measure(hits, np.diff(offsets), [1, 3, 6, 10])
+    measured = ranking_metrics(hits, np.diff(offsets), [1, 3, 6, 10])
     for k in (1, 3, 6, 10):
         for metric in METRICS:
             plain = [one_query(list(row), one, k)[metric] for row, one in zip(rows.tolist(), targets, strict=True)]
@@ -56,7 +56,7 @@ def test_a_list_computed_by_hand() -> None:
     """Ranked 5 9 2 7, targets 9, 7 and 4: hits at ranks 2 and 4."""
     hits = find_hits(np.array([[5, 9, 2, 7]]), np.array([0, 3]), np.array([9, 7, 4]))
     assert hits.tolist() == [[False, True, False, True]]
-    at_4 = {name: values[0] for name, values in measure(hits, np.array([3]), [2, 4]).items()}
+    at_4 = {name: values[0] for name, values in ranking_metrics(hits, np.array([3]), [2, 4]).items()}
     assert at_4["recall_at_4"] == pytest.approx(2 / 3)
     assert at_4["recall_at_2"] == pytest.approx(1 / 3)
     assert at_4["hit_rate_at_4"] == 1
@@ -68,14 +68,14 @@ def test_a_list_computed_by_hand() -> None:
 
 def test_a_perfect_list_has_one_and_padding_is_no_hit() -> None:
     hits = find_hits(np.array([[3, 1, 0], [0, 0, 0]]), np.array([0, 2, 3]), np.array([1, 3, 2]))
-    measured = measure(hits, np.array([2, 1]), [2])
+    measured = ranking_metrics(hits, np.array([2, 1]), [2])
     assert all(values[0] == pytest.approx(1) and values[1] == 0 for values in measured.values())
     assert not find_hits(np.array([[0]]), np.array([0, 1]), np.array([0])).any()
 
 
 def test_no_targets_at_all() -> None:
     hits = find_hits(np.array([[3, 1]]), np.array([0, 0]), np.zeros(0, np.int32))
-    assert all(values.tolist() == [0.0] for values in measure(hits, np.array([0]), [1, 5]).values())
+    assert all(values.tolist() == [0.0] for values in ranking_metrics(hits, np.array([0]), [1, 5]).values())
 
 
 def test_coverage_counts_each_shown_item_once() -> None:

@@ -56,7 +56,7 @@ def test_broken_files_are_value_errors(saved, store):
     with pytest.raises(ValueError, match="cannot be read"):
         Ranker.open(saved, store.folder, store)
     save_file({"wrong": torch.zeros(2)}, saved / "ranker.safetensors")
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(ValueError, match="do not match"):
         Ranker.open(saved, store.folder, store)
     (saved / "ranker.safetensors").unlink()
     with pytest.raises(ValueError, match="cannot be read"):
@@ -82,5 +82,5 @@ def test_a_ranker_of_other_numbers_of_nearness_is_to_be_trained_again(store, tmp
     found = json.loads((tmp_path / "ranking.json").read_text())
     found["network"]["near_scale"] = [0.5, 0.5]
     (tmp_path / "ranking.json").write_text(json.dumps(found))
-    with pytest.raises(ValueError, match="reads 2 numbers of nearness, this version of shortlist counts 4; train it"):
+    with pytest.raises(ValueError, match="reads 2 nearness features, this version of shortlist computes 4; train it"):
         Ranker.open(tmp_path, store.folder, store)

@@ -74,10 +74,10 @@ def test_the_training_begins_with_the_best_straight_line_and_restarts_without(fo
     tables = ItemTables(folders / "retrieval", prepared.store, collect_statistics(made, prepared))
     network = ranker_config(made, prepared, tables, retrieved)
     task = CandidateTask(made, retrieved, tables, network, np.arange(0, len(retrieved.queries), 5))
-    judged = task.judged()
+    judged = task.evaluate_held_out()
     assert judged.ndcg().mean() > judged.ndcg_retrieved().mean() + 0.3
     task.restart()
-    np.testing.assert_array_equal(task.judged().ndcg(), judged.ndcg_retrieved())
+    np.testing.assert_array_equal(task.evaluate_held_out().ndcg(), judged.ndcg_retrieved())
 
 
 def test_where_each_user_has_an_end_of_their_own_there_is_none(folders, tmp_path):

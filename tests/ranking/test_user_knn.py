@@ -38,7 +38,7 @@ def test_it_is_the_sum_of_a_loop(seed, count):
 
 def test_those_who_are_most_alike_are_asked(monkeypatch):
     users, items = np.array([1, 1, 1, 2, 2, 3, 3, 3]), np.array([1, 2, 3, 1, 4, 1, 2, 5])
-    monkeypatch.setattr(module, "_MOST_ALIKE", 2)
+    monkeypatch.setattr(module, "_NUM_NEAREST", 2)
     found = UserKNN.of(users, items, NUM_ROWS).near(np.array([[1, 2]]), np.array([[3, 4, 5]]))
     np.testing.assert_allclose(found[0], by_loop(users, items, [1, 2], [3, 4, 5], most=2), rtol=1e-6)
     assert found[0, 1] == 0

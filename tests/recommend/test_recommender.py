@@ -84,7 +84,7 @@ def test_service_and_evaluation_list_the_same(parts: Parts, queries: list[Query]
     together = parts.served(queries)
     unranked = parts.served(queries, ranked=False)
     for query, ranked, retrieved in zip(queries, together, unranked, strict=True):
-        answers = parts.path.answer(parts.batch(query), query.k)
+        answers = parts.path.recommend(parts.batch(query), query.k)
         assert ranked == parts.ids(answers.ranked.rows_EK[0])
         assert retrieved == parts.ids(answers.retrieved.rows_EK[0])
 
@@ -93,7 +93,7 @@ def test_service_and_evaluation_list_the_same(parts: Parts, queries: list[Query]
 @given(query=QUERY)
 def test_a_list_has_k_items_whenever_there_are_k(parts: Parts, query: Query) -> None:
     batch = parts.batch(query)
-    answers = parts.path.answer(batch, query.k)
+    answers = parts.path.recommend(batch, query.k)
     left = NUM_ITEMS - len(set(np.concatenate([batch.seen[0], batch.excluded[0]]).tolist()) - {0})
     for lists in (answers.ranked, answers.retrieved):
         rows, scores = lists.rows_EK[0], lists.scores_EK[0]
@@ -122,7 +122,7 @@ def test_what_the_towers_do_not_know_fills_up(parts: Parts) -> None:
     towers, popular = found.parts
     assert (towers.source.name, popular.source.name) == ("two_tower", "popularity")
     assert (popular.found.rows_AK[popular.found.rows_AK > 0] % 7 == 0).all()
-    rows = parts.path.answer(parts.batch(query), NUM_ITEMS).ranked.rows_EK[0]
+    rows = parts.path.recommend(parts.batch(query), NUM_ITEMS).ranked.rows_EK[0]
     known = np.count_nonzero(towers.found.rows_AK)
     assert (rows[:known] % 7 != 0).all()
 
@@ -130,8 +130,8 @@ def test_what_the_towers_do_not_know_fills_up(parts: Parts) -> None:
 def test_a_trace_tells_what_each_stage_did(parts: Parts) -> None:
     trace = Trace()
     query = Query(k=5, user_id=4, exclude=[10, 20], time=TIME)
-    parts.path.answer(parts.batch(query), 5, trace)
-    parts.path.answer(parts.batch(Query(k=5, time=TIME)), 5, trace)
+    parts.path.recommend(parts.batch(query), 5, trace)
+    parts.path.recommend(parts.batch(Query(k=5, time=TIME)), 5, trace)
     stages = trace.as_dict()
     assert list(stages) == ["filters", "source two_tower", "scorer", "top_k", "list", "source popularity"]
     assert stages["filters"]["queries"] == 2

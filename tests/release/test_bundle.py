@@ -102,17 +102,17 @@ class TestManifest:
         _, manifest = make_release(tmp_path)
         data = manifest.model_dump()
         data["files"][file] = {"sha256": "0" * 64, "size": 1}
-        with pytest.raises(ReleaseError, match="is not a manifest of a release"):
+        with pytest.raises(ReleaseError, match="not a release manifest"):
             parse_manifest(json.dumps(data).encode(), "here")
 
     @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b'{"schema_version": 1}', b"\xff\xfe"])
     def test_broken_ones_are_refused(self, data):
-        with pytest.raises(ReleaseError, match="here: this is not a manifest of a release"):
+        with pytest.raises(ReleaseError, match="here: not a release manifest"):
             parse_manifest(data, "here")
 
     def test_another_schema_is_refused_by_name(self):
         with pytest.raises(
-            ReleaseError, match=r"here: a release of schema 7, this version of shortlist reads schema 1"
+            ReleaseError, match=r"here: the release has schema 7; this version of shortlist reads schema 1"
         ):
             parse_manifest(b'{"schema_version": 7, "all": "new"}', "here")
 

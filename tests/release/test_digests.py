@@ -71,5 +71,5 @@ def test_what_is_no_run_is_told(tmp_path: Path) -> None:
         read_digests(tmp_path)
     for text in ("{}", '{"digests": null}', "[]", "no json"):
         (tmp_path / "run.json").write_text(text)
-        with pytest.raises(ValueError, match="no digests are in it"):
+        with pytest.raises(ValueError, match="has no digests"):
             read_digests(tmp_path)

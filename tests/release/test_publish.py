@@ -293,7 +293,7 @@ class TestManage:
         assert [one.name for one in listed if one.is_live] == [names[2]]
         assert [one.name for one in listed if one.is_previous] == [names[1]]
         other = next(one for one in listed if one.manifest is None)
-        assert "a release of schema 9" in other.problem
+        assert "the release has schema 9" in other.problem
 
     def test_find_by_the_start_of_a_name(self, three):
         root, names = three
@@ -301,7 +301,7 @@ class TestManage:
         with pytest.raises(ReleaseError, match=f"there is no release 'zz'; there are: .*{names[0]}"):
             find(list_releases(root), "zz", root.url)
         root.write(f"releases/{names[0][:15]}X/manifest.json", root.read(f"releases/{names[0]}/manifest.json").data)
-        with pytest.raises(ReleaseError, match="more than one release is called"):
+        with pytest.raises(ReleaseError, match="more than one release starts with"):
             find(list_releases(root), names[0][:15], root.url)
 
     def test_rollback_and_back(self, three):
@@ -410,7 +410,7 @@ class TestStep:
         again = self.run(tmp_path, url, judged=evaluation(live=compared(first["release"], 0.0, 0.0)))
         assert again["release"] == first["release"]
         assert again["published"]
-        assert again["reason"] == "this very release is live already"
+        assert again["reason"] == "this release is already live"
 
     def test_someone_else_was_faster(self, tmp_path, url):
         first = self.run(tmp_path, url)["release"]

@@ -118,12 +118,12 @@ class TestPage:
                 value = table[metric]
                 assert f"{value.mean:.4f} {value.low:.4f} to {value.high:.4f}" in text
         assert "Difference +0.0170 +0.0090 to +0.0250" in text
-        assert "Row rules: 1 held" in text
+        assert "Row rules: 1 passed" in text
         assert "than popularity +0.0940 +0.0890 to +0.0990" in text
         assert "New users: 197 queries" in text
         assert "played_ratio_pct is not in 0..100 744" in text
         assert "IVF512_HNSW32,SQ8" in text
-        assert "an event counts half after 14 days" in text
+        assert "time-decayed, with a half-life of 14 days" in text
         assert "train retrieval 48 s" in text
         assert "Published: better than popularity Release 1f0c9a7be3d24856" in text
         assert "Left out" not in text
@@ -172,7 +172,7 @@ class TestPage:
         assert gone.step not in [step.step for step in run.steps]
         assert "Time and memory" in words(html)
         if gone.step in ("validate", "train_retrieval", "build_index", "train_ranking", "evaluate", "publish"):
-            assert f"the step {gone.step} left no" in words(html)
+            assert f"the step {gone.step} has no" in words(html)
 
     @pytest.mark.parametrize("emptied", range(9))
     def test_a_step_without_details_costs_its_part_only(self, tmp_path, emptied):
@@ -190,7 +190,7 @@ class TestPage:
     def test_ranking_that_is_off_says_so(self, tmp_path):
         steps = records()
         steps[6].result.details = {"enabled": False}
-        assert "Left out: the recipe has it off." in words(write(tmp_path, steps)[0])
+        assert "Left out: the recipe disables it." in words(write(tmp_path, steps)[0])
 
     def test_what_a_release_without_its_ranker_serves_is_every_headline(self, tmp_path):
         steps = records({"release": "ab12", "skipped": None, **_live()})
@@ -204,8 +204,8 @@ class TestPage:
         text = words(html)
         assert "Published: not worse than the live release" in text
         assert "NDCG@10 0.1210 Retrieval alone (served)" in text
-        assert "beside the live release 0.93" in text
-        assert "How much better what is served is · retrieval alone" in text
+        assert "over the live release 0.93" in text
+        assert "Difference of the served system · retrieval alone" in text
         assert "than live release -0.0090 -0.0150 to -0.0030" in text
         assert "than retrieval + ranking (not served) -0.0210 -0.0260 to -0.0160" in text
 
@@ -233,12 +233,12 @@ class TestPage:
         judged["repeats"] |= {"queries": 500, "k": 10, "systems": {"buy_again": judged["systems"]["path"]}}
         text = words(write(tmp_path, steps)[0])
         assert "Advice: 44% ...: set evaluation.mask_seen to false" in text
-        assert "of 500 users, where repeats count as well" in text
-        assert "The first 10 items of 1,989 lists (12 more are of what is popular" in text
-        assert "2.1% was never trained on (of what users then took, 3.4%)" in text
-        assert "User 1003: 9 events of history, 1 of 4 found" in text
+        assert "of 500 users, with repeats as targets" in text
+        assert "The first 10 items of 1,989 lists (12 more lists are the cold-start fallback" in text
+        assert "2.1% were never trained on (of the test targets, 3.4%)" in text
+        assert "User 1003: 9 events of history, 1 of 4 targets found" in text
         assert "Song 0 30% of lists" in text
-        assert "14.3% of what users took was not there yet when they were asked" in text
+        assert "14.3% of the test positives are items that were not available yet" in text
 
     def test_a_refused_release(self, tmp_path):
         steps = records()
@@ -288,7 +288,7 @@ class TestPage:
         steps[5].result.details["curve"] = steps[5].result.details["curve"][:1]
         text = words(write(tmp_path, steps)[0])
         assert "all events are of one day" in text
-        assert "there is no curve to draw" in text
+        assert "so that there is no curve" in text
 
     def test_a_full_disk_leaves_no_half_a_report(self, tmp_path):
         with tiny_disk(tmp_path / "disk", "16k") as disk:

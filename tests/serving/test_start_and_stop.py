@@ -171,7 +171,7 @@ def test_a_release_that_cannot_be_served(
     for service, folder, message in (
         ("transformer", broken, "retrieval/vectors.npy: corrupted"),
         ("predictor", broken, "retrieval/vectors.npy: corrupted"),
-        ("transformer", foreign, "a release of schema 99, this version of shortlist reads schema 1"),
+        ("transformer", foreign, "the release has schema 99; this version of shortlist reads schema 1"),
         ("transformer", tmp_path / "nothing", "no release is live"),
         ("transformer", release, "say where it runs with --predictor_host HOST:PORT"),
         ("predictor", unranked, "this release has no ranking/"),

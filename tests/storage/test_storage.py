@@ -62,7 +62,7 @@ class TestContract:
         storage.replace("live.json", b"1", None)
         seen = storage.read("live.json").version
         storage.replace("live.json", b"2", seen)
-        with pytest.raises(ChangedError, match=r"live\.json: was changed by someone else"):
+        with pytest.raises(ChangedError, match=r"live\.json: was changed by another process"):
             storage.replace("live.json", b"3", seen)
         assert storage.read("live.json").data == b"2"
 
@@ -252,7 +252,7 @@ class TestBucketTrouble:
             storage.list,
             lambda: storage.put_file(tmp_path / "a", "a"),
         ):
-            with pytest.raises(StorageError, match="has no bucket 'never-made'; make it, or mend the address"):
+            with pytest.raises(StorageError, match="has no bucket 'never-made'; create it, or fix the address"):
                 work()
 
     def test_nobody_listens(self, environment):

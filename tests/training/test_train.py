@@ -211,7 +211,7 @@ def test_clipping_bounds_all_gradients_together(sparse: bool) -> None:
     seen: list[Tensor] = []
     for one in optimiser._optimisers:
         one.step = lambda: None  # type: ignore[method-assign]  # keep the gradients
-    optimiser.forget = lambda: seen.extend(g.clone() for g in optimiser._gradients())  # type: ignore[method-assign]
+    optimiser.zero_grad = lambda: seen.extend(g.clone() for g in optimiser._gradients())  # type: ignore[method-assign]
     optimiser.step(0.1)
     assert float(torch.cat([g.flatten() for g in seen]).norm()) == pytest.approx(0.5, rel=1e-4)
 
@@ -280,7 +280,7 @@ def test_accumulated_gradients_are_the_mean_of_their_batches(tmp_path: Path, mon
 
         def step(self: Optimiser, learning_rate: float, into: list[Tensor] = gradients) -> None:
             into.append(torch.cat([weight.grad.flatten() for weight in self._weights]))
-            self.forget()
+            self.zero_grad()
 
         with monkeypatch.context() as patch:
             patch.setattr(Optimiser, "step", step)

@@ -1,1 +1,1 @@
-"""The ranker's network: what it reads, DCN-v2, attention to the history."""
+"""The ranker's network: its inputs, DCN-v2, and attention to the history."""

@@ -1,4 +1,4 @@
-"""The shape of the ranker's network and the units of its inputs, from the recipe and the data that it learns from.
+"""The shape of the ranker's network and the scales of its inputs, from the recipe and the training data.
 
 Shapes: Q queries, K candidates each.
 """
@@ -22,7 +22,7 @@ _SAMPLED_QUERIES = 1_000
 
 
 def ranker_config(recipe: Recipe, prepared: Prepared, tables: ItemTables, retrieved: Retrieved | None) -> RankerConfig:
-    """The network that learns from `retrieved`, or from labels, where it reads nothing of retrieval."""
+    """The configuration for training on `retrieved`; None means training on labels, without retrieval features."""
     ranking = recipe.ranking
     popularity_mean, popularity_std = _log_unit(tables.popularity)
     statistics = tables.statistics
@@ -34,7 +34,7 @@ def ranker_config(recipe: Recipe, prepared: Prepared, tables: ItemTables, retrie
         embeddings=ranking.embeddings,
         attention=ranking.attention and retrieved is not None,
         neighbours=ranking.neighbours if statistics.neighbours is not None else 0,
-        # Without an order no event says more than another.
+        # Without an order, all events of the history are equally informative.
         num_events=NUM_EVENTS if ordered else recipe.features.history_length,
         ordered=ordered,
         cross_layers=ranking.cross_layers,
@@ -51,7 +51,7 @@ def ranker_config(recipe: Recipe, prepared: Prepared, tables: ItemTables, retrie
 
 
 def _units(retrieved: Retrieved, tables: ItemTables, config: RankerConfig) -> dict[str, Any]:
-    """Of scores, vectors and nearness."""
+    """The scales of scores, vectors and nearness."""
     scores = retrieved.scores_QK[retrieved.rows_QK > 0].astype(np.float64)
     sample = tables.vectors[:: max(1, len(tables.vectors) // _SAMPLED_VECTORS)]
     return {
@@ -64,13 +64,13 @@ def _units(retrieved: Retrieved, tables: ItemTables, config: RankerConfig) -> di
 
 
 def _log_unit(counts_N: NDArray[Any]) -> tuple[float, float]:
-    """Mean and deviation over the catalogue of log(1 + count); a deviation of 0 is told as 1."""
+    """The mean and standard deviation of log(1 + count) over the catalogue; a standard deviation of 0 becomes 1."""
     log_N = np.log1p(counts_N[1:].astype(np.float64))
     return float(log_N.mean()), float(log_N.std()) or 1.0
 
 
 def _near_scale(retrieved: Retrieved, statistics: ItemStatistics, config: RankerConfig) -> list[float]:
-    """The mean of each nearness over the candidates that have any, of some of the queries."""
+    """The mean of each nearness over the candidates where it is not 0, for a sample of the queries."""
     at = np.arange(0, len(retrieved.queries), max(1, len(retrieved.queries) // _SAMPLED_QUERIES))
     near = nearness(retrieved.request(at), statistics, config.num_events, ordered=config.ordered)
     near = near.reshape(-1, config.num_near).astype(np.float64)
@@ -79,6 +79,6 @@ def _near_scale(retrieved: Retrieved, statistics: ItemStatistics, config: Ranker
 
 
 def _unit_scale(vectors: NDArray[np.float32]) -> float:
-    """What brings the entries to a mean square of 1."""
+    """The factor that scales the entries to a mean square of 1."""
     square = float(np.square(vectors, dtype=np.float64).mean()) if vectors.size else 0.0
     return square**-0.5 if square > 0 else 1.0

@@ -1,10 +1,10 @@
-"""What the ranker's network reads, gathered from a RankingRequest and the memory-mapped tables of the items.
+"""The inputs of the ranker's network, gathered from a RankingRequest and the memory-mapped item tables.
 
 Shapes: E queries, K candidates each, L history length, D vector dim, W values of a categorical field, F numbers,
-A fields of an item (its own row is the first), M values of all of them, H values of a whole history, R half-lives.
+A fields of an item (its own row is the first), M values of all fields, H values of a whole history, R half-lives.
 
-Gathers of a few hundred rows are several times faster in NumPy than in torch, and they are most of what one request
-costs; torch sees what has weights. Training and serving both come through here.
+Gathering a few hundred rows dominates the cost of a request and is several times faster in NumPy than in torch; torch
+is used only for the parts with weights. Training and serving share this code.
 """
 
 from dataclasses import dataclass
@@ -24,83 +24,84 @@ from shortlist.recommend.request import RankingRequest
 
 
 class RankerConfig(BaseModel):
-    """Everything that fixes the network's shape and the units of its inputs; saved as JSON beside the weights."""
+    """The shape of the network and the scales of its inputs; saved as JSON next to the weights."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     num_item_rows: int
     num_user_rows: int
-    """0 when users are known by their history alone."""
+    """0 if users have no embeddings."""
     vector_dim: int
     item_fields: list[CategoricalField]
     item_numeric_dim: int
     query_fields: Annotated[dict[str, CategoricalField], AfterValidator(lambda fields: dict(sorted(fields.items())))]
-    """In the order of their names, whoever wrote them."""
+    """Sorted by name."""
     query_numeric_dim: int
     retrieval: bool = True
-    """Whether it reads what retrieval says: the score, the query's vector and the items'."""
+    """Whether the network reads the retrieval features: the score, the query vector and the item vectors."""
     embeddings: bool = False
     """Whether the network reads item vectors, and embeddings of items and their attributes."""
     attention: bool = False
     """Whether candidates attend to the history."""
     neighbours: int = 0
-    """How many neighbours of each item are kept; 0 for a network that reads no nearness."""
+    """The number of neighbours of each item; 0 for a network that reads no nearness."""
     num_events: int = NUM_EVENTS
-    """How many of the last events a candidate is compared with."""
+    """The number of last events that a candidate is compared with."""
     ordered: bool = True
-    """Whether events have an order; without, none is the last and nothing follows."""
+    """Whether events have an order; without one, there are no last events and no transitions."""
     near_scale: list[float] = []
-    """Divides each nearness, `num_near` of them: its mean over the candidates that have any."""
+    """The divisors of the `num_near` nearness features: their means over the candidates where they are not 0."""
     cross_layers: int
     low_rank: int
     num_experts: int = 1
     hidden: list[int]
     dropout: float
     score_mean: float = 0.0
-    """Of the retrieval scores of candidates."""
+    """The mean of the retrieval scores of candidates."""
     score_std: float = 1.0
     vector_scale: float = 1.0
-    """Brings the entries of item vectors to a mean square of 1."""
+    """Scales the entries of item vectors to a mean square of 1."""
     query_scale: float = 1.0
     popularity_mean: float = 0.0
-    """Of log(1 + positives) over the catalogue."""
+    """The mean of log(1 + positives) over the catalogue."""
     popularity_std: float = 1.0
     recent_mean: list[float] = []
-    """Of log(1 + recent popularity) over the catalogue, [R]; empty for a network that does not read it."""
+    """The mean of log(1 + time-decayed popularity) over the catalogue, [R]; empty if the network does not read it."""
     recent_std: list[float] = []
 
     @property
     def item_widths(self) -> list[int]:
-        """How many values each item field has; the item's own row is the first field."""
+        """The number of values of each item field; the item's own row is the first field."""
         return [1, *(field.max_values for field in self.item_fields)]
 
     @property
     def num_tables(self) -> int:
-        """Tables of neighbours that it reads."""
+        """The number of neighbour tables that the network reads."""
         return (len(TABLES) if self.ordered else 1) if self.neighbours else 0
 
     @property
     def num_near(self) -> int:
-        """Numbers that tell how near a candidate is to the history."""
+        """The number of nearness features of a candidate."""
         if not self.neighbours:
             return 0
         return self.num_tables * len(IN_ORDER) if self.ordered else len(WITHOUT_ORDER)
 
     @property
     def pair_dim(self) -> int:
-        """Numbers of a candidate: its own, its popularity, two shares a field, distances of numbers, nearness."""
+        """The number of numeric features of a candidate: its own, its popularity, two shares per field, distances,
+        and nearness."""
         own = self.item_numeric_dim + 1
         return 2 * own + 2 * len(self.item_widths) + self.num_near
 
     @property
     def item_sizes(self) -> list[int]:
-        """How many rows each item field has."""
+        """The number of rows of each item field."""
         return [self.num_item_rows, *(field.num_rows for field in self.item_fields)]
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the network reads. Fields share one space of keys; key 0 is no value."""
+    """The inputs of the network. All fields share one key space; key 0 means no value."""
 
     query_vector_ED: NDArray[np.float32]
     query_numeric_EF: NDArray[np.float32]
@@ -109,27 +110,27 @@ class Inputs:
     query_num_values_EA: NDArray[np.float32]
     user_E: NDArray[np.int64]
     score_EK: NDArray[np.float32]
-    """Retrieval score, standardised; 0 for padding."""
+    """The standardised retrieval score; 0 for padding."""
     vectors_EKD: NDArray[np.float32] | None
-    """Item vectors; None where the network reads none."""
+    """Item vectors; None if the network reads none."""
     event_vectors_ELD: NDArray[np.float32] | None
-    """Item vectors of the last events, the last one first; None where nothing attends to them."""
+    """Item vectors of the last events, last one first; None without attention."""
     num_events_E: NDArray[np.int64]
     keys_EKM: NDArray[np.int64]
-    """An item that retrieval was not trained on has no key of its own, only those of its attributes."""
+    """Items that retrieval was not trained on have no key of their own, only those of their attributes."""
     num_values_EKA: NDArray[np.float32]
-    """Values of each field, at least 1: what a sum over them is divided by."""
+    """The number of values of each field, at least 1: the divisor of a sum over them."""
     numeric_EKF: NDArray[np.float32]
-    """The item's numbers, log popularity, two shares of each field (see `key_shares`), how far its numbers and
-    popularity are from the mean of the last events, and its nearness to them (see `nearness`)."""
+    """The item's numbers, log popularity, two shares of each field (see `key_shares`), the distances of its numbers and
+    popularity from the mean of the last events, and its nearness to these events (see `nearness`)."""
     recent_EKR: NDArray[np.float32] | None
-    """Log recent popularity, standardised; None where the network does not read it."""
+    """Log time-decayed popularity, standardised; None if the network does not read it."""
 
 
 class ItemTables:
-    """What is known of every item, fetched from the files as it is asked for.
+    """The features of every item, memory-mapped from the files.
 
-    Raises ValueError when vectors.npy, the item statistics and the store are not of the same run.
+    Raises ValueError when vectors.npy, the item statistics and the store are not from the same run.
     """
 
     def __init__(
@@ -138,9 +139,9 @@ class ItemTables:
         store: FeatureStore,
         statistics: ItemStatistics | None = None,
     ) -> None:
-        """Without `retrieval` items have no vectors, for a ranker that reads none."""
+        """Without `retrieval`, items have no vectors, for a ranker that reads none."""
         nothing = np.zeros((store.schema.num_item_rows - 1, 0), np.float32)
-        # As plain arrays: the class that NumPy maps files with is slow to index.
+        # As plain arrays, since np.memmap is slow to index.
         vectors = nothing if retrieval is None else np.load(retrieval / "vectors.npy", mmap_mode="r")
         self.vectors: NDArray[np.float32] = np.asarray(vectors)
         self.attributes = [np.asarray(table) for table in store.item_categorical.values()]
@@ -150,18 +151,18 @@ class ItemTables:
         for name, num_rows in self.statistics.num_rows().items():
             if num_rows != store.schema.num_item_rows:
                 raise ValueError(
-                    f"{store.folder}: the features know {store.schema.num_item_rows} item rows, the {name} "
+                    f"{store.folder}: the features have {store.schema.num_item_rows} item rows, the {name} have "
                     f"{num_rows}; take both from the same run"
                 )
         if len(self.vectors) != store.schema.num_item_rows - 1:
             raise ValueError(
-                f"{retrieval}: vectors.npy holds {len(self.vectors)} items, the features in {store.folder} know "
+                f"{retrieval}: vectors.npy holds {len(self.vectors)} items, the features in {store.folder} have "
                 f"{store.schema.num_item_rows - 1}; take both from the same run"
             )
 
 
 class InputReader:
-    """Makes the network's inputs of requests."""
+    """Builds the network's inputs from requests."""
 
     def __init__(self, config: RankerConfig, tables: ItemTables) -> None:
         self.config, self.tables = config, tables
@@ -180,21 +181,21 @@ class InputReader:
         share_EKM2 = key_shares(self._keys(request.history_EL), weights_EL2, keys_EKM, self._num_keys)
         share_EKF = _mean_by_field(share_EKM2, config.item_widths, num_values_EKA).reshape(*rows_EK.shape, -1)
         events_EL, num_events_E = last_events(request.history_EL, request.length_E, config.num_events)
-        own_EKF, usual_EF = self._numbers(rows_EK), self._usual(events_EL, num_events_E)
-        distance_EKF = np.abs(own_EKF - usual_EF[:, None]) * (num_events_E > 0)[:, None, None]
+        own_EKF, mean_EF = self._numbers(rows_EK), self._event_mean(events_EL, num_events_E)
+        distance_EKF = np.abs(own_EKF - mean_EF[:, None]) * (num_events_E > 0)[:, None, None]
         numeric = [own_EKF, share_EKF, distance_EKF]
         if config.neighbours:
             near_EKF = nearness(request, tables.statistics, config.num_events, ordered=config.ordered)
             numeric.append(np.log1p(near_EKF / np.array(config.near_scale, np.float32)))
         keys_EKM[..., 0] *= tables.popularity.take(rows_EK) > 0
-        lengths_E2 = np.stack([np.log1p(request.length_E), usual_EF[:, -1]], axis=1)
+        lengths_E2 = np.stack([np.log1p(request.length_E), mean_EF[:, -1]], axis=1)
         reads_vectors = config.retrieval and (config.embeddings or config.attention)
         return Inputs(
             query_vector_ED=request.query_vector_ED * np.float32(config.query_scale),
             query_numeric_EF=np.concatenate([request.numeric_EF, lengths_E2], axis=1, dtype=np.float32),
             query_keys_EM=query_keys_EM,
             query_num_values_EA=_num_values(query_keys_EM, self._query_widths),
-            user_E=request.user_E.copy(),  # torch takes no array that is read-only
+            user_E=request.user_E.copy(),  # torch accepts no read-only array
             score_EK=self._scores(request),
             vectors_EKD=self._vectors(rows_EK) if reads_vectors else None,
             event_vectors_ELD=self._vectors(events_EL[:, :NUM_EVENTS]) if config.attention else None,
@@ -226,7 +227,7 @@ class InputReader:
         mean_R, std_R = np.array(config.recent_mean, np.float32), np.array(config.recent_std, np.float32)
         return (log_EKR - mean_R) / std_R
 
-    def _usual(self, events_EL: NDArray[np.int64], num_events_E: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _event_mean(self, events_EL: NDArray[np.int64], num_events_E: NDArray[np.int64]) -> NDArray[np.float32]:
         """The mean of the numbers of the events, [E, F + 1]; 0 without events."""
         sums_EF = (self._numbers(events_EL) * (events_EL > 0)[..., None]).sum(axis=1, dtype=np.float32)
         mean_EF: NDArray[np.float32] = sums_EF / np.maximum(num_events_E, 1)[:, None].astype(np.float32)
@@ -248,10 +249,10 @@ class InputReader:
 
 
 def event_weights(length_E: NDArray[np.int64], width: int) -> NDArray[np.float32]:
-    """What each event of a history counts, [E, width, 2]; 0 past its end.
+    """Two weights of each event of a history, [E, width, 2]; 0 past its end.
 
-    The first is its share of the history, 1 / length. The second is its share of an endless history in which an event
-    counts half as much as one `HALF_LIFE` events later.
+    The first weight is uniform, 1 / length. The second one decays exponentially: an event weighs half as much as one
+    `HALF_LIFE` events later, normalised over an infinite history.
     """
     back_EL = length_E[:, None] - np.arange(1, width + 1)
     inside_EL = back_EL >= 0
@@ -264,11 +265,11 @@ def event_weights(length_E: NDArray[np.int64], width: int) -> NDArray[np.float32
 def key_shares(
     history_ELM: NDArray[np.int64], weight_EL2: NDArray[np.float32], keys_EKM: NDArray[np.int64], num_keys: int
 ) -> NDArray[np.float32]:
-    """The weights of the events that have a key, summed: [E, K, M, 2]; 0 for key 0. Keys are below `num_keys`."""
+    """The sum of the weights of the events that have each key, [E, K, M, 2]; 0 for key 0. Keys are below `num_keys`."""
     num_queries, _, width = history_ELM.shape
     if history_ELM.size == 0:
         return np.zeros((*keys_EKM.shape, 2), np.float32)
-    # One sorted list of the keys of all queries, each query in a space of its own.
+    # One sorted array of the keys of all queries, with a separate key range per query.
     space_E11 = (np.arange(num_queries) * num_keys)[:, None, None]
     history_H = (history_ELM + space_E11).ravel()
     order_H = np.argsort(history_H, kind="stable")
@@ -283,12 +284,12 @@ def key_shares(
 
 
 def key_starts(sizes: list[int], widths: list[int]) -> NDArray[np.int64]:
-    """What is added to the rows of each value [M] so that the keys of all fields differ."""
+    """The offsets [M] that are added to the rows of each value, so that the keys of all fields differ."""
     return np.repeat(np.cumsum([0, *sizes], dtype=np.int64)[:-1], widths)
 
 
 def _num_values(keys_M: NDArray[np.int64], widths: list[int]) -> NDArray[np.float32]:
-    """How many of the keys [..., M] of each field are there, [..., A], at least 1."""
+    """The number of non-zero keys of each field, [..., A], at least 1, of keys [..., M]."""
     num_values = np.ones((*keys_M.shape[:-1], len(widths)), np.float32)
     for field, start in _multiple(widths):
         num_values[..., field] = np.maximum((keys_M[..., start : start + widths[field]] > 0).sum(axis=-1), 1)
@@ -298,7 +299,7 @@ def _num_values(keys_M: NDArray[np.int64], widths: list[int]) -> NDArray[np.floa
 def _mean_by_field(
     values_MC: NDArray[np.float32], widths: list[int], num_values_A: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """The mean [..., A, C] of `values_MC` [..., M, C] over the values that each field has; the others must be 0."""
+    """The mean [..., A, C] of `values_MC` [..., M, C] over the values of each field; missing values must be 0."""
     if max(widths) == 1:
         return values_MC
     means = values_MC[..., np.cumsum([0, *widths])[:-1], :]
@@ -309,6 +310,6 @@ def _mean_by_field(
 
 
 def _multiple(widths: list[int]) -> list[tuple[int, int]]:
-    """Position and first column of the fields that have several values."""
+    """The position and first column of each field with several values."""
     starts = np.cumsum([0, *widths]).tolist()
     return [(field, starts[field]) for field, width in enumerate(widths) if width > 1]

@@ -1,4 +1,4 @@
-"""The ranker's network: DCN-v2 over query, candidate and cross features, beside a direct path of the retrieval score.
+"""The ranker's network: DCN-v2 over query, candidate and cross features, with a residual path of the retrieval score.
 
 Shapes: E queries, K candidates each, P width of a projected vector, A fields of an item, M values of all of them,
 C width of an embedding, Q query features.
@@ -16,30 +16,33 @@ from shortlist.ranking.network.inputs import InputReader, Inputs, ItemTables, Ra
 from shortlist.recommend.request import RankingRequest
 
 _WIDTH = 8
-"""Of every embedding."""
+"""The width of every embedding."""
 _PROJECTION = 16
-"""Of query and item vectors."""
+"""The width of projected query and item vectors."""
 
 
 class RankingModel(nn.Module):
     """`logit = s * z(retrieval score) + (V q) . r + w . [cross(x0); deep(x0)]`, with x0 all features but r.
 
-    `w` and `V` start at 0 and `s` at 1: untrained, it orders as retrieval does. Training begins with the best straight
-    line of the score and r (`straight_line`).
-    r holds how popular the item was of late. The query's features q say what that is worth, and the logit is linear
-    in it: two such numbers tell nearly every item from every other, so that a network which bends them learns which
-    items the validation window liked, and no later one (docs/decisions/drift.md).
-    x0 holds of the query its projected vector, numbers and categories; of the item its numbers and popularity; of both
-    the retrieval score, how much of the history has the item's values, how near the item is to the last events, and
-    with `config.attention` its interest. With `config.embeddings` also the item's projected vector, its product with
-    the query's, and embeddings of the item and its values. Without `config.retrieval` there is neither s nor a vector.
+    `w` and `V` are initialised with 0 and `s` with 1, so that the untrained network keeps the order of retrieval.
+    Training starts from the best linear fit of the score and r (`begin_with_line`).
+
+    r is the time-decayed popularity of the item. Its weights depend on the query's features q, but the logit is linear
+    in r: two such numbers identify nearly every item, so that a non-linear network would memorise which items were
+    popular in the validation window and would not generalise to later ones (docs/decisions/drift.md).
+
+    x0 contains the query's projected vector, numbers and categories; the item's numbers and popularity; and of the pair
+    the retrieval score, the shares of the history that have the item's values, the nearness of the item to the last
+    events, and with `config.attention` the interest in the item. With `config.embeddings` it also contains the item's
+    projected vector, its product with the query's, and embeddings of the item and its values. Without
+    `config.retrieval` there is neither s nor any vector.
     """
 
     def __init__(self, config: RankerConfig, tables: ItemTables) -> None:
         super().__init__()
         self.config = config
         self._reader = InputReader(config, tables)
-        # What training never meets must not disturb: items, words and users start at nothing.
+        # Embeddings are initialised with 0, so that rows that are never trained have no effect.
         self.values = _embedding(sum(config.item_sizes)) if config.embeddings else None
         self.users = _embedding(config.num_user_rows) if config.num_user_rows else None
         query_fields = list(config.query_fields.values())
@@ -67,39 +70,39 @@ class RankingModel(nn.Module):
 
     @property
     def tables(self) -> ItemTables:
-        """What is read of the items; what was counted for the ranker is saved beside the weights."""
+        """The item tables; the item statistics among them are saved next to the weights."""
         return self._reader.tables
 
     def read(self, request: RankingRequest) -> Inputs:
-        """What it reads of a request."""
+        """The inputs of the network for a request."""
         return self._reader.read(request)
 
     def _query_width(self) -> int:
-        """Of the query's features."""
+        """The width of the query's features."""
         embedded = len(self._query_widths) + (self.users is not None)
         projected = self.project_query is not None
         return _WIDTH * embedded + _PROJECTION * projected + self.config.query_numeric_dim + 2
 
     def _width(self) -> int:
-        """Of x0."""
+        """The width of x0."""
         config = self.config
         embedded = len(config.item_widths) if config.embeddings else 0
         projected = (self.attention is not None) + (2 if config.embeddings and self.project_item is not None else 0)
         return self._query_width() + _WIDTH * embedded + _PROJECTION * projected + config.pair_dim + config.retrieval
 
     def forward(self, request: RankingRequest) -> Tensor:
-        """Logits [E, K], higher is better; what a padded candidate gets means nothing."""
+        """Logits [E, K], higher is better; the logits of padding are undefined."""
         inputs = self.read(request)
         query_EP = None if self.project_query is None else self.project_query(self._tensor(inputs.query_vector_ED))
-        query_EQ = [self._tensor(inputs.query_numeric_EF), *([] if query_EP is None else [query_EP])]
+        query_features = [self._tensor(inputs.query_numeric_EF), *([] if query_EP is None else [query_EP])]
         if self.query_values is not None:
             values_EMC = self.query_values(self._tensor(inputs.query_keys_EM))
-            query_EQ += _by_field(values_EMC, self._query_widths, self._tensor(inputs.query_num_values_EA))
+            query_features += _by_field(values_EMC, self._query_widths, self._tensor(inputs.query_num_values_EA))
         if self.users is not None:
-            query_EQ.append(self.users(self._tensor(inputs.user_E)))
-        numeric_EKF, asked_EQ = self._tensor(inputs.numeric_EKF), torch.cat(query_EQ, dim=-1)
+            query_features.append(self.users(self._tensor(inputs.user_E)))
+        numeric_EKF, query_EQ = self._tensor(inputs.numeric_EKF), torch.cat(query_features, dim=-1)
         parts = [
-            asked_EQ[:, None].expand(-1, numeric_EKF.shape[1], -1),
+            query_EQ[:, None].expand(-1, numeric_EKF.shape[1], -1),
             *self._of_vectors(inputs, query_EP),
             *self._of_values(inputs),
             numeric_EKF,
@@ -109,7 +112,7 @@ class RankingModel(nn.Module):
         learnt_EK1 = self.cross_logit(self.cross(x0)) + self.deep_logit(self.deep(x0))
         logits_EK: Tensor = learnt_EK1.squeeze(-1).float()
         if self.recent is not None:
-            logits_EK = logits_EK + (self._tensor(inputs.recent_EKR) * self.recent(asked_EQ)[:, None]).sum(dim=-1)
+            logits_EK = logits_EK + (self._tensor(inputs.recent_EKR) * self.recent(query_EQ)[:, None]).sum(dim=-1)
         return logits_EK if self.score_weight is None else logits_EK + self.score_weight * score_EK
 
     def _of_vectors(self, inputs: Inputs, query_EP: Tensor | None) -> list[Tensor]:
@@ -119,12 +122,12 @@ class RankingModel(nn.Module):
         found = [item_EKP, item_EKP * query_EP[:, None]] if self.config.embeddings else []
         if self.attention is not None:
             event_ELP = self.project_item(self._tensor(inputs.event_vectors_ELD))
-            # The product alone: it says how the two agree, not which item this is.
+            # Only the product: it measures the agreement of the two, without identifying the item.
             found.append(item_EKP * self.attention(item_EKP, event_ELP, self._tensor(inputs.num_events_E)))
         return found
 
     def _of_values(self, inputs: Inputs) -> list[Tensor]:
-        """What tells one item from another, where the recipe asks for it."""
+        """The embeddings of items and their values, with `config.embeddings`."""
         if self.values is None:
             return []
         values_EKMC = self.values(self._tensor(inputs.keys_EKM))
@@ -136,7 +139,7 @@ class RankingModel(nn.Module):
 
 
 def _by_field(values_MC: Tensor, widths: list[int], num_values_A: Tensor) -> list[Tensor]:
-    """The mean [..., C] over the embeddings [..., M, C] of each field's values; one or more tensors, to be joined."""
+    """The mean [..., C] over the embeddings [..., M, C] of each field's values; one or more tensors to concatenate."""
     if max(widths) == 1:
         return [values_MC.flatten(-2)]
     fields = torch.split(values_MC, widths, dim=-2)
@@ -147,7 +150,7 @@ def _by_field(values_MC: Tensor, widths: list[int], num_values_A: Tensor) -> lis
 
 
 def _embedding(num_rows: int) -> nn.Embedding:
-    """Row 0 stays 0."""
+    """An embedding table that is initialised with 0; row 0 stays 0."""
     table = nn.Embedding(num_rows, _WIDTH, padding_idx=0, sparse=True)
     nn.init.zeros_(table.weight)
     return table

@@ -1,1 +1,1 @@
-"""Item statistics that the ranker reads, collected from the events before the queries; nothing here needs torch."""
+"""Item statistics for the ranker, collected from the events before the queries; this package does not need torch."""

@@ -1,4 +1,4 @@
-"""Arrays of a release, opened without reading them."""
+"""Opens the arrays of a release as memory maps."""
 
 from pathlib import Path
 from typing import Any
@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 
 def open_arrays(folder: Path, *names: str, what: str) -> list[NDArray[Any]]:
-    """`<folder>/<name>.npy` of each name, as plain views of the mapped files: what NumPy maps with is slow to index.
+    """The arrays `<folder>/<name>.npy`, as plain views of the mapped files, since np.memmap is slow to index.
 
-    Raises ValueError when one is missing or broken; it calls them `what`.
+    Raises ValueError when one is missing or broken; the message calls them `what`.
     """
     try:
         return [np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)) for name in names]

@@ -1,7 +1,7 @@
-"""Counts what the ranker reads beside features and vectors, in the events before the queries.
+"""Collects the item statistics that the ranker reads, from the events before the queries.
 
-Of the train window, for the validation queries that teach; where `served`, to those who come after the validation
-window, of both: each query meets what was counted until just before it.
+For training on validation queries, the events are those of the train window. For serving (`served`), they are those of
+the train and validation windows. In both cases the statistics end just before the queries.
 """
 
 import math
@@ -20,7 +20,7 @@ from shortlist.retrieval.refit import REFIT_PARTS
 
 
 def collect_statistics(recipe: Recipe, prepared: Prepared, *, served: bool = False) -> ItemStatistics:
-    """All that the recipe's ranker reads."""
+    """All statistics that the recipe's ranker reads."""
     samples, num_rows = prepared.samples, prepared.store.schema.num_item_rows
     at = samples.positives(REFIT_PARTS if served else (TRAIN,))
     recent_NR = _recent(recipe, samples.item[at], samples.time[at], num_rows)
@@ -35,8 +35,8 @@ def collect_statistics(recipe: Recipe, prepared: Prepared, *, served: bool = Fal
 def _recent(
     recipe: Recipe, item_P: NDArray[np.integer], time_P: NDArray[np.integer], num_rows: int
 ) -> NDArray[np.float32] | None:
-    """Recent popularity at the last of the times, of data that is cut by time. What was taken of all time comes last,
-    counted to the same end: only beside it does a count of late say whether an item rises."""
+    """Time-decayed popularity at the last time, for data with a temporal split. The last column counts all time to the
+    same end, since a trend shows only in the ratio of recent to overall popularity."""
     if not isinstance(recipe.split, TemporalSplit) or not recipe.split.valid or not recipe.ranking.recent:
         return None
     half_lives = [*(share * recipe.split.valid for share in recipe.ranking.recent), math.inf]

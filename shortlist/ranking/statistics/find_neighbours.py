@@ -1,9 +1,9 @@
-"""Searches the neighbours of every item in the train window.
+"""Finds the nearest neighbours of every item in the train window, by two similarities.
 
-    together   sum over the users u of both of 1/sqrt(|I_u|), over sqrt(|U_i| |U_j|): the cosine of two items' users
-               (Sarwar et al. 2001), where whoever has much says less of each pair (Karypis 2001)
-    follows    sum over the events of i of the sum of 1/d for the d-th event after it that is j, d up to 5, over
-               sqrt(|U_i| |U_j|): what comes soon after what, which the cosine cannot tell; not of data without order
+    co_occurrence   sum of 1/sqrt(|I_u|) over the users u of both items, divided by sqrt(|U_i| |U_j|): the cosine of two
+                    items (Sarwar et al. 2001), with less weight for users with long histories (Karypis 2001)
+    transitions     sum of 1/d over all pairs where j is the d-th event after i, d up to 5, divided by
+                    sqrt(|U_i| |U_j|): which items follow soon after which; only for data with an order
 
 Shapes: T tables, N item rows, n neighbours of each.
 """
@@ -19,24 +19,24 @@ from shortlist.ranking.statistics.item_neighbours import ItemNeighbours
 
 _REACH = 5
 _MAX_EVENTS = 500
-"""Of a user, the last ones: the pairs of a history grow with its square."""
+"""The last events of a user that are used; the number of pairs grows with the square of the history length."""
 _ENTRIES = 20_000_000
-"""Products held at a time: about 240 MB."""
+"""Products in memory at a time: about 240 MB."""
 
 
 def find_neighbours(
     users: NDArray[Any], items: NDArray[Any], num_rows: int, keep: int, *, ordered: bool = True
 ) -> ItemNeighbours:
-    """`users` and `items` are the rows of the train positives; keeps `keep` neighbours of each item.
+    """The `keep` nearest neighbours of each item; `users` and `items` are the rows of the train positives.
 
-    In time order for each user if `ordered`; otherwise nothing follows, and there is the first table alone.
+    With `ordered`, the positives are in time order per user; otherwise only the first table is computed.
     """
     last = last_of_each_user(users, _MAX_EVENTS)
     users, items = np.asarray(users[last], np.int64), np.asarray(items[last], np.int64)
     matrix = sp.csr_matrix((np.ones(len(users), np.float32), (users, items)), (int(users.max(initial=0)) + 1, num_rows))
     matrix.data[:] = 1.0
     scale = _inverse_root(np.asarray(matrix.sum(axis=0)).ravel())
-    # Half of a user's weight on either side of the product.
+    # Each side of the product gets the square root of the user's weight.
     of_users = sp.csr_matrix(_inverse_root(np.sqrt(np.asarray(matrix.sum(axis=1)).ravel())) @ matrix @ scale)
     tables = [_nearest_of_product(of_users, keep)]
     if ordered:
@@ -50,7 +50,7 @@ def _inverse_root(counts: NDArray[Any]) -> Any:
 
 
 def _after(users: NDArray[np.int64], items: NDArray[np.int64], num_rows: int) -> Any:
-    """How often, by 1/d, the row's item is followed by the column's, sparse [N, N]."""
+    """The sum of 1/d over all pairs where the column's item is the d-th event after the row's, sparse [N, N]."""
     counts = sp.csr_matrix((num_rows, num_rows), dtype=np.float32)
     for distance in range(1, min(_REACH, len(users) - 1) + 1):
         same = users[distance:] == users[:-distance]
@@ -60,7 +60,7 @@ def _after(users: NDArray[np.int64], items: NDArray[np.int64], num_rows: int) ->
 
 
 def _nearest_of_product(matrix: Any, keep: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """The nearest of `matrix^T matrix`, made in blocks of rows."""
+    """The largest entries of each row of `matrix^T matrix`, computed in blocks of rows."""
     by_item = sp.csr_matrix(matrix.T)
     products = np.cumsum(by_item.astype(bool) @ np.diff(matrix.indptr))
     found, start = [], 0
@@ -73,9 +73,9 @@ def _nearest_of_product(matrix: Any, keep: int) -> tuple[NDArray[np.int32], NDAr
 
 
 def _nearest(block: Any, first: int, keep: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """The `keep` largest entries of each row but the item's own, of equal ones the lower row; both [rows, keep].
+    """The columns and values of the `keep` largest entries of each row, without the diagonal, both [rows, keep].
 
-    The block's rows are the items `first` and on.
+    Equal values are ordered by column. The first row of the block is item row `first`.
     """
     row = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
     others = (block.indices != row + first) & (block.indices > 0)

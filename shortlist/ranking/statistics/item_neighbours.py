@@ -1,11 +1,11 @@
-"""What goes with what: the nearest items of every item, and how near a candidate is to the events of a history.
+"""The nearest items of every item, and the nearness of a candidate to the events of a history.
 
-    ranking/neighbour_rows.npy      int32 [T, N, n], nearest first; row 0 fills up
+    ranking/neighbour_rows.npy      int32 [T, N, n], nearest first, padded with row 0
     ranking/neighbour_weights.npy   float32 [T, N, n]
 
-Shapes: T tables, N item rows, n neighbours of each, E queries, L events, X of them that weigh anything, M neighbours
-of these, K candidates, P = K + 1 places, C ways to weigh events.
-Nothing here needs scipy: it is searched by `find_neighbours` and only read when an answer is ranked.
+Shapes: T tables, N item rows, n neighbours of each, E queries, L events, X events with a non-zero weight, M neighbours
+of these, K candidates, P = K + 1 places, C event weightings.
+This module does not need scipy: `find_neighbours` computes the tables, and serving only reads them.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from shortlist.ranking.statistics.arrays import open_arrays
 
 TABLES = ("co_occurrence", "transitions")
-"""Whether two items are of the same users, and whether one comes soon after the other; in data without order, where
-nothing follows, the first alone."""
+"""Items of the same users, and items that follow soon after each other; data without order has only the first."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class ItemNeighbours:
 
     @classmethod
     def open(cls, folder: Path, num_tables: int) -> "ItemNeighbours":
-        """Raises ValueError when the files are missing or do not fit together, or hold other than `num_tables`."""
+        """Raises ValueError when the files are missing or do not match, or do not have `num_tables` tables."""
         rows, weights = open_arrays(folder, "neighbour_rows", "neighbour_weights", what="the neighbours of the items")
         if rows.shape != weights.shape or rows.ndim != 3 or len(rows) != num_tables:
             raise ValueError(
@@ -51,15 +50,15 @@ class ItemNeighbours:
         candidates_EK: NDArray[np.int64],
         powers: Sequence[int] | None = None,
     ) -> NDArray[np.float32]:
-        """Sum over the events that count a candidate among their neighbours of weight times nearness: [E, K, T * C].
+        """The sum of weight times nearness over the events that have a candidate as neighbour, [E, K, T * C].
 
-        With `powers` each of the C ways takes the nearness to a power of its own. An item of row 0 is nobody's
+        With `powers`, each of the C weightings raises the nearness to its own power. Row 0 is padding and never a
         neighbour.
         """
         power_C1 = None if powers is None else np.array(powers)[:, None]
         num_tables, num_rows, _ = self.rows_TNn.shape
         near = np.empty((*candidates_EK.shape, num_tables, weight_ELC.shape[2]), np.float32)
-        # One place a row of the catalogue, cleared after each query: finding it takes one look, and no search.
+        # A lookup table over the catalogue, cleared after each query: one array access instead of a search.
         place_N = np.zeros(num_rows, np.int32)
         for events_L, weight_LC, rows_K, near_KTC in zip(events_EL, weight_ELC, candidates_EK, near, strict=True):
             place_N[rows_K], place_N[0] = np.arange(1, len(rows_K) + 1), 0
@@ -79,7 +78,7 @@ class ItemNeighbours:
         place_N: NDArray[np.int32],
         num_places: int,
     ) -> NDArray[np.float64]:
-        """Weight times nearness of all neighbours of the events, summed by their place, [P, C]; place 0 has none."""
+        """The sum of weight times nearness of all neighbours of the events by place, [P, C]; place 0 is not used."""
         place_M = place_N.take(self.rows_TNn[table].take(item_X, axis=0)).ravel()
         found = np.flatnonzero(place_M)
         nearness = self.weights_TNn[table].take(item_X, axis=0).ravel()[found]

@@ -1,4 +1,4 @@
-"""Item statistics of the events before the queries, read when a candidate is ranked.
+"""Item statistics of the events before the queries, which the ranker reads.
 
 Shapes: N item rows, R half-lives.
 """
@@ -16,19 +16,19 @@ from shortlist.ranking.statistics.user_knn import UserKNN
 
 @dataclass(frozen=True)
 class ItemStatistics:
-    """Each of it is None where a ranker does not read it."""
+    """The statistics; each is None if the ranker does not read it."""
 
     neighbours: ItemNeighbours | None = None
     user_knn: UserKNN | None = None
-    """Of data without order."""
+    """Only for data without order."""
     recent_NR: NDArray[np.float32] | None = None
-    """Recent popularity."""
+    """Time-decayed popularity."""
 
     @classmethod
     def open(cls, folder: Path, *, num_tables: int, user_knn: bool, half_lives: int) -> "ItemStatistics":
-        """Of a release: `num_tables` of neighbours, and counts of as many half-lives.
+        """The statistics of a release, with `num_tables` neighbour tables and counts for `half_lives` half-lives.
 
-        Raises ValueError when a file is missing or broken, or holds something else.
+        Raises ValueError when a file is missing or broken, or has another shape.
         """
         return cls(
             ItemNeighbours.open(folder, num_tables) if num_tables else None,
@@ -45,12 +45,12 @@ class ItemStatistics:
             np.save(folder / recent.FILE, self.recent_NR)
 
     def num_rows(self) -> dict[str, int]:
-        """How many item rows each of it knows."""
+        """The number of item rows of each statistic, by name."""
         rows = {}
         if self.neighbours is not None:
             rows["neighbours"] = self.neighbours.rows_TNn.shape[1]
         if self.user_knn is not None:
             rows["users of the items"] = self.user_knn.num_rows
         if self.recent_NR is not None:
-            rows["recent popularity"] = len(self.recent_NR)
+            rows["counts of recent popularity"] = len(self.recent_NR)
         return rows

@@ -1,4 +1,4 @@
-"""How near a candidate is to the events of a history, by item statistics.
+"""The nearness of a candidate to the events of a history, from item statistics.
 
 Shapes: E queries, L history length, K candidates.
 """
@@ -10,17 +10,17 @@ from shortlist.ranking.statistics.item_statistics import ItemStatistics
 from shortlist.recommend.request import RankingRequest
 
 HALF_LIFE = 3.0
-"""Events after which a past event counts half in what is recent."""
-IN_ORDER = ("to the last event", "to the recent ones", "to all")
-"""What each table of neighbours tells."""
-WITHOUT_ORDER = ("to all", "to all, squared", "by way of the other candidates", "of those who are alike")
-"""What is told of data without order."""
+"""The half-life of the recency weight, in events."""
+IN_ORDER = ("to the last event", "to the recent events", "to all events")
+"""The features from each neighbour table, for data with an order."""
+WITHOUT_ORDER = ("to all events", "to all events, squared", "through the other candidates", "user k-NN")
+"""The features for data without order."""
 
 
 def nearness(
     request: RankingRequest, statistics: ItemStatistics, num_events: int, *, ordered: bool
 ) -> NDArray[np.float32]:
-    """The numbers of `IN_ORDER` by each table, or those `WITHOUT_ORDER`, of the last `num_events`: [E, K, numbers]."""
+    """The features `IN_ORDER` of each table, or `WITHOUT_ORDER`, of the last `num_events` events: [E, K, features]."""
     assert statistics.neighbours is not None
     events_EL, num_events_E = last_events(request.history_EL, request.length_E, num_events)
     back_L = np.arange(events_EL.shape[1])
@@ -35,11 +35,11 @@ def nearness(
 def _without_order(
     request: RankingRequest, statistics: ItemStatistics, events_EL: NDArray[np.int64], share_EL: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """There the history says less of where it goes on, and more is asked.
+    """The features for data without order, where the history has no recent end and more statistics are useful.
 
-    The root of the mean square is far above the mean where a candidate is near to some of the events, and not a little
-    to all. By way of the others a candidate is as near to those that are near to the history as they are near to it,
-    two steps away.
+    The root mean square is well above the mean if a candidate is near to a few events instead of a little to all. The
+    nearness through the other candidates is two steps long: from the history to another candidate, and from there to
+    this one.
     """
     assert statistics.neighbours is not None
     assert statistics.user_knn is not None
@@ -48,14 +48,14 @@ def _without_order(
     near_EK2 = statistics.neighbours.near(events_EL, weight_EL2, candidates_EK, powers=(1, 2))
     near_EK2[..., 1] = np.sqrt(near_EK2[..., 1])
     others_EK1 = statistics.neighbours.near(candidates_EK, near_EK2[..., :1], candidates_EK)
-    alike_EK1 = statistics.user_knn.near(events_EL, candidates_EK)[..., None]
-    return np.concatenate([near_EK2, others_EK1, alike_EK1], axis=2)
+    users_EK1 = statistics.user_knn.near(events_EL, candidates_EK)[..., None]
+    return np.concatenate([near_EK2, others_EK1, users_EK1], axis=2)
 
 
 def last_events(
     history_EL: NDArray[np.int64], length_E: NDArray[np.int64], most: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """At most `most` last item rows of each history, the last one first and 0 after them, and their number [E]."""
+    """At most `most` last item rows of each history, last one first and padded with 0, and their number [E]."""
     back_L = np.arange(min(most, history_EL.shape[1]))
     at_EL = length_E[:, None] - 1 - back_L
     rows_EL = np.take_along_axis(history_EL, np.maximum(at_EL, 0), axis=1) * (at_EL >= 0)

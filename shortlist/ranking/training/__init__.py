@@ -1,1 +1,1 @@
-"""Training of the ranker: examples, losses, cross-fitting, validation, calibration."""
+"""Training of the ranker: examples, losses, cross-fitting, validation and calibration."""

@@ -1,6 +1,6 @@
-"""What the ranker learns from: the candidates that the served index returns, and which of them are positives.
+"""The training examples of the ranker: the candidates that the served index returns, with their labels.
 
-Shapes: Q queries, K candidates each, E examples of a batch, n negatives beside each positive.
+Shapes: Q queries, K candidates each, E examples of a batch, n negatives per positive.
 """
 
 from dataclasses import dataclass
@@ -20,24 +20,24 @@ _BLOCK = 256
 
 @dataclass(frozen=True)
 class Retrieved:
-    """Q queries with what the index returns for them, best first."""
+    """Q queries with the candidates that the index returns for them, best first."""
 
     prepared: Prepared
     queries: EvaluationQueries
     vectors_QD: NDArray[np.float32]
     rows_QK: NDArray[np.int32]
-    """0 fills up."""
+    """Padded with 0."""
     scores_QK: NDArray[np.float32]
     hits_QK: NDArray[np.bool_]
     """Which candidates are targets of their query."""
 
     @property
     def num_targets(self) -> NDArray[np.int64]:
-        """Targets of each query, [Q], retrieved or not."""
+        """The number of targets of each query, [Q], retrieved or not."""
         return np.diff(self.queries.target_offsets)
 
     def request(self, at_E: NDArray[np.int64], columns_EK: NDArray[np.int64] | None = None) -> RankingRequest:
-        """The queries `at_E` with all their candidates, or with those in `columns_EK`; column -1 is padding."""
+        """A request for the queries `at_E` with all candidates, or with those in `columns_EK`; column -1 is padding."""
         if columns_EK is None:
             rows, scores = self.rows_QK[at_E].astype(np.int64), self.scores_QK[at_E]
         else:
@@ -48,7 +48,7 @@ class Retrieved:
 
 
 def retrieve(prepared: Prepared, recommender: Recommender, queries: EvaluationQueries, *, label: str) -> Retrieved:
-    """The candidates of every query, as many as the scorer reads, as serving finds them."""
+    """The candidates of every query, with the path and the number of candidates of serving."""
     vectors, rows, scores, progress = [], [], [], Progress(label, len(queries))
     for first in range(0, max(len(queries), 1), _BLOCK):
         part = queries.take(np.arange(first, min(first + _BLOCK, len(queries))))
@@ -56,7 +56,7 @@ def retrieve(prepared: Prepared, recommender: Recommender, queries: EvaluationQu
         found = recommender.candidates(batch, np.ones(len(part), np.int64))
         ranked = found.ranked
         assert ranked is not None
-        assert len(ranked.at_A) == len(part), "the towers answer each query"
+        assert len(ranked.at_A) == len(part), "the query tower encodes every query"
         vectors.append(found.encoded.vector_ED)
         rows.append(ranked.found.rows_AK.astype(np.int32))
         scores.append(ranked.found.scores_AK)
@@ -67,16 +67,16 @@ def retrieve(prepared: Prepared, recommender: Recommender, queries: EvaluationQu
 
 
 class RankingBatches:
-    """Examples of one retrieved positive and `negatives` other candidates of the same query; or whole lists.
+    """Examples of one retrieved positive and `negatives` other candidates of the same query, or whole candidate lists.
 
-    A positive that the index missed makes no example: it would stand below all its negatives in retrieval score,
-    which no served candidate does, and teach the ranker to turn the order around.
+    A positive that the index missed is not an example: its retrieval score would be below that of all its negatives.
+    No served candidate is in that position, and such examples would teach the ranker to reverse the order.
     """
 
     def __init__(
         self, retrieved: Retrieved, at_Q: NDArray[np.int64], *, negatives: int | None, batch_size: int, seed: int
     ) -> None:
-        """Of the queries `at_Q`. Without `negatives` an example is a query with all its candidates."""
+        """Examples of the queries `at_Q`. Without `negatives`, an example is a query with all its candidates."""
         self._retrieved, self._batch_size, self._seed = retrieved, batch_size, seed
         self._negatives = None if negatives is None else min(negatives, retrieved.rows_QK.shape[1] - 1)
         query, self._column = np.nonzero(retrieved.hits_QK[at_Q])
@@ -84,17 +84,17 @@ class RankingBatches:
         self._order: tuple[int, NDArray[np.int64]] | None = None
 
     def __len__(self) -> int:
-        """Examples of an epoch."""
+        """The number of examples of an epoch."""
         return len(self._query)
 
     def num_batches(self) -> int:
         return -(-len(self) // self._batch_size)
 
     def batch(self, epoch: int, step: int) -> tuple[RankingRequest, NDArray[np.float32]]:
-        """Batch `step` of `epoch`, always the same, and what each of its candidates has of all that is right of its
-        query, [E, K]: in an epoch the positives of a query have 1 together, and negatives none.
+        """Batch `step` of `epoch`, which is deterministic, and the target share of each of its candidates, [E, K].
 
-        With negatives the positive is the first candidate and padding the last ones.
+        In an epoch, the shares of the positives of a query sum to 1; negatives have 0. With `negatives`, the positive
+        is the first candidate and padding comes last.
         """
         if self._order is None or self._order[0] != epoch:
             self._order = epoch, np.random.default_rng([self._seed, epoch]).permutation(len(self))
@@ -110,7 +110,7 @@ class RankingBatches:
         return self._retrieved.request(query_E, column_EK), first_K * share_E1
 
     def _draw(self, query_E: NDArray[np.int64], number: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Columns [E, n] of negatives, each at most once, -1 where there are no more."""
+        """Columns [E, n] of negatives, drawn without replacement, padded with -1."""
         rows_EK, hits_EK = self._retrieved.rows_QK[query_E], self._retrieved.hits_QK[query_E]
         lot_EK = rng.random(rows_EK.shape, np.float32)
         lot_EK[hits_EK | (rows_EK == 0)] = 2

@@ -1,4 +1,4 @@
-"""From logits to probabilities: Platt's sigmoid, and how far probabilities are from what happens.
+"""From logits to probabilities: Platt scaling, and the calibration error.
 
 Shapes: n candidates, each with a logit and whether it is a positive.
 """
@@ -11,11 +11,11 @@ _STEPS = 100
 
 
 def fit_platt(logits: NDArray[np.floating], positive: NDArray[np.bool_]) -> tuple[float, float]:
-    """Slope a and intercept b of `sigmoid(a * logit + b)` with the greatest likelihood (Platt 1999), both float64.
+    """The maximum-likelihood slope a and intercept b of `sigmoid(a * logit + b)` (Platt 1999), both float64.
 
     Newton's method with backtracking, on targets that are smoothed so that the maximum is finite (Lin, Lin and Weng
-    2007). The slope is at least 0.001, so that the order always stays; where logits say nothing the intercept then
-    gives the share of positives.
+    2007). The slope is at least 0.001, so that the order is always kept; if the logits are uninformative, the intercept
+    then gives the share of positives.
     """
     x = np.asarray(logits, np.float64).ravel()
     count, hits = len(x), int(positive.sum())
@@ -46,21 +46,21 @@ def fit_platt(logits: NDArray[np.floating], positive: NDArray[np.bool_]) -> tupl
 
 
 def calibrated(logits: NDArray[np.floating], slope: float, intercept: float) -> NDArray[np.float64]:
-    """Probabilities of the same shape."""
+    """The calibrated probabilities, of the same shape."""
     return _sigmoid(slope * np.asarray(logits, np.float64) + intercept)
 
 
 def reliability(probabilities: NDArray[np.floating], positive: NDArray[np.bool_], bins: int = 15) -> list[list[float]]:
-    """Rows of mean probability, share of positives and number of candidates, in bins of equal number."""
+    """Rows of mean probability, share of positives and number of candidates, in bins of equal size."""
     order = np.argsort(probabilities, kind="stable")
     parts = [part for part in np.array_split(order, bins) if len(part)]
     return [[float(probabilities[part].mean()), float(positive[part].mean()), float(len(part))] for part in parts]
 
 
 def calibration_error(probabilities: NDArray[np.floating], positive: NDArray[np.bool_], bins: int = 15) -> float:
-    """Expected calibration error: the mean distance of probability and share of positives over `reliability`'s bins.
+    """The expected calibration error: the mean of |probability - share of positives| over the bins of `reliability`.
 
-    Naeini, Cooper and Hauskrecht 2015, with bins of equal number, because nearly all candidates are negatives.
+    Naeini, Cooper and Hauskrecht 2015, with bins of equal size, since nearly all candidates are negatives.
     """
     rows = np.array(reliability(probabilities, positive, bins)).reshape(-1, 3)
     return float(np.abs(rows[:, 0] - rows[:, 1]) @ rows[:, 2] / max(rows[:, 2].sum(), 1))

@@ -1,6 +1,6 @@
-"""The ranker as it learns from candidates: what the index returns for validation queries, and what was right of it.
+"""The training task of the ranker on candidates that the index returns for validation queries.
 
-The towers never saw those queries, so their positives stand where serving finds them: see
+The towers were not trained on these queries, so that their positives have the ranks that they have in serving: see
 docs/decisions/ranking-candidates.md. Shapes: Q queries, H of them held out, K candidates each, E examples.
 """
 
@@ -24,15 +24,15 @@ from shortlist.recommend.query import is_known, reads_profiles
 
 
 def answerable(recipe: Recipe, prepared: Prepared) -> EvaluationQueries:
-    """The validation queries that serving ranks: those of whom the towers know something."""
+    """The validation queries that serving would rank: those of users that the query tower can encode."""
     queries, profiles = prepared.valid, reads_profiles(recipe, prepared.store.schema)
     known_Q = is_known(queries.end - queries.start, queries.user, reads_profiles=profiles)
     return queries if known_Q.all() else queries.take(np.flatnonzero(known_Q))
 
 
 class CandidateTask:
-    """The ranker as the training loop sees it (`fit.Task`): it learns from all queries but those held out, which say
-    after which epoch it was best."""
+    """The ranker as a task of the training loop (`fit.Task`): it is trained on all queries except the held-out ones,
+    which choose the best epoch."""
 
     metric: str | None = METRIC
 
@@ -47,12 +47,12 @@ class CandidateTask:
         ranking = recipe.ranking
         self.retrieved, self.held_out_H, self.listwise = retrieved, held_out_H, ranking.loss == "listwise"
         self.epoch = 0
-        """That is being learnt."""
-        taught_Q = np.setdiff1d(np.arange(len(retrieved.queries)), held_out_H)
+        """The current epoch."""
+        train_Q = np.setdiff1d(np.arange(len(retrieved.queries)), held_out_H)
         self.batches = RankingBatches(
             retrieved,
-            taught_Q,
-            # Nearness by way of the other candidates wants all of them, as serving has them.
+            train_Q,
+            # The nearness through the other candidates needs all of them, as in serving.
             negatives=ranking.negatives if network.ordered else None,
             batch_size=ranking.training.batch_size,
             seed=recipe.seed,
@@ -61,10 +61,10 @@ class CandidateTask:
         self.model: RankingModel = RankingModel(network, tables)
         self._start = copy.deepcopy(self.model.state_dict())
         if self.listwise:
-            begin_with_line(self.model, retrieved, taught_Q)
+            begin_with_line(self.model, retrieved, train_Q)
 
     def restart(self) -> None:
-        """Take the weights of before the training."""
+        """Reset the weights to those before the training."""
         self.model.load_state_dict(self._start)
 
     def num_batches(self, epoch: int) -> int:  # noqa: ARG002 - every epoch shows each example once
@@ -75,16 +75,16 @@ class CandidateTask:
         request, share_EK = self.batches.batch(epoch, step)
         logits_EK = self.model(request)
         inside_EK = torch.from_numpy(request.candidates_EK > 0).to(logits_EK.device)
-        right_EK = torch.from_numpy(share_EK).to(logits_EK.device)
+        target_share_EK = torch.from_numpy(share_EK).to(logits_EK.device)
         if self.listwise:
-            return listwise_loss(logits_EK, inside_EK, right_EK), len(logits_EK)
-        target_EK = (right_EK > 0).float()
+            return listwise_loss(logits_EK, inside_EK, target_share_EK), len(logits_EK)
+        target_EK = (target_share_EK > 0).float()
         each_EK = functional.binary_cross_entropy_with_logits(logits_EK, target_EK, reduction="none")
         return (each_EK * inside_EK).sum() / inside_EK.sum(), len(logits_EK)
 
     def validate(self) -> dict[str, float]:
-        return {METRIC: float(self.judged().ndcg().mean())}
+        return {METRIC: float(self.evaluate_held_out().ndcg().mean())}
 
-    def judged(self) -> HeldOut:
-        """The held-out queries with the logits of the network as it is."""
+    def evaluate_held_out(self) -> HeldOut:
+        """The held-out queries with the logits of the current network."""
         return HeldOut.of(self.model, self.retrieved, self.held_out_H)

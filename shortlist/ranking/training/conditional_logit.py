@@ -1,10 +1,10 @@
-"""The straight line that a ranker's training begins with: a conditional logit of the score and of recent popularity.
+"""The linear model that a ranker's training starts from: a conditional logit of the score and of recent popularity.
 
-A few hundred queries make a few hundred steps, and a step of Adam moves a weight by no more than the learning rate:
-what these few numbers are worth would hardly be learnt on the way. It has a best fit, found at once, and the network
-learns what is left: see docs/decisions/drift.md.
+A few hundred queries give a few hundred steps, and a step of Adam moves a weight by at most about the learning rate, so
+that training would hardly reach the best weights of these few features. The linear model is convex and is fitted first,
+and the network learns the rest: see docs/decisions/drift.md.
 
-Shapes: Q queries, K candidates each, N numbers of a candidate.
+Shapes: Q queries, K candidates each, N features of a candidate.
 """
 
 import numpy as np
@@ -17,14 +17,16 @@ from shortlist.ranking.training.batches import Retrieved
 from shortlist.ranking.training.listwise import listwise_loss
 
 _MOST = 1_000
-"""Queries: for so few weights more of them say nothing new."""
+"""The number of queries for the fit; more do not improve so few weights."""
 _RIDGE = 1e-4
 _STEPS = 50
 
 
 def begin_with_line(model: RankingModel, retrieved: Retrieved, at_Q: NDArray[np.int64]) -> None:
-    """Set what the retrieval score and recent popularity weigh to the best fit on the queries `at_Q`; nothing changes
-    where the network reads no such popularity, or none of them has a retrieved positive."""
+    """Set the weights of the retrieval score and of recent popularity to the best fit on the queries `at_Q`.
+
+    Nothing changes if the network does not read recent popularity, or if no query has a retrieved positive.
+    """
     at_Q = at_Q[retrieved.hits_QK[at_Q].any(axis=1)]
     if model.recent is None or model.score_weight is None or not len(at_Q):
         return
@@ -41,10 +43,11 @@ def begin_with_line(model: RankingModel, retrieved: Retrieved, at_Q: NDArray[np.
 def conditional_logit(
     numbers_QKN: NDArray[np.float64], inside_QK: NDArray[np.bool_], chosen_QK: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """The weights w [N] that maximise the mean over queries of `mean over the chosen c of log softmax(w . x)_c`, less
-    a ridge of 0.0001 |w|^2 (McFadden 1974, "Conditional logit analysis of qualitative choice behavior").
+    """The weights w [N] that maximise the mean over queries of `mean over the chosen c of log softmax(w . x)_c`, minus
+    a ridge penalty of 0.0001 |w|^2 (McFadden 1974, "Conditional logit analysis of qualitative choice behavior").
 
-    The softmax is over the candidates inside; each query has one that is chosen at least. Concave, by L-BFGS.
+    The softmax is over the candidates in `inside_QK`; each query has at least one chosen candidate. The objective is
+    concave and maximised by L-BFGS.
     """
     numbers, inside = torch.from_numpy(numbers_QKN), torch.from_numpy(inside_QK)
     share_QK = torch.from_numpy(chosen_QK / chosen_QK.sum(axis=1, keepdims=True))

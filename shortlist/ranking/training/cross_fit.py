@@ -1,9 +1,9 @@
-"""Trains the ranker on candidates, so that what judges it never taught it.
+"""Trains the ranker on candidates, and validates it on queries that it was not trained on.
 
-Where there are many queries a fifth of the users is held out: it chooses the epoch, judges and calibrates. Where
-there are few, a fifth can do none of that, and what it does not teach is missed: each fifth is then held out of a
-ranker of its own, all five together choose the epoch, judge and calibrate, and the ranker that is kept learns from all
-queries, as long as they say (cross-fitting, as in stacking: Wolpert 1992). See docs/decisions/ranking-candidates.md.
+With many queries, a fifth of the users is held out to choose the epoch, to validate and to calibrate. With few queries,
+a fifth is too small for that, and too valuable for training. Then each fifth is held out of a separate ranker
+(cross-fitting, as in stacking: Wolpert 1992): all five folds together choose the epoch, validate and calibrate, and the
+final ranker is trained on all queries for that number of epochs. See docs/decisions/ranking-candidates.md.
 """
 
 import dataclasses
@@ -25,15 +25,15 @@ from shortlist.training.fit import FitResult, Task, fit
 
 @dataclass(frozen=True)
 class Learnt:
-    """A ranker, how it was trained, and what rankers say of queries that they did not learn from."""
+    """A ranker, the result of its training, and out-of-fold logits of the held-out queries."""
 
     task: CandidateTask
     result: FitResult | None
-    """None where there was nothing to learn from; the ranker is then as it starts."""
+    """None if there was no training data; the ranker then has its initial weights."""
     held_out: HeldOut
 
     def start_again(self) -> "Learnt":
-        """The ranker as it starts, on what was held out."""
+        """The ranker with its initial weights, evaluated on the same held-out queries."""
         self.task.restart()
         held_out = HeldOut.of(self.task.model, self.held_out.retrieved, self.held_out.at_H)
         return dataclasses.replace(self, held_out=held_out)
@@ -44,52 +44,57 @@ def learn(recipe: Recipe, retrieved: Retrieved, tables: ItemTables, network: Ran
     if not all(len(fold_H) and np.delete(retrieved.hits_QK, fold_H, axis=0).any() for fold_H in folds):
         say("train ranking: too few validation queries have a retrieved positive; the order of retrieval is kept")
         task = CandidateTask(recipe, retrieved, tables, network, np.concatenate(folds))
-        return Learnt(task, None, task.judged())
+        return Learnt(task, None, task.evaluate_held_out())
     if len(folds) == 1:
         task = CandidateTask(recipe, retrieved, tables, network, folds[0])
-        return Learnt(task, fit_ranker(recipe, task), task.judged())
-    say(f"train ranking: of {len(retrieved.queries)} queries, which are few, each fifth is held out once")
+        return Learnt(task, fit_ranker(recipe, task), task.evaluate_held_out())
+    say(f"train ranking: only {len(retrieved.queries)} queries, so that each fifth is held out once (cross-fitting)")
     parts = []
     for number, fold_H in enumerate(folds, 1):
-        part = _Part(recipe, retrieved, tables, network, fold_H)
-        fit_ranker(recipe, part, f"train ranking, part {number} of {len(folds)}")
-        parts.append(part.judged_after)
-    judged = [HeldOut.join(epoch) for epoch in zip(*parts, strict=True)]
-    whole = _Whole(recipe, retrieved, tables, network, [float(epoch.ndcg().mean()) for epoch in judged])
+        part = _FoldTask(recipe, retrieved, tables, network, fold_H)
+        fit_ranker(recipe, part, f"train ranking, fold {number} of {len(folds)}")
+        parts.append(part.held_out_after)
+    evaluated = [HeldOut.join(epoch) for epoch in zip(*parts, strict=True)]
+    whole = _AllQueriesTask(recipe, retrieved, tables, network, [float(epoch.ndcg().mean()) for epoch in evaluated])
     result = fit_ranker(recipe, whole)
-    return Learnt(whole, result, judged[result.best_epoch - 1])
+    return Learnt(whole, result, evaluated[result.best_epoch - 1])
 
 
-class _Part(CandidateTask):
-    """A ranker that judges the queries it does not learn from after every epoch, and chooses none."""
+class _FoldTask(CandidateTask):
+    """The ranker of one fold, which is evaluated on its held-out queries after every epoch and keeps the last one."""
 
     metric = None
 
     @cached_property
-    def judged_after(self) -> list[HeldOut]:
-        """What it said of them after each epoch."""
+    def held_out_after(self) -> list[HeldOut]:
+        """The held-out queries with their logits after each epoch."""
         return []
 
     def validate(self) -> dict[str, float]:
-        judged = self.judged()
-        self.judged_after[self.epoch :] = [judged]  # that of the dry run gives way to that of the first epoch
-        return {METRIC: float(judged.ndcg().mean())}
+        evaluated = self.evaluate_held_out()
+        self.held_out_after[self.epoch :] = [evaluated]  # the first epoch replaces the result of the dry run
+        return {METRIC: float(evaluated.ndcg().mean())}
 
 
-class _Whole(CandidateTask):
-    """The ranker of all queries, whose epochs the others have judged."""
+class _AllQueriesTask(CandidateTask):
+    """The ranker on all queries, whose best epoch is chosen by the rankers of the folds."""
 
     def __init__(
-        self, recipe: Recipe, retrieved: Retrieved, tables: ItemTables, network: RankerConfig, told: list[float]
+        self,
+        recipe: Recipe,
+        retrieved: Retrieved,
+        tables: ItemTables,
+        network: RankerConfig,
+        ndcg_by_epoch: list[float],
     ) -> None:
         super().__init__(recipe, retrieved, tables, network, np.zeros(0, np.int64))
-        self._told = told
+        self._ndcg_by_epoch = ndcg_by_epoch
 
     def validate(self) -> dict[str, float]:
-        return {METRIC: self._told[self.epoch]}
+        return {METRIC: self._ndcg_by_epoch[self.epoch]}
 
 
 def fit_ranker(recipe: Recipe, task: Task, label: str = "train ranking") -> FitResult:
-    """One training; it is short, so that none goes on from a checkpoint."""
+    """Train one ranker; training is short and never resumes from a checkpoint."""
     with tempfile.TemporaryDirectory() as folder:
         return fit(task, recipe.ranking.training, Path(folder), seed=recipe.seed, label=label)

@@ -1,4 +1,4 @@
-"""The queries that judge a ranker: asked of candidates as it learns from, and never learnt from by the one judged.
+"""The held-out queries of a ranker: the same kind of queries as in training, from other users.
 
 Shapes: Q queries, H of them held out, K candidates each.
 """
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from shortlist.hashing import GAMMA, splitmix64
-from shortlist.metrics.ranking import measure
+from shortlist.metrics.ranking import ranking_metrics
 from shortlist.ranking.network.model import RankingModel
 from shortlist.ranking.training.batches import Retrieved
 
@@ -19,21 +19,21 @@ DEPTH = 10
 METRIC = f"ndcg_at_{DEPTH}"
 NUM_FOLDS = 5
 _FEW = 1_000
-"""Queries: a fifth of fewer cannot tell a good ranker from a bad one, nor one epoch from the next."""
+"""With fewer queries, a fifth is too small to compare rankers or epochs."""
 _MOST = 4_000
 _CANDIDATES_AT_A_TIME = 32_768
 
 
 def folds_of(user_Q: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """The fold of each user's queries, by a hash of the user's row and the seed."""
+    """The fold of each query, by a hash of the user's row and the seed."""
     with np.errstate(over="ignore"):
         state_Q = user_Q.astype(np.uint64) + np.uint64(seed % 2**63) * GAMMA
     return (splitmix64(state_Q) % np.uint64(NUM_FOLDS)).astype(np.int64)
 
 
 def held_out(user_Q: NDArray[np.int64], seed: int) -> list[NDArray[np.int64]]:
-    """Positions of the queries to hold out, of one training after the other: a fifth of the users where that is
-    enough to judge by, otherwise every fifth in turn."""
+    """The positions of the held-out queries of each training: one fifth of the users if that is large enough,
+    otherwise every fifth in turn."""
     fold_Q = folds_of(user_Q, seed)
     folds = [np.flatnonzero(fold_Q == fold) for fold in range(NUM_FOLDS)]
     if len(user_Q) >= _FEW:
@@ -43,7 +43,7 @@ def held_out(user_Q: NDArray[np.int64], seed: int) -> list[NDArray[np.int64]]:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What a ranker, or one for each fold, says of queries that it did not learn from."""
+    """Logits of held-out queries, from one ranker or from the ranker of each fold."""
 
     retrieved: Retrieved
     at_H: NDArray[np.int64]
@@ -67,7 +67,7 @@ class HeldOut:
 
     @classmethod
     def join(cls, parts: "Sequence[HeldOut]") -> "HeldOut":
-        """Of one retrieval, one after the other."""
+        """Concatenate the parts, which have the same `retrieved`."""
         at_H = np.concatenate([part.at_H for part in parts])
         return cls(parts[0].retrieved, at_H, np.concatenate([part.logits_HK for part in parts]))
 
@@ -77,13 +77,13 @@ class HeldOut:
         return self.retrieved.hits_QK[self.at_H]
 
     def ndcg(self) -> NDArray[np.float64]:
-        """NDCG at 10 of each query in the order of the logits, [H]; targets that the index missed are missed."""
+        """NDCG at 10 of each query in the order of the logits, [H]; targets that the index missed count as misses."""
         order_HK = np.argsort(-self.logits_HK, axis=1, kind="stable")
-        return self._measure(np.take_along_axis(self.hits, order_HK, axis=1))
+        return self._ndcg(np.take_along_axis(self.hits, order_HK, axis=1))
 
     def ndcg_retrieved(self) -> NDArray[np.float64]:
-        """The same in the order of retrieval."""
-        return self._measure(self.hits)
+        """NDCG at 10 of each query in the order of retrieval, [H]."""
+        return self._ndcg(self.hits)
 
-    def _measure(self, hits_HK: NDArray[np.bool_]) -> NDArray[np.float64]:
-        return measure(hits_HK, self.retrieved.num_targets[self.at_H], [DEPTH])[METRIC]
+    def _ndcg(self, hits_HK: NDArray[np.bool_]) -> NDArray[np.float64]:
+        return ranking_metrics(hits_HK, self.retrieved.num_targets[self.at_H], [DEPTH])[METRIC]

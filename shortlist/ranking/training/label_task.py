@@ -1,8 +1,8 @@
-"""The ranker as it learns from labels: events that say whether an item was right, not which of many was.
+"""The training task of the ranker on labels: events with a positive or negative label instead of candidate lists.
 
-There is no retrieval in it: the train window's positives are what the towers were trained on, so their scores tell the
-label there and only there. What is learnt is the probability of the label given the user, the item and the context.
-Shapes: n labelled events, E of them in a batch.
+It uses no retrieval features: the towers were trained on the positives of the train window, so that their scores leak
+the label there, and only there. The ranker learns the probability of the label given the user, the item and the
+context. Shapes: n labelled events, E of them in a batch.
 """
 
 import copy
@@ -31,7 +31,7 @@ class Labelled:
 
     prepared: Prepared
     at_n: NDArray[np.int64]
-    """Their positions among the samples."""
+    """The positions of the events in the samples."""
 
     @classmethod
     def of(cls, prepared: Prepared, part: int, limit: int, seed: int) -> "Labelled":
@@ -44,7 +44,7 @@ class Labelled:
         return np.asarray(self.prepared.samples.label[self.at_n], bool)
 
     def request(self, at_E: NDArray[np.int64], vector_dim: int) -> RankingRequest:
-        """Each event as a query with its item as the one candidate."""
+        """Each event as a query with its item as the only candidate."""
         samples, store, at = self.prepared.samples, self.prepared.store, self.at_n[at_E]
         queries = store.queries(
             samples.user[at], store.history_items, samples.start[at], samples.end[at], samples.context.take(at)
@@ -55,7 +55,7 @@ class Labelled:
 
 
 class LabelTask:
-    """The ranker as the training loop sees it (`fit.Task`)."""
+    """The ranker as a task of the training loop (`fit.Task`)."""
 
     metric = "auc"
 
@@ -70,7 +70,7 @@ class LabelTask:
         self._order: tuple[int, NDArray[np.int64]] | None = None
 
     def restart(self) -> None:
-        """Take the weights of before the training."""
+        """Reset the weights to those before the training."""
         self.model.load_state_dict(self._start)
 
     def num_batches(self, epoch: int) -> int:  # noqa: ARG002 - every epoch shows each event once
@@ -88,7 +88,7 @@ class LabelTask:
         return {self.metric: auc(self.logits(self.valid), self.valid.labels)}
 
     def logits(self, events: Labelled) -> NDArray[np.float32]:
-        """Of the item of each event, [n]."""
+        """The logits of the items of all events, [n]."""
         logits_n = np.empty(len(events.at_n), np.float32)
         training = self.model.training
         self.model.eval()
@@ -101,9 +101,9 @@ class LabelTask:
 
 
 def auc(scores: NDArray[np.floating], labels: NDArray[np.bool_]) -> float:
-    """The probability that a positive scores above a negative, equal scores counting half; .5 without one of both.
+    """The area under the ROC curve: the probability that a positive scores above a negative; ties count half.
 
-    The Mann-Whitney statistic over the number of pairs (Hanley and McNeil 1982).
+    The Mann-Whitney statistic divided by the number of pairs (Hanley and McNeil 1982); 0.5 if a class is empty.
     """
     positives = int(labels.sum())
     pairs = positives * (len(labels) - positives)

@@ -1,6 +1,6 @@
-"""Trains the ranker, judges it on what was held out, and calibrates it.
+"""Trains the ranker, compares it with retrieval on held-out queries, and calibrates it.
 
-It learns from what the index returns for validation queries (`learn_candidates`), or from labels (`learn_labels`).
+It is trained on the candidates that the index returns for validation queries, or on labels (`ranking.learn_from`).
 """
 
 from pathlib import Path
@@ -30,15 +30,15 @@ from shortlist.training.fit import FitResult
 def train_ranking(
     recipe: Recipe, prepared: Prepared, retrieval_folder: Path, index_folder: Path, out: Path
 ) -> StepResult:
-    """Write ranker.safetensors and ranking.json to `out`, or nothing where the recipe has ranking off.
+    """Write ranker.safetensors and ranking.json to `out`, or nothing if the recipe disables ranking.
 
-    A ranker that orders what was held out worse than retrieval does is not kept: the files then hold the network as
-    it starts, which ranks as retrieval, and the result says so.
-    Raises ValueError when the folders are not of one run, or the training cannot go on.
+    A trained ranker that is worse than retrieval on the held-out queries is not kept: the files then contain the
+    initial network, which keeps the order of retrieval, and the result reports it.
+    Raises ValueError when the folders are not from the same run, or when training fails.
     """
     out.mkdir(parents=True, exist_ok=True)
     if not recipe.ranking.enabled:
-        say("train ranking: the recipe has ranking off")
+        say("train ranking: the recipe disables ranking")
         return StepResult(details={"enabled": False})
     retrieval_folder, index_folder = unseen(retrieval_folder), unseen(index_folder)
     if recipe.ranking.learn_from == "labels":
@@ -54,18 +54,18 @@ def _from_candidates(recipe: Recipe, prepared: Prepared, retrieval: Path, index:
     retrieved = retrieve(prepared, recommender, queries, label="train ranking: retrieve")
     tables = ItemTables(retrieval, prepared.store, collect_statistics(recipe, prepared))
     learnt = learn(recipe, retrieved, tables, ranker_config(recipe, prepared, tables, retrieved))
-    judged = compare_with_retrieval(learnt.held_out, recipe.seed)
-    kept = learnt.result is not None and judged.difference >= 0
+    comparison = compare_with_retrieval(learnt.held_out, recipe.seed)
+    kept = learnt.result is not None and comparison.difference >= 0
     if learnt.result is not None and not kept:
-        say("train ranking: on the held-out queries retrieval alone is better; its order is kept")
+        say("train ranking: retrieval alone is better on the held-out queries; the order of retrieval is kept")
         learnt = learnt.start_again()
     calibrated = calibrate_candidates(learnt.held_out)
     metrics = {
-        f"heldout_{METRIC}_ranked": judged.ranked,
-        f"heldout_{METRIC}_retrieved": judged.retrieved,
-        "heldout_difference": judged.difference,
-        "heldout_difference_low": judged.low,
-        "heldout_difference_high": judged.high,
+        f"heldout_{METRIC}_ranked": comparison.ranked,
+        f"heldout_{METRIC}_retrieved": comparison.retrieved,
+        "heldout_difference": comparison.difference,
+        "heldout_difference_low": comparison.low,
+        "heldout_difference_high": comparison.high,
         "kept": float(kept),
         **calibrated.errors,
     }
@@ -77,7 +77,7 @@ def _from_candidates(recipe: Recipe, prepared: Prepared, retrieval: Path, index:
     return StepResult(
         rows_in={"queries": len(retrieved.queries), "targets": num_targets},
         rows_out={"examples": len(learnt.task.batches), "heldout_queries": len(learnt.held_out.at_H)},
-        metrics=metrics | _pace(result),
+        metrics=metrics | _training_metrics(result),
         details=_details(model, result, calibrated.curve, kept=kept),
     )
 
@@ -89,11 +89,11 @@ def _from_labels(recipe: Recipe, prepared: Prepared, retrieval: Path, out: Path)
     if len(task.train.at_n) and len(task.valid.at_n):
         result = fit_ranker(recipe, task)
     else:
-        say("train ranking: no labelled event is in the train or the validation part; the order of retrieval is kept")
+        say("train ranking: no labelled events in the train or the validation part; the order of retrieval is kept")
     found = task.validate()
     kept = result is not None and found["auc"] > _CHANCE
     if result is not None and not kept:
-        say("train ranking: the validation labels are told no better than by chance; the order of retrieval is kept")
+        say("train ranking: the AUC on the validation labels is not above chance; the order of retrieval is kept")
         task.restart()
     calibrated = calibrate_labels(task)
     metrics = {f"heldout_{name}": value for name, value in found.items()} | {"kept": float(kept), **calibrated.errors}
@@ -101,16 +101,16 @@ def _from_labels(recipe: Recipe, prepared: Prepared, retrieval: Path, out: Path)
     return StepResult(
         rows_in={"labelled": len(task.train.at_n) + len(task.valid.at_n)},
         rows_out={"examples": len(task.train.at_n), "heldout_labels": len(task.valid.at_n)},
-        metrics=metrics | _pace(result),
+        metrics=metrics | _training_metrics(result),
         details=_details(task.model, result, calibrated.curve, kept=kept),
     )
 
 
 _CHANCE = 0.5
-"""The area under the curve of a guess."""
+"""The AUC of random scores."""
 
 
-def _pace(result: FitResult | None) -> dict[str, float]:
+def _training_metrics(result: FitResult | None) -> dict[str, float]:
     if result is None:
         return {}
     return {

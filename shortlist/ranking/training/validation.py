@@ -1,4 +1,4 @@
-"""How the trained ranker does on the held-out queries, and what its logits mean there.
+"""Compares the trained ranker with retrieval on the held-out queries, and calibrates its logits.
 
 Shapes: H held-out queries, K candidates each.
 """
@@ -16,8 +16,8 @@ from shortlist.ranking.training.label_task import LabelTask
 
 
 @dataclass(frozen=True)
-class Judged:
-    """Mean NDCG at 10 over the held-out queries, and the paired difference with its 95 % interval."""
+class RankerComparison:
+    """The mean NDCG at 10 over the held-out queries, and the paired difference with its 95 % interval."""
 
     ranked: float
     retrieved: float
@@ -26,7 +26,7 @@ class Judged:
     high: float
 
 
-def compare_with_retrieval(held_out: HeldOut, seed: int) -> Judged:
+def compare_with_retrieval(held_out: HeldOut, seed: int) -> RankerComparison:
     ranked_H, retrieved_H = held_out.ndcg(), held_out.ndcg_retrieved()
     values_H3 = np.stack([ranked_H, retrieved_H, ranked_H - retrieved_H], axis=1)
     means, low, high = intervals(values_H3, resamples=1_000, confidence=0.95, seed=seed)
@@ -34,12 +34,12 @@ def compare_with_retrieval(held_out: HeldOut, seed: int) -> Judged:
         f"train ranking: ndcg@{DEPTH} of {len(ranked_H)} held-out queries {means[0]:.4f}, "
         f"of retrieval {means[1]:.4f}, difference {means[2]:+.4f} ({low[2]:+.4f} to {high[2]:+.4f})"
     )
-    return Judged(float(means[0]), float(means[1]), float(means[2]), float(low[2]), float(high[2]))
+    return RankerComparison(float(means[0]), float(means[1]), float(means[2]), float(low[2]), float(high[2]))
 
 
 @dataclass(frozen=True)
 class Calibrated:
-    """Slope and intercept from all that was held out, the errors before and after, and the reliability curve after."""
+    """Slope and intercept from all held-out data, the errors before and after, and the reliability curve after."""
 
     slope: float
     intercept: float
@@ -48,7 +48,7 @@ class Calibrated:
 
 
 def calibrate_candidates(held_out: HeldOut) -> Calibrated:
-    """By all candidates of the held-out queries; halves are of whole queries."""
+    """Calibrate on all candidates of the held-out queries; the halves consist of whole queries."""
     logits_HK = held_out.logits_HK
     inside_HK = np.isfinite(logits_HK)
     half_HK = np.broadcast_to(np.arange(len(logits_HK))[:, None] % 2, logits_HK.shape)
@@ -56,12 +56,12 @@ def calibrate_candidates(held_out: HeldOut) -> Calibrated:
 
 
 def calibrate_labels(task: LabelTask) -> Calibrated:
-    """By the labelled events of the validation part."""
+    """Calibrate on the labelled events of the validation part."""
     return _calibrate(task.logits(task.valid), task.valid.labels, np.arange(len(task.valid.at_n)) % 2)
 
 
 def _calibrate(logits: NDArray[np.float32], positive: NDArray[np.bool_], half: NDArray[np.integer]) -> Calibrated:
-    """The errors after are of what the sigmoid was not fitted on: each half is judged by the other."""
+    """Two-fold: the errors after calibration are computed on one half with the sigmoid that was fitted on the other."""
     probability = np.empty(len(logits))
     for own in (0, 1):
         other = half != own

@@ -10,7 +10,7 @@ from shortlist.data.ingest import ingest
 from shortlist.data.validate.step import validate
 from shortlist.dataset.prepare import prepare
 from shortlist.dataset.prepared import EvaluationQueries, Prepared
-from shortlist.metrics.ranking import find_hits, measure
+from shortlist.metrics.ranking import find_hits, ranking_metrics
 from shortlist.recipe import Recipe, load_recipe
 
 RECIPE = Path(__file__).parents[3] / "recipes/bench/yambda.yaml"
@@ -124,7 +124,7 @@ def test_the_metrics_by_hand() -> None:
     # One listener with tracks 4 and 7 in a list of 9 4 5 7, and one of whose three tracks none is found.
     lists = np.array([[9, 4, 5, 7], [1, 2, 3, 8]])
     targets, offsets = np.array([4, 7, 5, 6, 9]), np.array([0, 2, 5])
-    values = measure(find_hits(lists, offsets, targets), np.diff(offsets), [10, 100])
+    values = ranking_metrics(find_hits(lists, offsets, targets), np.diff(offsets), [10, 100])
     # Hits at ranks 2 and 4: 1 / log2(3) + 1 / log2(5), of at best 1 / log2(2) + 1 / log2(3).
     assert values["ndcg_at_10"].tolist() == pytest.approx([(0.63093 + 0.43068) / (1 + 0.63093), 0], abs=1e-5)
     assert values["recall_at_100"].tolist() == [1, 0]

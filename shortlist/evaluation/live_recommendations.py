@@ -1,7 +1,7 @@
-"""What the live release would have answered to this run's test queries.
+"""The recommendations of the live release for the test queries of this run.
 
-The live release has other rows, vocabularies and statistics than this run. So a query goes over by what both know:
-ids and raw values. Its answers come back as rows of this run.
+The live release has other rows, vocabularies and statistics than this run. Queries are therefore translated through
+ids and raw values, and the recommendations are translated back to item rows of this run.
 """
 
 from collections.abc import Sequence
@@ -25,14 +25,15 @@ from shortlist.release.bundle import read_manifest
 _AT_ONCE = 256
 
 
-def live_answers(
+def live_recommendations(
     release: Path, ours: FeatureStore, queries: EvaluationQueries, k: int, exclude: Sequence[NDArray[Any]], threads: int
 ) -> NDArray[np.int64]:
-    """The live release's answers in our item rows, [Q, k]; 0 for items that this run does not know.
+    """The recommendations of the live release in our item rows, [Q, k]; 0 for items that this run does not know.
 
-    `queries` and `exclude` are in our rows. What is available when is what this run knows of it, so that both choose
-    from the same items; what it does not know at all is as the release knows it. An item of a history that the release
-    does not know is left out, as in serving. Raises ValueError when the release is broken or of another schema.
+    `queries` and `exclude` are in our rows. The availability of items is taken from this run, so that both systems
+    choose from the same items; for items that this run does not know, it is taken from the release. Items of a history
+    that the release does not know are left out, as in serving. Raises ValueError when the release is broken or has
+    another schema.
     """
     read_manifest(release)
     store = FeatureStore.open(release / "features")
@@ -54,28 +55,28 @@ def live_answers(
     known = there_I[ours.history_items] > 0
     history = there_I[ours.history_items[known]]
     place = np.append(0, np.cumsum(known))
-    asked = replace(
+    translated = replace(
         queries,
         user=_rows_there(ours.users, store.users)[queries.user],
         start=place[queries.start],
         end=place[queries.end],
     )
-    answers = np.zeros((len(queries), k), np.int64)
+    rows_QK = np.zeros((len(queries), k), np.int64)
     progress = Progress("evaluate: live release", len(queries))
     for start in range(0, len(queries), _AT_ONCE):
         at = np.arange(start, min(start + _AT_ONCE, len(queries)))
-        part = asked.take(at)
+        part = translated.take(at)
         context = store.context(raw_context(ours, part.context), part.time)
         encoded = store.queries(part.user, history, part.start, part.end, context)
-        # What must not come back is what this run says, whatever the recipe of the live release has.
+        # The excluded items are those of this run, whatever the recipe of the live release masks.
         batch = QueryBatch(encoded, part.time, seen=(), excluded=[there_I[exclude[q]] for q in at.tolist()])
-        answers[at] = here_I[path.answer(batch, k).ranked.rows_EK]
+        rows_QK[at] = here_I[path.recommend(batch, k).ranked.rows_EK]
         progress.advance(len(at))
-    return answers
+    return rows_QK
 
 
 def raw_context(store: FeatureStore, context: Context) -> dict[str, list[Any]]:
-    """The raw columns that a store has encoded: the reverse of `store.context`, up to rare values."""
+    """The raw columns of an encoded context: the inverse of `store.context`, except for rare values."""
     columns: dict[str, list[Any]] = {}
     for field in store.schema.context.categorical:
         vocabulary = Vocabulary.open(store.folder / f"vocabularies/context.{field.name}.npy")
@@ -92,7 +93,7 @@ def raw_context(store: FeatureStore, context: Context) -> dict[str, list[Any]]:
 
 
 def _available_there(ours: Availability, theirs: Availability, there_I: NDArray[np.int64]) -> Availability:
-    """When their item rows are available, as we know it where we know the item; `there_I` are their rows of ours."""
+    """The availability of their item rows, from ours where we know the item; `there_I` maps our rows to theirs."""
     both = [np.array(theirs.from_N), np.array(theirs.until_N)]
     for of_N, known_I in zip(both, (ours.from_N, ours.until_N), strict=True):
         of_N[there_I[there_I > 0]] = known_I[there_I > 0]
@@ -100,5 +101,5 @@ def _available_there(ours: Availability, theirs: Availability, there_I: NDArray[
 
 
 def _rows_there(ours: Vocabulary, theirs: Vocabulary) -> NDArray[np.int64]:
-    """Row of ours -> row of theirs, 0 where they do not know the key."""
+    """Our row -> their row, 0 where they do not know the key."""
     return np.append(0, theirs.rows(np.asarray(ours.keys)))
