@@ -52,6 +52,23 @@ def evaluation(live: dict[str, Any] | None = None) -> dict[str, Any]:
         "live": live,
         "unknowable_targets": {"targets": 7_120, "unknowable": 1_015, "share": 0.142556},
         "repeats": {"positives": 7_120, "repeats": 92, "share": 0.0129, "masked": True, "advice": None},
+        "rules": {
+            "queries": 1_000,
+            "k": 10,
+            "variants": {
+                name: {
+                    "metrics": _table(0.14 - 0.01 * at, 0.005),
+                    "coverage": 0.1 + 0.05 * at,
+                    "diversity": 0.3 + 0.1 * at,
+                    "novelty": 9.5 + at,
+                    "milliseconds": 1.2 + 0.2 * at,
+                }
+                for at, name in enumerate(("none", "at_most", "diversity", "all"))
+            },
+            "differences": {
+                name: _table(-0.01 * at, 0.004) for at, name in enumerate(("at_most", "diversity", "all"), 1)
+            },
+        },
         "lists": lists(),
         "sample_users": [
             {

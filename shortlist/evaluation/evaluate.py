@@ -22,6 +22,7 @@ from shortlist.evaluation.baselines import BuyAgain, ItemKNN
 from shortlist.evaluation.lists import ItemMarks, Ranked, describe_lists, sample_users
 from shortlist.evaluation.live_recommendations import live_recommendations
 from shortlist.evaluation.repeats import evaluate_repeats
+from shortlist.evaluation.rule_effects import rule_effects
 from shortlist.evaluation.slices import slices_of
 from shortlist.evaluation.tables import minus, system_result, tables
 from shortlist.evaluation.whole_path import PathRecommendations, WholePath
@@ -104,6 +105,7 @@ def evaluate(
         "differences": {name: found[name] for name in differences if name in found},
         "live": live,
         "repeats": evaluate_repeats(recipe, prepared, path, int(recipe.gate.metric.rpartition("_at_")[2])),
+        "rules": rule_effects(recipe, prepared, path, recipe.serving.default_k),
         **_lists(recipe, prepared, retrieval_folder, queries, ours, lists["popularity"]),
     }
     out.mkdir(parents=True, exist_ok=True)

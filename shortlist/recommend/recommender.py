@@ -102,12 +102,14 @@ class Recommender:
         *,
         rules: RuleBook,
         num_ranked: int,
+        num_pool: int,
         profiles: bool,
     ) -> None:
-        """`num_ranked` candidates are scored, 0 without a scorer; `profiles` says whether the tower reads any."""
+        """`num_ranked` candidates are scored, 0 without a scorer; where rules reorder a list they choose from
+        `num_pool`; `profiles` says whether the tower reads any."""
         self.retriever, self.rules = retriever, rules
         self._sources, self._filters, self._rerankers = sources, filters, rerankers
-        self._num_ranked, self._profiles = num_ranked, profiles
+        self._num_ranked, self._num_pool, self._profiles = num_ranked, num_pool, profiles
 
     @classmethod
     def open(
@@ -140,6 +142,7 @@ class Recommender:
             rerankers_of(retriever),
             rules=RuleBook(store, recipe.rules),
             num_ranked=recipe.ranking.candidates if ranks else 0,
+            num_pool=recipe.ranking.candidates,
             profiles=reads_profiles(recipe, store.schema),
         )
 
@@ -162,8 +165,7 @@ class Recommender:
             if len(at_A) == 0:
                 continue
             depth_A = k_E[at_A] - count_E[at_A]
-            if source.ranked:
-                depth_A = np.maximum(depth_A, self._num_ranked)
+            depth_A = np.maximum(depth_A, self._pool(source, encoded, at_A))
             dropped = [dropped_E[e] for e in at_A.tolist()]
             found = source.find(encoded, at_A, depth_A, dropped)
             parts.append(Part(source, at_A, found))
@@ -177,6 +179,13 @@ class Recommender:
                 items = int(np.count_nonzero(parts[-1].found.rows_AK))
                 trace.record(f"source {source.name}", queries=len(at_A), items_in=int(depth_A.sum()), items_out=items)
         return Candidates(encoded, k_E, parts, is_scored=self._num_ranked > 0)
+
+    def _pool(self, source: Source, encoded: Encoded, at_A: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many candidates each query needs for more than the length of its list: to be scored, or reordered."""
+        if source.name == PinnedSource.name:
+            return np.zeros(len(at_A), np.int64)
+        scored = self._num_ranked if source.ranked else 0
+        return np.array([self._num_pool if encoded.rules[e].reorders else scored for e in at_A.tolist()], np.int64)
 
     def _deepen(
         self,

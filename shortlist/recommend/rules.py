@@ -66,6 +66,11 @@ class Rules:
     """Item rows, in the order of the list."""
 
     @property
+    def reorders(self) -> bool:
+        """Whether an item further down may come before others."""
+        return bool(self.boosts) or self.diversity > 0
+
+    @property
     def shapes_lists(self) -> bool:
         """Whether the order by score is not yet the list."""
         return bool(self.limits) or self.diversity > 0 or len(self.pins) > 0

@@ -121,6 +121,32 @@ class Repeats(BaseModel):
     """Metrics of users who were evaluated again with repeats as targets; empty unless many repeats are masked."""
 
 
+class RuleVariant(BaseModel):
+    """The lists under some of the rules."""
+
+    metrics: Table
+    """With all targets, including those that a rule leaves out of the lists."""
+    coverage: float
+    """Share of the catalogue in any list."""
+    diversity: float
+    """1 minus the mean cosine similarity of two items of a list."""
+    novelty: float
+    """Mean self-information of the listed items, in bits."""
+    milliseconds: float
+    """Per query, in batches."""
+
+
+class RuleEffects(BaseModel):
+    """What the rules of the recipe change, on a sample of the test queries."""
+
+    queries: int
+    k: int
+    variants: dict[str, RuleVariant]
+    """`none`, each rule alone where there are several, `all`."""
+    differences: dict[str, Table]
+    """Variant -> its metrics minus those of `none`, paired."""
+
+
 class Unknowable(BaseModel):
     """Targets that are left out, since their items were not available at the time of the query."""
 
@@ -144,6 +170,8 @@ class Evaluated(BaseModel):
     live: LiveComparison | None
     unknowable_targets: Unknowable | None = None
     repeats: Repeats | None = None
+    rules: RuleEffects | None = None
+    """Null where the recipe has no rules."""
     lists: Lists | None = None
     sample_users: list[SampleUser] = []
 

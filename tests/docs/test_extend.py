@@ -39,7 +39,9 @@ def asked(folder: Path, filters: list[Any], rerankers: list[Any], trace: Trace |
     retriever = Retriever.open(release / "retrieval", release / "index", store)
     rules = RuleBook(store, Rules())
     sources = [TwoTowerSource(retriever), PopularitySource(np.asarray(store.popular), store.available)]
-    recommender = Recommender(retriever, sources, filters, rerankers, rules=rules, num_ranked=20, profiles=False)
+    recommender = Recommender(
+        retriever, sources, filters, rerankers, rules=rules, num_ranked=20, num_pool=20, profiles=False
+    )
     users = np.array([1, 2])
     starts, ends = store.history_bounds(users)
     queries = store.queries(users, store.history_items, starts, ends, context_of(2))
