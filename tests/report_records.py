@@ -177,6 +177,7 @@ def records(live: dict[str, Any] | None = None) -> list[StepRecord]:
             {"train_positives": 151_020},
             {},
             {"best_epoch": 6.0, "examples_per_second": 28_114.0, "epochs": 8.0},
+            leakage={"windows": 0, "drawable_items": 19_204},
             curves={
                 "epoch": epochs,
                 "loss": [round(loss + dice.gauss(0, 0.02), 4) for loss in decay],

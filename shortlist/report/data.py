@@ -28,9 +28,10 @@ def data(run: RunRecord, details: dict[str, dict[str, Any]]) -> str:
     else:
         parts.append(note("Rules and distributions are left out: the step validate has no details."))
     lead = "Rows that break a rule are quarantined with their reason; they are used neither for training nor for tests."
-    leak = details.get("prepare", {}).get("leakage")
-    if leak:
-        checked = ", ".join(f"{plain(value)} {name.replace('_', ' ')}" for name, value in leak.items())
+    proven = [details.get(step, {}).get("leakage", {}) for step in ("prepare", "train_retrieval")]
+    counts = [(name, count) for one in proven for name, count in one.items()]
+    if counts:
+        checked = ", ".join(f"{plain(count)} {name.replace('_', ' ')}" for name, count in counts)
         lead += f" No event at or after a query's time is used in its features; checked: {checked}."
     half_life = details.get("prepare", {}).get("popular_half_life", "none")
     if half_life != "none":

@@ -7,6 +7,7 @@ import numpy as np
 
 from shortlist.dataset.prepared import Prepared
 from shortlist.recipe import Recipe
+from shortlist.retrieval.leakage import prove_training
 from shortlist.retrieval.refit import REFIT, trained_by_refit
 from shortlist.retrieval.task import METRICS, RetrievalTask
 from shortlist.retrieval.towers import TwoTower
@@ -19,9 +20,10 @@ def train_retrieval(recipe: Recipe, prepared: Prepared, out: Path, processes: Pr
     """Train on all parts of `prepared`; `out` holds the checkpoints. Goes on with those that are there already.
 
     With several processes each calls this; only the first one reads and writes `out`. Raises TrainingError with what to
-    change when the training cannot start or go on.
+    change when the training cannot start or go on, and LeakageError when it would draw what knows too much.
     """
     task = RetrievalTask(recipe, prepared, processes=processes)
+    leakage = prove_training(task.batches, recipe).as_dict() if processes.first else {}
     out = Path(out)
     trained = fit(
         task,
@@ -33,6 +35,7 @@ def train_retrieval(recipe: Recipe, prepared: Prepared, out: Path, processes: Pr
         processes=processes,
     )
     result = _step_result(trained, task)
+    result.details["leakage"] = leakage
     if recipe.retrieval.refit.epochs:
         refitted = _refit(recipe, prepared, task.model, out / REFIT, processes)
         result.details["refit"] = {name: [row[name] for row in refitted.epochs] for name in refitted.epochs[0]}

@@ -175,12 +175,3 @@ def test_a_target_that_was_not_there_is_a_leak(sound):
         LeakageError, match="test query 0 is at time 90, but its target, item row 4, is available from 95"
     ):
         proven(sound)
-
-
-def test_a_negative_that_was_not_there_is_a_leak(sound, monkeypatch):
-    """Items 40 and 50 come after all that trains."""
-    monkeypatch.setattr(
-        "shortlist.dataset.leakage.drawable", lambda *_: np.array([False, True, True, False, True, False, False])
-    )
-    with pytest.raises(LeakageError, match="item row 4 may be drawn as a negative, but is available from 95"):
-        proven(sound)

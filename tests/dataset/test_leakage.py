@@ -5,8 +5,7 @@ from clean_tables import LEAVE_ONE_OUT, TEMPORAL, random_events, recipe, write_c
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from shortlist.dataset import leakage
-from shortlist.dataset.leakage import LeakageError, prove
+from shortlist.dataset.leakage import LeakageError, check, prove
 from shortlist.dataset.prepare import prepare
 from shortlist.dataset.prepared import Prepared
 
@@ -14,11 +13,10 @@ FEATURES = """{history_length: 4,
   item: {categorical: [{name: tag}], numeric: [price]},
   user: {categorical: [{name: land}], numeric: [age]},
   context: {categorical: [{name: device, min_count: 2}], numeric: [battery], clock: [hour]}}"""
-EVERY = "{positions: every, training: {batch_size: 4}}"
 
 
 def tried(split, **blocks):
-    return recipe(split, features=FEATURES, evaluation="{mask_seen: false}", retrieval=EVERY, **blocks)
+    return recipe(split, features=FEATURES, evaluation="{mask_seen: false}", **blocks)
 
 
 def prepared_folder(folder, events, split):
@@ -93,7 +91,7 @@ class Planted:
         self.folder, self.split = sound
         self.saved = {}
         # Blocks smaller than the data, so that their borders are crossed.
-        monkeypatch.setattr(leakage, "_BLOCK", 50)
+        monkeypatch.setattr(check, "_BLOCK", 50)
 
     def change(self, name, mend):
         path = self.folder / f"{name}.npy"
@@ -232,30 +230,6 @@ def test_an_attribute_that_no_trained_row_has(planted, array):
 def test_numbers_standardised_by_other_rows(planted, array, message):
     planted.change(array, lambda numbers: numbers * np.float32(1.01) + np.float32(0.01))
     planted.refused(message)
-
-
-def test_windows_that_reach_behind_their_last_example(planted, monkeypatch):
-    cut = leakage.RetrievalBatches.__init__
-
-    def late(self, *args, **kwargs):
-        cut(self, *args, **kwargs)
-        self.windows.end[3] += 1
-
-    monkeypatch.setattr(leakage.RetrievalBatches, "__init__", late)
-    planted.refused("window 3 holds events behind the history of its last example")
-    monkeypatch.undo()
-
-
-def test_windows_of_another_history(planted, monkeypatch):
-    cut = leakage.RetrievalBatches.__init__
-
-    def early(self, *args, **kwargs):
-        cut(self, *args, **kwargs)
-        self.windows.start[5] -= 1
-
-    monkeypatch.setattr(leakage.RetrievalBatches, "__init__", early)
-    planted.refused("is in a window that is not of its history")
-    monkeypatch.undo()
 
 
 def test_prepare_refuses_to_finish_a_folder_that_leaks(tmp_path, monkeypatch):
