@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from shortlist.data.tables import scan_file
 from shortlist.dataset.encode import common_key_type, rows_of, vocabulary_of
-from shortlist.dataset.given import PART_CODES
-from shortlist.dataset.split import Windows, moment
+from shortlist.dataset.split import Splitter, columns_of, splitter_of
 from shortlist.features.vocabulary import Vocabulary
 from shortlist.progress import say
-from shortlist.recipe import GivenSplit, Recipe, TemporalSplit
+from shortlist.recipe import Recipe
 
 _BYTES_PER_EVENT = 280
 """Of one event while its range is sorted and written, without context columns; half as much again as was measured,
@@ -45,16 +44,15 @@ class CleanEvents:
     """How many fit into the memory that the recipe allows."""
     count: int
     in_history: int
-    windows: Windows | None
-    """Of a temporal split."""
+    splitter: Splitter
 
     @classmethod
     def scan(cls, recipe: Recipe, folder: Path) -> "CleanEvents":
         """Raises ValueError when a column is missing, there is no positive, or a window of the split has none."""
         path = folder / "events.parquet"
         table = scan_file(path)
-        given = isinstance(recipe.split, GivenSplit)
-        wanted, have = [*_COLUMNS, *(["part"] if given else []), *context_names(recipe)], table.collect_schema().names()
+        wanted = [*_COLUMNS, *columns_of(recipe.split), *context_names(recipe)]
+        have = table.collect_schema().names()
         missing = [name for name in wanted if name not in have]
         if missing:
             raise ValueError(f"{path}: no column {', '.join(missing)}; there are {', '.join(have)}")
@@ -73,13 +71,8 @@ class CleanEvents:
                 f"interactions.positive: {recipe.interactions.positive!r} is true for none of the {count} events, so "
                 "there is nothing to learn"
             )
-        windows = None
-        if isinstance(recipe.split, TemporalSplit):
-            windows = Windows.of(recipe.split, first, last)
-            _check_windows(table, windows, first, last)
-        elif isinstance(recipe.split, GivenSplit):
-            _check_given(table, recipe.split)
-        return cls(folder, table, count <= at_once, at_once, count, in_history, windows)
+        splitter = splitter_of(recipe, table, first, last)
+        return cls(folder, table, count <= at_once, at_once, count, in_history, splitter)
 
     def entities(self, kind: Literal["item", "user"]) -> Entities:
         """Every id of the items (users) table and of the events."""
@@ -141,40 +134,3 @@ def _bytes_per_event(recipe: Recipe) -> int:
     spec = recipe.features.context
     context = 48 * sum(one.max_values for one in spec.categorical) + 24 * len(spec.numeric) + 16 * len(spec.clock)
     return _BYTES_PER_EVENT + context
-
-
-def _check_windows(table: pl.LazyFrame, windows: Windows, first: int, last: int) -> None:
-    """Every window needs a positive."""
-    spans = {
-        "train": (windows.train_start, windows.train_end),
-        "valid": (windows.valid_start, windows.valid_end),
-        "test": (windows.test_start, windows.test_end),
-    }
-    time, positive = pl.col("time"), pl.col("positive")
-    within = [(positive & time.is_between(*span, closed="left")).sum().alias(name) for name, span in spans.items()]
-    found = table.select(within).collect(engine="streaming")
-    for name, (start, end) in spans.items():
-        if found[name][0] == 0:
-            raise ValueError(
-                f"split.{name}: no positive event lies in its window, {moment(start)} to {moment(end)}; the events go "
-                f"from {moment(first)} to {moment(last)}: make split.{name} longer, or check interactions.positive"
-            )
-
-
-def _check_given(table: pl.LazyFrame, split: GivenSplit) -> None:
-    """Every part that the data is to give needs a positive."""
-    found = table.filter("positive").group_by("part").len().collect(engine="streaming")
-    count = dict(found.iter_rows())
-    for name in PART_CODES:
-        if name == "valid" and split.valid != "given":
-            if count.get(name):
-                raise ValueError(
-                    f"split.valid: {split.valid!r} takes validation from train, but {split.part!r} gives {count[name]} "
-                    "validation positives; write `valid: given`, or call them train in the source's columns"
-                )
-        elif not count.get(name):
-            mend = "; where the data has none, set split.valid to `last` or a share" if name == "valid" else ""
-            raise ValueError(
-                f"split.part: {split.part!r} gives {name!r} for no positive event, only "
-                f"{', '.join(map(str, sorted(filter(None, count))))}{mend}"
-            )

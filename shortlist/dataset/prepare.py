@@ -6,7 +6,6 @@ on the ranges. Statistics are taken from the written columns in blocks of fixed 
 
 import hashlib
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +19,12 @@ from shortlist.dataset.columns import ColumnWriter, save
 from shortlist.dataset.context import ContextColumns
 from shortlist.dataset.encode import rows_of
 from shortlist.dataset.evaluation_queries import QueryRows, draw
-from shortlist.dataset.given import MIN_TRAIN_POSITIVES
-from shortlist.dataset.leakage import prove
+from shortlist.dataset.leakage import LeakageProof, prove
 from shortlist.dataset.popular import count_popular
 from shortlist.dataset.prepared import FOLDERS, QUERY_COLUMNS, SAMPLE_COLUMNS, Unknowable
 from shortlist.dataset.samples import Block, Range, Sampler
-from shortlist.dataset.split import MIN_POSITIVES, TEST, VALID, moment, span
+from shortlist.dataset.split import TEST, VALID, TemporalSplitter
+from shortlist.dataset.split.temporal import moment, span
 from shortlist.features import FeatureSchema
 from shortlist.hashing import hash_files
 from shortlist.progress import Progress, say
@@ -66,44 +65,17 @@ class _Preparation:
         self._check_parts()
         limit, ranking = self.recipe.evaluation.max_queries, self.recipe.ranking
         # The ranker learns from the validation queries and may want more of them than an evaluation.
-        valid = self._write_queries("valid", VALID, max(limit, ranking.max_queries if ranking.enabled else 0))
-        test = self._write_queries("test", TEST, limit)
+        num_valid = self._write_queries("valid", VALID, max(limit, ranking.max_queries if ranking.enabled else 0))
+        num_test = self._write_queries("test", TEST, limit)
         half_life, popular = self._popular()
         schema = self._write_features(popular)
         say(f"prepare: proving that none of {self.events.count} samples sees its future")
         proof = prove(self.folder, self.recipe, self.items.table)
-        hashes = hash_files(self.folder)
-        parts = dict(zip(("left_out", "train", "valid", "test"), self.part_counts.tolist(), strict=True))
-        return StepResult(
-            rows_in={"events": self.events.count, "items": self.items.described, "users": self.users.described},
-            rows_out={
-                **{f"{name}_samples": count for name, count in parts.items()},
-                "items": self.items.vocabulary.num_rows - 1,
-                "users": self.users.vocabulary.num_rows - 1,
-                "valid_queries": valid,
-                "test_queries": test,
-            },
-            metrics={
-                "train_positives": int(self.popularity.sum()),
-                "trained_items": int((self.popularity > 0).sum()),
-                "leak_checked": proof.samples + proof.queries,
-                **{f"unknowable_{name}_targets": told.unknowable for name, told in self.unknowable.items()},
-            },
-            details={
-                "split": self._split_details(),
-                "popular_half_life": half_life,
-                "repeats": self.repeats["test"],
-                "unknowable_targets": {name: told.as_dict() for name, told in self.unknowable.items()},
-                "leakage": proof.as_dict(),
-                "schema": schema.model_dump(mode="json"),
-                "digest": digest(hashes),
-                "split_digest": digest({name: one for name, one in hashes.items() if not name.startswith("features/")}),
-            },
-        )
+        return self._result(num_valid, num_test, half_life, schema, proof)
 
     def _write_samples(self) -> None:
         """One pass over ranges of users; the columns grow by a block at a time."""
-        sampler = Sampler.of(self.recipe, self.events.windows, self.available)
+        sampler = Sampler.of(self.recipe, self.events.splitter, self.available)
         history_counts = np.zeros(self.users.vocabulary.num_rows, np.int64)
         count, in_history = self.events.count, self.events.in_history
         progress = Progress("prepare: samples", count)
@@ -145,21 +117,12 @@ class _Preparation:
             self.asked[part].append(asked)
 
     def _check_parts(self) -> None:
-        if self.part_counts[TEST] == 0:  # the other kinds of split have been checked before
-            raise ValueError(
-                f"split.kind: leave_one_out needs a user with at least {MIN_POSITIVES} positive events and there is "
-                "none; use more events, a wider interactions.positive, or a temporal split"
-            )
         if not self.active.any():
             raise ValueError(
                 "split: no positive event is left to train on: none is older than the validation event of its user; "
                 "check that the source's `time` is fine enough"
             )
-        if self.part_counts[VALID] == 0:
-            raise ValueError(
-                f"split.valid: no user has {MIN_TRAIN_POSITIVES} train positives, so that none can be taken for "
-                "validation; give validation events, or use more data"
-            )
+        self.events.splitter.check_counts(self.part_counts)
 
     def _write_queries(self, name: str, part: int, limit: int) -> int:
         """Draw and write the queries of one part; their number."""
@@ -167,7 +130,8 @@ class _Preparation:
         told = Unknowable(targets=len(joined.target_items) + joined.unknowable, unknowable=joined.unknowable)
         asked = draw(joined, limit, [self.recipe.seed, part])
         if len(asked.user) == 0 and told.unknowable:
-            when = "" if self.events.windows is None else f", at {self._asked_at(part)}"
+            time = self.events.splitter.query_time(part)
+            when = "" if time is None else f", at {moment(time)}"
             raise ValueError(
                 f"split.{name}: all {told.targets:,} targets are of items that were not available when asked for"
                 f"{when}; make split.{name} shorter, or, if items could be recommended before their first event, say "
@@ -188,6 +152,14 @@ class _Preparation:
         if told.unknowable:
             say(f"prepare: {told.share:.1%} of the {name} targets are of items that were not available when asked for")
         return len(asked.user)
+
+    def _popular(self) -> tuple[str, NDArray[np.float32]]:
+        """The half-life, told, and what is popular before the test."""
+        splitter = self.events.splitter
+        if not isinstance(splitter, TemporalSplitter):
+            return "none", self.popularity.astype(np.float32)
+        half_life, counts = count_popular(self.samples, splitter.windows, self.available)
+        return "none" if half_life == np.inf else span(int(half_life)), counts
 
     def _write_features(self, popular: NDArray[np.float32]) -> FeatureSchema:
         spec = self.recipe.features
@@ -218,23 +190,37 @@ class _Preparation:
         (self.features / "schema.json").write_text(schema.model_dump_json(indent=1) + "\n")
         return schema
 
-    def _asked_at(self, part: int) -> str:
-        windows = self.events.windows
-        assert windows is not None
-        return moment(windows.valid_start if part == VALID else windows.test_start)
-
-    def _split_details(self) -> dict[str, str]:
-        windows = self.events.windows
-        if windows is None:
-            return {"kind": self.recipe.split.kind}
-        return {"kind": "temporal", **{name: moment(time) for name, time in asdict(windows).items()}}
-
-    def _popular(self) -> tuple[str, NDArray[np.float32]]:
-        """The half-life, told, and what is popular before the test."""
-        if self.events.windows is None:
-            return "none", self.popularity.astype(np.float32)
-        half_life, counts = count_popular(self.samples, self.events.windows, self.available)
-        return "none" if half_life == np.inf else span(int(half_life)), counts
+    def _result(
+        self, num_valid: int, num_test: int, half_life: str, schema: FeatureSchema, proof: LeakageProof
+    ) -> StepResult:
+        hashes = hash_files(self.folder)
+        parts = dict(zip(("left_out", "train", "valid", "test"), self.part_counts.tolist(), strict=True))
+        return StepResult(
+            rows_in={"events": self.events.count, "items": self.items.described, "users": self.users.described},
+            rows_out={
+                **{f"{name}_samples": count for name, count in parts.items()},
+                "items": self.items.vocabulary.num_rows - 1,
+                "users": self.users.vocabulary.num_rows - 1,
+                "valid_queries": num_valid,
+                "test_queries": num_test,
+            },
+            metrics={
+                "train_positives": int(self.popularity.sum()),
+                "trained_items": int((self.popularity > 0).sum()),
+                "leak_checked": proof.samples + proof.queries,
+                **{f"unknowable_{name}_targets": told.unknowable for name, told in self.unknowable.items()},
+            },
+            details={
+                "split": self.events.splitter.describe(),
+                "popular_half_life": half_life,
+                "repeats": self.repeats["test"],
+                "unknowable_targets": {name: told.as_dict() for name, told in self.unknowable.items()},
+                "leakage": proof.as_dict(),
+                "schema": schema.model_dump(mode="json"),
+                "digest": digest(hashes),
+                "split_digest": digest({name: one for name, one in hashes.items() if not name.startswith("features/")}),
+            },
+        )
 
 
 def digest(hashes: dict[str, str]) -> str:

@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from shortlist.cpus import available_cpus
 from shortlist.dataset.cleaned import runs
 from shortlist.dataset.evaluation_queries import QueryRows, queries
-from shortlist.dataset.given import Given
-from shortlist.dataset.split import TEST, TRAIN, VALID, Windows, leave_one_out_parts
-from shortlist.dataset.timeline import Timeline, timeline
+from shortlist.dataset.split import TEST, TRAIN, VALID, Splitter, UserEvents, columns_of
+from shortlist.dataset.split.given import given_parts
 from shortlist.features import encode_clock
 from shortlist.features.availability import Availability
-from shortlist.recipe import Recipe, TemporalSplit
+from shortlist.recipe import Recipe
 
 _BLOCK = 1 << 19
 
@@ -60,18 +59,21 @@ class Block:
 class Sampler:
     """How events become samples."""
 
-    windows: Windows | None
-    given: Given | None
-    gap: int
+    splitter: Splitter
+    reads_part: bool
+    """Whether the data gives the parts."""
     mask_seen: bool
     available: Availability
     clock: Sequence[Literal["hour", "weekday"]]
 
     @classmethod
-    def of(cls, recipe: Recipe, windows: Windows | None, available: Availability) -> "Sampler":
-        gap = recipe.split.gap if isinstance(recipe.split, TemporalSplit) else 0
+    def of(cls, recipe: Recipe, splitter: Splitter, available: Availability) -> "Sampler":
         return cls(
-            windows, Given.of(recipe), gap, recipe.evaluation.mask_seen, available, recipe.features.context.clock
+            splitter,
+            "part" in columns_of(recipe.split),
+            recipe.evaluation.mask_seen,
+            available,
+            recipe.features.context.clock,
         )
 
     def blocks(self, events: Range) -> Iterator[Block]:
@@ -88,37 +90,35 @@ class Sampler:
         numbers = np.repeat(np.arange(len(blocks), dtype=np.uint16), lengths)
         by_block = np.argsort(numbers.take(within), kind="stable") if len(blocks) > 1 else np.arange(len(within))
         time, positive, weight = (events.table[name].to_numpy() for name in ("time", "positive", "weight"))
-
-        windows, given = self.windows, self.given
-        codes = None if given is None else given.told(events.table)
-        starts = {VALID: windows.valid_start, TEST: windows.test_start} if windows else {VALID: None, TEST: None}
+        given_part = given_parts(events.table["part"]) if self.reads_part else None
 
         def block(users: tuple[int, int]) -> Block:
             first, last = users
             at = by_block[samples_before[first] : samples_before[last + 1]]
             first_sample = int(events.first_sample + samples_before[first])
             first_history = int(events.first_history + history_before[first])
-            user, when = events.user.take(at), time.take(at)
-            part = None if codes is None else codes.take(at)
-            if given is not None and not given.ordered:
-                assert part is not None
-                part = given.drawn(user, events.item.take(at), positive.take(at), part)
-                when = part.astype(np.int64) - TRAIN
-            line = timeline(user, when, in_history.take(at), events.first_user + first, last - first + 1)
+            split = self.splitter.split(
+                UserEvents(
+                    first_user=events.first_user + first,
+                    num_users=last - first + 1,
+                    user=events.user.take(at),
+                    item=events.item.take(at),
+                    time=time.take(at),
+                    positive=positive.take(at),
+                    in_history=in_history.take(at),
+                    given_part=None if given_part is None else given_part.take(at),
+                )
+            )
+            line, part = split.line, split.part
             at = at.take(line.order)
             item, label = events.item.take(at), positive.take(at)
-            part = self._parts(line, label, None if part is None else part.take(line.order))
-            end = line.end
-            if given is not None and not given.ordered:
-                # All that the user has in train, the sample's own item among it: the batches leave that out.
-                end = np.where(part == TRAIN, np.repeat(line.history_before(1), np.diff(line.bounds)), end)
             asked = {
                 kind: queries(
                     line,
                     item,
                     label & (part == kind),
-                    asked_at=starts[kind],
-                    gap=self.gap,
+                    asked_at=self.splitter.query_time(kind),
+                    gap=self.splitter.gap,
                     mask_seen=self.mask_seen,
                     available=self.available,
                     first_sample=first_sample,
@@ -133,7 +133,7 @@ class Sampler:
                 "label": label,
                 "weight": weight.take(at),
                 "start": np.repeat(line.history_bounds[:-1] + first_history, np.diff(line.bounds)),
-                "end": end + first_history,
+                "end": split.end + first_history,
                 "part": part,
                 "history_times": line.time[line.in_history],
             }
@@ -143,11 +143,3 @@ class Sampler:
 
         with ThreadPoolExecutor(min(available_cpus(), 4)) as pool:
             yield from pool.map(block, blocks)
-
-    def _parts(self, line: Timeline, label: NDArray[np.bool_], given: NDArray[np.int8] | None) -> NDArray[np.int8]:
-        """The part of each sorted event, `given` by the data or not."""
-        if self.windows is not None:
-            return self.windows.parts(line.time)
-        if self.given is None or given is None:
-            return leave_one_out_parts(line.bounds, line.time, label)
-        return self.given.ordered_parts(line.bounds, line.time, label, given) if self.given.ordered else given

@@ -7,11 +7,11 @@ from clean_tables import recipe, write_clean
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shortlist.dataset.given import Given
 from shortlist.dataset.leakage import LeakageError, prove
 from shortlist.dataset.prepare import prepare
 from shortlist.dataset.prepared import Prepared
 from shortlist.dataset.split import LEFT_OUT, TEST, TRAIN, VALID
+from shortlist.dataset.split.given import share_to_validation
 
 UNORDERED = {
     "interactions": "{ordered: false, time_unit: row}",
@@ -137,21 +137,21 @@ def test_the_draw_is_of_the_share_by_the_seed_and_does_not_depend_on_the_other_u
     user = np.sort(rng.integers(1, 6, 60)).astype(np.int32)
     item, positive = rng.permutation(60).astype(np.int32), rng.random(60) < 0.8
     part = rng.choice(np.array([TRAIN, TEST], np.int8), 60)
-    drawn = Given(share, ordered=False, seed=seed).drawn(user, item, positive, part)
+    drawn = share_to_validation(share, seed, user, item, positive, part)
     assert (drawn[drawn != part] == VALID).all()
     assert ((part == TRAIN) & positive)[drawn != part].all()
     for one in np.unique(user):
         own = user == one
         count = int(((part == TRAIN) & positive & own).sum())
         assert (drawn[own] == VALID).sum() == min(int(count * share + 0.5), max(count - 1, 0))
-        alone = Given(share, ordered=False, seed=seed).drawn(user[own], item[own], positive[own], part[own])
+        alone = share_to_validation(share, seed, user[own], item[own], positive[own], part[own])
         assert (alone == drawn[own]).all()
 
 
 def test_another_seed_draws_others(tmp_path):
     user, item = np.ones(200, np.int32), np.arange(200, dtype=np.int32)
     positive, part = np.ones(200, bool), np.full(200, TRAIN, np.int8)
-    first, second = (Given(0.3, ordered=False, seed=seed).drawn(user, item, positive, part) for seed in (1, 2))
+    first, second = (share_to_validation(0.3, seed, user, item, positive, part) for seed in (1, 2))
     assert 5 < ((first == VALID) & (second == VALID)).sum() < 40  # 18 by chance
 
 

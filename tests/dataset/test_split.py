@@ -3,7 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shortlist.dataset.split import LEFT_OUT, TEST, TRAIN, VALID, Windows, leave_one_out_parts, moment, span
+from shortlist.dataset.split import LEFT_OUT, TEST, TRAIN, VALID, Windows
+from shortlist.dataset.split.leave_one_out import leave_one_out_parts
+from shortlist.dataset.split.temporal import moment, span
 from shortlist.recipe import TemporalSplit
 
 DAY = 86_400

@@ -1,18 +1,14 @@
-"""Which events train, which judge: by time, or each user's last ones.
+"""By time, for all users at once: train | gap | validation | gap | test."""
 
-Parts of a sample: 0 left out, 1 train, 2 validation, 3 test.
-"""
-
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
+from shortlist.dataset.split.parts import LEFT_OUT, TEST, TRAIN, VALID
+from shortlist.dataset.split.splitter import SplitEvents, UserEvents
 from shortlist.recipe import TemporalSplit
-
-LEFT_OUT, TRAIN, VALID, TEST = 0, 1, 2, 3
-MIN_POSITIVES = 3
-"""Leave-one-out takes a user's last two positives only when one is left to train on."""
 
 
 @dataclass(frozen=True)
@@ -57,26 +53,35 @@ class Windows:
         return kinds[np.searchsorted(bounds, time, side="right")]
 
 
-def leave_one_out_parts(
-    bounds: NDArray[np.int64], time: NDArray[np.int64], positive: NDArray[np.bool_]
-) -> NDArray[np.int8]:
-    """The part of each event, int8 [n], of events sorted by user and time; user `u` has `bounds[u]:bounds[u + 1]`.
+@dataclass(frozen=True)
+class TemporalSplitter:
+    """Each event's part is that of the window it lies in, and all users are asked when a window begins.
 
-    A user's last positive is the test, the one before it the validation, and all events before the time of the
-    validation train; events of that very time or later are left out. Users with fewer than three positives only train.
+    What happened in the gap before it is not known by then, as in serving from data that is late.
     """
-    count = np.zeros(len(time) + 1, np.int64)
-    np.cumsum(positive.astype(np.int64), out=count[1:])
-    positives = np.diff(count[bounds])
-    asked = positives >= MIN_POSITIVES
-    at = np.flatnonzero(positive)
-    last = count[bounds[1:]][asked] - 1
-    test, valid = at[last], at[last - 1]
-    horizon = np.full(len(positives), np.iinfo(np.int64).max)
-    horizon[asked] = time[valid]
-    parts = (time < np.repeat(horizon, np.diff(bounds))).astype(np.int8)
-    parts[test], parts[valid] = TEST, VALID
-    return parts
+
+    windows: Windows
+    gap: int
+
+    @classmethod
+    def cut(cls, split: TemporalSplit, events: pl.LazyFrame, first: int, last: int) -> "TemporalSplitter":
+        """For events from `first` to `last`. Raises ValueError when a window cannot be, or has no positive."""
+        windows = Windows.of(split, first, last)
+        _check_windows(events, windows, first, last)
+        return cls(windows, split.gap)
+
+    def split(self, events: UserEvents) -> SplitEvents:
+        line = events.sorted_by(events.time)
+        return SplitEvents(line, self.windows.parts(line.time), line.end)
+
+    def query_time(self, part: int) -> int | None:
+        return {VALID: self.windows.valid_start, TEST: self.windows.test_start}[part]
+
+    def check_counts(self, num_samples: NDArray[np.int64]) -> None:
+        """Every window has a positive: `cut` has seen to it."""
+
+    def describe(self) -> dict[str, str]:
+        return {"kind": "temporal", **{name: moment(time) for name, time in asdict(self.windows).items()}}
 
 
 def moment(time: int) -> str:
@@ -92,3 +97,21 @@ def span(seconds: int) -> str:
         if seconds >= length:
             return f"{seconds / length:.4g} {unit}"
     return f"{seconds} seconds"
+
+
+def _check_windows(events: pl.LazyFrame, windows: Windows, first: int, last: int) -> None:
+    """Every window needs a positive."""
+    spans = {
+        "train": (windows.train_start, windows.train_end),
+        "valid": (windows.valid_start, windows.valid_end),
+        "test": (windows.test_start, windows.test_end),
+    }
+    time, positive = pl.col("time"), pl.col("positive")
+    within = [(positive & time.is_between(*span, closed="left")).sum().alias(name) for name, span in spans.items()]
+    found = events.select(within).collect(engine="streaming")
+    for name, (start, end) in spans.items():
+        if found[name][0] == 0:
+            raise ValueError(
+                f"split.{name}: no positive event lies in its window, {moment(start)} to {moment(end)}; the events go "
+                f"from {moment(first)} to {moment(last)}: make split.{name} longer, or check interactions.positive"
+            )
