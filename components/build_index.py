@@ -12,7 +12,9 @@ def build_index(
     features: Input[Dataset],
     queries: Input[Dataset],
     retrieval: Input[Model],
+    retrieval_before_refit: Input[Model],
     index: Output[Model],
+    index_before_refit: Output[Model],
     record: Output[Artifact],
     metrics: Output[Metrics],
 ) -> None:
@@ -23,7 +25,9 @@ def build_index(
         features: Vocabularies, statistics and histories, as the prepare step wrote them.
         queries: Evaluation queries of the windows valid and test, as the prepare step wrote them.
         retrieval: Item vectors and the query tower, as the export step wrote them.
+        retrieval_before_refit: The same of towers that have not learnt from validation; empty without a refit.
         index: Folder of index.faiss and index.json.
+        index_before_refit: The same of towers that have not learnt from validation; empty without a refit.
         record: Record of the step: time, memory, rows and metrics, as JSON.
         metrics: Metrics of the step, by name.
     """
@@ -39,6 +43,8 @@ def build_index(
 
     def work() -> StepResult:
         data = Prepared(features=Path(features.path), queries=Path(queries.path))
-        return faiss_index.build_index(parse_recipe(recipe), data, Path(retrieval.path), Path(index.path))
+        towers = Path(retrieval.path), Path(retrieval_before_refit.path)
+        indexes = Path(index.path), Path(index_before_refit.path)
+        return faiss_index.build_indexes(parse_recipe(recipe), data, *towers, *indexes)
 
     metrics.metadata.update(run_step("build_index", work, record.path).result.metrics)

@@ -13,6 +13,7 @@ def export(
     queries: Input[Dataset],
     towers: Input[Model],
     retrieval: Output[Model],
+    retrieval_before_refit: Output[Model],
     record: Output[Artifact],
     metrics: Output[Metrics],
 ) -> None:
@@ -24,6 +25,7 @@ def export(
         queries: Evaluation queries of the windows valid and test, as the prepare step wrote them.
         towers: Checkpoints of both towers, as the train_retrieval step wrote them.
         retrieval: Folder of vectors.npy, item_inputs.npy, query_tower.onnx and retrieval.json.
+        retrieval_before_refit: The same of towers that have not learnt from validation; empty without a refit.
         record: Record of the step: time, memory, rows and metrics, as JSON.
         metrics: Metrics of the step, by name.
     """
@@ -39,6 +41,7 @@ def export(
 
     def work() -> StepResult:
         data = Prepared(features=Path(features.path), queries=Path(queries.path))
-        return export.export(parse_recipe(recipe), data, Path(towers.path), Path(retrieval.path))
+        folders = Path(towers.path), Path(retrieval.path), Path(retrieval_before_refit.path)
+        return export.export_all(parse_recipe(recipe), data, *folders)
 
     metrics.metadata.update(run_step("export", work, record.path).result.metrics)

@@ -14,6 +14,8 @@ def train_ranking(
     queries: Input[Dataset],
     retrieval: Input[Model],
     index: Input[Model],
+    retrieval_before_refit: Input[Model],
+    index_before_refit: Input[Model],
     ranking: Output[Model],
     record: Output[Artifact],
     metrics: Output[Metrics],
@@ -27,6 +29,8 @@ def train_ranking(
         queries: Evaluation queries of the windows valid and test, as the prepare step wrote them.
         retrieval: Item vectors and the query tower, as the export step wrote them.
         index: The FAISS index, as the build_index step wrote it.
+        retrieval_before_refit: What it learns from after a refit, whose towers have seen its answers; else empty.
+        index_before_refit: The index of those towers; empty without a refit.
         ranking: Folder of ranker.safetensors and ranking.json.
         record: Record of the step: time, memory, rows and metrics, as JSON.
         metrics: Metrics of the step, by name.
@@ -39,11 +43,14 @@ def train_ranking(
     from shortlist.dataset.prepared import Prepared
     from shortlist.ranking.training import train_ranking
     from shortlist.recipe import parse_recipe
+    from shortlist.retrieval.refit import for_ranker
     from shortlist.step_result import StepResult, run_step
 
     def work() -> StepResult:
         data = Prepared(features=Path(features.path), samples=Path(samples.path), queries=Path(queries.path))
-        folders = Path(retrieval.path), Path(index.path), Path(ranking.path)
-        return train_ranking.train_ranking(parse_recipe(recipe), data, *folders)
+        typed = parse_recipe(recipe)
+        towers = for_ranker(typed, served=Path(retrieval.path), before_refit=Path(retrieval_before_refit.path))
+        indexed = for_ranker(typed, served=Path(index.path), before_refit=Path(index_before_refit.path))
+        return train_ranking.train_ranking(typed, data, towers, indexed, Path(ranking.path))
 
     metrics.metadata.update(run_step("train_ranking", work, record.path).result.metrics)

@@ -43,11 +43,12 @@ def train_and_publish(resources: Resources, image: str = PIPELINE_IMAGE) -> Base
             whole = data | {"samples": prepared.outputs["samples"]}  # large: fetched by those alone that read them
             trained = train_retrieval(recipe=recipe, **whole)
             exported = export(recipe=recipe, **data, towers=trained.outputs["towers"])
-            retrieval = exported.outputs["retrieval"]
-            indexed = build_index(recipe=recipe, **data, retrieval=retrieval)
-            index = indexed.outputs["index"]
-            ranked = train_ranking(recipe=recipe, **whole, retrieval=retrieval, index=index)
-            parts = {"retrieval": retrieval, "index": index, "ranking": ranked.outputs["ranking"]}
+            towers = {name: exported.outputs[name] for name in ("retrieval", "retrieval_before_refit")}
+            indexed = build_index(recipe=recipe, **data, **towers)
+            indexes = {name: indexed.outputs[name] for name in ("index", "index_before_refit")}
+            ranked = train_ranking(recipe=recipe, **whole, **towers, **indexes)
+            served = {"retrieval": towers["retrieval"], "index": indexes["index"]}
+            parts = served | {"ranking": ranked.outputs["ranking"]}
             evaluated = evaluate(recipe=recipe, **whole, **parts)
             published = publish(
                 recipe=recipe,

@@ -18,26 +18,33 @@ from shortlist.recipe import Index, Recipe
 from shortlist.retrieval.faiss_index import choose_factory, drawn_rows, make_index
 from shortlist.retrieval.index_quality import Point, measure_index
 from shortlist.retrieval.onnx_query_tower import OnnxQueryTower
-from shortlist.retrieval.refit import UNSEEN
 from shortlist.step_result import StepResult
 
 _QUERIES = 1_000  # that recall is measured with
 _BLOCK = 1 << 18  # vectors checked at a time
 
 
-def build_index(recipe: Recipe, prepared: Prepared, retrieval_folder: Path, out: Path) -> StepResult:
-    """Index `vectors.npy` of an export and measure it with the validation queries; and those of before a refit.
+def build_indexes(
+    recipe: Recipe,
+    prepared: Prepared,
+    retrieval_folder: Path,
+    retrieval_before_refit: Path,
+    out: Path,
+    out_before_refit: Path,
+) -> StepResult:
+    """`build_index` of the towers that are served, whose result it is, and of those before a refit if there was one."""
+    out_before_refit.mkdir(parents=True, exist_ok=True)
+    if recipe.retrieval.refit.epochs:
+        build_index(recipe, prepared, retrieval_before_refit, out_before_refit)
+    return build_index(recipe, prepared, retrieval_folder, out)
 
-    Reads no samples.
+
+def build_index(recipe: Recipe, prepared: Prepared, retrieval_folder: Path, out: Path) -> StepResult:
+    """Index `vectors.npy` of an export and measure it with the validation queries; reads no samples.
+
     Raises ValueError when the export is not of this recipe and data, its vectors are not finite, the factory is none,
     or the recall is below `index.min_recall`.
     """
-    if (retrieval_folder / UNSEEN).is_dir():
-        _build(recipe, prepared, retrieval_folder / UNSEEN, out / UNSEEN)
-    return _build(recipe, prepared, retrieval_folder, out)
-
-
-def _build(recipe: Recipe, prepared: Prepared, retrieval_folder: Path, out: Path) -> StepResult:
     tower = OnnxQueryTower.open(retrieval_folder, prepared.store, threads=faiss.omp_get_max_threads())
     if tower.metric != recipe.retrieval.metric:
         raise ValueError(

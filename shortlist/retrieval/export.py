@@ -7,7 +7,6 @@
     vectors.npy        f32 [num_items, D]: position p is item row p + 1, whether it was ever trained on or not
     known.npy          bool [num_item_rows]: what the towers know something of (candidates.py)
     retrieval.json     metric, dim, inputs (their names), history_length
-    .unseen/           the same of the towers before the refit, if there was one (refit.py)
 
 Shapes: B queries, L history length, U user width, W values of a field, F numbers, N item rows, D width of vectors and
 item inputs.
@@ -36,7 +35,7 @@ from shortlist.features import FeatureSchema, Queries
 from shortlist.progress import Progress, say
 from shortlist.recipe import Recipe
 from shortlist.retrieval.candidates import KNOWN
-from shortlist.retrieval.refit import REFIT, UNSEEN
+from shortlist.retrieval.refit import REFIT
 from shortlist.retrieval.shared_vectors import shared
 from shortlist.retrieval.towers import Inputs, QueryInputs, QueryTower, Trained, TwoTower, slot
 from shortlist.step_result import StepResult
@@ -49,26 +48,29 @@ _ROWS = 16_384
 """Items embedded at a time."""
 
 
-def export(recipe: Recipe, prepared: Prepared, checkpoint: Path, out: Path) -> StepResult:
-    """Export the best weights of the checkpoint folder to `out`; reads no samples.
+def export_all(recipe: Recipe, prepared: Prepared, checkpoint: Path, out: Path, out_before_refit: Path) -> StepResult:
+    """`export` to `out`, and the towers of the best epoch to `out_before_refit` where the recipe has a refit.
 
-    Raises ValueError when the weights are not of this recipe and data, or when the exported tower answers real queries
-    otherwise than torch by more than 1e-4.
+    Elsewhere that is an empty folder, since those are the towers that are served.
     """
-    draft = out.with_name(f"{out.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    inputs = Inputs(prepared.store)
+    out_before_refit.mkdir(parents=True, exist_ok=True)
     if recipe.retrieval.refit.epochs:
-        (draft / UNSEEN).mkdir()
-        _write(_trained(recipe, prepared, checkpoint), inputs, prepared, draft / UNSEEN)
-        checkpoint = checkpoint / REFIT
-    model = _trained(recipe, prepared, checkpoint)
-    if recipe.retrieval.refit.epochs:
-        inputs = Inputs(prepared.store, Trained.open(checkpoint))
-    names, difference = _write(model, inputs, prepared, draft)
-    shutil.rmtree(out, ignore_errors=True)
-    draft.rename(out)
+        with _draft(out_before_refit) as draft:
+            _write(_trained(recipe, prepared, checkpoint), Inputs(prepared.store), prepared, draft)
+    return export(recipe, prepared, checkpoint, out)
+
+
+def export(recipe: Recipe, prepared: Prepared, checkpoint: Path, out: Path) -> StepResult:
+    """Export the towers that are served to `out`: of the best epoch, or of the refit if the recipe has one.
+
+    Reads no samples. Raises ValueError when the weights are not of this recipe and data, or when the exported tower
+    answers real queries otherwise than torch by more than 1e-4.
+    """
+    refit = checkpoint / REFIT if recipe.retrieval.refit.epochs else None
+    model = _trained(recipe, prepared, refit or checkpoint)
+    inputs = Inputs(prepared.store, Trained.open(refit) if refit else None)
+    with _draft(out) as draft:
+        names, difference = _write(model, inputs, prepared, draft)
     unknown = int((~np.load(out / KNOWN)[1:]).sum())
     if unknown:
         say(
@@ -91,6 +93,17 @@ def export(recipe: Recipe, prepared: Prepared, checkpoint: Path, out: Path) -> S
         },
         details={"inputs": names, "dim": model.dim, "metric": model.metric},
     )
+
+
+@contextlib.contextmanager
+def _draft(out: Path) -> Iterator[Path]:
+    """A folder beside `out` that takes its place when the block has filled it."""
+    draft = out.with_name(f"{out.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    yield draft
+    shutil.rmtree(out, ignore_errors=True)
+    draft.rename(out)
 
 
 def _write(model: TwoTower, inputs: Inputs, prepared: Prepared, folder: Path) -> tuple[list[str], float]:

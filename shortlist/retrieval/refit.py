@@ -1,11 +1,14 @@
 """Two pairs of towers: those of the best epoch, and those that then learnt from the validation window too.
 
-    checkpoints     <towers>/                 of the best epoch;         <towers>/refit/          of the refit
-    export, index   <folder>/.unseen/         of the best epoch;         <folder>/                of the refit: served
+| artifact | of the best epoch | of the refit |
+|---|---|---|
+| checkpoints | `towers` | `towers/refit/` |
+| export | `retrieval_before_refit` | `retrieval`: served |
+| index | `index_before_refit` | `index`: served |
 
 Beside the checkpoints of a refit lies which items and users it trained, `items/trained.npy` and `users/trained.npy`.
 The ranker learns from validation queries, so it needs towers that have not seen the answers: docs/decisions/refit.md.
-Without a refit there is one pair, in the folder itself.
+Without a refit there is one pair, `retrieval` and `index`, and the artifacts `before_refit` are empty folders.
 """
 
 from pathlib import Path
@@ -14,19 +17,17 @@ import numpy as np
 
 from shortlist.dataset.prepared import Prepared
 from shortlist.dataset.split import TRAIN, VALID
+from shortlist.recipe import Recipe
 from shortlist.retrieval.towers import Trained
 
 REFIT = "refit"
-UNSEEN = ".unseen"
-"""Hidden, since a release takes all files of a folder but hidden ones."""
 REFIT_PARTS = (TRAIN, VALID)
 """Of the split, that a refit learns from."""
 
 
-def unseen(folder: Path) -> Path:
-    """Where the export or the index of the towers lies that have not seen the validation window."""
-    before = folder / UNSEEN
-    return before if before.is_dir() else folder
+def for_ranker(recipe: Recipe, *, served: Path, before_refit: Path) -> Path:
+    """Which of the two exports, or indexes, the ranker learns from: that of towers to which validation is new."""
+    return before_refit if recipe.retrieval.refit.epochs else served
 
 
 def trained_by_refit(prepared: Prepared) -> Trained:

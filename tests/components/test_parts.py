@@ -43,8 +43,11 @@ def test_without_the_samples_a_model_is_exported_indexed_and_published(tmp_path:
     towers = run(train_retrieval, "towers", **data)["towers"]
 
     shutil.rmtree(data.pop("samples").path)
-    made = {"retrieval": run(export, "retrieval", **data, towers=towers)["retrieval"]}
-    made["index"] = run(build_index, "index", **data, **made)["index"]
+    both = run(export, "retrieval", "retrieval_before_refit", **data, towers=towers)
+    del both["record"]
+    indexes = run(build_index, "index", "index_before_refit", **data, **both)
+    assert all(any(Path(one.path).iterdir()) for one in (*both.values(), indexes["index_before_refit"]))
+    made = {"retrieval": both["retrieval"], "index": indexes["index"]}
     (tmp_path / "evaluation").mkdir()
     (tmp_path / "evaluation/evaluation.json").write_text(json.dumps(evaluation()))
     made |= {name: Artifact(uri=str(tmp_path / name)) for name in ("evaluation", "ranking")}

@@ -17,9 +17,9 @@ from shortlist.ranking.statistics.item_statistics import ItemStatistics
 from shortlist.ranking.training.train_ranking import train_ranking
 from shortlist.recipe import Recipe
 from shortlist.release.manifest import file_names
-from shortlist.retrieval.build_index import build_index
-from shortlist.retrieval.export import export
-from shortlist.retrieval.refit import UNSEEN, unseen
+from shortlist.retrieval.build_index import build_indexes
+from shortlist.retrieval.export import export_all
+from shortlist.retrieval.refit import for_ranker
 from shortlist.retrieval.task import RetrievalTask
 from shortlist.retrieval.train_retrieval import train_retrieval
 from shortlist.training import checkpoints
@@ -64,18 +64,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for epochs in (0, 3):
         run = made / str(epochs)
         train_retrieval(made_for(epochs), prepared, run / "towers")
-        export(made_for(epochs), prepared, run / "towers", run / "retrieval")
-        build_index(made_for(epochs), prepared, run / "retrieval", run / "index")
+        retrieval, index = ((run / name, run / f"{name}_before_refit") for name in ("retrieval", "index"))
+        export_all(made_for(epochs), prepared, run / "towers", *retrieval)
+        build_indexes(made_for(epochs), prepared, *retrieval, *index)
     return made
 
 
 def test_before_it_the_towers_are_those_without_one(folder: Path) -> None:
     for name in file_names(folder / "0/retrieval"):
         plain = (folder / "0/retrieval" / name).read_bytes()
-        assert plain == (folder / "3/retrieval" / UNSEEN / name).read_bytes(), name
+        assert plain == (folder / "3/retrieval_before_refit" / name).read_bytes(), name
         if name.endswith(".npy"):
             assert plain != (folder / "3/retrieval" / name).read_bytes(), name
-    assert unseen(folder / "0/retrieval") == folder / "0/retrieval"
+
+
+def test_without_one_there_is_one_pair_of_towers(folder: Path) -> None:
+    for name in ("retrieval", "index"):
+        served, before = folder / "0" / name, folder / f"0/{name}_before_refit"
+        assert list(before.iterdir()) == []
+        assert for_ranker(made_for(0), served=served, before_refit=before) == served
+        assert for_ranker(made_for(3), served=served, before_refit=before) == before
 
 
 def test_it_learns_from_validation_and_never_from_the_test(folder: Path) -> None:
@@ -94,7 +102,7 @@ def test_an_item_first_met_in_the_validation_begins_as_the_unknown_and_gets_a_ve
     best = RetrievalTask(made_for(0), prepared)
     start = RetrievalTask(made_for(3), prepared, refit_of=best.model).model.items.id.weight
     assert torch.equal(start[late], start[0])
-    before, after = (np.load(folder / f"3/retrieval/{part}item_inputs.npy") for part in (f"{UNSEEN}/", ""))
+    before, after = (np.load(folder / f"3/{name}/item_inputs.npy") for name in ("retrieval_before_refit", "retrieval"))
     assert np.array_equal(before[late], before[0])
     assert np.linalg.norm(after[late] - after[0]) > 0.05
 
@@ -116,7 +124,8 @@ def test_the_answers_of_the_validation_are_nearer_after_it(folder: Path) -> None
 
 def test_the_ranker_learns_from_towers_that_did_not_see_its_answers(folder: Path, tmp_path: Path) -> None:
     run, prepared = folder / "3", Prepared.open(folder / "prepared")
-    result = train_ranking(made_for(3), prepared, run / "retrieval", run / "index", tmp_path / "refit")
+    towers = run / "retrieval_before_refit", run / "index_before_refit"
+    result = train_ranking(made_for(3), prepared, *towers, tmp_path / "refit")
     plain = train_ranking(made_for(0), prepared, folder / "0/retrieval", folder / "0/index", tmp_path / "plain")
     for name in ("recall_at_10", "heldout_ndcg_at_10_ranked"):
         assert result.metrics[name] == plain.metrics[name]
@@ -131,7 +140,11 @@ def test_what_is_counted_for_serving_knows_the_validation_window(folder: Path, t
     assert learnt.recent_NR is not None
     assert not (learnt.neighbours.rows_TNn == late).any(), "no train event has it"
     assert (learnt.recent_NR[late] == 0).all()
-    train_ranking(made_for(epochs), prepared, run / "retrieval", run / "index", tmp_path)
+    towers = [
+        for_ranker(made_for(epochs), served=run / name, before_refit=run / f"{name}_before_refit")
+        for name in ("retrieval", "index")
+    ]
+    train_ranking(made_for(epochs), prepared, *towers, tmp_path)
     served = ItemStatistics.open(tmp_path, num_tables=2, user_knn=False, half_lives=2)
     assert served.neighbours is not None
     assert served.recent_NR is not None

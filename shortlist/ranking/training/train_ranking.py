@@ -22,7 +22,6 @@ from shortlist.ranking.training.label_task import LabelTask
 from shortlist.ranking.training.validation import calibrate_candidates, calibrate_labels, compare_with_retrieval
 from shortlist.recipe import Recipe
 from shortlist.recommend.recommender import Recommender
-from shortlist.retrieval.refit import unseen
 from shortlist.step_result import StepResult
 from shortlist.training.fit import FitResult
 
@@ -32,6 +31,8 @@ def train_ranking(
 ) -> StepResult:
     """Write ranker.safetensors and ranking.json to `out`, or nothing if the recipe disables ranking.
 
+    The two folders are of towers that have not learnt from the validation window (`refit.for_ranker`): its queries are
+    the ranker's examples.
     A trained ranker that is worse than retrieval on the held-out queries is not kept: the files then contain the
     initial network, which keeps the order of retrieval, and the result reports it.
     Raises ValueError when the folders are not from the same run, or when training fails.
@@ -40,7 +41,6 @@ def train_ranking(
     if not recipe.ranking.enabled:
         say("train ranking: the recipe disables ranking")
         return StepResult(details={"enabled": False})
-    retrieval_folder, index_folder = unseen(retrieval_folder), unseen(index_folder)
     if recipe.ranking.learn_from == "labels":
         return _from_labels(recipe, prepared, retrieval_folder, out)
     return _from_candidates(recipe, prepared, retrieval_folder, index_folder, out)
