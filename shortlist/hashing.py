@@ -1,7 +1,7 @@
 """Hashes of files, and of numbers where a draw must depend on them alone."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,6 +25,11 @@ def hash_files(folder: Path, names: Iterable[str] | None = None) -> dict[str, st
     listed = list(names)
     with ThreadPoolExecutor(4) as pool:
         return dict(zip(listed, pool.map(hash_file, [folder / name for name in listed]), strict=True))
+
+
+def hash_of_hashes(hashes: Mapping[str, str]) -> str:
+    """One SHA-256 of files by their names and their own hashes, whatever their order."""
+    return hashlib.sha256("".join(f"{name} {hashes[name]}\n" for name in sorted(hashes)).encode()).hexdigest()
 
 
 def splitmix64(state: NDArray[np.uint64]) -> NDArray[np.uint64]:

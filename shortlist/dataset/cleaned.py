@@ -14,6 +14,7 @@ from shortlist.dataset.encode import common_key_type, rows_of, vocabulary_of
 from shortlist.dataset.split import Splitter, columns_of, splitter_of
 from shortlist.features.vocabulary import Vocabulary
 from shortlist.progress import say
+from shortlist.ragged import row_blocks
 from shortlist.recipe import Recipe
 
 _BYTES_PER_EVENT = 280
@@ -105,7 +106,8 @@ class CleanEvents:
         count = np.zeros(users.num_rows, np.int64)
         count[rows_of(found["user_id"], users)] = found["len"].to_numpy()
         user_id = pl.col("user_id").cast(pl.Int64 if users.integers else pl.String)
-        for first, last in runs(count, 1, self.at_once):
+        for first, stop in row_blocks(count, self.at_once, first=1):
+            last = stop - 1
             low, high = users.values(np.array([first, last]))
             yield (
                 first,
@@ -118,16 +120,6 @@ def context_names(recipe: Recipe) -> list[str]:
     """The columns of the events that are context."""
     spec = recipe.features.context
     return list(dict.fromkeys([*(one.name for one in spec.categorical), *spec.numeric]))
-
-
-def runs(count: NDArray[np.int64], first: int, limit: int) -> Iterator[tuple[int, int]]:
-    """Runs (first, last) of rows from `first` on with at most `limit` events each; a row with more is a run alone."""
-    total = np.cumsum(count)
-    while first < len(count):
-        before = total[first - 1] if first else 0
-        last = max(int(np.searchsorted(total, before + limit, side="right")) - 1, first)
-        yield first, last
-        first = last + 1
 
 
 def _bytes_per_event(recipe: Recipe) -> int:

@@ -2,28 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist.dataset.queries import QueriesWithTargets
 from shortlist.dataset.timeline import Timeline
 from shortlist.features.availability import Availability
-from shortlist.ragged import ranges
 
 
-@dataclass(frozen=True)
-class QueryRows:
-    """Q queries in the order of the users, before the draw."""
+@dataclass(frozen=True, kw_only=True)
+class QueryRows(QueriesWithTargets):
+    """Queries before the draw, of which only the sample is known that has their context."""
 
-    user: NDArray[np.int64]
-    start: NDArray[np.int64]
-    end: NDArray[np.int64]
-    time: NDArray[np.int64]
     sample: NDArray[np.int64]
     """The sample whose context is the query's; -1 where nothing is known of it yet."""
-    target_offsets: NDArray[np.int64]
-    target_items: NDArray[np.int32]
     unknowable: int = 0
     """Targets that are left out, also of users who are not asked: their items were not available when asked for."""
     positives: int = 0
@@ -31,20 +26,8 @@ class QueryRows:
     repeats: int = 0
     """How many of them the user's history held already."""
 
-    def take(self, at: NDArray[np.int64]) -> "QueryRows":
-        length = np.diff(self.target_offsets)[at]
-        offsets = np.append(0, np.cumsum(length))
-        targets = self.target_items[ranges(self.target_offsets[at], length)]
-        return replace(
-            self,
-            user=self.user[at],
-            start=self.start[at],
-            end=self.end[at],
-            time=self.time[at],
-            sample=self.sample[at],
-            target_offsets=offsets,
-            target_items=targets,
-        )
+    def take(self, at: NDArray[np.int64]) -> Self:
+        return replace(super().take(at), sample=self.sample[at])
 
     @classmethod
     def join(cls, pieces: Sequence["QueryRows"]) -> "QueryRows":
@@ -115,13 +98,6 @@ def queries(
         positives=positives,
         repeats=int(again.sum()),
     )
-
-
-def draw(asked: QueryRows, limit: int, seed: Sequence[int]) -> QueryRows:
-    """At most `limit` of the queries, by the seed, still in the order of the users."""
-    if len(asked.user) <= limit:
-        return asked
-    return asked.take(np.sort(np.random.default_rng(seed).permutation(len(asked.user))[:limit]))
 
 
 def _seen(

@@ -4,7 +4,6 @@ Users are handled in ranges of rows, as many at a time as `resources.memory_gb` 
 on the ranges. Statistics are taken from the written columns in blocks of fixed size for the same reason.
 """
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from shortlist.dataset.cleaned import CleanEvents
 from shortlist.dataset.columns import ColumnWriter, save
 from shortlist.dataset.context import ContextColumns
 from shortlist.dataset.encode import rows_of
-from shortlist.dataset.evaluation_queries import QueryRows, draw
+from shortlist.dataset.evaluation_queries import QueryRows
 from shortlist.dataset.leakage import LeakageProof, prove
 from shortlist.dataset.popular import count_popular
 from shortlist.dataset.prepared import FOLDERS, QUERY_COLUMNS, SAMPLE_COLUMNS, Unknowable
@@ -26,7 +25,7 @@ from shortlist.dataset.samples import Block, Range, Sampler
 from shortlist.dataset.split import TEST, VALID, TemporalSplitter
 from shortlist.dataset.split.temporal import moment, span
 from shortlist.features import FeatureSchema
-from shortlist.hashing import hash_files
+from shortlist.hashing import hash_files, hash_of_hashes
 from shortlist.progress import Progress, say
 from shortlist.recipe import Recipe
 from shortlist.step_result import StepResult
@@ -128,7 +127,7 @@ class _Preparation:
         """Draw and write the queries of one part; their number."""
         joined = QueryRows.join(self.asked[part])
         told = Unknowable(targets=len(joined.target_items) + joined.unknowable, unknowable=joined.unknowable)
-        asked = draw(joined, limit, [self.recipe.seed, part])
+        asked = joined.draw(limit, [self.recipe.seed, part])
         if len(asked.user) == 0 and told.unknowable:
             time = self.events.splitter.query_time(part)
             when = "" if time is None else f", at {moment(time)}"
@@ -194,6 +193,7 @@ class _Preparation:
         self, num_valid: int, num_test: int, half_life: str, schema: FeatureSchema, proof: LeakageProof
     ) -> StepResult:
         hashes = hash_files(self.folder)
+        split_hashes = {name: one for name, one in hashes.items() if not name.startswith("features/")}
         parts = dict(zip(("left_out", "train", "valid", "test"), self.part_counts.tolist(), strict=True))
         return StepResult(
             rows_in={"events": self.events.count, "items": self.items.described, "users": self.users.described},
@@ -217,12 +217,7 @@ class _Preparation:
                 "unknowable_targets": {name: told.as_dict() for name, told in self.unknowable.items()},
                 "leakage": proof.as_dict(),
                 "schema": schema.model_dump(mode="json"),
-                "digest": digest(hashes),
-                "split_digest": digest({name: one for name, one in hashes.items() if not name.startswith("features/")}),
+                "digest": hash_of_hashes(hashes),
+                "split_digest": hash_of_hashes(split_hashes),
             },
         )
-
-
-def digest(hashes: dict[str, str]) -> str:
-    """SHA-256 over names and contents."""
-    return hashlib.sha256("".join(f"{name} {hashes[name]}\n" for name in sorted(hashes)).encode()).hexdigest()

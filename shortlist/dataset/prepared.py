@@ -13,18 +13,18 @@ The samples are the large part. Each of the three is an artifact of its own, so 
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from shortlist.dataset.columns import load
+from shortlist.dataset.queries import QueriesWithTargets
 from shortlist.features import Context, FeatureStore, Queries
-from shortlist.ragged import ranges
 
 SAMPLE_COLUMNS = {
     "user": np.int32,
@@ -91,43 +91,15 @@ class Unknowable(BaseModel):
         return {**self.model_dump(), "share": round(self.share, 6)}
 
 
-@dataclass(frozen=True)
-class EvaluationQueries:
-    """Q evaluation queries in the order of the users.
+@dataclass(frozen=True, kw_only=True)
+class EvaluationQueries(QueriesWithTargets):
+    """What a part of the split is judged by."""
 
-    Right answers to query `q` are the item rows `target_items[target_offsets[q]:target_offsets[q + 1]]`.
-    """
-
-    user: NDArray[np.int64]
-    start: NDArray[np.int64]
-    end: NDArray[np.int64]
-    time: NDArray[np.int64]
-    context: Context
-    target_offsets: NDArray[np.int64]
     target_items: NDArray[np.int64]
+    context: Context
 
-    def __len__(self) -> int:
-        return len(self.user)
-
-    def take(self, at: NDArray[np.int64]) -> "EvaluationQueries":
-        """The queries at these positions, in this order."""
-        length = np.diff(self.target_offsets)[at]
-        offsets = np.append(0, np.cumsum(length))
-        return EvaluationQueries(
-            self.user[at],
-            self.start[at],
-            self.end[at],
-            self.time[at],
-            self.context.take(at),
-            offsets,
-            self.target_items[ranges(self.target_offsets[at], length)],
-        )
-
-    def draw(self, limit: int, seed: int) -> "EvaluationQueries":
-        """At most `limit` of the queries, by the seed, in the order of the users."""
-        if len(self) <= limit:
-            return self
-        return self.take(np.sort(np.random.default_rng(seed).permutation(len(self))[:limit]))
+    def take(self, at: NDArray[np.int64]) -> Self:
+        return replace(super().take(at), context=self.context.take(at))
 
 
 class Prepared:

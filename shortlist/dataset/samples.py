@@ -14,12 +14,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.cpus import available_cpus
-from shortlist.dataset.cleaned import runs
 from shortlist.dataset.evaluation_queries import QueryRows, queries
 from shortlist.dataset.split import TEST, TRAIN, VALID, Splitter, UserEvents, columns_of
 from shortlist.dataset.split.given import given_parts
 from shortlist.features import encode_clock
 from shortlist.features.availability import Availability
+from shortlist.ragged import row_blocks
 from shortlist.recipe import Recipe
 
 _BLOCK = 1 << 19
@@ -84,8 +84,8 @@ class Sampler:
         in_history = events.table["in_history"].to_numpy()
         history = np.bincount(within[in_history], minlength=num_users)
         samples_before, history_before = np.append(0, np.cumsum(count)), np.append(0, np.cumsum(history))
-        blocks = list(runs(count, 0, _BLOCK))
-        lengths = [last - first + 1 for first, last in blocks]
+        blocks = list(row_blocks(count, _BLOCK))
+        lengths = [stop - first for first, stop in blocks]
         # Few small numbers, which numpy sorts by counting.
         numbers = np.repeat(np.arange(len(blocks), dtype=np.uint16), lengths)
         by_block = np.argsort(numbers.take(within), kind="stable") if len(blocks) > 1 else np.arange(len(within))
@@ -93,14 +93,14 @@ class Sampler:
         given_part = given_parts(events.table["part"]) if self.reads_part else None
 
         def block(users: tuple[int, int]) -> Block:
-            first, last = users
-            at = by_block[samples_before[first] : samples_before[last + 1]]
+            first, stop = users
+            at = by_block[samples_before[first] : samples_before[stop]]
             first_sample = int(events.first_sample + samples_before[first])
             first_history = int(events.first_history + history_before[first])
             split = self.splitter.split(
                 UserEvents(
                     first_user=events.first_user + first,
-                    num_users=last - first + 1,
+                    num_users=stop - first,
                     user=events.user.take(at),
                     item=events.item.take(at),
                     time=time.take(at),

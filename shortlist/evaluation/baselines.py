@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from shortlist.features.availability import Availability
 from shortlist.features.recency import last_of_each_user
 from shortlist.progress import Progress
+from shortlist.ragged import places_of_sorted
+from shortlist.ranking.statistics.co_occurrence import interaction_matrix, product_blocks
 from shortlist.recommend.sources.popularity import Popularity
 
-_BLOCK_ENTRIES = 20_000_000  # similarities in memory at a time: about 240 MB
+_PRODUCTS = 20_000_000  # in memory at a time: about 240 MB
 _QUERIES = 512  # ranked at a time
 
 
@@ -48,7 +50,7 @@ class BuyAgain:
         )  # reversed, so that the first occurrence is the latest event
         order = np.lexsort((first, -count, keys // width))
         owner, rows = np.divmod(keys[order], width)
-        place = np.arange(len(owner)) - np.searchsorted(owner, owner)
+        place = places_of_sorted(owner)
         kept = place < k
         own_QK = np.zeros((len(histories), k), np.int64)
         own_QK[owner[kept], place[kept]] = rows[kept]
@@ -84,9 +86,7 @@ class ItemKNN:
         """
         last = last_of_each_user(users, max_events)
         users, items = users[last], items[last]
-        shape = (int(users.max(initial=0)) + 1, len(counts_N))
-        matrix = sp.csr_matrix((np.ones(len(users), np.float32), (users, items)), shape)
-        matrix.data[:] = 1.0
+        matrix = interaction_matrix(users, items, len(counts_N))
         support = np.asarray(matrix.sum(axis=0)).ravel()
         self._matrix = matrix @ sp.diags_array(1 / np.sqrt(np.maximum(support, 1)).astype(np.float32))
         self._popularity = Popularity(counts_N, available)
@@ -131,17 +131,10 @@ class ItemKNN:
     def _similar(self, read: NDArray[np.int64]) -> Any:
         """The similarities of these items to their nearest neighbours, sparse [len(read), N]."""
         by_item = sp.csr_matrix(self._matrix.T)[read]
-        activity = np.diff(self._matrix.indptr)
-        entries = np.cumsum(by_item.astype(bool) @ activity)  # an upper bound of the non-zero products of each row
-        progress = Progress("item-kNN: neighbours", len(read))
-        blocks, start = [], 0
-        while start < len(read):
-            before = entries[start - 1] if start else 0
-            end = max(start + 1, int(np.searchsorted(entries, before + _BLOCK_ENTRIES, side="right")))
-            block = sp.csr_matrix(by_item[start:end] @ self._matrix)
-            blocks.append(self._nearest(block, read[start:end]))
-            progress.advance(end - start)
-            start = end
+        progress, blocks = Progress("item-kNN: neighbours", len(read)), []
+        for start, block in product_blocks(by_item, self._matrix, _PRODUCTS):
+            blocks.append(self._nearest(block, read[start : start + block.shape[0]]))
+            progress.advance(block.shape[0])
         return (
             sp.vstack(blocks, format="csr") if blocks else sp.csr_matrix((0, self._matrix.shape[1]), dtype=np.float32)
         )

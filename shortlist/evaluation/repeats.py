@@ -16,6 +16,7 @@ from shortlist.evaluation.tables import Values, system_result, tables
 from shortlist.evaluation.whole_path import WholePath
 from shortlist.recipe import Recipe, TemporalSplit
 from shortlist.recommend.sources.popularity import Popularity
+from shortlist.sampling import draw_rows
 
 _MANY = 0.2
 """From this share of repeats on, masking seen items costs more than it saves."""
@@ -73,7 +74,7 @@ def with_repeats(recipe: Recipe, prepared: Prepared) -> EvaluationQueries:
     at = samples.positives([TEST])
     user_P, item_P = np.asarray(samples.user)[at].astype(np.int64), np.asarray(samples.item)[at].astype(np.int64)
     users, first = np.unique(user_P, return_index=True)
-    drawn = np.sort(np.random.default_rng(recipe.seed).permutation(len(users))[:_QUERIES])
+    drawn = draw_rows(len(users), _QUERIES, recipe.seed)
     users, first = users[drawn], at[first[drawn]]
     start, end = (np.asarray(column)[first].astype(np.int64) for column in (samples.start, samples.end))
     time = np.asarray(samples.time)[first].astype(np.int64)
@@ -91,5 +92,11 @@ def with_repeats(recipe: Recipe, prepared: Prepared) -> EvaluationQueries:
     kept = np.searchsorted(users, with_targets)  # without users whose positives were all unavailable at query time
     offsets = np.append(0, np.cumsum(targets))
     return EvaluationQueries(
-        with_targets, start[kept], end[kept], time[kept], context.take(kept), offsets, keys % width
+        user=with_targets,
+        start=start[kept],
+        end=end[kept],
+        time=time[kept],
+        context=context.take(kept),
+        target_offsets=offsets,
+        target_items=keys % width,
     )

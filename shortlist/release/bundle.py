@@ -22,7 +22,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from shortlist.hashing import hash_files
+from shortlist.hashing import hash_files, hash_of_hashes
 from shortlist.names import below
 from shortlist.recipe import Publish, Recipe, Resources, dump_recipe
 from shortlist.release.manifest import (
@@ -266,8 +266,5 @@ def _recipe_text(recipe: Recipe) -> str:
 def _code_fingerprint() -> str:
     """A digest of the library's own source files, so that an uncommitted change is visible."""
     package = Path(__file__).parents[1]
-    sources = [path.relative_to(package).as_posix() for path in sorted(package.rglob("*.py"))]
-    digest = hashlib.sha256()
-    for name, found in hash_files(package, sources).items():
-        digest.update(f"{name} {found}\n".encode())
-    return digest.hexdigest()[:12]
+    sources = [path.relative_to(package).as_posix() for path in package.rglob("*.py")]
+    return hash_of_hashes(hash_files(package, sources))[:12]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.dataset.prepared import Samples
-from shortlist.ragged import places, ranges
+from shortlist.ragged import gather, places, ranges
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,7 @@ class Baskets:
 
     def take(self, chosen_B: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The samples of these baskets, end to end, and how many are of each."""
-        length_B = self.first[chosen_B + 1] - self.first[chosen_B]
-        return self.sample_T[ranges(self.first[chosen_B], length_B)], length_B
+        return gather(self.sample_T, self.first, chosen_B)
 
 
 def pairs_within(item_E: NDArray[np.int64], length_B: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from shortlist.dataset.prepared import Prepared
 from shortlist.progress import say
 from shortlist.recipe import Index, Recipe
-from shortlist.retrieval.faiss_index import choose_factory, drawn_rows, make_index
+from shortlist.retrieval.faiss_index import choose_factory, make_index
 from shortlist.retrieval.index_quality import Point, measure_index
 from shortlist.retrieval.onnx_query_tower import OnnxQueryTower
+from shortlist.sampling import draw_rows
 from shortlist.step_result import StepResult
 
 _QUERIES = 1_000  # that recall is measured with
@@ -114,7 +115,7 @@ def _asked(
     queries = prepared.valid.draw(_QUERIES, seed)
     if len(queries):
         return np.ascontiguousarray(tower.embed(prepared.encode(queries))), "validation"
-    return np.ascontiguousarray(vectors_ND[drawn_rows(len(vectors_ND), _QUERIES, seed)]), "items"
+    return np.ascontiguousarray(vectors_ND[draw_rows(len(vectors_ND), _QUERIES, seed)]), "items"
 
 
 def _too_low(index: Index, factory: str, chosen: Point, points: list[Point]) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from shortlist.progress import Progress, say
 from shortlist.recipe import Index
+from shortlist.sampling import draw_rows
 
 _TRAINED_PER_LIST = 64  # vectors that k-means sees for each list; FAISS warns below 39
 _BLOCK = 1 << 18  # vectors added at a time
@@ -53,7 +54,7 @@ def make_index(factory: str, vectors_ND: NDArray[np.float32], seed: int) -> Any:
         raise ValueError(
             f"index.factory {factory!r} has {lists} lists for {count} items; IVF needs 1 to {count}; use 'auto'"
         )
-    trained = np.ascontiguousarray(vectors_ND[drawn_rows(count, max(lists * _TRAINED_PER_LIST, 1 << 16), seed)])
+    trained = np.ascontiguousarray(vectors_ND[draw_rows(count, max(lists * _TRAINED_PER_LIST, 1 << 16), seed)])
     try:
         if inverted is not None:
             say(f"index: k-means of {lists} lists on {len(trained)} vectors")
@@ -85,8 +86,3 @@ def _reason(error: str) -> str:
     told = re.sub(r"^Error in .* at \S+:\d+: ", "", error, flags=re.DOTALL)
     told = re.sub(r"^Error: '.*?' failed(?:: )?", "", told, flags=re.DOTALL)
     return told.strip() or "it cannot be searched by inner product"
-
-
-def drawn_rows(count: int, limit: int, seed: int) -> NDArray[np.int64]:
-    """At most `limit` of `count` rows, by the seed, sorted."""
-    return np.sort(np.random.default_rng(seed).permutation(count)[:limit])

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from tiny_disk import tiny_disk
 
 from shortlist.dataset.cleaned import CleanEvents
-from shortlist.dataset.prepare import digest, hash_files, prepare
+from shortlist.dataset.prepare import prepare
 from shortlist.dataset.prepared import SAMPLE_COLUMNS, Prepared
+from shortlist.hashing import hash_files, hash_of_hashes
 
 CONTEXT = "{context: {categorical: [{name: device}, {name: words, max_values: 3}], numeric: [battery], clock: [hour]}}"
 
@@ -158,17 +159,17 @@ def test_no_more_events_are_held_at_once_than_the_memory_allows(tmp_path):
 
 def test_the_digest_is_of_names_and_contents(tmp_path):
     run(tmp_path, random_events(1))
-    before = digest(hash_files(tmp_path / "prepared"))
+    before = hash_of_hashes(hash_files(tmp_path / "prepared"))
     file = tmp_path / "prepared/samples/user.npy"
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    assert digest(hash_files(tmp_path / "prepared")) != before
+    assert hash_of_hashes(hash_files(tmp_path / "prepared")) != before
     content[-1] ^= 1
     file.write_bytes(content)
-    assert digest(hash_files(tmp_path / "prepared")) == before
+    assert hash_of_hashes(hash_files(tmp_path / "prepared")) == before
     file.rename(file.with_name("user2.npy"))
-    assert digest(hash_files(tmp_path / "prepared")) != before
+    assert hash_of_hashes(hash_files(tmp_path / "prepared")) != before
     assert len(before) == len(hashlib.sha256().hexdigest())
 
 
@@ -389,11 +390,11 @@ def test_a_full_disk_leaves_the_old_folder(tmp_path):
     with tiny_disk(tmp_path / "disk") as disk:
         write_clean(tmp_path / "clean", random_events(1))
         prepare(recipe(), tmp_path / "clean", disk / "prepared")
-        before = digest(hash_files(disk / "prepared"))
+        before = hash_of_hashes(hash_files(disk / "prepared"))
         write_clean(tmp_path / "clean", random_events(2, count=30_000))
         with pytest.raises(ValueError, match="prepared: the disk is full; nothing was written"):
             prepare(recipe(), tmp_path / "clean", disk / "prepared")
-        assert digest(hash_files(disk / "prepared")) == before
+        assert hash_of_hashes(hash_files(disk / "prepared")) == before
         assert [path.name for path in disk.iterdir()] == ["prepared"]
 
 

@@ -129,7 +129,7 @@ def test_blocks_do_not_change_the_answer(monkeypatch: pytest.MonkeyPatch) -> Non
     histories = rows_of(rng.integers(1, 30, (20, 5)).tolist())
     asked = (10, histories, histories)
     whole = ItemKNN(users, items, counts, np.arange(31), neighbours=5).rank(*asked)
-    monkeypatch.setattr(baselines, "_BLOCK_ENTRIES", 50)
+    monkeypatch.setattr(baselines, "_PRODUCTS", 50)
     blocks = ItemKNN(users, items, counts, np.arange(31), neighbours=5).rank(*asked)
     np.testing.assert_array_equal(blocks, whole)
 

@@ -66,7 +66,7 @@ def test_blocks_change_nothing(monkeypatch):
     rng = np.random.default_rng(0)
     users, items = np.sort(rng.integers(1, 9, 60)), rng.integers(1, NUM_ROWS, 60)
     whole = find_neighbours(users, items, NUM_ROWS, 4)
-    monkeypatch.setattr(search, "_ENTRIES", 7)
+    monkeypatch.setattr(search, "_PRODUCTS", 7)
     parts = find_neighbours(users, items, NUM_ROWS, 4)
     np.testing.assert_array_equal(whole.rows_TNn, parts.rows_TNn)
     np.testing.assert_array_equal(whole.weights_TNn, parts.weights_TNn)

@@ -15,13 +15,15 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from shortlist.features.recency import last_of_each_user
+from shortlist.ragged import places_of_sorted
+from shortlist.ranking.statistics.co_occurrence import interaction_matrix, product_blocks
 from shortlist.ranking.statistics.item_neighbours import ItemNeighbours
 
 _REACH = 5
 _MAX_EVENTS = 500
 """The last events of a user that are used; the number of pairs grows with the square of the history length."""
-_ENTRIES = 20_000_000
-"""Products in memory at a time: about 240 MB."""
+_PRODUCTS = 20_000_000
+"""In memory at a time: about 240 MB."""
 
 
 def find_neighbours(
@@ -33,8 +35,7 @@ def find_neighbours(
     """
     last = last_of_each_user(users, _MAX_EVENTS)
     users, items = np.asarray(users[last], np.int64), np.asarray(items[last], np.int64)
-    matrix = sp.csr_matrix((np.ones(len(users), np.float32), (users, items)), (int(users.max(initial=0)) + 1, num_rows))
-    matrix.data[:] = 1.0
+    matrix = interaction_matrix(users, items, num_rows)
     scale = _inverse_root(np.asarray(matrix.sum(axis=0)).ravel())
     # Each side of the product gets the square root of the user's weight.
     of_users = sp.csr_matrix(_inverse_root(np.sqrt(np.asarray(matrix.sum(axis=1)).ravel())) @ matrix @ scale)
@@ -62,13 +63,7 @@ def _after(users: NDArray[np.int64], items: NDArray[np.int64], num_rows: int) ->
 def _nearest_of_product(matrix: Any, keep: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """The largest entries of each row of `matrix^T matrix`, computed in blocks of rows."""
     by_item = sp.csr_matrix(matrix.T)
-    products = np.cumsum(by_item.astype(bool) @ np.diff(matrix.indptr))
-    found, start = [], 0
-    while start < by_item.shape[0]:
-        before = products[start - 1] if start else 0
-        end = max(start + 1, int(np.searchsorted(products, before + _ENTRIES, side="right")))
-        found.append(_nearest(sp.csr_matrix(by_item[start:end] @ matrix), start, keep))
-        start = end
+    found = [_nearest(block, start, keep) for start, block in product_blocks(by_item, matrix, _PRODUCTS)]
     return np.concatenate([rows for rows, _ in found]), np.concatenate([weights for _, weights in found])
 
 
@@ -82,7 +77,7 @@ def _nearest(block: Any, first: int, keep: int) -> tuple[NDArray[np.int32], NDAr
     row, column, value = row[others], block.indices[others], block.data[others]
     order = np.lexsort((column, -value, row))
     row, column, value = row[order], column[order], value[order]
-    place = np.arange(len(row)) - np.searchsorted(row, row)
+    place = places_of_sorted(row)
     kept = place < keep
     rows, weights = np.zeros((block.shape[0], keep), np.int32), np.zeros((block.shape[0], keep), np.float32)
     rows[row[kept], place[kept]], weights[row[kept], place[kept]] = column[kept], value[kept]

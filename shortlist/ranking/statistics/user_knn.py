@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.features.recency import last_of_each_user
-from shortlist.ragged import ranges
+from shortlist.ragged import gather
 from shortlist.ranking.statistics.arrays import open_arrays
 
 _NUM_NEAREST = 400
@@ -87,7 +87,7 @@ class UserKNN:
         for events_L, rows_K, near_K in zip(events_EL, candidates_EK, near_EK, strict=True):
             user_V, similarity_V = self._nearest_users(events_L[events_L > 0])
             place_N[rows_K], place_N[0] = np.arange(1, len(rows_K) + 1), 0
-            item_M, lengths_V = _gather(self.items_P, self.item_starts, user_V)
+            item_M, lengths_V = gather(self.items_P, self.item_starts, user_V)
             weight_M = np.repeat(np.square(similarity_V), lengths_V)
             near_K[:] = np.bincount(place_N.take(item_M), weight_M, len(rows_K) + 1)[place_N.take(rows_K)]
             near_K[rows_K == 0] = 0
@@ -96,7 +96,7 @@ class UserKNN:
 
     def _nearest_users(self, item_X: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The users nearest to a history, and their similarities."""
-        user_M, lengths_X = _gather(self.users_P, self.user_starts, item_X)
+        user_M, lengths_X = gather(self.users_P, self.user_starts, item_X)
         weight_M = np.repeat(1 / np.sqrt(np.maximum(lengths_X, 1)), lengths_X)
         # One sum per user: a search among the users that occur is faster only from millions of users on.
         shared_U = np.bincount(user_M, weight_M, len(self.item_starts) - 1)
@@ -121,11 +121,3 @@ def _spread(item_P: NDArray[np.int64], num_rows: int) -> NDArray[np.bool_]:
     before_P, after_P = number_P * _MAX_USERS // count_P, (number_P + 1) * _MAX_USERS // count_P
     kept_P: NDArray[np.bool_] = (count_P <= _MAX_USERS) | (before_P != after_P)
     return kept_P
-
-
-def _gather(
-    values: NDArray[np.int32], starts: NDArray[np.int64], rows: NDArray[np.int64]
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """The concatenated values of some rows, and the number of values of each."""
-    first, lengths = starts.take(rows), starts.take(rows + 1) - starts.take(rows)
-    return values.take(ranges(first, lengths)), lengths

@@ -21,6 +21,7 @@ from shortlist.ranking.network.inputs import ItemTables, RankerConfig
 from shortlist.ranking.network.model import RankingModel
 from shortlist.recipe import Recipe
 from shortlist.recommend.request import RankingRequest
+from shortlist.sampling import draw_rows
 
 _AT_ONCE = 8_192
 
@@ -37,7 +38,7 @@ class Labelled:
     def of(cls, prepared: Prepared, part: int, limit: int, seed: int) -> "Labelled":
         """At most `limit` samples of a part, drawn by the seed."""
         at_n = np.flatnonzero(prepared.samples.part == part)
-        return cls(prepared, np.sort(np.random.default_rng(seed).permutation(at_n)[:limit]))
+        return cls(prepared, at_n[draw_rows(len(at_n), limit, seed)])
 
     @property
     def labels(self) -> NDArray[np.bool_]:
