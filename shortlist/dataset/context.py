@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from shortlist.data.categories import Kind
 from shortlist.data.category_columns import keys_of, kind_of
-from shortlist.dataset.catalogue import counts, frequent
 from shortlist.dataset.columns import ColumnWriter, blocks, load, save
 from shortlist.dataset.encode import encode_column, numbers_of, values_of, vocabulary_of
+from shortlist.dataset.entity_features import count_rows, keep_frequent
 from shortlist.dataset.evaluation_queries import QueryRows
 from shortlist.dataset.split import TRAIN
 from shortlist.features import CategoricalField, NumericField, TableSchema, encode_clock, encode_numeric
@@ -83,13 +83,13 @@ class ContextColumns:
             rows = np.load(path, mmap_mode="r+")
             seen = np.zeros(self.words[one.name].num_rows, np.int64)
             for block in blocks(len(part), _BLOCK):
-                seen += counts(rows[block][part[block] == TRAIN], len(seen))
-            self.words[one.name], row = frequent(self.words[one.name], seen, one.min_count)
+                seen += count_rows(rows[block][part[block] == TRAIN], len(seen))
+            self.words[one.name], row = keep_frequent(self.words[one.name], seen, one.min_count)
             for block in blocks(len(part), _BLOCK):
                 rows[block] = row[rows[block]]
             rows.flush()
         raw = load(self.folder / f"{_RAW}.npy")
-        self.numeric = [self._statistics(i, name, raw, part) for i, name in enumerate(self.spec.numeric)]
+        self.numeric = [self._mean_and_deviation(i, name, raw, part) for i, name in enumerate(self.spec.numeric)]
         schema = TableSchema(numeric=self.numeric)
         with ColumnWriter(self.folder) as columns:
             columns.add("context/numeric", np.float32, (len(part), schema.numeric_dim))
@@ -113,20 +113,22 @@ class ContextColumns:
         ]
         return TableSchema(categorical=fields, numeric=self.numeric)
 
-    def write_queries(self, folder: Path, asked: QueryRows) -> None:
+    def write_queries(self, folder: Path, queries: QueryRows) -> None:
         """The context of each query: its sample's, or nothing but the clock where no sample is."""
-        known = asked.sample >= 0
+        known = queries.sample >= 0
         for one in self.spec.categorical:
-            rows = load(self.folder / f"context/context.{one.name}.npy")[asked.sample]
+            rows = load(self.folder / f"context/context.{one.name}.npy")[queries.sample]
             save(folder / f"context/context.{one.name}.npy", np.where(known[:, None], rows, 0).astype(np.int32))
         for unit in self.spec.clock:
-            save(folder / f"context/clock.{unit}.npy", encode_clock(asked.time, unit).astype(np.int32))
+            save(folder / f"context/clock.{unit}.npy", encode_clock(queries.time, unit).astype(np.int32))
         schema = TableSchema(numeric=self.numeric)
         nothing = encode_numeric([np.full(len(known), np.nan)] * len(self.numeric), schema, len(known))
-        rows = load(self.folder / "context/numeric.npy")[asked.sample]
+        rows = load(self.folder / "context/numeric.npy")[queries.sample]
         save(folder / "context/numeric.npy", np.where(known[:, None], rows, nothing))
 
-    def _statistics(self, column: int, name: str, raw: NDArray[np.float64], part: NDArray[np.int8]) -> NumericField:
+    def _mean_and_deviation(
+        self, column: int, name: str, raw: NDArray[np.float64], part: NDArray[np.int8]
+    ) -> NumericField:
         """Mean and deviation over the train samples in two passes of fixed blocks."""
 
         def finite() -> Iterator[NDArray[np.float64]]:

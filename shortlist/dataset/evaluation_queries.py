@@ -46,12 +46,12 @@ class QueryRows(QueriesWithTargets):
         )
 
 
-def queries(
+def build_queries(
     line: Timeline,
     item: NDArray[np.int32],
     target: NDArray[np.bool_],
     *,
-    asked_at: int | None,
+    query_time: int | None,
     gap: int,
     mask_seen: bool,
     available: Availability,
@@ -60,8 +60,8 @@ def queries(
 ) -> QueryRows:
     """One query per user who has an event in `target`, a mask over the events of `line`.
 
-    All are asked at `asked_at`; what happened in the gap before it is not known yet, so the history ends `gap` seconds
-    earlier. Without `asked_at` each user is asked at the time of their first target.
+    All are asked at `query_time`; what happened in the gap before it is not known yet, so the history ends `gap`
+    seconds earlier. Without `query_time` each user is asked at the time of their first target.
     Targets that the history holds are no targets when `mask_seen`, nor are items that are not available when asked for:
     no list could hold them. A query without targets is not asked.
     """
@@ -70,15 +70,15 @@ def queries(
     at = np.flatnonzero(target)
     who = (line.user[at] - line.first_user).astype(np.int64)
     end_U = np.zeros(users, np.int64)
-    time_U = np.full(users, asked_at or 0, np.int64)
+    time_U = np.full(users, query_time or 0, np.int64)
     sample_U = np.full(users, -1, np.int64)
-    if asked_at is None:
+    if query_time is None:
         _, first = np.unique(who, return_index=True)
         who_first, at_first = who[first], at[first]
         end_U[who_first], time_U[who_first] = line.end[at_first], line.time[at_first]
         sample_U[who_first] = at_first + first_sample
     else:
-        end_U[who] = line.history_before(asked_at - gap)[who]
+        end_U[who] = line.history_before(query_time - gap)[who]
     key = np.unique(who * num_item_rows + item[at])
     positives, again = len(key), _seen(line, item, end_U, key, num_item_rows)
     if mask_seen:

@@ -11,17 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.data.tables import disk_errors, new_folder
-from shortlist.dataset.available import find_availability, has_times
-from shortlist.dataset.catalogue import Catalogue
-from shortlist.dataset.cleaned import CleanEvents
+from shortlist.dataset.availability import find_availability, has_times
+from shortlist.dataset.clean_events import CleanEvents
 from shortlist.dataset.columns import ColumnWriter, save
 from shortlist.dataset.context import ContextColumns
 from shortlist.dataset.encode import rows_of
+from shortlist.dataset.entity_features import EntityFeatures
 from shortlist.dataset.evaluation_queries import QueryRows
 from shortlist.dataset.leakage import LeakageProof, prove
-from shortlist.dataset.popular import count_popular
+from shortlist.dataset.popularity import time_decayed_popularity
 from shortlist.dataset.prepared import FOLDERS, QUERY_COLUMNS, SAMPLE_COLUMNS, Unknowable
-from shortlist.dataset.samples import Block, Range, Sampler
+from shortlist.dataset.samples import SampleBlock, SampleBuilder, UserRange
 from shortlist.dataset.split import TEST, VALID, TemporalSplitter
 from shortlist.dataset.split.temporal import moment, span
 from shortlist.features import FeatureSchema
@@ -54,7 +54,7 @@ class _Preparation:
         self.popularity = np.zeros(self.items.vocabulary.num_rows, np.int64)
         self.active = np.zeros(self.users.vocabulary.num_rows, np.bool_)
         self.part_counts = np.zeros(4, np.int64)
-        self.asked: dict[int, list[QueryRows]] = {VALID: [], TEST: []}
+        self.query_rows: dict[int, list[QueryRows]] = {VALID: [], TEST: []}
         self.repeats: dict[str, dict[str, int]] = {}
         self.unknowable: dict[str, Unknowable] = {}
 
@@ -66,17 +66,17 @@ class _Preparation:
         # The ranker learns from the validation queries and may want more of them than an evaluation.
         num_valid = self._write_queries("valid", VALID, max(limit, ranking.max_queries if ranking.enabled else 0))
         num_test = self._write_queries("test", TEST, limit)
-        half_life, popular = self._popular()
+        half_life, popular = self._time_decayed_popularity()
         schema = self._write_features(popular)
-        say(f"prepare: proving that none of {self.events.count} samples sees its future")
+        say(f"prepare: proving that none of {self.events.num_events} samples sees its future")
         proof = prove(self.folder, self.recipe, self.items.table)
         return self._result(num_valid, num_test, half_life, schema, proof)
 
     def _write_samples(self) -> None:
         """One pass over ranges of users; the columns grow by a block at a time."""
-        sampler = Sampler.of(self.recipe, self.events.splitter, self.available)
+        builder = SampleBuilder.of(self.recipe, self.events.splitter, self.available)
         history_counts = np.zeros(self.users.vocabulary.num_rows, np.int64)
-        count, in_history = self.events.count, self.events.in_history
+        count, in_history = self.events.num_events, self.events.num_in_history
         progress = Progress("prepare: samples", count)
         first_sample = first_history = 0
         with ColumnWriter(self.samples) as columns, ColumnWriter(self.features / "history") as history:
@@ -85,10 +85,10 @@ class _Preparation:
             columns.add("history_times", np.int64, (in_history,))
             history.add("items", np.int32, (in_history,))
             self.context.open(columns, count)
-            for first, last, table in self.events.ranges(self.users.vocabulary):
+            for first, last, table in self.events.user_ranges(self.users.vocabulary):
                 user = rows_of(table["user_id"], self.users.vocabulary)
                 history_counts += np.bincount(user[table["in_history"].to_numpy()], minlength=len(history_counts))
-                events = Range(
+                events = UserRange(
                     first,
                     last,
                     user,
@@ -98,22 +98,22 @@ class _Preparation:
                     first_sample,
                     first_history,
                 )
-                for block in sampler.blocks(events):
+                for block in builder.blocks(events):
                     self._write_block(block, columns, history)
                     progress.advance(len(block.columns["user"]))
                 first_sample += table.height
                 first_history = int(history_counts[: last + 1].sum())
         save(self.features / "history/offsets.npy", np.append(0, np.cumsum(history_counts)))
 
-    def _write_block(self, block: Block, columns: ColumnWriter, history: ColumnWriter) -> None:
+    def _write_block(self, block: SampleBlock, columns: ColumnWriter, history: ColumnWriter) -> None:
         for name, rows in block.columns.items():
             columns.write(name, rows)
         history.write("items", block.history_items)
         self.part_counts += np.bincount(block.columns["part"], minlength=4)
         np.add.at(self.popularity, block.columns["item"][block.trains], 1)
         self.active[block.columns["user"][block.trains]] = True
-        for part, asked in block.asked.items():
-            self.asked[part].append(asked)
+        for part, queries in block.queries.items():
+            self.query_rows[part].append(queries)
 
     def _check_parts(self) -> None:
         if not self.active.any():
@@ -125,45 +125,49 @@ class _Preparation:
 
     def _write_queries(self, name: str, part: int, limit: int) -> int:
         """Draw and write the queries of one part; their number."""
-        joined = QueryRows.join(self.asked[part])
-        told = Unknowable(targets=len(joined.target_items) + joined.unknowable, unknowable=joined.unknowable)
-        asked = joined.draw(limit, [self.recipe.seed, part])
-        if len(asked.user) == 0 and told.unknowable:
+        found = QueryRows.join(self.query_rows[part])
+        unknowable = Unknowable(targets=len(found.target_items) + found.unknowable, unknowable=found.unknowable)
+        queries, folder = found.draw(limit, [self.recipe.seed, part]), self.queries / name
+        self._check_queries(name, part, len(queries), unknowable)
+        for column in QUERY_COLUMNS:
+            save(folder / f"{column}.npy", getattr(queries, column))
+        self.repeats[name] = {"positives": queries.positives, "repeats": queries.repeats}
+        (folder / "repeats.json").write_text(json.dumps(self.repeats[name]) + "\n")
+        self.context.write_queries(folder, queries)
+        unknowable.save(folder)
+        self.unknowable[name] = unknowable
+        if found.unknowable:
+            share = f"{unknowable.share:.1%} of the {name} targets"
+            say(f"prepare: {share} are of items that were not available when asked for")
+        return len(queries)
+
+    def _check_queries(self, name: str, part: int, num_queries: int, unknowable: Unknowable) -> None:
+        if num_queries == 0 and unknowable.unknowable:
             time = self.events.splitter.query_time(part)
             when = "" if time is None else f", at {moment(time)}"
             raise ValueError(
-                f"split.{name}: all {told.targets:,} targets are of items that were not available when asked for"
+                f"split.{name}: all {unknowable.targets:,} targets are of items that were not available when asked for"
                 f"{when}; make split.{name} shorter, or, if items could be recommended before their first event, say "
                 "since when in source.items.columns.available_from"
             )
-        if len(asked.user) == 0:
+        if num_queries == 0:
             raise ValueError(
                 f"split.{name}: all its positives are of items that their users had before, so there is nothing to "
                 "ask; set evaluation.mask_seen to false if repeats count"
             )
-        for column in QUERY_COLUMNS:
-            save(self.queries / f"{name}/{column}.npy", getattr(asked, column))
-        self.repeats[name] = {"positives": asked.positives, "repeats": asked.repeats}
-        (self.queries / f"{name}/repeats.json").write_text(json.dumps(self.repeats[name]) + "\n")
-        self.context.write_queries(self.queries / name, asked)
-        told.save(self.queries / name)
-        self.unknowable[name] = told
-        if told.unknowable:
-            say(f"prepare: {told.share:.1%} of the {name} targets are of items that were not available when asked for")
-        return len(asked.user)
 
-    def _popular(self) -> tuple[str, NDArray[np.float32]]:
-        """The half-life, told, and what is popular before the test."""
+    def _time_decayed_popularity(self) -> tuple[str, NDArray[np.float32]]:
+        """The half-life as a text, and how popular each item is just before the test, [num_item_rows]."""
         splitter = self.events.splitter
         if not isinstance(splitter, TemporalSplitter):
             return "none", self.popularity.astype(np.float32)
-        half_life, counts = count_popular(self.samples, splitter.windows, self.available)
+        half_life, counts = time_decayed_popularity(self.samples, splitter.windows, self.available)
         return "none" if half_life == np.inf else span(int(half_life)), counts
 
     def _write_features(self, popular: NDArray[np.float32]) -> FeatureSchema:
         spec = self.recipe.features
-        items = Catalogue(self.items, self.popularity > 0, self.features)
-        users = Catalogue(self.users, self.active, self.features)
+        items = EntityFeatures(self.items, self.popularity > 0, self.features)
+        users = EntityFeatures(self.users, self.active, self.features)
         schema = FeatureSchema(
             num_item_rows=self.items.vocabulary.num_rows,
             num_user_rows=self.users.vocabulary.num_rows,
@@ -196,7 +200,7 @@ class _Preparation:
         split_hashes = {name: one for name, one in hashes.items() if not name.startswith("features/")}
         parts = dict(zip(("left_out", "train", "valid", "test"), self.part_counts.tolist(), strict=True))
         return StepResult(
-            rows_in={"events": self.events.count, "items": self.items.described, "users": self.users.described},
+            rows_in={"events": self.events.num_events, "items": self.items.described, "users": self.users.described},
             rows_out={
                 **{f"{name}_samples": count for name, count in parts.items()},
                 "items": self.items.vocabulary.num_rows - 1,
@@ -208,13 +212,13 @@ class _Preparation:
                 "train_positives": int(self.popularity.sum()),
                 "trained_items": int((self.popularity > 0).sum()),
                 "leak_checked": proof.samples + proof.queries,
-                **{f"unknowable_{name}_targets": told.unknowable for name, told in self.unknowable.items()},
+                **{f"unknowable_{name}_targets": one.unknowable for name, one in self.unknowable.items()},
             },
             details={
                 "split": self.events.splitter.describe(),
                 "popular_half_life": half_life,
                 "repeats": self.repeats["test"],
-                "unknowable_targets": {name: told.as_dict() for name, told in self.unknowable.items()},
+                "unknowable_targets": {name: one.as_dict() for name, one in self.unknowable.items()},
                 "leakage": proof.as_dict(),
                 "schema": schema.model_dump(mode="json"),
                 "digest": hash_of_hashes(hashes),

@@ -146,8 +146,8 @@ class Prepared:
     @cached_property
     def test_repeats(self) -> tuple[int, int]:
         """How many distinct items users took in the test, and how many of them their histories held already."""
-        told = json.loads((self._folder("queries") / "test/repeats.json").read_text())
-        return told["positives"], told["repeats"]
+        counts = json.loads((self._folder("queries") / "test/repeats.json").read_text())
+        return counts["positives"], counts["repeats"]
 
     def unknowable(self, name: Literal["valid", "test"]) -> Unknowable:
         """What the queries of a part leave out."""

@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.cpus import available_cpus
-from shortlist.dataset.evaluation_queries import QueryRows, queries
+from shortlist.dataset.evaluation_queries import QueryRows, build_queries
 from shortlist.dataset.split import TEST, TRAIN, VALID, Splitter, UserEvents, columns_of
 from shortlist.dataset.split.given import given_parts
 from shortlist.features import encode_clock
@@ -26,7 +26,7 @@ _BLOCK = 1 << 19
 
 
 @dataclass(frozen=True)
-class Range:
+class UserRange:
     """Encoded events of user rows `first_user` to `last_user`, in the order of the table."""
 
     first_user: int
@@ -41,12 +41,12 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Block:
+class SampleBlock:
     """Samples of some users; `columns` as in `prepared.SAMPLE_COLUMNS`, and `history_times` and the context."""
 
     columns: dict[str, NDArray[Any]]
     history_items: NDArray[np.int32]
-    asked: dict[int, QueryRows]
+    queries: dict[int, QueryRows]
     """Queries of the validation and of the test."""
 
     @property
@@ -56,7 +56,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Sampler:
+class SampleBuilder:
     """How events become samples."""
 
     splitter: Splitter
@@ -67,7 +67,7 @@ class Sampler:
     clock: Sequence[Literal["hour", "weekday"]]
 
     @classmethod
-    def of(cls, recipe: Recipe, splitter: Splitter, available: Availability) -> "Sampler":
+    def of(cls, recipe: Recipe, splitter: Splitter, available: Availability) -> "SampleBuilder":
         return cls(
             splitter,
             "part" in columns_of(recipe.split),
@@ -76,7 +76,7 @@ class Sampler:
             recipe.features.context.clock,
         )
 
-    def blocks(self, events: Range) -> Iterator[Block]:
+    def blocks(self, events: UserRange) -> Iterator[SampleBlock]:
         """The samples of a range, block after block."""
         within = events.user - np.int32(events.first_user)
         num_users = events.last_user - events.first_user + 1
@@ -92,7 +92,7 @@ class Sampler:
         time, positive, weight = (events.table[name].to_numpy() for name in ("time", "positive", "weight"))
         given_part = given_parts(events.table["part"]) if self.reads_part else None
 
-        def block(users: tuple[int, int]) -> Block:
+        def block(users: tuple[int, int]) -> SampleBlock:
             first, stop = users
             at = by_block[samples_before[first] : samples_before[stop]]
             first_sample = int(events.first_sample + samples_before[first])
@@ -112,12 +112,12 @@ class Sampler:
             line, part = split.line, split.part
             at = at.take(line.order)
             item, label = events.item.take(at), positive.take(at)
-            asked = {
-                kind: queries(
+            queries = {
+                kind: build_queries(
                     line,
                     item,
                     label & (part == kind),
-                    asked_at=self.splitter.query_time(kind),
+                    query_time=self.splitter.query_time(kind),
                     gap=self.splitter.gap,
                     mask_seen=self.mask_seen,
                     available=self.available,
@@ -139,7 +139,7 @@ class Sampler:
             }
             columns |= {name: values.take(at, axis=0) for name, values in events.context.items()}
             columns |= {f"context/clock.{unit}": encode_clock(line.time, unit) for unit in self.clock}
-            return Block(columns, item[line.in_history], asked)
+            return SampleBlock(columns, item[line.in_history], queries)
 
         with ThreadPoolExecutor(min(available_cpus(), 4)) as pool:
             yield from pool.map(block, blocks)

@@ -31,9 +31,9 @@ class Timeline:
 
     def history_before(self, time: int) -> NDArray[np.int64]:
         """For each user the end of the history strictly before `time`, [users]."""
-        counted = np.zeros(len(self.time) + 1, np.int64)
-        np.cumsum((self.in_history & (self.time < time)).astype(np.int64), out=counted[1:])
-        return self.history_bounds[:-1] + np.diff(counted[self.bounds])
+        before = np.zeros(len(self.time) + 1, np.int64)
+        np.cumsum((self.in_history & (self.time < time)).astype(np.int64), out=before[1:])
+        return self.history_bounds[:-1] + np.diff(before[self.bounds])
 
 
 def timeline(

@@ -1,7 +1,7 @@
 """When each item can be recommended: an item that does not exist yet, or no longer, is no candidate.
 
 An item is available at `t` when `from <= t < until`, in seconds since the epoch. Where an item begins and ends is
-found by `prepare.available`. Row 0, the unknown item, is never available.
+found by `dataset/availability.py`. Row 0, the unknown item, is never available.
 
 Shapes: N item rows, E queries.
 """

@@ -19,7 +19,7 @@ def time_decayed_counts(
     return np.stack([np.bincount(item_P, np.exp2(-age_P / half_life), num_rows) for half_life in half_lives])
 
 
-def count_by_squares(
+def time_decayed_counts_by_squaring(
     item_P: NDArray[Any], time_P: NDArray[Any], end: int, half_lives: Sequence[float], num_rows: int
 ) -> NDArray[np.float64]:
     """Like `time_decayed_counts`, and equal except for rounding. Where a half-life is the previous one halved k times,

@@ -233,14 +233,14 @@ def test_numbers_standardised_by_other_rows(planted, array, message):
 
 
 def test_prepare_refuses_to_finish_a_folder_that_leaks(tmp_path, monkeypatch):
-    honest = prepare.__globals__["Sampler"].blocks
+    honest = prepare.__globals__["SampleBuilder"].blocks
 
     def leaking(self, events):
         for block in honest(self, events):
             block.columns["end"] = block.columns["end"] + 1
             yield block
 
-    monkeypatch.setattr("shortlist.dataset.samples.Sampler.blocks", leaking)
+    monkeypatch.setattr("shortlist.dataset.samples.SampleBuilder.blocks", leaking)
     with pytest.raises(LeakageError, match=r"sample \d+"):
         prepared_folder(tmp_path, random_events(3), TEMPORAL)
     assert not (tmp_path / "prepared").exists()

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from tiny_disk import tiny_disk
 
-from shortlist.dataset.cleaned import CleanEvents
+from shortlist.dataset.clean_events import CleanEvents
 from shortlist.dataset.prepare import prepare
 from shortlist.dataset.prepared import SAMPLE_COLUMNS, Prepared
 from shortlist.hashing import hash_files, hash_of_hashes
@@ -149,9 +149,9 @@ def test_no_more_events_are_held_at_once_than_the_memory_allows(tmp_path):
     write_clean(tmp_path / "clean", rich_events())
     events = CleanEvents.scan(recipe(resources="{memory_gb: 0.00003}"), tmp_path / "clean")
     users = events.entities("user").vocabulary
-    ranges = [(first, last, table.height) for first, last, table in events.ranges(users)]
-    assert events.at_once < 150
-    assert max(height for first, last, height in ranges if first < last) <= events.at_once
+    ranges = [(first, last, table.height) for first, last, table in events.user_ranges(users)]
+    assert events.max_in_memory < 150
+    assert max(height for first, last, height in ranges if first < last) <= events.max_in_memory
     assert sum(height for *_, height in ranges) == 600
     assert [first for first, *_ in ranges] == [1, *(last + 1 for _, last, _ in ranges[:-1])]
     assert ranges[-1][1] == users.num_rows - 1

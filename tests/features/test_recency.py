@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shortlist.features.recency import count_by_squares, time_decayed_counts
+from shortlist.features.recency import time_decayed_counts, time_decayed_counts_by_squaring
 
 
 @given(
@@ -15,5 +15,5 @@ def test_squares_count_as_exponentials_do(positives, half_lives):
     item = np.array([item for item, _ in positives], np.int64)
     time = np.array([time for _, time in positives], np.int64)
     falling = sorted(half_lives, reverse=True)
-    quick = count_by_squares(item, time, 10_000, falling, 6)
+    quick = time_decayed_counts_by_squaring(item, time, 10_000, falling, 6)
     np.testing.assert_allclose(quick, time_decayed_counts(item, time, 10_000, falling, 6), rtol=1e-9, atol=1e-280)

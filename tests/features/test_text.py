@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from shortlist.dataset.text import fit
+from shortlist.dataset.fit_text import fit_text_encoder
 from shortlist.features.text import TextEncoder, joined, terms_of
 from shortlist.recipe import Text
 
@@ -39,7 +39,7 @@ def cosines(vectors_ND):
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.lists(st.sampled_from(" ".join(TEXTS).split()), max_size=9).map(" ".join), min_size=1, max_size=9))
 def test_the_vectors_are_those_of_scikit_learn(texts):
-    encoder = fit(TEXTS, SPEC, 1, "items.text")
+    encoder = fit_text_encoder(TEXTS, SPEC, 1, "items.text")
     tfidf = TfidfVectorizer(analyzer=terms_of, sublinear_tf=True, min_df=2, max_features=SPEC.terms)
     svd = TruncatedSVD(4, random_state=1).fit(tfidf.fit_transform(TEXTS))
     expected = svd.transform(tfidf.transform(texts))
@@ -47,21 +47,21 @@ def test_the_vectors_are_those_of_scikit_learn(texts):
 
 
 def test_a_vector_has_the_length_of_standardised_numbers_or_none():
-    vectors = fit(TEXTS, SPEC, 1, "items.text").encode([*TEXTS, "", "unheard 123"])
+    vectors = fit_text_encoder(TEXTS, SPEC, 1, "items.text").encode([*TEXTS, "", "unheard 123"])
     assert vectors.dtype == np.float32
     np.testing.assert_allclose((vectors[:-2] ** 2).mean(1), 1, rtol=1e-5)
     assert not vectors[-2:].any()
 
 
 def test_what_is_alike_is_near():
-    near = cosines(fit(TEXTS, SPEC, 1, "items.text").encode(TEXTS))
+    near = cosines(fit_text_encoder(TEXTS, SPEC, 1, "items.text").encode(TEXTS))
     np.fill_diagonal(near, -1)
     assert near.argmax(1).tolist()[:4] == [1, 0, 3, 2]
     assert near.argmax(1).tolist()[5:] == [6, 5]
 
 
 def test_a_text_has_its_vector_whatever_is_asked_beside_it_and_after_it_was_saved(tmp_path):
-    encoder = fit(TEXTS, SPEC, 1, "items.text")
+    encoder = fit_text_encoder(TEXTS, SPEC, 1, "items.text")
     encoder.save(tmp_path / "text")
     opened = TextEncoder.open(tmp_path / "text")
     many = [TEXTS[i % 7] for i in range(600)]
@@ -72,13 +72,13 @@ def test_a_text_has_its_vector_whatever_is_asked_beside_it_and_after_it_was_save
 
 
 def test_the_same_texts_and_seed_give_the_same_encoder():
-    first, second = fit(TEXTS, SPEC, 1, "items.text"), fit(TEXTS, SPEC, 1, "items.text")
+    first, second = fit_text_encoder(TEXTS, SPEC, 1, "items.text"), fit_text_encoder(TEXTS, SPEC, 1, "items.text")
     np.testing.assert_array_equal(first.components_TD, second.components_TD)
     assert first.terms.keys.tolist() == second.terms.keys.tolist()
 
 
 def test_fewer_texts_than_dimensions_leave_the_rest_zero():
-    encoder = fit(TEXTS, Text(columns=["title"], dim=64), 1, "items.text")
+    encoder = fit_text_encoder(TEXTS, Text(columns=["title"], dim=64), 1, "items.text")
     assert encoder.encode(TEXTS).shape == (7, 64)
     assert not encoder.components_TD[:, 7:].any()
 
@@ -93,7 +93,7 @@ def test_fewer_texts_than_dimensions_leave_the_rest_zero():
 )
 def test_texts_of_which_nothing_can_be_learnt(texts, message):
     with pytest.raises(ValueError, match=message):
-        fit(texts, SPEC, 1, "items.text")
+        fit_text_encoder(texts, SPEC, 1, "items.text")
 
 
 def test_columns_are_joined_into_one_text():

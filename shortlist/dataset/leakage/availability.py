@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from shortlist.dataset.available import declare, has_times
+from shortlist.dataset.availability import apply_declared, has_times
 from shortlist.dataset.leakage.check import LeakageError, first_where, in_blocks
 from shortlist.dataset.prepared import Prepared
 from shortlist.features.availability import ALWAYS, FOREVER, Availability
@@ -19,15 +19,15 @@ def prove_availability(prepared: Prepared, recipe: Recipe, items: pl.LazyFrame) 
         for block in in_blocks(len(samples)):
             np.minimum.at(first_N, samples.item[block], samples.time[block])
         found = Availability(np.where(first_N == FOREVER, ALWAYS, first_N), np.full(len(first_N), FOREVER))
-        declare(items, store.items.rows(items.select("item_id").collect()["item_id"].to_numpy()), found)
-    for name, told, again in (
+        apply_declared(items, store.items.rows(items.select("item_id").collect()["item_id"].to_numpy()), found)
+    for name, stored, found_N in (
         ("from", store.available.from_N, found.from_N),
         ("until", store.available.until_N, found.until_N),
     ):
-        bad = first_where(told[1:] != again[1:])
+        bad = first_where(stored[1:] != found_N[1:])
         if bad is not None:
             raise LeakageError(
-                f"item row {bad + 1} is marked as available {name} {told[bad + 1]}, the events and the items say "
-                f"{again[bad + 1]}"
+                f"item row {bad + 1} is marked as available {name} {stored[bad + 1]}, the events and the items say "
+                f"{found_N[bad + 1]}"
             )
     return found

@@ -66,8 +66,8 @@ def _horizons(prepared: Prepared, recipe: Recipe) -> NDArray[np.int64]:
     for block in in_blocks(len(samples)):
         at = np.flatnonzero(samples.part[block] >= VALID)
         np.minimum.at(horizon, samples.user[block][at], samples.time[block][at])
-    for asked in (prepared.valid, prepared.test):
-        np.minimum.at(horizon, asked.user, asked.time)
+    for queries in (prepared.valid, prepared.test):
+        np.minimum.at(horizon, queries.user, queries.time)
     if isinstance(recipe.split, TemporalSplit):
         horizon[:] = horizon.min()
     return horizon
@@ -99,7 +99,7 @@ def _prove_pointers(
         )
 
 
-def _prove_targets(samples: Samples, name: str, part: int, asked: EvaluationQueries, available: Availability) -> None:
+def _prove_targets(samples: Samples, name: str, part: int, queries: EvaluationQueries, available: Availability) -> None:
     """What answers a query is a positive of its own part, so that it is none of the train samples, and was there."""
     at = np.concatenate(
         [
@@ -107,18 +107,18 @@ def _prove_targets(samples: Samples, name: str, part: int, asked: EvaluationQuer
             for block in in_blocks(len(samples))
         ]
     )
-    width = int(asked.target_items.max(initial=0)) + 1
+    width = int(queries.target_items.max(initial=0)) + 1
     item, user = samples.item[at].astype(np.int64), samples.user[at].astype(np.int64)
     known = np.unique((user * width + item)[item < width])
-    query = np.repeat(np.arange(len(asked)), np.diff(asked.target_offsets))
-    bad = first_where(~np.isin(asked.user[query] * width + asked.target_items, known))
+    query = np.repeat(np.arange(len(queries)), np.diff(queries.target_offsets))
+    bad = first_where(~np.isin(queries.user[query] * width + queries.target_items, known))
     if bad is not None:
         raise LeakageError(
-            f"{name} query {query[bad]}: item row {asked.target_items[bad]} is no {name} positive of its user"
+            f"{name} query {query[bad]}: item row {queries.target_items[bad]} is no {name} positive of its user"
         )
-    bad = first_where(~available.among(asked.target_items, asked.time[query]))
+    bad = first_where(~available.among(queries.target_items, queries.time[query]))
     if bad is not None:
-        row, time = asked.target_items[bad], asked.time[query[bad]]
+        row, time = queries.target_items[bad], queries.time[query[bad]]
         raise LeakageError(
             f"{name} query {query[bad]} is at time {time}, but its target, item row {row}, is available from "
             f"{available.from_N[row]} until {available.until_N[row]}"

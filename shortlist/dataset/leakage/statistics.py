@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from shortlist.dataset.columns import load
 from shortlist.dataset.leakage.check import LeakageError, first_where, in_blocks
-from shortlist.dataset.popular import HALF_LIVES
+from shortlist.dataset.popularity import HALF_LIVES
 from shortlist.dataset.prepared import Prepared
 from shortlist.dataset.split import TRAIN, VALID
 from shortlist.features import TableSchema
@@ -36,7 +36,7 @@ def prove_statistics(prepared: Prepared, features: Path, recipe: Recipe) -> int:
         raise LeakageError(
             f"item row {bad} has popularity {store.popularity[bad]}, but {popularity[bad]} train positives"
         )
-    _prove_popular(prepared, recipe, popularity)
+    _prove_popularity(prepared, recipe, popularity)
     trained = {"items": popularity > 0, "users": active}
     for table, rows in trained.items():
         bad = first_where(load(features / f"{table}/trained.npy") != rows)
@@ -50,7 +50,7 @@ def prove_statistics(prepared: Prepared, features: Path, recipe: Recipe) -> int:
         seen = trained[f"{kind}s"]
         for field, word in zip(schema.categorical, words, strict=True):
             rows = load(features / f"{kind}s/{field.name}.npy")
-            _prove_words(f"{kind}.{field.name}", np.bincount(rows[seen].ravel(), minlength=field.num_rows), word)
+            _prove_vocabulary(f"{kind}.{field.name}", np.bincount(rows[seen].ravel(), minlength=field.num_rows), word)
         _prove_numbers(kind, schema, iter([load(features / f"{kind}s/numeric.npy")[seen]]))
         proven += len(schema.categorical) + len(schema.numeric)
     schema = store.schema.context
@@ -60,7 +60,7 @@ def prove_statistics(prepared: Prepared, features: Path, recipe: Recipe) -> int:
             np.bincount(rows[block][samples.part[block] == TRAIN].ravel(), minlength=field.num_rows)
             for block in in_blocks(len(samples))
         )
-        _prove_words(f"context.{field.name}", np.asarray(count), word)
+        _prove_vocabulary(f"context.{field.name}", np.asarray(count), word)
     if schema.numeric:
         numbers = samples.context.numeric_EF
         _prove_numbers(
@@ -69,27 +69,27 @@ def prove_statistics(prepared: Prepared, features: Path, recipe: Recipe) -> int:
     return proven + len(schema.categorical) + len(schema.numeric)
 
 
-def _prove_popular(prepared: Prepared, recipe: Recipe, popularity: NDArray[np.int64]) -> None:
+def _prove_popularity(prepared: Prepared, recipe: Recipe, popularity: NDArray[np.int64]) -> None:
     """Its shares are those of a count, by one of the half-lives, that ends with the validation."""
-    told_N, counts_N = prepared.store.popular, popularity.astype(np.float64)
+    stored_N, counts_N = prepared.store.popular, popularity.astype(np.float64)
     if isinstance(recipe.split, TemporalSplit):
         half_lives = [share * recipe.split.valid for share in HALF_LIVES]
         # A few items tell which of the half-lives it is; by that one all are counted.
-        few = max(len(told_N) // _SCREENED, 1)
-        screened_HN = _count_known(prepared, half_lives, every=few)[:, ::few]
-        differs_HN = ~np.isclose(_shares(told_N[::few]), _shares(screened_HN), rtol=_TOLERANCE, atol=1e-9)
+        few = max(len(stored_N) // _SCREENED, 1)
+        screened_HN = _recount(prepared, half_lives, every=few)[:, ::few]
+        differs_HN = ~np.isclose(_shares(stored_N[::few]), _shares(screened_HN), rtol=_TOLERANCE, atol=1e-9)
         nearest = half_lives[int(np.argmin(differs_HN.sum(axis=1)))]
-        counts_N = _count_known(prepared, [nearest], every=1)[0]
-    told_N, counts_N = _shares(told_N), _shares(counts_N)
-    bad = first_where(~np.isclose(told_N, counts_N, rtol=_TOLERANCE, atol=1e-9))
+        counts_N = _recount(prepared, [nearest], every=1)[0]
+    stored_N, counts_N = _shares(stored_N), _shares(counts_N)
+    bad = first_where(~np.isclose(stored_N, counts_N, rtol=_TOLERANCE, atol=1e-9))
     if bad is not None:
         raise LeakageError(
-            f"item row {bad} has {told_N[bad]:.3g} of all that is popular, but {counts_N[bad]:.3g} of what "
+            f"item row {bad} has {stored_N[bad]:.3g} of all that is popular, but {counts_N[bad]:.3g} of what "
             "the train and validation positives count"
         )
 
 
-def _count_known(prepared: Prepared, half_lives: list[float], *, every: int) -> NDArray[np.float64]:
+def _recount(prepared: Prepared, half_lives: list[float], *, every: int) -> NDArray[np.float64]:
     """Train and validation positives of each item row that `every` divides, by each half-life [H, N].
 
     Shares are the same for whatever end; one that is near keeps old events from falling below all numbers.
@@ -110,7 +110,7 @@ def _shares(counts: NDArray[Any]) -> NDArray[np.float64]:
     return shares
 
 
-def _prove_words(name: str, count: NDArray[np.int64], spec: Categorical) -> None:
+def _prove_vocabulary(name: str, count: NDArray[np.int64], spec: Categorical) -> None:
     bad = first_where(count[1:] < max(spec.min_count, 1))
     if bad is not None:
         raise LeakageError(

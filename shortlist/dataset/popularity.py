@@ -1,4 +1,4 @@
-"""What is popular just before the test: given to those of whom nothing is known, and what a recommender has to beat.
+"""Time-decayed popularity just before the test: the fallback for users of whom nothing is known, and a baseline.
 
 Where the split is by time, an event counts half for every half-life of its age, and the half-life is the one by which
 the validation was most likely. A field that drifts has a short one, a field that stands still or has few events a long.
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from shortlist.dataset.columns import blocks, load
 from shortlist.dataset.split import TRAIN, VALID, Windows
 from shortlist.features.availability import Availability
-from shortlist.features.recency import count_by_squares, time_decayed_counts
+from shortlist.features.recency import time_decayed_counts, time_decayed_counts_by_squaring
 
 HALF_LIVES = (np.inf, 16.0, 4.0, 2.0, 1.0, 0.5)
 """In lengths of the validation window."""
@@ -24,7 +24,9 @@ _BLOCK = 1 << 21
 """Samples at a time: always as many, so that the sums are the same to the last bit."""
 
 
-def count_popular(samples: Path, windows: Windows, available: Availability) -> tuple[float, NDArray[np.float32]]:
+def time_decayed_popularity(
+    samples: Path, windows: Windows, available: Availability
+) -> tuple[float, NDArray[np.float32]]:
     """The half-life in seconds, and its counts [N] at the end of the validation window; `samples` are written."""
     num_rows = len(available.from_N)
     half_lives = [share * (windows.valid_end - windows.valid_start) for share in HALF_LIVES]
@@ -38,7 +40,7 @@ def count_popular(samples: Path, windows: Windows, available: Availability) -> t
     for block in blocks(len(item), _BLOCK):
         train, valid = positives(block)
         valid_N += np.bincount(item[valid], minlength=num_rows)
-        learnt_HN += count_by_squares(item[train], time[train], windows.train_end, half_lives, num_rows)
+        learnt_HN += time_decayed_counts_by_squaring(item[train], time[train], windows.train_end, half_lives, num_rows)
     # A Dirichlet prior of one event an item: by a count of few events little is known, and that is less likely.
     # Nobody can foretell an item that did not exist yet, by whatever half-life.
     there_N = available.at(windows.valid_start)

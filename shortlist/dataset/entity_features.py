@@ -10,10 +10,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data.category_columns import keys_of, kind_of
-from shortlist.dataset.cleaned import Entities
+from shortlist.dataset.clean_events import Entities
 from shortlist.dataset.columns import ColumnWriter, save
 from shortlist.dataset.encode import encode_column, numbers_of, rows_of, values_of, vocabulary_of
-from shortlist.dataset.text import fit
+from shortlist.dataset.fit_text import fit_text_encoder
 from shortlist.features import CategoricalField, NumericField, TableSchema, TextField, encode_numeric
 from shortlist.features.text import TextEncoder
 from shortlist.features.vocabulary import Vocabulary
@@ -23,7 +23,7 @@ _BLOCK = 1 << 16
 
 
 @dataclass
-class Catalogue:
+class EntityFeatures:
     """The items, or the users, and which of them training has seen."""
 
     entities: Entities
@@ -50,7 +50,9 @@ class Catalogue:
         columns = [self._spread(numbers_of(self._column(name), f"{self.kind}s.{name}"), np.nan) for name in numeric]
         schema = TableSchema(
             categorical=fields,
-            numeric=[statistics(name, column[self.trained]) for name, column in zip(numeric, columns, strict=True)],
+            numeric=[
+                mean_and_deviation(name, column[self.trained]) for name, column in zip(numeric, columns, strict=True)
+            ],
             text=None if text is None else TextField(columns=text.columns, dim=text.dim),
         )
         save(self._rows("numeric"), encode_numeric(columns, schema, self.vocabulary.num_rows))
@@ -98,7 +100,7 @@ class Catalogue:
         described = pl.select(pl.concat_str(columns, separator=" ", ignore_nulls=True)).to_series().fill_null("")
         texts = np.full(self.vocabulary.num_rows, "", object)
         texts[self._table_rows] = described.to_numpy()
-        encoder = fit(texts[self.trained].tolist(), spec, seed, where)
+        encoder = fit_text_encoder(texts[self.trained].tolist(), spec, seed, where)
         with ColumnWriter(self.folder / f"{self.kind}s") as writer:
             writer.add("text", np.float32, (len(texts), spec.dim))
             for start in range(0, len(texts), _BLOCK):
@@ -122,7 +124,7 @@ class Catalogue:
         words = vocabulary_of(keys_of(values, kind), where)
         rows = np.zeros((self.vocabulary.num_rows, spec.max_values), np.int32)
         rows[self._table_rows] = encode_column(column, words, spec.max_values, kind)
-        kept, row = frequent(words, counts(rows[self.trained], words.num_rows), spec.min_count)
+        kept, row = keep_frequent(words, count_rows(rows[self.trained], words.num_rows), spec.min_count)
         kept.save(self._vocabularies() / f"{self.kind}.{spec.name}.npy")
         save(self._rows(spec.name), row[rows])
         return CategoricalField(
@@ -157,12 +159,12 @@ def _words(column: pl.Series) -> pl.Series:
     return column.cast(pl.String)
 
 
-def counts(rows: NDArray[np.int32], num_rows: int) -> NDArray[np.int64]:
+def count_rows(rows: NDArray[np.int32], num_rows: int) -> NDArray[np.int64]:
     """How often each vocabulary row occurs, [num_rows]."""
     return np.bincount(rows.ravel(), minlength=num_rows)
 
 
-def frequent(words: Vocabulary, count: NDArray[np.int64], min_count: int) -> tuple[Vocabulary, NDArray[np.int32]]:
+def keep_frequent(words: Vocabulary, count: NDArray[np.int64], min_count: int) -> tuple[Vocabulary, NDArray[np.int32]]:
     """The words that training saw at least `min_count` times (and once), and the new row of each old one."""
     keep = count[1:] >= max(min_count, 1)
     row = np.zeros(words.num_rows, np.int32)
@@ -173,7 +175,7 @@ def frequent(words: Vocabulary, count: NDArray[np.int64], min_count: int) -> tup
     return Vocabulary(keys), row
 
 
-def statistics(name: str, values: NDArray[np.float64]) -> NumericField:
+def mean_and_deviation(name: str, values: NDArray[np.float64]) -> NumericField:
     """Mean and standard deviation of the finite values; 0 and 1 where there are none or they are all equal."""
     finite = values[np.isfinite(values)]
     if len(finite) == 0:

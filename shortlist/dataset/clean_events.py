@@ -39,12 +39,12 @@ class CleanEvents:
 
     folder: Path
     table: pl.LazyFrame
-    whole: bool
+    in_memory: bool
     """Whether they are in memory."""
-    at_once: int
+    max_in_memory: int
     """How many fit into the memory that the recipe allows."""
-    count: int
-    in_history: int
+    num_events: int
+    num_in_history: int
     splitter: Splitter
 
     @classmethod
@@ -58,22 +58,22 @@ class CleanEvents:
         if missing:
             raise ValueError(f"{path}: no column {', '.join(missing)}; there are {', '.join(have)}")
         table = table.select(wanted)
-        at_once = max(int(recipe.resources.of("prepare").memory_gb * 2**30 / _bytes_per_event(recipe)), 1)
+        max_in_memory = max(int(recipe.resources.of("prepare").memory_gb * 2**30 / _bytes_per_event(recipe)), 1)
         count: int = table.select(pl.len()).collect().item()
         if count == 0:
             raise ValueError(f"{path}: there are no events")
-        if count <= at_once:
+        if count <= max_in_memory:
             table = table.collect().rechunk().lazy()
         time, positive = pl.col("time"), pl.col("positive")
-        told = table.select(pl.col("in_history").sum(), positive.sum(), time.min().alias("first"), time.max())
-        in_history, positives, first, last = told.collect(engine="streaming").row(0)
+        totals = table.select(pl.col("in_history").sum(), positive.sum(), time.min().alias("first"), time.max())
+        in_history, positives, first, last = totals.collect(engine="streaming").row(0)
         if positives == 0:
             raise ValueError(
                 f"interactions.positive: {recipe.interactions.positive!r} is true for none of the {count} events, so "
                 "there is nothing to learn"
             )
         splitter = splitter_of(recipe, table, first, last)
-        return cls(folder, table, count <= at_once, at_once, count, in_history, splitter)
+        return cls(folder, table, count <= max_in_memory, max_in_memory, count, in_history, splitter)
 
     def entities(self, kind: Literal["item", "user"]) -> Entities:
         """Every id of the items (users) table and of the events."""
@@ -81,7 +81,7 @@ class CleanEvents:
         table = scan_file(self.folder / f"{kind}s.parquet").filter(pl.col(column).is_not_null())
         key = common_key_type(column, self.table.collect_schema()[column], table.collect_schema()[column])
         ids = pl.col(column).cast(key)
-        met = self.table.select(ids if self.whole else ids.unique()).collect(engine="streaming")[column]
+        met = self.table.select(ids if self.in_memory else ids.unique()).collect(engine="streaming")[column]
         described = table.select(ids).collect()[column]
         vocabulary = vocabulary_of(pl.concat([met, described]), column)
         say(f"prepare: {vocabulary.num_rows - 1} {kind}s, {len(described)} of them described")
@@ -90,23 +90,23 @@ class CleanEvents:
     def first_times(self, items: Vocabulary) -> NDArray[np.int64]:
         """Time of the first event of each item row, the greatest int64 for items without one, [N]."""
         table = self.table
-        if not self.whole:
+        if not self.in_memory:
             table = table.group_by("item_id").agg(pl.col("time").min())
         events = table.select("item_id", "time").collect(engine="streaming")
         first_N = np.full(items.num_rows, np.iinfo(np.int64).max)
         np.minimum.at(first_N, rows_of(events["item_id"], items), events["time"].to_numpy())
         return first_N
 
-    def ranges(self, users: Vocabulary) -> Iterator[tuple[int, int, pl.DataFrame]]:
+    def user_ranges(self, users: Vocabulary) -> Iterator[tuple[int, int, pl.DataFrame]]:
         """First and last user row of each range, and its events in the order of the table."""
-        if self.whole:
+        if self.in_memory:
             yield 1, users.num_rows - 1, self.table.collect()
             return
         found = self.table.group_by("user_id").len().collect(engine="streaming")
         count = np.zeros(users.num_rows, np.int64)
         count[rows_of(found["user_id"], users)] = found["len"].to_numpy()
         user_id = pl.col("user_id").cast(pl.Int64 if users.integers else pl.String)
-        for first, stop in row_blocks(count, self.at_once, first=1):
+        for first, stop in row_blocks(count, self.max_in_memory, first=1):
             last = stop - 1
             low, high = users.values(np.array([first, last]))
             yield (

@@ -7,7 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data.tables import AVAILABLE
-from shortlist.dataset.cleaned import CleanEvents, Entities
+from shortlist.dataset.clean_events import CleanEvents, Entities
 from shortlist.dataset.encode import rows_of
 from shortlist.features.availability import ALWAYS, FOREVER, Availability
 from shortlist.recipe import Recipe
@@ -25,18 +25,20 @@ def find_availability(recipe: Recipe, events: CleanEvents, items: Entities) -> A
     first_N = events.first_times(items.vocabulary)
     from_N = np.where(first_N == FOREVER, ALWAYS, first_N)
     available = Availability(from_N, np.full(len(from_N), FOREVER))
-    declare(items.table, rows_of(items.table.select("item_id").collect()["item_id"], items.vocabulary), available)
+    apply_declared(
+        items.table, rows_of(items.table.select("item_id").collect()["item_id"], items.vocabulary), available
+    )
     return available
 
 
-def declare(table: pl.LazyFrame, row: NDArray[Any], available: Availability) -> None:
+def apply_declared(table: pl.LazyFrame, row: NDArray[Any], available: Availability) -> None:
     """Put what the items table says in its place; its lines are the item rows `row`."""
     names = table.collect_schema().names()
     for name, of_N in zip(AVAILABLE, (available.from_N, available.until_N), strict=True):
         if name in names:
-            told = table.select(name).collect()[name]
-            given = told.is_not_null().to_numpy()
-            of_N[row[given]] = told.drop_nulls().to_numpy()
+            declared = table.select(name).collect()[name]
+            there = declared.is_not_null().to_numpy()
+            of_N[row[there]] = declared.drop_nulls().to_numpy()
 
 
 def has_times(recipe: Recipe) -> bool:

@@ -9,7 +9,7 @@ from shortlist.features.vocabulary import Vocabulary
 from shortlist.recipe import Text
 
 
-def fit(texts: Sequence[str], spec: Text, seed: int, where: str) -> TextEncoder:
+def fit_text_encoder(texts: Sequence[str], spec: Text, seed: int, where: str) -> TextEncoder:
     """The encoder of the texts of the train window; equal texts and seed give an equal one.
 
     Raises ValueError when no term is in two of them.
