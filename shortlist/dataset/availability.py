@@ -1,4 +1,4 @@
-"""When the items of a data set come and go: what `features.availability` says of them in training and serving."""
+"""From when until when each item is available, found from the items table and the events."""
 
 from typing import Any
 
@@ -16,9 +16,9 @@ from shortlist.recipe import Recipe
 def find_availability(recipe: Recipe, events: CleanEvents, items: Entities) -> Availability:
     """The interval of every item row.
 
-    An item begins at its `available_from`; without one at its first event, whether that is a positive or not, and one
-    that is described but has no event is always there. It ends at its `available_until`, without one never. Without
-    times every item is always available.
+    An item is available from its `available_from`; without one from its first event, positive or not; without an event
+    always. It is available until its `available_until`; without one forever. In data without times every item is always
+    available.
     """
     if not has_times(recipe):
         return Availability.always(items.vocabulary.num_rows)
@@ -32,7 +32,7 @@ def find_availability(recipe: Recipe, events: CleanEvents, items: Entities) -> A
 
 
 def apply_declared(table: pl.LazyFrame, row: NDArray[Any], available: Availability) -> None:
-    """Put what the items table says in its place; its lines are the item rows `row`."""
+    """Replace bounds by those that the items table declares; its lines are the item rows `row`."""
     names = table.collect_schema().names()
     for name, of_N in zip(AVAILABLE, (available.from_N, available.until_N), strict=True):
         if name in names:

@@ -1,4 +1,4 @@
-"""The clean events: what must be known of all of them at once, and their rows by ranges of users."""
+"""The clean events: totals over all of them, and their rows by ranges of users."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _COLUMNS = ("user_id", "item_id", "time", "positive", "in_history", "weight")
 
 @dataclass(frozen=True)
 class Entities:
-    """The items, or the users: the rows that describe them and every id of them that is known."""
+    """The items, or the users: the rows of their table, and the vocabulary of all of their ids."""
 
     kind: Literal["item", "user"]
     table: pl.LazyFrame
@@ -42,7 +42,7 @@ class CleanEvents:
     in_memory: bool
     """Whether they are in memory."""
     max_in_memory: int
-    """How many fit into the memory that the recipe allows."""
+    """How many events fit into the memory that the recipe allows."""
     num_events: int
     num_in_history: int
     splitter: Splitter

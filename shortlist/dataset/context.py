@@ -1,8 +1,9 @@
-"""The context columns of samples and queries: encoded as they come, finished when the train words are known.
+"""The context columns of samples and queries, encoded in two passes.
 
-While ranges of users are written, categorical columns hold rows of a vocabulary of all words and numeric ones raw
-numbers. When all is written the words and numbers of the train samples are counted and the columns rewritten, in
-blocks of fixed size, so that sums do not depend on the ranges.
+While ranges of users are written, categorical columns hold rows of a vocabulary of all values, and numeric columns hold
+raw numbers. Then the vocabulary is cut to the values of the train samples, the numbers are standardised by their mean
+and deviation there, and the columns are rewritten. This is done in blocks of fixed size, so that sums do not depend on
+the ranges.
 """
 
 from collections.abc import Iterator
@@ -37,24 +38,24 @@ class ContextColumns:
     spec: ContextFeatures
     folder: Path
     """The samples folder."""
-    words: dict[str, Vocabulary]
-    """All words of each categorical column, then those that training saw."""
+    vocabularies: dict[str, Vocabulary]
+    """Of each categorical column: first all of its values, then those of the train samples."""
     kinds: dict[str, Kind]
     """How each categorical column is read."""
     numeric: list[NumericField] = field(default_factory=list)
 
     @classmethod
     def plan(cls, recipe: Recipe, events: pl.LazyFrame, folder: Path) -> "ContextColumns":
-        """Find all words. Raises ValueError for a column whose type cannot be one of words."""
+        """Build the vocabularies of all values. Raises ValueError for a column whose type cannot be categorical."""
         spec, types = recipe.features.context, events.collect_schema()
-        words, kinds = {}, {}
+        vocabularies, kinds = {}, {}
         for one in spec.categorical:
             where = f"events.{one.name}"
             kinds[one.name] = kind_of(types[one.name], where)
             values = values_of(one.name, types[one.name], one.max_values).unique()
             found = events.select(values).collect(engine="streaming")[one.name]
-            words[one.name] = vocabulary_of(keys_of(found, kinds[one.name]), where)
-        return cls(spec, folder, words, kinds)
+            vocabularies[one.name] = vocabulary_of(keys_of(found, kinds[one.name]), where)
+        return cls(spec, folder, vocabularies, kinds)
 
     def open(self, columns: ColumnWriter, count: int) -> None:
         for one in self.spec.categorical:
@@ -67,7 +68,7 @@ class ContextColumns:
         """The columns of some events, in their order, but for the clock."""
         columns: dict[str, NDArray[Any]] = {
             f"context/context.{one.name}": encode_column(
-                table[one.name], self.words[one.name], one.max_values, self.kinds[one.name]
+                table[one.name], self.vocabularies[one.name], one.max_values, self.kinds[one.name]
             )
             for one in self.spec.categorical
         }
@@ -76,15 +77,15 @@ class ContextColumns:
         return columns
 
     def finish(self) -> None:
-        """Keep the words of the train samples and standardise the numbers by them."""
+        """Cut the vocabularies to the train samples, and standardise the numbers by them."""
         part = load(self.folder / "part.npy")
         for one in self.spec.categorical:
             path = self.folder / f"context/context.{one.name}.npy"
             rows = np.load(path, mmap_mode="r+")
-            seen = np.zeros(self.words[one.name].num_rows, np.int64)
+            seen = np.zeros(self.vocabularies[one.name].num_rows, np.int64)
             for block in blocks(len(part), _BLOCK):
                 seen += count_rows(rows[block][part[block] == TRAIN], len(seen))
-            self.words[one.name], row = keep_frequent(self.words[one.name], seen, one.min_count)
+            self.vocabularies[one.name], row = keep_frequent(self.vocabularies[one.name], seen, one.min_count)
             for block in blocks(len(part), _BLOCK):
                 rows[block] = row[rows[block]]
             rows.flush()
@@ -99,12 +100,12 @@ class ContextColumns:
 
     def write_features(self, folder: Path) -> TableSchema:
         """The vocabularies, and the schema of the columns."""
-        for name, words in self.words.items():
-            words.save(folder / f"vocabularies/context.{name}.npy")
+        for name, vocabulary in self.vocabularies.items():
+            vocabulary.save(folder / f"vocabularies/context.{name}.npy")
         fields = [
             CategoricalField(
                 name=one.name,
-                num_rows=self.words[one.name].num_rows,
+                num_rows=self.vocabularies[one.name].num_rows,
                 dim=one.dim,
                 max_values=one.max_values,
                 kind=self.kinds[one.name],
@@ -114,7 +115,7 @@ class ContextColumns:
         return TableSchema(categorical=fields, numeric=self.numeric)
 
     def write_queries(self, folder: Path, queries: QueryRows) -> None:
-        """The context of each query: its sample's, or nothing but the clock where no sample is."""
+        """The context of each query: that of its sample, or only the clock where it has none."""
         known = queries.sample >= 0
         for one in self.spec.categorical:
             rows = load(self.folder / f"context/context.{one.name}.npy")[queries.sample]

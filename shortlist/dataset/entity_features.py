@@ -1,4 +1,4 @@
-"""The features of items and users: one row each, written once, read by every tower and by serving."""
+"""The features of items and of users, a row for each; the towers, the ranker and serving read them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _BLOCK = 1 << 16
 
 @dataclass
 class EntityFeatures:
-    """The items, or the users, and which of them training has seen."""
+    """Writes the features of the items, or of the users."""
 
     entities: Entities
     trained: NDArray[np.bool_]
@@ -43,7 +43,7 @@ class EntityFeatures:
     def write(
         self, categorical: Sequence[Categorical], numeric: Sequence[str], text: Text | None = None
     ) -> TableSchema:
-        """Write vocabularies and feature rows; what no row of the table describes is unknown and missing."""
+        """Write vocabularies and feature rows; an entity without a row in the table has unknown and missing values."""
         self.vocabulary.save(self._vocabularies() / f"{self.kind}.npy")
         save(self._rows("trained"), self.trained)
         fields = [self._categorical(spec) for spec in categorical]
@@ -165,7 +165,7 @@ def count_rows(rows: NDArray[np.int32], num_rows: int) -> NDArray[np.int64]:
 
 
 def keep_frequent(words: Vocabulary, count: NDArray[np.int64], min_count: int) -> tuple[Vocabulary, NDArray[np.int32]]:
-    """The words that training saw at least `min_count` times (and once), and the new row of each old one."""
+    """What occurs at least `min_count` times in training, and at least once; and the new row of each old row."""
     keep = count[1:] >= max(min_count, 1)
     row = np.zeros(words.num_rows, np.int32)
     row[1:][keep] = np.arange(1, keep.sum() + 1)

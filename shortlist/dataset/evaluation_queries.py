@@ -1,4 +1,4 @@
-"""Evaluation queries: whom to ask, when, with which history, and what a right answer holds."""
+"""Evaluation queries: the users, the times, the histories before them and the target items."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,16 +15,16 @@ from shortlist.features.availability import Availability
 
 @dataclass(frozen=True, kw_only=True)
 class QueryRows(QueriesWithTargets):
-    """Queries before the draw, of which only the sample is known that has their context."""
+    """All queries, before some are drawn; the context of a query is that of its sample."""
 
     sample: NDArray[np.int64]
-    """The sample whose context is the query's; -1 where nothing is known of it yet."""
+    """The sample whose context is that of the query; -1 where there is none."""
     unknowable: int = 0
-    """Targets that are left out, also of users who are not asked: their items were not available when asked for."""
+    """Targets that are left out since their items were not available, also those of users without another target."""
     positives: int = 0
-    """Distinct items that users took in the window, of all users; those that are no targets among them."""
+    """Distinct positives of all users in this part, whether they are targets or not."""
     repeats: int = 0
-    """How many of them the user's history held already."""
+    """How many of them are in the history of their user already."""
 
     def take(self, at: NDArray[np.int64]) -> Self:
         return replace(super().take(at), sample=self.sample[at])
@@ -62,8 +62,8 @@ def build_queries(
 
     All are asked at `query_time`; what happened in the gap before it is not known yet, so the history ends `gap`
     seconds earlier. Without `query_time` each user is asked at the time of their first target.
-    Targets that the history holds are no targets when `mask_seen`, nor are items that are not available when asked for:
-    no list could hold them. A query without targets is not asked.
+    With `mask_seen` items of the history are no targets. Items that are not available at the time of the query never
+    are: no list could hold them. A query without targets is left out.
     """
     num_item_rows = len(available.from_N)
     users = len(line.bounds) - 1
@@ -103,7 +103,7 @@ def build_queries(
 def _seen(
     line: Timeline, item: NDArray[np.int32], end_U: NDArray[np.int64], key: NDArray[np.int64], num_item_rows: int
 ) -> NDArray[np.bool_]:
-    """Which (user, item) keys are in the user's history before the query."""
+    """Which of these (user, item) keys are in the history of the user before the query."""
     before = line.in_history & (line.history[:-1] < np.repeat(end_U, np.diff(line.bounds)))
     at = np.flatnonzero(before)
     had = (line.user[at] - line.first_user).astype(np.int64) * num_item_rows + item[at]

@@ -1,7 +1,7 @@
 """Time-decayed popularity just before the test: the fallback for users of whom nothing is known, and a baseline.
 
 Where the split is by time, an event counts half for every half-life of its age, and the half-life is the one by which
-the validation was most likely. A field that drifts has a short one, a field that stands still or has few events a long.
+the validation was most likely. Data whose popularity drifts gets a short one; stable or few data get a long one.
 
 Shapes: N item rows, P positives, H half-lives.
 """
@@ -41,8 +41,8 @@ def time_decayed_popularity(
         train, valid = positives(block)
         valid_N += np.bincount(item[valid], minlength=num_rows)
         learnt_HN += time_decayed_counts_by_squaring(item[train], time[train], windows.train_end, half_lives, num_rows)
-    # A Dirichlet prior of one event an item: by a count of few events little is known, and that is less likely.
-    # Nobody can foretell an item that did not exist yet, by whatever half-life.
+    # A Dirichlet prior of one event an item, so that few events make no sharp distribution.
+    # Items that did not exist yet cannot be predicted by any half-life.
     there_N = available.at(windows.valid_start)
     share_HN = learnt_HN[:, there_N] + 1
     log_likelihood_H = np.log(share_HN / share_HN.sum(axis=1, keepdims=True)) @ valid_N[there_N]

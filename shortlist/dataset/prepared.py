@@ -69,7 +69,7 @@ class Samples:
 
 
 class Unknowable(BaseModel):
-    """How many targets of a part of the split are of items that were not available when asked for; they are left out.
+    """How many targets of a part of the split are left out: their items were not available at the time of the query.
 
     queries/valid/unknowable.json, queries/test/unknowable.json
     """
@@ -93,7 +93,7 @@ class Unknowable(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationQueries(QueriesWithTargets):
-    """What a part of the split is judged by."""
+    """The queries of validation or test, with their context."""
 
     target_items: NDArray[np.int64]
     context: Context
@@ -103,7 +103,7 @@ class EvaluationQueries(QueriesWithTargets):
 
 
 class Prepared:
-    """What `prepare` left, or the parts of it that a step reads. A part is opened, not read, when it is asked for."""
+    """The output of `prepare`, or the parts of it that a step reads; each is mapped into memory when first used."""
 
     def __init__(self, *, features: Path, samples: Path | None = None, queries: Path | None = None) -> None:
         """Raises ValueError when a folder is not that part."""

@@ -20,8 +20,8 @@ MIN_TRAIN_POSITIVES = 2
 class GivenSplitter:
     """Of data with times: validation is given, or each user's last train positive.
 
-    Train events that are not before the first event that judges their user are left out: they would tell of what is
-    asked. Each user is asked at the time of their first target.
+    Train events at or after the first validation or test event of their user are left out, since they would leak. The
+    query of a user is at the time of the first target.
     """
 
     valid: Literal["given", "last"]
@@ -110,10 +110,10 @@ def last_to_validation(
 
 
 def leave_out_late(bounds: NDArray[np.int64], time: NDArray[np.int64], part: NDArray[np.int8]) -> NDArray[np.int8]:
-    """The parts of events sorted by user and time, without train events as late as what judges their user."""
-    part, judges = part.copy(), part >= VALID
+    """The parts of events sorted by user and time, without train events that are as late as validation or test."""
+    part, evaluates = part.copy(), part >= VALID
     horizon = np.full(len(bounds) - 1, np.iinfo(np.int64).max)
-    np.minimum.at(horizon, np.repeat(np.arange(len(horizon)), np.diff(bounds))[judges], time[judges])
+    np.minimum.at(horizon, np.repeat(np.arange(len(horizon)), np.diff(bounds))[evaluates], time[evaluates])
     part[(part == TRAIN) & (time >= np.repeat(horizon, np.diff(bounds)))] = LEFT_OUT
     return part
 

@@ -16,7 +16,7 @@ MIN_POSITIVES = 3
 
 @dataclass(frozen=True)
 class LeaveOneOutSplitter:
-    """By time: the last positive is the test, the one before it the validation; each is asked for at its own time."""
+    """By time: the last positive is the test, the one before it the validation; each is queried at its own time."""
 
     gap: ClassVar[int] = 0
 

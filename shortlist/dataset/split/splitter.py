@@ -1,4 +1,4 @@
-"""What every kind of split does: the parts of some users' events, and when their queries are asked."""
+"""What every kind of split does: the parts of some users' events, and the time of their queries."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -48,10 +48,10 @@ class Splitter(Protocol):
         """The parts of all events of some users."""
 
     def query_time(self, part: int) -> int | None:
-        """When all queries of validation or test are asked; None where each user is asked at their first target."""
+        """The one time of all queries of validation or test; None where it is that of each user's first target."""
 
     def check_counts(self, num_samples: NDArray[np.int64]) -> None:
-        """Raise ValueError where a part that has been counted, [4], is empty, with what to change."""
+        """Raise ValueError where a part has no sample and what to change; `num_samples` is [4]."""
 
     def describe(self) -> dict[str, str]:
         """For the report."""

@@ -55,9 +55,9 @@ class Windows:
 
 @dataclass(frozen=True)
 class TemporalSplitter:
-    """Each event's part is that of the window it lies in, and all users are asked when a window begins.
+    """The part of an event is the window that it lies in; all queries of a part are at the start of its window.
 
-    What happened in the gap before it is not known by then, as in serving from data that is late.
+    Events in the gap before are not in their histories, as when serving reads data that arrives late.
     """
 
     windows: Windows
