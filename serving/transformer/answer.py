@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.features.vocabulary import UNKNOWN
+from shortlist.recommend.candidates import Candidates
 from shortlist.recommend.query import QueryBatch
-from shortlist.recommend.recommender import Candidates, Recommender
+from shortlist.recommend.recommender import Recommender
 from shortlist.recommend.request import RankingRequest
 from shortlist.recommend.rules import RuleError, Rules
 from shortlist.recommend.trace import Trace

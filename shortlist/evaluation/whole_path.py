@@ -16,8 +16,9 @@ from shortlist.features import FeatureStore
 from shortlist.features.availability import Availability
 from shortlist.progress import Progress
 from shortlist.recipe import Recipe
+from shortlist.recommend.lists import Recommendations
 from shortlist.recommend.query import QueryBatch
-from shortlist.recommend.recommender import Recommendations, Recommender
+from shortlist.recommend.recommender import Recommender
 from shortlist.recommend.scorer import Scorer
 from shortlist.recommend.trace import Trace
 

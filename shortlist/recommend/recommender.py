@@ -6,10 +6,7 @@ Shapes: E queries, R of them with candidates that are ranked, K candidates each,
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,18 +14,19 @@ from numpy.typing import NDArray
 from shortlist.features import FeatureStore
 from shortlist.features.availability import Availability
 from shortlist.recipe import Recipe
+from shortlist.recommend.candidates import Candidates, Part, num_listable
 from shortlist.recommend.filters import Filter
 from shortlist.recommend.filters.excluded import ExcludedFilter
 from shortlist.recommend.filters.seen import SeenFilter
+from shortlist.recommend.lists import Recommendations, cut, first_place, side_by_side
 from shortlist.recommend.query import QueryBatch, Rows, reads_profiles
-from shortlist.recommend.request import RankingRequest
-from shortlist.recommend.rerankers import EMPTY, ReRanker, Scored
-from shortlist.recommend.rerankers.at_most import AtMost, within_limits
+from shortlist.recommend.rerankers import ReRanker
+from shortlist.recommend.rerankers.at_most import AtMost
 from shortlist.recommend.rerankers.boost import BoostItems
 from shortlist.recommend.rerankers.diversity import Diversity
 from shortlist.recommend.rerankers.top_k import TopK
 from shortlist.recommend.rules import RuleBook
-from shortlist.recommend.sources import Encoded, Found, Source
+from shortlist.recommend.sources import Encoded, Source
 from shortlist.recommend.sources.pinned import PinnedSource
 from shortlist.recommend.sources.popularity import PopularitySource
 from shortlist.recommend.sources.similar_items import SimilarItemsSource
@@ -38,56 +36,6 @@ from shortlist.retrieval.retrieve import Retriever
 
 _NO_ROWS = np.zeros(0, np.int64)
 _DEEPER = 4
-
-
-class Part(NamedTuple):
-    """What one source found for some of the queries."""
-
-    source: Source
-    at_A: NDArray[np.int64]
-    """The queries, by their place in the batch."""
-    found: Found
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """What may be listed for E queries."""
-
-    encoded: Encoded
-    k_E: NDArray[np.int64]
-    parts: list[Part]
-    """In the order of the sources: a list holds what the first one found, then what the next one did."""
-    is_scored: bool
-    """Whether there is a scorer to ask."""
-
-    @property
-    def ranked(self) -> Part | None:
-        """What the scorer is to order."""
-        return next((part for part in self.parts if part.source.ranked), None)
-
-    @cached_property
-    def request(self) -> RankingRequest | None:
-        """What the scorer is to be asked; None when there is nothing to rank."""
-        part = self.ranked
-        if part is None or not self.is_scored or not part.found.rows_AK.any():
-            return None
-        queries = self.encoded.batch.queries
-        if len(part.at_A) < len(self.k_E):
-            queries = queries.take(part.at_A)
-        return RankingRequest.of(queries, self.encoded.vector_ED[part.at_A], *part.found)
-
-
-class Recommendations(NamedTuple):
-    """Lists of E queries, best first."""
-
-    rows_EK: NDArray[np.int64]
-    """Item rows; 0 fills up."""
-    scores_EK: NDArray[np.float32]
-    """What each list is ordered by, never rising; -inf where the row is 0."""
-    found_EK: NDArray[np.float32]
-    """As the source of each item gave them: inner products, or shares of all events."""
-    source_EK: NDArray[np.int8]
-    """Place of the source of each item; EMPTY where the row is 0."""
 
 
 class Recommender:
@@ -149,7 +97,7 @@ class Recommender:
     @property
     def source_names(self) -> dict[int, str]:
         """Of the places in `Recommendations.source_EK`."""
-        first = _first_place(self._sources)
+        first = first_place(self._sources)
         return {place - first: source.name for place, source in enumerate(self._sources)}
 
     def candidates(self, batch: QueryBatch, k_E: NDArray[np.int64], trace: Trace | None = None) -> Candidates:
@@ -170,7 +118,7 @@ class Recommender:
             found = source.find(encoded, at_A, depth_A, dropped)
             parts.append(Part(source, at_A, found))
             self._deepen(encoded, parts, k_E, depth_A, dropped)
-            count_E[at_A] = _count(encoded, parts, at_A, k_E)
+            count_E[at_A] = num_listable(encoded, parts, at_A, k_E)
             if source is not self._sources[-1]:
                 for e, rows in zip(at_A.tolist(), parts[-1].found.rows_AK, strict=True):
                     if count_E[e] < k_E[e]:  # the next source must not find them again
@@ -201,7 +149,7 @@ class Recommender:
         depth_A = depth_A.copy()
         while limited_A.any():
             exhausted_A = np.count_nonzero(found.rows_AK, axis=1) < depth_A
-            short_A = limited_A & ~exhausted_A & (_count(encoded, parts, at_A, k_E) < k_E[at_A])
+            short_A = limited_A & ~exhausted_A & (num_listable(encoded, parts, at_A, k_E) < k_E[at_A])
             at = np.flatnonzero(short_A)
             if len(at) == 0:
                 return
@@ -217,7 +165,7 @@ class Recommender:
         if trace is not None:
             trace.start()
         k_E, rules = candidates.k_E, candidates.encoded.rules
-        scored = _together(candidates, self._sources, scores_RK)
+        scored = side_by_side(candidates, self._sources, scores_RK)
         found = int(np.count_nonzero(scored.rows_EK)) if trace is not None else 0
         for reranker in self._rerankers:
             listed = int(np.count_nonzero(scored.rows_EK)) if trace is not None else 0
@@ -230,7 +178,7 @@ class Recommender:
             if trace is not None and any(needs_E):
                 left = int(np.count_nonzero(scored.rows_EK))
                 trace.record(reranker.name, queries=sum(needs_E), items_in=listed, items_out=left)
-        lists = _cut(scored, k_E)
+        lists = cut(scored, k_E)
         if trace is not None:
             trace.record("list", queries=len(k_E), items_in=found, items_out=int(np.count_nonzero(lists.rows_EK)))
         return lists
@@ -274,67 +222,3 @@ def filters_of(recipe: Recipe) -> list[Filter]:
 def rerankers_of(retriever: Retriever) -> list[ReRanker]:
     """All re-rankers in the order in which they work; the rules of a query say which of them it needs."""
     return [BoostItems(), TopK(), AtMost(), Diversity(retriever)]
-
-
-def _count(
-    encoded: Encoded, parts: Sequence[Part], at_A: NDArray[np.int64], k_E: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """How many items of all parts these queries can list together, [A]; with limits, up to k."""
-    count_E = np.zeros(len(encoded.batch), np.int64)
-    for part in parts:
-        count_E[part.at_A] += np.count_nonzero(part.found.rows_AK, axis=1)
-    for e in (e for e in at_A.tolist() if encoded.rules[e].limits):
-        rows = np.concatenate([part.found.rows_AK[part.at_A == e].ravel() for part in parts])
-        rules = encoded.rules[e]
-        count_E[e] = len(within_limits(rows[rows > 0], rules.limits, int(k_E[e]), forced=len(rules.pins)))
-    return count_E[at_A]
-
-
-def _together(candidates: Candidates, sources: Sequence[Source], scores_RK: NDArray[np.float32] | None) -> Scored:
-    """What all sources found, side by side in their order, with the scorer's scores where there are some."""
-    places = {id(source): place for place, source in enumerate(sources)}
-    first = _first_place(sources)
-    count = len(candidates.k_E)
-    width = sum(part.found.rows_AK.shape[1] for part in candidates.parts)
-    scored = Scored(
-        np.zeros((count, width), np.int64),
-        np.full((count, width), -np.inf, np.float32),
-        np.full((count, width), -np.inf, np.float32),
-        np.full((count, width), EMPTY, np.int8),
-    )
-    start = 0
-    for part in candidates.parts:
-        rows_AK, found_AK = part.found
-        scores_AK = found_AK
-        if part.source.ranked and scores_RK is not None:
-            scores_AK = np.where(rows_AK > 0, scores_RK, np.float32(-np.inf))
-        at = part.at_A, slice(start, start + rows_AK.shape[1])
-        start = at[1].stop
-        scored.rows_EK[at], scored.scores_EK[at], scored.found_EK[at] = rows_AK, scores_AK, found_AK
-        scored.source_EK[at] = np.where(rows_AK > 0, np.int8(places[id(part.source)] - first), np.int8(EMPTY))
-    return scored
-
-
-def _first_place(sources: Sequence[Source]) -> int:
-    """Of the first source whose items are not pinned: it has place 0, and pins come before it."""
-    return next(place for place, source in enumerate(sources) if source.name != PinnedSource.name)
-
-
-def _cut(scored: Scored, k_E: NDArray[np.int64]) -> Recommendations:
-    """The first `k_E` items of each list."""
-    beyond_EK = np.arange(int(k_E.max(initial=0))) >= k_E[:, None]
-    return Recommendations(
-        _to_width(scored.rows_EK, beyond_EK, 0),
-        _to_width(scored.scores_EK, beyond_EK, -np.inf),
-        _to_width(scored.found_EK, beyond_EK, -np.inf),
-        _to_width(scored.source_EK, beyond_EK, EMPTY),
-    )
-
-
-def _to_width(column_EK: NDArray[Any], beyond_EK: NDArray[np.bool_], fill: float) -> NDArray[Any]:
-    """A column as wide as the longest list, filled up where a list has ended."""
-    wide = np.full(beyond_EK.shape, fill, column_EK.dtype)
-    width = min(wide.shape[1], column_EK.shape[1])
-    wide[:, :width] = column_EK[:, :width]
-    wide[beyond_EK] = fill
-    return wide

@@ -1,0 +1,67 @@
+"""What may be listed for some queries, between the two halves of the recommender.
+
+Shapes: E queries, A of them that one source was asked, R of them with candidates that are ranked, K candidates each.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.recommend.request import RankingRequest
+from shortlist.recommend.rerankers.at_most import within_limits
+from shortlist.recommend.sources import Encoded, Found, Source
+
+
+class Part(NamedTuple):
+    """What one source found for some of the queries."""
+
+    source: Source
+    at_A: NDArray[np.int64]
+    """The queries, by their place in the batch."""
+    found: Found
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What may be listed for E queries."""
+
+    encoded: Encoded
+    k_E: NDArray[np.int64]
+    parts: list[Part]
+    """In the order of the sources: a list holds what the first one found, then what the next one did."""
+    is_scored: bool
+    """Whether there is a scorer to ask."""
+
+    @property
+    def ranked(self) -> Part | None:
+        """What the scorer is to order."""
+        return next((part for part in self.parts if part.source.ranked), None)
+
+    @cached_property
+    def request(self) -> RankingRequest | None:
+        """What the scorer is to be asked; None when there is nothing to rank."""
+        part = self.ranked
+        if part is None or not self.is_scored or not part.found.rows_AK.any():
+            return None
+        queries = self.encoded.batch.queries
+        if len(part.at_A) < len(self.k_E):
+            queries = queries.take(part.at_A)
+        return RankingRequest.of(queries, self.encoded.vector_ED[part.at_A], *part.found)
+
+
+def num_listable(
+    encoded: Encoded, parts: Sequence[Part], at_A: NDArray[np.int64], k_E: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """How many items of all parts these queries can list together, [A]; with limits, up to k."""
+    count_E = np.zeros(len(encoded.batch), np.int64)
+    for part in parts:
+        count_E[part.at_A] += np.count_nonzero(part.found.rows_AK, axis=1)
+    for e in (e for e in at_A.tolist() if encoded.rules[e].limits):
+        rows = np.concatenate([part.found.rows_AK[part.at_A == e].ravel() for part in parts])
+        rules = encoded.rules[e]
+        count_E[e] = len(within_limits(rows[rows > 0], rules.limits, int(k_E[e]), forced=len(rules.pins)))
+    return count_E[at_A]
