@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from shortlist.data.keys import MAX_KEY_BYTES
-from shortlist.features.where import MAX_LENGTH
+from shortlist.features.item_mask import MAX_LENGTH
 from shortlist.recipe import Serving
 from shortlist.serving.schema import MAX_BOOSTS, MAX_INSTANCES, MAX_LIMITS, MAX_TEXT
 

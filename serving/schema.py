@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 
 from shortlist.data.keys import MAX_KEY_BYTES
 from shortlist.features import TableSchema
-from shortlist.features.where import MAX_LENGTH
+from shortlist.features.item_mask import MAX_LENGTH
 from shortlist.recipe import Serving
 
 MAX_INSTANCES = 64

@@ -10,23 +10,20 @@ Shapes: N item rows, W values of a categorical field.
 import difflib
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from lark import Lark, Token, UnexpectedInput, UnexpectedToken
 from lark.exceptions import VisitError
 from lark.visitors import Transformer_NonRecursive
-from numpy.typing import NDArray
 
 from shortlist.features.encode import encode_numeric, key_of
+from shortlist.features.item_mask import MAX_LENGTH, ItemMask, Mask, WhereError
 from shortlist.features.schema import NumericField, TableSchema
 from shortlist.features.store import FeatureStore
 from shortlist.features.vocabulary import UNKNOWN, Vocabulary
 
-MAX_LENGTH = 2_000
-"""Characters of an expression."""
 _KEPT = 64
 _SUGGESTED_FROM = 10_000
 """Words of a vocabulary that are looked through for one that was meant."""
@@ -64,26 +61,6 @@ _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-
-Mask = NDArray[np.bool_]
-
-
-class WhereError(ValueError):
-    """An expression that cannot be applied; the message says what is wrong in it, and what is allowed."""
-
-
-@dataclass(frozen=True, eq=False)
-class ItemMask:
-    """Items that may be listed. Two masks are the same only if they are one object, so that searches can keep them."""
-
-    rows_N: Mask
-    """Row 0 is False."""
-    text: str = field(default="", compare=False)
-    """The expression it came from."""
-
-    @cached_property
-    def count(self) -> int:
-        return int(np.count_nonzero(self.rows_N))
 
 
 class ItemFilter:

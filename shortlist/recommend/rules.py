@@ -14,15 +14,19 @@ Shapes: N item rows, W values of a categorical field.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.features import FeatureStore
-from shortlist.features.where import ItemFilter, ItemMask, WhereError
+from shortlist.features.item_mask import ItemMask, WhereError
 from shortlist.recipe import Recipe
 from shortlist.recipe import Rules as RecipeRules
+
+if TYPE_CHECKING:
+    from shortlist.features.where import ItemFilter
 
 _NO_ROWS = np.zeros(0, np.int64)
 _KEPT = 16
@@ -97,7 +101,7 @@ class RuleBook:
 
     def __init__(self, store: FeatureStore, rules: RecipeRules) -> None:
         """Raises RuleError when a rule of the recipe does not fit the items."""
-        self._filter = ItemFilter(store)
+        self._store = store
         self._items, self._values = store.items, store.item_categorical
         self._num_rows = store.schema.num_item_rows
         self._both = lru_cache(_KEPT)(_intersection)
@@ -109,6 +113,12 @@ class RuleBook:
             limits=self._limits("rules.at_most", rules.at_most),
             diversity=rules.diversity,
         )
+
+    @cached_property
+    def _filter(self) -> "ItemFilter":
+        from shortlist.features.where import ItemFilter  # noqa: PLC0415 - a parser that few services need
+
+        return ItemFilter(self._store)
 
     def of(self, query: QueryRules | None, excluded: NDArray[np.int64] = _NO_ROWS) -> Rules:
         """The recipe's rules with those of a query: masks both hold, boosts add up, the others are replaced.

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.features.availability import Availability
-from shortlist.features.where import ItemMask
+from shortlist.features.item_mask import ItemMask
 
 KNOWN = "known.npy"
 _ANY_TIME = -1

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from shortlist.features import FeatureStore, Queries
 from shortlist.features.availability import Availability
-from shortlist.features.where import ItemMask
+from shortlist.features.item_mask import ItemMask
 from shortlist.retrieval.candidates import KEPT, Candidates, Subset
 from shortlist.retrieval.onnx_query_tower import OnnxQueryTower, map_array
 

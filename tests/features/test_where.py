@@ -1,5 +1,7 @@
 """An expression keeps the items that Python would keep, and says what is wrong with it."""
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -9,8 +11,9 @@ from hypothesis import strategies as st
 
 from shortlist.features import CategoricalField, FeatureSchema, FeatureStore, NumericField, TableSchema
 from shortlist.features.encode import encode_numeric
+from shortlist.features.item_mask import WhereError
 from shortlist.features.vocabulary import Vocabulary
-from shortlist.features.where import ItemFilter, WhereError
+from shortlist.features.where import ItemFilter
 
 ITEMS: list[dict[str, Any]] = [
     {"genre": ["jazz"], "label": 7, "year": 1959.0},
@@ -178,3 +181,9 @@ def test_parentheses_may_be_deep(kept: ItemFilter) -> None:
 def test_it_says_what_is_wrong(kept: ItemFilter, text: str, message: str) -> None:
     with pytest.raises(WhereError, match=message):
         kept.mask(text)
+
+
+def test_a_service_without_rules_does_not_import_the_parser() -> None:
+    code = "import sys, shortlist.serving.transformer.service; print('lark' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.features.where import ItemMask
+from shortlist.features.item_mask import ItemMask
 from shortlist.recommend.query import QueryBatch, Rows
 from shortlist.recommend.rules import Rules
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.features.availability import Availability
-from shortlist.features.where import ItemMask
+from shortlist.features.item_mask import ItemMask
 from shortlist.recommend.query import Rows
 from shortlist.recommend.sources import Encoded, Found
 
