@@ -1,4 +1,4 @@
-"""What pydantic finds wrong in a recipe, told by line, YAML path, value, what is allowed and the nearest word."""
+"""Error messages for pydantic's validation errors: line, YAML path, value, allowed values and the nearest word."""
 
 import difflib
 import re
@@ -26,34 +26,34 @@ _KINDS = {
     "model_type": "a mapping, like {name: value}",
     "model_attributes_type": "a mapping, like {name: value}",
 }
-"""What pydantic's errors of type say is expected."""
+"""The expected type, by pydantic's error type."""
 
 
 def explain(errors: list[ErrorDetails], data: dict[str, Any], text: str, root: type[BaseModel]) -> Iterator[str]:
-    """A line for each place that is wrong; `data` is what was read from the YAML `text`, `root` the recipe's type."""
+    """One line per place with an error; `data` was parsed from the YAML `text`, `root` is the type of the recipe."""
     by_place: dict[tuple[int | str, ...], list[ErrorDetails]] = {}
     for detail in errors:
         by_place.setdefault(tuple(_yaml_path(detail["loc"], data)), []).append(detail)
     for place, found in by_place.items():
         path = list(place)
-        told = _told(path, found, data, text, root)
-        line = line_of(text, path or _path_in(told))
-        yield (f"line {line}: " if line else "") + told
+        message = _message_at(path, found, data, text, root)
+        line = line_of(text, path or _path_in(message))
+        yield (f"line {line}: " if line else "") + message
 
 
-def _told(path: Path, found: list[ErrorDetails], data: dict[str, Any], text: str, root: type[BaseModel]) -> str:
+def _message_at(path: Path, found: list[ErrorDetails], data: dict[str, Any], text: str, root: type[BaseModel]) -> str:
     where = ".".join(map(str, path))
     kinds = list(dict.fromkeys(_KINDS[detail["type"]] for detail in found if detail["type"] in _KINDS))
     if kinds:
-        given, word, wanted = found[0]["input"], written(text, path), " or ".join(kinds)
+        given, word, expected = found[0]["input"], written(text, path), " or ".join(kinds)
         if "text" in kinds and word:
-            return f"{where}: YAML takes {word} for {_taken_for(given)}, not for {wanted}; write '{word}' in quotes"
-        mend = f"; write [{word}]" if word and wanted.startswith("a list") else ""
-        return f"{where}: {_shown(given)} is not {wanted}{mend}"
-    return "; ".join(dict.fromkeys(_told_of(path, detail, data, root) for detail in found))
+            return f"{where}: YAML reads {word} as {_yaml_type(given)}, not as {expected}; write '{word}' in quotes"
+        remedy = f"; write [{word}]" if word and expected.startswith("a list") else ""
+        return f"{where}: {_shown(given)} is not {expected}{remedy}"
+    return "; ".join(dict.fromkeys(_error_message(path, detail, data, root) for detail in found))
 
 
-def _told_of(path: Path, detail: ErrorDetails, data: dict[str, Any], root: type[BaseModel]) -> str:
+def _error_message(path: Path, detail: ErrorDetails, data: dict[str, Any], root: type[BaseModel]) -> str:
     where = ".".join(map(str, path))
     given, kind = detail["input"], detail["type"]
     if kind == "extra_forbidden":
@@ -70,29 +70,29 @@ def _told_of(path: Path, detail: ErrorDetails, data: dict[str, Any], root: type[
         near = _nearest(str(word), words.split(", "))
         return f"{at}: {_shown(word)} is not allowed; {near}allowed: {words}"
     message = detail["msg"].removeprefix("Value error, ")
-    says_it = isinstance(given, dict | list) or message.startswith(repr(given))
-    return (f"{where}: " if where else "") + (message if says_it else f"{_shown(given)}: {message}")
+    has_value = isinstance(given, dict | list) or message.startswith(repr(given))
+    return (f"{where}: " if where else "") + (message if has_value else f"{_shown(given)}: {message}")
 
 
 def _shown(value: Any) -> str:
-    """A value as YAML has it: what the plain word was taken for."""
+    """A value as YAML reads it."""
     if value is None or isinstance(value, bool):
         return str(value).lower().replace("none", "null")
     return "a list" if isinstance(value, list) else "a mapping" if isinstance(value, dict) else repr(value)
 
 
-def _taken_for(value: Any) -> str:
+def _yaml_type(value: Any) -> str:
     return "a number" if isinstance(value, int | float) and not isinstance(value, bool) else _shown(value)
 
 
 def _path_in(message: str) -> Path:
-    """The place that a message about several places begins with."""
+    """The path at the start of a message about several places."""
     found = re.match(r"[a-z_]+(?:\.[a-z_]+)*", message)
     return list(found[0].split(".")) if found else []
 
 
 def _yaml_path(loc: tuple[int | str, ...], data: Any) -> Path:
-    """Pydantic's location without the names of kinds and types that are not in the YAML."""
+    """Pydantic's location without its tags of kinds and types, which are not in the YAML."""
     path: Path = []
     for i, part in enumerate(loc):
         last = i + 1 == len(loc)
@@ -114,7 +114,7 @@ def _nearest(word: str, words: list[str]) -> str:
 
 
 def _allowed_keys(path: Path, data: Any, root: type[BaseModel]) -> list[str]:
-    """The keys of the block at `path`; where its `kind` decides, those of the kind that the recipe names."""
+    """The keys of the block at `path`; if it has a `kind`, those of this kind."""
     sections = _sections_at(path, root)
     for part in path:
         data = data[part]
@@ -133,7 +133,7 @@ def _kind_of(section: type[BaseModel]) -> tuple[str, ...]:
 
 def _sections_at(path: Path, root: type[BaseModel]) -> list[type[BaseModel]]:
     sections: list[type[BaseModel]] = [root]
-    a_key = False  # of a mapping that the user fills, like contract.columns
+    a_key = False  # of a mapping with arbitrary keys, like contract.columns
     for part in path:
         if isinstance(part, int) or a_key:
             a_key = False

@@ -1,4 +1,4 @@
-"""The types that recipe fields are made of."""
+"""The types of recipe fields."""
 
 import re
 from datetime import datetime
@@ -12,7 +12,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 class Section(BaseModel):
-    """One block of the recipe: unknown keys are errors, values never change."""
+    """A block of the recipe: unknown keys are errors, and values are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -21,7 +21,7 @@ def _seconds(value: Any) -> Any:
     if isinstance(value, str):
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", value.strip())
         if match is None:
-            raise ValueError(f"{value!r} is no duration: write a number and s, m, h, d or w, like 30m or 7d")
+            raise ValueError(f"{value!r} is not a duration: write a number and s, m, h, d or w, like 30m or 7d")
         return round(float(match[1]) * _SECONDS[match[2]])
     return value
 
@@ -34,7 +34,7 @@ def _sql_constant(value: Any) -> Any:
 
 def _quoted(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
-        raise ValueError(f'YAML reads this word as {value!r}; put it in quotes, like "NULL" or "-1"')
+        raise ValueError(f'YAML reads this word as {value!r}; write it in quotes, like "NULL" or "-1"')
     return value
 
 
@@ -42,7 +42,7 @@ def _moment(value: str) -> str:
     try:
         datetime.fromisoformat(value)
     except ValueError:
-        raise ValueError(f"{value!r} is no ISO date: write it like 2024-01-31, or 2024-01-31T10:00:00Z") from None
+        raise ValueError(f"{value!r} is not an ISO date: write it like 2024-01-31, or 2024-01-31T10:00:00Z") from None
     return value
 
 
@@ -54,7 +54,7 @@ def _one_word(value: str) -> str:
 
 def _column_file(value: str) -> str:
     if "/" in plain(value) or value.startswith("."):
-        raise ValueError(f"{value!r}: its files are named after the column; give it a name without '/' in `columns`")
+        raise ValueError(f"{value!r}: files are named after this column; give it a name without '/' in `columns`")
     return value
 
 
@@ -66,7 +66,7 @@ Duration = Annotated[
 """Seconds; written as 30m, 12h, 7d, 2w or a number of seconds."""
 
 Moment = Annotated[str, AfterValidator(_moment)]
-"""An ISO date or time, UTC when it has no zone."""
+"""An ISO date or time, in UTC if it has no time zone."""
 
 Until = Annotated[str, AfterValidator(lambda written: written if written == "now" else _moment(written))]
 """An ISO date or time, or `now`."""
@@ -75,17 +75,17 @@ Name = Annotated[str, AfterValidator(_one_word)]
 """A Kubernetes-safe name."""
 
 ColumnFile = Annotated[str, AfterValidator(_column_file)]
-"""A column after which files are named."""
+"""A column that files are named after."""
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
-"""A part of the whole, 0 to 1."""
+"""A share, from 0 to 1."""
 
 Word = Annotated[str, BeforeValidator(_quoted)]
-"""A text as it stands in a file."""
+"""A text as it is written in a file."""
 
 
 class SqlText:
-    """Marks the fields that hold SQL, for whoever checks them all."""
+    """Marks the fields that contain SQL, so that all of them can be checked."""
 
 
 Expression = Annotated[
@@ -94,8 +94,8 @@ Expression = Annotated[
     BeforeValidator(_sql_constant, json_schema_input_type=str | float | bool),
     Field(min_length=1),
 ]
-"""A SQL expression over the raw columns, such as `rating >= 4`; a bare column name, a number or true is one.
-docs/expressions.md says which SQL this is."""
+"""A SQL expression over the raw columns, such as `rating >= 4`; also a column name, a number or true.
+docs/expressions.md describes the SQL dialect."""
 
 Separator = Annotated[str, AfterValidator(lambda written: written.replace("\\t", "\t")), Field(min_length=1)]
-"""What separates fields; a tab may be written as \\t in any kind of quotes."""
+"""A field separator; a tab may be written as \\t in any kind of quotes."""

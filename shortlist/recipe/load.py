@@ -1,4 +1,4 @@
-"""Reading a recipe, and writing it again."""
+"""Reads and writes recipes."""
 
 import difflib
 import os
@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from shortlist.recipe.explain import explain
-from shortlist.recipe.old_spelling import respelt
+from shortlist.recipe.old_spelling import upgraded
 from shortlist.recipe.recipe import Recipe
 from shortlist.recipe.yaml_text import YamlTextError, dump_yaml, load_yaml
 
@@ -17,7 +17,7 @@ _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 
 class RecipeError(ValueError):
-    """A recipe that cannot be used; the message says where and how to mend it."""
+    """A recipe cannot be used; the message says where the error is and how to fix it."""
 
 
 def load_recipe(path: str | Path) -> Recipe:
@@ -31,26 +31,26 @@ def _text(file: Path) -> str:
         return file.read_text(encoding="utf-8")
     except FileNotFoundError:
         near = difflib.get_close_matches(file.name, [p.name for p in file.parent.glob("*.yaml")], n=3, cutoff=0.3)
-        hint = f"; beside it are: {', '.join(near)}" if near else ""
+        hint = f"; similar names in this folder: {', '.join(near)}" if near else ""
         raise RecipeError(f"{file}: there is no such recipe{hint}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{file}: cannot be read as UTF-8 text: {error}") from None
 
 
 def load_released_recipe(path: Path) -> Recipe:
-    """The recipe inside a release, also of one that an older version wrote. Raises RecipeError.
+    """The recipe of a release, which may have been written by an older version. Raises RecipeError.
 
-    Nobody can edit it, so what was spelt otherwise then is respelt instead of refused.
+    The recipe of a release cannot be edited, so that old syntax is upgraded instead of refused.
     """
     text, origin = _text(path), str(path)
     data = _mapping(text, origin)
     if isinstance(data.get("retrieval"), dict):
-        data["retrieval"] = respelt(data["retrieval"])
+        data["retrieval"] = upgraded(data["retrieval"])
     return _validated(data, text, origin)
 
 
 def parse_recipe(text: str, origin: str = "recipe") -> Recipe:
-    """Validate a recipe's YAML text. Raises RecipeError; `origin` names it in the message."""
+    """Validate the YAML text of a recipe. Raises RecipeError; `origin` names the recipe in the message."""
     return _validated(_mapping(text, origin), text, origin)
 
 
@@ -60,22 +60,22 @@ def _mapping(text: str, origin: str) -> dict[str, Any]:
     except YamlTextError as error:
         raise RecipeError(f"{origin}: {error}") from None
     if not isinstance(data, dict):
-        raise RecipeError(f"{origin}: a recipe is a mapping of names to values, this is a {type(data).__name__}")
+        raise RecipeError(f"{origin}: a recipe must be a mapping of names to values, not a {type(data).__name__}")
     return data
 
 
 def _validated(data: dict[str, Any], text: str, origin: str) -> Recipe:
-    """`data` is what the YAML `text` says."""
+    """The validated recipe; `data` was parsed from the YAML `text`."""
     try:
         return Recipe.model_validate(_expand(data, origin, ()))
     except ValidationError as error:
-        told = list(explain(error.errors(), data, text, Recipe))
-        lines = "".join(f"\n  {one}" for one in told)
-        raise RecipeError(f"{origin}: {len(told)} error{'s' * (len(told) != 1)}{lines}") from None
+        found = list(explain(error.errors(), data, text, Recipe))
+        lines = "".join(f"\n  {one}" for one in found)
+        raise RecipeError(f"{origin}: {len(found)} error{'s' * (len(found) != 1)}{lines}") from None
 
 
 def dump_recipe(recipe: Recipe) -> str:
-    """The recipe as canonical YAML: environment expanded, defaults left out, keys in the order of the schema."""
+    """The recipe as canonical YAML: environment variables expanded, defaults omitted, keys in schema order."""
     data = recipe.model_dump(mode="json", exclude_defaults=True)
     for block in ("source", "split"):
         data[block] = {"kind": getattr(recipe, block).kind, **data[block]}
@@ -83,7 +83,7 @@ def dump_recipe(recipe: Recipe) -> str:
 
 
 def recipe_schema() -> dict[str, Any]:
-    """The JSON schema for editors."""
+    """The JSON schema of recipes, for editors."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Recipe.model_json_schema()}
 
 

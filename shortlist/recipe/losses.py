@@ -1,4 +1,4 @@
-"""What the towers learn from: `retrieval.loss`, one class a kind with what it may be compared with."""
+"""The losses of the towers: `retrieval.loss`, one class per kind, with the negatives that it supports."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -12,18 +12,18 @@ Metric = Literal["cosine", "dot"]
 
 
 class LossSettings(Section):
-    """What all kinds have."""
+    """The common fields and checks of all kinds."""
 
     takes: ClassVar[tuple[NegativesKind, ...]]
-    """Kinds of negatives that it makes sense with."""
+    """The supported kinds of negatives."""
 
     @property
     def corrects_log_q(self) -> bool:
-        """Whether a negative counts by how likely it was drawn."""
+        """Whether the scores of negatives are corrected by their sampling probability (logQ)."""
         return False
 
     def check(self, negatives: Negatives, metric: Metric) -> None:
-        """Raises ValueError for what else this kind cannot learn from."""
+        """Raises ValueError for settings that this kind does not support."""
 
 
 class SoftmaxLoss(LossSettings):
@@ -34,10 +34,10 @@ class SoftmaxLoss(LossSettings):
     kind: Literal["softmax"]
     """Softmax."""
     temperature: float = Field(0.05, gt=0)
-    """Scores are divided by it: a small one sharpens the softmax."""
+    """The divisor of the scores; a small temperature sharpens the softmax."""
     log_q: bool | None = None
-    """Whether a negative's score is corrected by how often it is drawn (logQ). By default wherever negatives are drawn;
-    of `full`, where all are there for certain, there is nothing to correct."""
+    """Whether the score of a negative is corrected by its sampling probability (logQ). By default it is, if negatives
+    are sampled; `full` has nothing to correct."""
 
     @property
     def corrects_log_q(self) -> bool:
@@ -46,19 +46,19 @@ class SoftmaxLoss(LossSettings):
     def check(self, negatives: Negatives, metric: Metric) -> None:  # noqa: ARG002
         if negatives.kind == "full" and self.log_q is not None:
             raise ValueError(
-                "retrieval.loss.log_q corrects for what is drawn, and with retrieval.negatives.kind 'full' nothing is; "
-                "remove log_q, or write negatives: {kind: in_batch}"
+                "retrieval.loss.log_q corrects for the sampling of negatives, but retrieval.negatives.kind 'full' does "
+                "not sample; remove log_q, or write negatives: {kind: in_batch}"
             )
 
 
 class _WithoutHard(LossSettings):
-    """Kinds that see the same negatives for all examples."""
+    """Kinds that have the same negatives for all examples."""
 
     def check(self, negatives: Negatives, metric: Metric) -> None:  # noqa: ARG002
         if isinstance(negatives, InBatchNegatives | MixedNegatives) and negatives.num_hard:
             raise ValueError(
-                f"retrieval.negatives.num_hard {negatives.num_hard}: only the loss softmax takes hard negatives; set "
-                "num_hard to 0, or write loss: {kind: softmax}"
+                f"retrieval.negatives.num_hard {negatives.num_hard}: only the loss softmax supports hard negatives; "
+                "set num_hard to 0, or write loss: {kind: softmax}"
             )
 
 
@@ -70,7 +70,7 @@ class BceLoss(_WithoutHard):
     kind: Literal["bce"]
     """Binary cross-entropy."""
     temperature: float = Field(0.05, gt=0)
-    """Scores are divided by it: 1 with `metric: dot` is the paper's; cosines need a small one."""
+    """The divisor of the scores: 1 with `metric: dot` as in the paper; cosines need a small temperature."""
 
 
 class GbceLoss(LossSettings):
@@ -82,20 +82,20 @@ class GbceLoss(LossSettings):
     kind: Literal["gbce"]
     """Binary cross-entropy, calibrated for the sampling."""
     temperature: float = Field(0.05, gt=0)
-    """Scores are divided by it."""
+    """The divisor of the scores."""
     calibration: Share = 0.75
-    """1 makes its probabilities those of all items, 0 leaves them as high as the draws make them."""
+    """1 calibrates the probabilities to the whole catalogue, 0 leaves the bias of the sampling."""
 
 
 class BprLoss(_WithoutHard):
-    """The positive above each of its negatives (BPR, Rendle et al. 2009)."""
+    """Ranks the positive above each of its negatives (BPR, Rendle et al. 2009)."""
 
     takes = ("uniform", "in_batch", "mixed")
 
     kind: Literal["bpr"]
     """Pairs of a positive and a negative."""
     temperature: float = Field(0.05, gt=0)
-    """Differences of scores are divided by it: 1 with `metric: dot` is the paper's; cosines need a small one."""
+    """The divisor of score differences: 1 with `metric: dot` as in the paper; cosines need a small temperature."""
 
 
 class CosineContrastiveLoss(LossSettings):
@@ -106,15 +106,15 @@ class CosineContrastiveLoss(LossSettings):
     kind: Literal["cosine_contrastive"]
     """Cosines with a margin."""
     margin: float = Field(0.4, ge=-1, le=1)
-    """Negatives whose cosine is below it cost nothing."""
+    """Negatives with a smaller cosine have no loss."""
     negative_weight: float = Field(300.0, gt=0)
-    """How much the mean over the negatives counts beside the positive."""
+    """The weight of the mean over the negatives, relative to the positive."""
 
     def check(self, negatives: Negatives, metric: Metric) -> None:  # noqa: ARG002
         if metric != "cosine":
             raise ValueError(
-                f"retrieval.metric {metric!r} does not go with retrieval.loss.kind {self.kind!r}, which compares "
-                "cosines; set retrieval.metric to cosine"
+                f"retrieval.metric {metric!r} is not supported by retrieval.loss.kind {self.kind!r}, which "
+                "compares cosines; set retrieval.metric to cosine"
             )
 
 
@@ -122,10 +122,10 @@ Loss = Annotated[SoftmaxLoss | BceLoss | GbceLoss | BprLoss | CosineContrastiveL
 
 
 def check_loss(loss: Loss, negatives: Negatives, metric: Metric) -> None:
-    """Raises ValueError for negatives or a metric that this loss cannot learn from."""
+    """Raises ValueError for negatives or a metric that this loss does not support."""
     if negatives.kind not in loss.takes:
         raise ValueError(
-            f"retrieval.negatives.kind {negatives.kind!r} does not go with retrieval.loss.kind {loss.kind!r}; allowed: "
-            f"{', '.join(loss.takes)}; write negatives: {{kind: {loss.takes[0]}}}"
+            f"retrieval.negatives.kind {negatives.kind!r} is not supported by retrieval.loss.kind {loss.kind!r}; "
+            f"allowed: {', '.join(loss.takes)}; write negatives: {{kind: {loss.takes[0]}}}"
         )
     loss.check(negatives, metric)

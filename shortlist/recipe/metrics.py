@@ -1,4 +1,4 @@
-"""The metrics of ranked lists, by the names that recipes, files and reports have for them."""
+"""The metrics of ranked lists, by their names in recipes, files and reports."""
 
 METRICS = {"ndcg": "NDCG", "recall": "Recall", "hit_rate": "Hit rate", "mrr": "MRR", "map": "MAP"}
-"""Name -> title. `shortlist.metrics.ranking.ranking_metrics` defines each, followed by `_at_k`."""
+"""Name -> title. `shortlist.metrics.ranking.ranking_metrics` computes each as `<name>_at_<k>`."""

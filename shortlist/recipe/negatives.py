@@ -1,4 +1,4 @@
-"""What a positive of the towers is compared with: `retrieval.negatives`, one class a kind."""
+"""The negatives of the towers: `retrieval.negatives`, one class per kind."""
 
 from typing import Annotated, Literal
 
@@ -8,40 +8,42 @@ from shortlist.recipe.fields import Section
 
 
 class InBatchNegatives(Section):
-    """The items of the step's other examples: drawn by popularity, and their vectors are there anyway."""
+    """In-batch negatives: the items of the other examples of the step, which follow the popularity distribution."""
 
     kind: Literal["in_batch"]
-    """The step's own items."""
+    """The items of the batch."""
     max_in_batch: int = Field(4096, ge=1)
-    """At most so many of a step's unique items are the negatives of its examples; they are drawn anew each step."""
+    """The maximum number of unique items of a step that are used as negatives; a new random subset in each step."""
     num_hard: int = Field(0, ge=0, le=256)
-    """Wrong answers of our own index, found anew each epoch, that an example also sees; with `softmax`."""
+    """The number of hard negatives per example: items that the model ranks high but that are not positives, searched
+    again in each epoch; only with `softmax`."""
 
 
 class MixedNegatives(Section):
-    """The items of the step's other examples, and some drawn evenly."""
+    """The items of the other examples of the step, and uniformly sampled items."""
 
     kind: Literal["mixed"]
-    """The step's own items and even draws."""
+    """The items of the batch and uniform samples."""
     max_in_batch: int = Field(4096, ge=1)
-    """At most so many of a step's unique items are the negatives of its examples; they are drawn anew each step."""
+    """The maximum number of unique items of a step that are used as negatives; a new random subset in each step."""
     num_uniform: int = Field(1024, ge=1)
-    """Items drawn evenly at each step."""
+    """The number of uniformly sampled items per step."""
     num_hard: int = Field(0, ge=0, le=256)
-    """Wrong answers of our own index, found anew each epoch, that an example also sees; with `softmax`."""
+    """The number of hard negatives per example: items that the model ranks high but that are not positives, searched
+    again in each epoch; only with `softmax`."""
 
 
 class UniformNegatives(Section):
-    """Items drawn evenly."""
+    """Uniformly sampled items."""
 
     kind: Literal["uniform"]
-    """Even draws."""
+    """Uniform samples."""
     num_uniform: int = Field(1024, ge=1)
-    """Items drawn evenly at each step; all its examples share them."""
+    """The number of uniformly sampled items per step, shared by all its examples."""
 
 
 class FullNegatives(Section):
-    """The whole catalogue: for small ones, or with a GPU."""
+    """The whole catalogue, for small catalogues or with a GPU."""
 
     kind: Literal["full"]
     """Every item."""

@@ -1,7 +1,7 @@
-"""How recipes spelt the loss before it and its negatives were two blocks, and what the same values are called now.
+"""Upgrades the old syntax of the loss, from before the loss and its negatives were separate blocks.
 
-A recipe that is read today is told the new lines and refused. That of an older release is read by them: it cannot be
-edited, and it must go on to be served and compared (docs/decisions/losses-and-negatives.md).
+A user's recipe with the old syntax is refused with a message that shows the new lines. The recipe of an older release
+is upgraded, since it cannot be edited and must still be served and compared (docs/decisions/losses-and-negatives.md).
 """
 
 from collections.abc import Iterator
@@ -44,8 +44,8 @@ _FIELDS: dict[str, type[Section]] = {
 }
 
 
-def old_words(retrieval: dict[str, Any]) -> list[str]:
-    """What of the block `retrieval` is in the old spelling, as `key: value`."""
+def old_keys(retrieval: dict[str, Any]) -> list[str]:
+    """The entries of the block `retrieval` in the old syntax, as `key: value`."""
     found = {key: value for key, value in retrieval.items() if key in _OF_LOSS or key in _OF_NEGATIVES}
     if isinstance(retrieval.get("loss"), str) and retrieval["loss"] in _KINDS:
         found["loss"] = retrieval["loss"]
@@ -54,15 +54,15 @@ def old_words(retrieval: dict[str, Any]) -> list[str]:
     return [f"{key}: {_shown(found[key])}" for key in retrieval if key in found]
 
 
-def respelt(retrieval: dict[str, Any]) -> dict[str, Any]:
-    """The block with the same meaning in today's spelling. What the named loss never read is left out."""
-    words = old_words(retrieval)
-    if not words:
+def upgraded(retrieval: dict[str, Any]) -> dict[str, Any]:
+    """The equivalent block in the current syntax. Settings that the named loss did not use are left out."""
+    keys = old_keys(retrieval)
+    if not keys:
         return retrieval
     new = {key: value for key, value in retrieval.items() if key not in _OF_LOSS and key not in _OF_NEGATIVES}
     if new.get("positions") == "others":
         new["positions"] = "leave_one_out"
-    if words == ["positions: others"]:
+    if keys == ["positions: others"]:
         return new
     named = new.get("loss", "in_batch")
     loss_kind, negatives_kind = _KINDS[named] if isinstance(named, str) and named in _KINDS else ("softmax", "in_batch")
@@ -77,8 +77,8 @@ def respelt(retrieval: dict[str, Any]) -> dict[str, Any]:
 
 
 def new_lines(retrieval: dict[str, Any]) -> list[str]:
-    """The lines of the block that say today what the old ones said."""
-    new = respelt(retrieval)
+    """The lines in the current syntax that replace the old ones."""
+    new = upgraded(retrieval)
     changed = [key for key in ("positions", "loss", "negatives") if new.get(key) != retrieval.get(key)]
     return [f"{key}: {_shown(new[key])}" for key in changed]
 
@@ -90,7 +90,7 @@ def _moved(retrieval: dict[str, Any], names: dict[str, str], kind: Any) -> Itera
 
 
 def _shown(value: Any) -> str:
-    """As YAML writes it on one line."""
+    """A value as YAML on one line."""
     if isinstance(value, dict):
         return f"{{{', '.join(f'{key}: {_shown(one)}' for key, one in value.items())}}}"
     if value is None or isinstance(value, bool):

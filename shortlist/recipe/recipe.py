@@ -1,4 +1,4 @@
-"""The recipe as a whole."""
+"""The recipe: all blocks, and the checks across blocks."""
 
 from typing import Self
 
@@ -27,42 +27,42 @@ class Recipe(Section):
     """One recommender."""
 
     name: Name
-    """Names the recommender's releases, runs and service."""
+    """The name of the recommender, used for its releases, runs and service."""
     description: str = ""
-    """For people."""
+    """A description for human readers."""
     seed: int = Field(42, ge=0)
-    """Of everything that is drawn."""
+    """The seed of all random numbers."""
     source: Source
-    """Where the raw data is."""
+    """The raw data."""
     interactions: Interactions = Interactions()
-    """What counts as a positive, how much, and what a history holds."""
+    """Which events are positives, their weights, and which events are part of a history."""
     contract: Contract = Contract()
-    """What must hold for the data."""
+    """The validation rules of the data."""
     split: Split
-    """What is trained on and what is asked."""
+    """The split into train, validation and test."""
     features: Features = Features()
-    """What the models see."""
+    """The features of the models."""
     retrieval: Retrieval = Retrieval()
-    """The two towers."""
+    """The model that retrieves candidates."""
     index: Index = Index()
-    """How candidates are searched."""
+    """The index that candidates are searched in."""
     ranking: Ranking = Ranking()
-    """How candidates are ordered."""
+    """The ranker of the candidates."""
     rules: Rules = Rules()
-    """Business rules of every list."""
+    """Business rules of the recommendations."""
     evaluation: Evaluation = Evaluation()
-    """How lists are judged."""
+    """The evaluation of the recommendations."""
     gate: Gate = Gate()
-    """What a release must show to become live."""
+    """The conditions for a release to become live."""
     publish: Publish = Publish()
-    """Where releases go."""
+    """The storage of the releases."""
     serving: Serving = Serving()
-    """How queries are answered."""
+    """The settings of serving."""
     resources: Resources = Resources()
-    """What the steps may use."""
+    """The resources of the pipeline steps."""
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
+    def _is_consistent(self) -> Self:
         rows = self.interactions.time_unit == "row"
         if rows and isinstance(self.split, TemporalSplit):
             raise ValueError("split.kind 'temporal' needs times; interactions.time_unit is 'row': use 'leave_one_out'")
@@ -72,7 +72,7 @@ class Recipe(Section):
             raise ValueError("retrieval.half_life needs times; interactions.time_unit is 'row': remove it")
         if isinstance(self.source, YambdaSource) and self.source.embeddings and self.features.item.embedding is None:
             raise ValueError(
-                "source.embeddings reads the audio embeddings, and nothing uses them; add features.item.embedding, "
+                "source.embeddings reads the audio embeddings, but no feature uses them; add features.item.embedding, "
                 "like {name: normalized_embed, dim: 128}, or remove source.embeddings"
             )
         items = self.source.items if isinstance(self.source, FilesSource) else None
@@ -93,24 +93,24 @@ class Recipe(Section):
         metric, _, depth = self.gate.metric.rpartition("_at_")
         if metric not in METRICS or not depth.isdigit() or int(depth) not in self.evaluation.k:
             raise ValueError(
-                f"gate.metric {self.gate.metric!r} is none of {', '.join(METRICS)} followed by _at_ and one of "
+                f"gate.metric {self.gate.metric!r} is not one of {', '.join(METRICS)}, followed by _at_ and one of "
                 f"evaluation.k {self.evaluation.k}, like ndcg_at_{self.evaluation.k[0]}"
             )
         return self
 
     def _check_order(self) -> None:
-        """What data without an order cannot have, and what data with one should not."""
+        """Raises ValueError for settings that data without an order, or data with one, does not support."""
         given = self.split if isinstance(self.split, GivenSplit) else None
         if self.interactions.ordered:
             if given is not None and isinstance(given.valid, float):
                 raise ValueError(
-                    f"split.valid {given.valid:g} draws events whatever their time; use `last`, or set "
-                    "interactions.ordered to false if nothing tells what came first"
+                    f"split.valid {given.valid:g} samples events regardless of their time; use `last`, or set "
+                    "interactions.ordered to false if the order of the events is unknown"
                 )
             if self.retrieval.positions == "leave_one_out":
                 raise ValueError(
-                    "retrieval.positions 'leave_one_out' asks for an item from what came later too; use `last` or "
-                    "`every`, or set interactions.ordered to false if nothing tells what came first"
+                    "retrieval.positions 'leave_one_out' predicts an item from later events as well; use `last` or "
+                    "`every`, or set interactions.ordered to false if the order of the events is unknown"
                 )
             return
         if isinstance(self.split, TemporalSplit):
@@ -129,4 +129,4 @@ class Recipe(Section):
                 "order; interactions.ordered is false: use positions leave_one_out and encoder mean"
             )
         if self.interactions.history is not None:
-            raise ValueError("interactions.history: without an order a history is the positives; remove it")
+            raise ValueError("interactions.history: without an order, a history consists of the positives; remove it")

@@ -1,4 +1,4 @@
-"""What the steps of the pipeline may use, and what a cluster gives them."""
+"""The resources of the pipeline steps, on one machine and on a cluster."""
 
 import re
 from typing import Annotated, Literal, Self
@@ -52,19 +52,19 @@ ObjectName = Annotated[str, AfterValidator(_object_name)]
 
 
 class Toleration(Section):
-    """A taint of nodes that the steps do not mind."""
+    """A taint of nodes that the steps tolerate."""
 
     key: str | None = None
-    """The taint's key; without one, every taint (then the operator is `Exists`)."""
+    """The key of the taint; without a key, all taints (the operator must then be `Exists`)."""
     operator: Literal["Equal", "Exists"] = "Equal"
-    """Whether the taint's value matters."""
+    """Whether the value of the taint is compared."""
     value: str | None = None
     """The taint's value, for `Equal`."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    """Of the taint; without one, any."""
+    """The effect of the taint; without one, all effects."""
 
     @model_validator(mode="after")
-    def _is_whole(self) -> Self:
+    def _is_complete(self) -> Self:
         if self.operator == "Exists" and self.value is not None:
             raise ValueError("operator 'Exists' takes no value; remove it, or use 'Equal'")
         if self.operator == "Equal" and self.key is None:
@@ -73,7 +73,7 @@ class Toleration(Section):
 
 
 class Secret(Section):
-    """A Kubernetes secret of which some keys become environment variables; its values are nowhere in the recipe."""
+    """A Kubernetes secret with keys that become environment variables; its values are never part of the recipe."""
 
     name: ObjectName
     """The secret, in the namespace that the pipeline runs in."""
@@ -82,107 +82,107 @@ class Secret(Section):
 
 
 class Volume(Section):
-    """A persistent volume claim that the steps see as a folder, for data that is in no bucket."""
+    """A persistent volume claim that is mounted as a folder, for data that is not in a bucket."""
 
     claim: ObjectName
     """The claim, in the namespace that the pipeline runs in."""
     path: Annotated[str, AfterValidator(_absolute)]
-    """Where it is mounted; sources and `publish.to` may name paths below it."""
+    """The mount path; sources and `publish.to` may use paths below it."""
 
 
 class Distributed(Section):
     """Training of the towers on several nodes, by Kubeflow Trainer."""
 
     nodes: int = Field(ge=2)
-    """How many; each has the CPU, the memory and the GPUs that `train_retrieval` has."""
+    """The number of nodes; each has the CPU, memory and GPUs of `train_retrieval`."""
     folder: Annotated[str, AfterValidator(_absolute)]
-    """Below one of `volumes`, on a claim that many nodes can write (ReadWriteMany)."""
+    """A folder below one of `volumes`, on a claim that several nodes can write (ReadWriteMany)."""
     runtime: str = "torch-distributed"
     """The ClusterTrainingRuntime."""
 
 
 class StepResources(Section):
-    """What one step gets; what is not given is as for all steps."""
+    """The resources of one step; fields that are not set have the values of all steps."""
 
     memory_gb: float | None = Field(None, gt=0)
-    """Memory that the step asks for; ingest, validate and prepare keep to it."""
+    """The requested memory; ingest, validate and prepare stay within it."""
     cpu: float | None = Field(None, gt=0)
-    """Cores that are asked for; a step may use more when the node has them."""
+    """The requested CPU cores; a step may use more if the node has them."""
     memory_limit_gb: float | None = Field(None, gt=0)
-    """A step that holds more is ended."""
+    """A step that uses more memory is killed."""
     gpus: int | None = Field(None, ge=0)
-    """How many."""
+    """The number of GPUs."""
     gpu_resource: str | None = None
-    """The name under which the nodes offer them, like `nvidia.com/gpu`."""
+    """The resource name of the GPUs on the nodes, like `nvidia.com/gpu`."""
     node_selector: dict[str, str] | None = None
     """Labels that the step's node must have."""
     tolerations: list[Toleration] | None = None
     """Taints that the step's node may have."""
     env: dict[Variable, str] | None = None
-    """Environment variables that are no secrets, like `AWS_ENDPOINT_URL`."""
+    """Environment variables that are not secret, like `AWS_ENDPOINT_URL`."""
     secrets: list[Secret] | None = None
     """Environment variables from Kubernetes secrets."""
     volumes: list[Volume] | None = None
     """Folders from persistent volume claims."""
     retries: int | None = Field(None, ge=0, le=20)
-    """How often a step that failed is tried again; training goes on with its checkpoints only in the same pod."""
+    """How often a failed step is retried; training resumes from its checkpoints only in the same pod."""
     timeout: Duration | None = None
-    """A step that takes longer is ended; written as 2h."""
+    """A step that takes longer is killed; written as 2h."""
 
     @model_validator(mode="after")
-    def _no_secret_in_the_open(self) -> Self:
+    def _has_no_plain_secret(self) -> Self:
         for name in self.env or {}:
             if _SECRET.search(name):
                 raise ValueError(
-                    f"env.{name} looks like a secret and would be readable in every run; put it into a Kubernetes "
-                    f"secret and name that: secrets: [{{name: my-secret, env: {{{name}: its-key}}}}]"
+                    f"env.{name} looks like a secret and would be readable in every run; store it in a Kubernetes "
+                    f"secret and refer to that: secrets: [{{name: my-secret, env: {{{name}: its-key}}}}]"
                 )
         if self.timeout == 0:
-            raise ValueError("timeout is 0: leave it out for a step that may take as long as it needs")
+            raise ValueError("timeout is 0: remove it for a step without a time limit")
         return self
 
 
 class Resources(StepResources):
-    """What all steps get, and under `steps` where one differs. On one machine only `memory_gb` matters."""
+    """The resources of all steps, and under `steps` those of single steps. On one machine, only `memory_gb` is used."""
 
     memory_gb: float = Field(4.0, gt=0)
-    """Bounds what ingest, validate and prepare hold at a time; on a cluster also the memory that a step asks for."""
+    """The memory limit of ingest, validate and prepare; on a cluster also the requested memory of a step."""
     cpu: float = Field(0.5, gt=0)
-    """Cores that are asked for; a step may use more when the node has them."""
+    """The requested CPU cores; a step may use more if the node has them."""
     gpus: int = Field(0, ge=0)
-    """How many; better given to `train_retrieval` and `train_ranking` under `steps` than to all."""
+    """The number of GPUs; better set for `train_retrieval` and `train_ranking` under `steps` than for all."""
     gpu_resource: str = "nvidia.com/gpu"
-    """The name under which the nodes offer them."""
+    """The resource name of the GPUs on the nodes."""
     node_selector: dict[str, str] = {}
     """Labels that the nodes must have."""
     tolerations: list[Toleration] = []
     """Taints that the nodes may have."""
     env: dict[Variable, str] = {}
-    """Environment variables that are no secrets, like `AWS_ENDPOINT_URL`."""
+    """Environment variables that are not secret, like `AWS_ENDPOINT_URL`."""
     secrets: list[Secret] = []
     """Environment variables from Kubernetes secrets, like the keys of a bucket."""
     volumes: list[Volume] = []
     """Folders from persistent volume claims."""
     retries: int = Field(0, ge=0, le=20)
-    """How often a step that failed is tried again."""
+    """How often a failed step is retried."""
     steps: dict[Step, StepResources] = {}
-    """What differs, by step: a field given there replaces the one for all."""
+    """Resources by step: a field that is set there replaces the value of all steps."""
 
     distributed: Distributed | None = None
-    """Several nodes for `train_retrieval`; without, the GPUs of one pod are used."""
+    """Several nodes for `train_retrieval`; if null, the GPUs of one pod are used."""
 
     @model_validator(mode="after")
     def _nodes_share_a_folder(self) -> Self:
         volumes = [volume.path for volume in self.of("train_retrieval").volumes]
         if self.distributed and not any(f"{self.distributed.folder}/".startswith(f"{path}/") for path in volumes):
             raise ValueError(
-                f"distributed.folder {self.distributed.folder!r} is below none of the volumes that train_retrieval "
-                f"mounts ({', '.join(volumes) or 'none'}); the nodes would not share it"
+                f"distributed.folder {self.distributed.folder!r} is not below a volume that train_retrieval mounts "
+                f"({', '.join(volumes) or 'none'}); the nodes would not share it"
             )
         return self
 
     def of(self, step: Step) -> "Resources":
-        """What this step gets."""
+        """The resources of this step."""
         own = self.steps.get(step, StepResources())
         given = {name: value for name, value in own if value is not None}
         return self.model_copy(update={**given, "steps": {}})

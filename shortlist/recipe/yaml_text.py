@@ -1,8 +1,8 @@
-"""YAML as a person means it: the core schema of YAML 1.2, and errors that name the line.
+"""YAML with the core schema of YAML 1.2, and with errors that name the line.
 
-YAML 1.1, which PyYAML implements, reads `NO` and `on` as truth values, `2024-01-01` as a date, `012` as octal, `12:30`
-as a number of base 60, and `1e-3` as text. Here a plain word is a number, `true`, `false` or `null`, or it is text.
-Digits with leading zeros are text, since they would not come back as they were written.
+YAML 1.1, which PyYAML implements, reads `NO` and `on` as booleans, `2024-01-01` as a date, `012` as octal, `12:30` as a
+base-60 number, and `1e-3` as text. Here, a plain word is a number, `true`, `false` or `null`, or it is text. Digits
+with leading zeros are text, since they would not be written back in the same form.
 """
 
 import math
@@ -21,18 +21,18 @@ _CORE: tuple[tuple[str, str, str], ...] = (
     ("merge", r"<<", "<"),
 )
 _MOST_NODES = 100_000
-_MENDS = (
+_REMEDIES = (
     (r"character '\\t'", "indent with spaces, not with tabs"),
-    (r"mapping values are not allowed", "put text that holds ': ' in quotes"),
+    (r"mapping values are not allowed", "write text that contains ': ' in quotes"),
     (r"unknown escape character", "write a backslash twice within double quotes, or use single quotes"),
-    (r"cannot start any token", "put text that begins with it in quotes"),
-    (r"scanning an (alias|anchor)", "put text that begins with * or & in quotes"),
-    (r"(scanning a tag|a constructor for the tag)", "put text that begins with ! in quotes"),
-    (r"scanning a quoted scalar", "the quotes before it do not end"),
-    (r"a flow (mapping|sequence)", "within { } and [ ] put text that holds one of , : # { } [ ] or quotes in quotes"),
+    (r"cannot start any token", "write text that begins with it in quotes"),
+    (r"scanning an (alias|anchor)", "write text that begins with * or & in quotes"),
+    (r"(scanning a tag|a constructor for the tag)", "write text that begins with ! in quotes"),
+    (r"scanning a quoted scalar", "the quotes before it are not closed"),
+    (r"a flow (mapping|sequence)", "inside { } and [ ], write text with one of , : # { } [ ] or quotes in quotes"),
     (
         r"block end.*scalar|a block scalar",
-        """text that begins with quotes ends with them; put others around it, like '"a b" > 0'""",
+        """text that begins with a quote must end with it; enclose it in other quotes, like '"a b" > 0'""",
     ),
     (r"block end.*(mapping|sequence) start|block end.*<", "indent it like its neighbours"),
     (r"another document", "a recipe is one document; remove the line ---"),
@@ -41,7 +41,7 @@ _Resolvers = dict[str, list[tuple[str, re.Pattern[str]]]]
 
 
 class YamlTextError(ValueError):
-    """Text that is not YAML; the message names the line and the mend."""
+    """Text that is not YAML; the message names the line and a remedy."""
 
 
 def _resolvers() -> _Resolvers:
@@ -56,7 +56,7 @@ class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers = _resolvers()
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Keys are text as it was written, and none comes twice."""
+        """Keys are text as written, and must be unique."""
         lines: dict[str, int] = {}
         for key, _ in node.value:
             if key.tag.endswith(":merge"):
@@ -66,7 +66,7 @@ class _Loader(yaml.SafeLoader):
             key.tag = "tag:yaml.org,2002:str"
             if key.value in lines:
                 raise YamlTextError(
-                    f"line {_line(key)}: the key {key.value!r} is there twice, first in line {lines[key.value]}; "
+                    f"line {_line(key)}: the key {key.value!r} occurs twice, first in line {lines[key.value]}; "
                     "keep one of them"
                 )
             lines[key.value] = _line(key)
@@ -74,7 +74,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes text that either this schema or YAML 1.1 would take for something else."""
+    """Quotes text that either this schema or YAML 1.1 would read as another type."""
 
     yaml_implicit_resolvers = {
         letter: _Loader.yaml_implicit_resolvers.get(letter, [])
@@ -103,7 +103,7 @@ def load_yaml(text: str) -> Any:
         if node is None:
             return None
         if _size(node, [], {}) > _MOST_NODES:
-            raise YamlTextError(f"the aliases (*name) make it larger than {_MOST_NODES:,} values")
+            raise YamlTextError(f"the aliases (*name) expand to more than {_MOST_NODES:,} values")
         return loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         raise YamlTextError(f"this is not YAML: {_explained(error, text)}") from None
@@ -114,9 +114,11 @@ def load_yaml(text: str) -> Any:
 
 
 def _size(node: yaml.Node, above: list[yaml.Node], known: dict[int, int]) -> int:
-    """How many values a node has when each alias is a copy. Raises YamlTextError for a node within itself."""
+    """The number of values of a node with expanded aliases. Raises YamlTextError for a node that contains itself."""
     if node in above:
-        raise YamlTextError(f"line {_line(node)}: the anchor (&name) that begins here holds itself; remove its alias")
+        raise YamlTextError(
+            f"line {_line(node)}: the anchor (&name) that begins here contains itself; remove its alias"
+        )
     if id(node) not in known:
         inside: list[yaml.Node] = []
         if isinstance(node, yaml.MappingNode):
@@ -128,17 +130,17 @@ def _size(node: yaml.Node, above: list[yaml.Node], known: dict[int, int]) -> int
 
 
 def dump_yaml(data: Any) -> str:
-    """YAML that this module and any other reader of YAML take for the same."""
+    """YAML that this module and YAML 1.1 readers parse to the same value."""
     return str(yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
 
 
 def quoted_yaml(text: str) -> str:
-    """Text in double quotes on one line, with YAML's own escapes for what does not print."""
+    """Text in double quotes on one line, with YAML escapes for unprintable characters."""
     return str(yaml.dump(text, Dumper=_Dumper, default_style='"', allow_unicode=True, width=math.inf)).rstrip("\n")
 
 
 def line_of(text: str, path: Sequence[int | str]) -> int | None:
-    """The line of the value at a path, or of the closest thing around it; None where the text is not YAML."""
+    """The line of the value at a path, or of the closest enclosing value; None if the text is not YAML."""
     steps = _steps(text, path)
     return _line(steps[-1][0]) if steps else None
 
@@ -151,7 +153,7 @@ def written(text: str, path: Sequence[int | str]) -> str | None:
 
 
 def _steps(text: str, path: Sequence[int | str]) -> list[tuple[yaml.Node, yaml.Node]]:
-    """(what names the value, the value) for each part of a path, as far as it goes."""
+    """The nodes (key, value) of each part of a path, as far as the path exists."""
     try:
         node = yaml.compose(text, _Loader)
     except yaml.YAMLError:
@@ -181,6 +183,7 @@ def _explained(error: yaml.MarkedYAMLError, text: str) -> str:
         return str(error.problem or error)
     lines = text.splitlines()
     written = lines[mark.line].strip() if mark.line < len(lines) else ""
-    mend = next((f"; {mend}" for pattern, mend in _MENDS if re.search(pattern, f"{error.context} {error.problem}")), "")
+    problem = f"{error.context} {error.problem}"
+    remedy = next((f"; {remedy}" for pattern, remedy in _REMEDIES if re.search(pattern, problem)), "")
     shown = f", at {written[:60]!r}" if written else ", at the end"
-    return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}{shown}{mend}"
+    return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}{shown}{remedy}"

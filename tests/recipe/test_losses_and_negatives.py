@@ -54,7 +54,7 @@ def test_which_go_together(loss: str, negatives: str) -> None:
         assert parse_recipe(dump_recipe(made)) == made
         return
     said = refusal(both)
-    assert f"line 6: retrieval.negatives.kind '{negatives}' does not go with retrieval.loss.kind '{loss}'" in said
+    assert f"line 6: retrieval.negatives.kind '{negatives}' is not supported by retrieval.loss.kind '{loss}'" in said
     assert "; allowed: uniform" in said
     assert said.endswith("write negatives: {kind: uniform}")
 
@@ -62,23 +62,23 @@ def test_which_go_together(loss: str, negatives: str) -> None:
 @pytest.mark.parametrize(
     ("retrieval", "said"),
     [
-        ("loss: {kind: gbce}", "'in_batch' does not go with retrieval.loss.kind 'gbce'; allowed: uniform; write neg"),
+        ("loss: {kind: gbce}", "'in_batch' is not supported by retrieval.loss.kind 'gbce'; allowed: uniform; write"),
         ("loss: {kind: softmax, margin: 1}", "retrieval.loss.margin: unknown key; allowed: kind, temperature, log_q"),
         ("loss: {temperature: 0.1}", "retrieval.loss.kind: is missing; allowed: softmax, bce, gbce, bpr, cosine_con"),
         ("loss: {kind: brp}", "retrieval.loss.kind: 'brp' is not allowed; did you mean 'bpr'? allowed: softmax"),
         ("negatives: {kind: full, num_hard: 2}", "retrieval.negatives.num_hard: unknown key; allowed: kind"),
         (
             "loss: {kind: softmax, log_q: true}\n  negatives: {kind: full}",
-            "line 5: retrieval.loss.log_q corrects for what is drawn, and with retrieval.negatives.kind 'full' nothing",
+            "line 5: retrieval.loss.log_q corrects for the sampling of negatives, but retrieval.negatives.kind",
         ),
         (
             "loss: {kind: bce}\n  negatives: {kind: in_batch, num_hard: 2}",
-            "line 6: retrieval.negatives.num_hard 2: only the loss softmax takes hard negatives; set num_hard to 0, or",
+            "line 6: retrieval.negatives.num_hard 2: only the loss softmax supports hard negatives; set num_hard to",
         ),
         (
             "loss: {kind: cosine_contrastive}\n  negatives: {kind: uniform}\n  metric: dot",
-            "line 7: retrieval.metric 'dot' does not go with retrieval.loss.kind 'cosine_contrastive', which compares "
-            "cosines; set retrieval.metric to cosine",
+            "line 7: retrieval.metric 'dot' is not supported by retrieval.loss.kind 'cosine_contrastive', which "
+            "compares cosines; set retrieval.metric to cosine",
         ),
     ],
 )
@@ -123,7 +123,7 @@ OLD = [
 @pytest.mark.parametrize(("old", "new"), OLD)
 def test_the_old_spelling_is_told_the_lines_to_write(old: str, new: str, tmp_path: Path) -> None:
     said = refusal(f"dim: 8\n  {old}")
-    assert "line 4: retrieval: the loss and its negatives are spelt anew; instead of " in said
+    assert "line 4: retrieval: the syntax of the loss and its negatives has changed; instead of " in said
     assert [line.strip() for line in said.splitlines()[2:]] == new.splitlines()
     # Of a release they are read, and are what the lines are.
     (tmp_path / "recipe.yaml").write_text(f"{MINIMAL}retrieval:\n  dim: 8\n  {old}\n")

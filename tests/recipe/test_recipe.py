@@ -76,23 +76,23 @@ def test_a_wrong_type_shows_the_value() -> None:
     [
         (
             "features: {item: {numeric: [price, 2019]}}",
-            "features.item.numeric.1: YAML takes 2019 for a number",
+            "features.item.numeric.1: YAML reads 2019 as a number",
         ),
-        ("description: true", "line 4: description: YAML takes true for true, not for text; write 'true' in quotes"),
+        ("description: true", "line 4: description: YAML reads true as true, not as text; write 'true' in quotes"),
         (
             "resources: {env: {A: 1e3}}",
-            "resources.env.A: YAML takes 1e3 for a number, not for text; write '1e3'",
+            "resources.env.A: YAML reads 1e3 as a number, not as text; write '1e3'",
         ),
-        ("publish: {to: ~}", "publish.to: YAML takes ~ for null, not for text; write '~' in quotes"),
+        ("publish: {to: ~}", "publish.to: YAML reads ~ as null, not as text; write '~' in quotes"),
         ("evaluation: {k: 10}", "evaluation.k: 10 is not a list, like [a, b]; write [10]"),
         ("retrieval: cosine", "retrieval: 'cosine' is not a mapping, like {name: value}"),
         ("evaluation: {mask_seen: maybe}", "evaluation.mask_seen: 'maybe' is not true or false"),
         (
             "contract: {earliest: 01.02.2024}",
-            "contract.earliest: '01.02.2024' is no ISO date: write it",
+            "contract.earliest: '01.02.2024' is not an ISO date: write it",
         ),
-        ("gate: {metric: ndcg_at_7}", "line 4: gate.metric 'ndcg_at_7' is none of"),
-        ("seed: 1\nseed: 2", "shop.yaml: line 5: the key 'seed' is there twice, first in line 4"),
+        ("gate: {metric: ndcg_at_7}", "line 4: gate.metric 'ndcg_at_7' is not one of"),
+        ("seed: 1\nseed: 2", "shop.yaml: line 5: the key 'seed' occurs twice, first in line 4"),
     ],
 )
 def test_what_yaml_takes_a_word_for_and_how_to_write_it(more: str, said: str) -> None:
@@ -102,7 +102,7 @@ def test_what_yaml_takes_a_word_for_and_how_to_write_it(more: str, said: str) ->
 def test_a_choice_of_types_is_told_once_and_at_its_place() -> None:
     message = refusal(MINIMAL + "contract: {columns: {grade: {allowed: [a, 1.5]}}}\n")
     assert message.splitlines()[1:] == [
-        "  line 4: contract.columns.grade.allowed.1: YAML takes 1.5 for a number, not for text or a whole number or "
+        "  line 4: contract.columns.grade.allowed.1: YAML reads 1.5 as a number, not as text or a whole number or "
         "true or false; write '1.5' in quotes"
     ]
 
@@ -148,7 +148,7 @@ def test_durations(written: str, seconds: int) -> None:
 
 def test_no_duration_is_said_once() -> None:
     message = refusal("name: a\nsource: {kind: synthetic}\nsplit: {kind: temporal, test: 3x, valid: 1d}")
-    assert message.endswith("split.test: '3x' is no duration: write a number and s, m, h, d or w, like 30m or 7d")
+    assert message.endswith("split.test: '3x' is not a duration: write a number and s, m, h, d or w, like 30m or 7d")
 
 
 def test_numbers_and_truth_are_expressions() -> None:
@@ -172,7 +172,7 @@ def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("interactions: {time_unit: row}\nfeatures: {context: {clock: [hour]}}\n", "remove the clock"),
         ("interactions: {time_unit: row}\nretrieval: {half_life: 7d}\n", "half_life needs times"),
-        ("gate: {metric: ndcg_at_7}\n", "gate.metric 'ndcg_at_7' is none of"),
+        ("gate: {metric: ndcg_at_7}\n", "gate.metric 'ndcg_at_7' is not one of"),
     ],
 )
 def test_what_does_not_fit_together(more: str, said: str) -> None:
@@ -184,14 +184,16 @@ def test_rows_without_times_cannot_be_cut_by_time() -> None:
     assert "use 'leave_one_out'" in refusal(text + "interactions: {time_unit: row}\n")
 
 
-@pytest.mark.parametrize(("text", "said"), [("- a", "this is a list"), ("a: [", "this is not YAML"), ("", "NoneType")])
+@pytest.mark.parametrize(("text", "said"), [("- a", "not a list"), ("a: [", "this is not YAML"), ("", "NoneType")])
 def test_what_is_no_recipe(text: str, said: str) -> None:
     assert said in refusal(text)
 
 
 def test_a_missing_file_names_what_lies_beside(tmp_path: Path) -> None:
     (tmp_path / "music.yaml").write_text(MINIMAL)
-    with pytest.raises(RecipeError, match=r"musik\.yaml: there is no such recipe; beside it are: music\.yaml"):
+    with pytest.raises(
+        RecipeError, match=r"musik\.yaml: there is no such recipe; similar names in this folder: music\.yaml"
+    ):
         load_recipe(tmp_path / "musik.yaml")
 
 

@@ -63,7 +63,7 @@ def test_merged_mappings() -> None:
 
 
 def test_a_key_that_is_there_twice() -> None:
-    with pytest.raises(YamlTextError, match="line 3: the key 'seed' is there twice, first in line 1"):
+    with pytest.raises(YamlTextError, match="line 3: the key 'seed' occurs twice, first in line 1"):
         load_yaml("seed: 1\nname: a\nseed: 2\n")
 
 
@@ -71,16 +71,19 @@ def test_a_key_that_is_there_twice() -> None:
     ("text", "said"),
     [
         ("a:\n\tb: 1\n", "line 2, column 1: .*; indent with spaces, not with tabs"),
-        ("a: b: c\n", "line 1, column 5: mapping values are not allowed here, at 'a: b: c'; put text that holds ': '"),
+        (
+            "a: b: c\n",
+            "line 1, column 5: mapping values are not allowed here, at 'a: b: c'; write text that contains ': '",
+        ),
         ('a: "\\d"\n', "unknown escape character 'd'.*; write a backslash twice within double quotes"),
-        ("a: [1\n", "within { } and \\[ \\] put text"),
-        ("a: {b: x = 'y', z}\nc: {d: 'a' = b}\n", "line 2, column 12: .*put text that holds one of"),
-        ('a: "unit price" > 0\n', """put others around it, like '"a b" > 0'"""),
-        ('a: "unit price" = b\n', "put others around it"),
-        ("a: %b\n", "put text that begins with it in quotes"),
-        ("a: *\n", "put text that begins with \\* or & in quotes"),
-        ("a: !b\n", "put text that begins with ! in quotes"),
-        ("a: 'b\n", "the quotes before it do not end"),
+        ("a: [1\n", "inside { } and \\[ \\], write text"),
+        ("a: {b: x = 'y', z}\nc: {d: 'a' = b}\n", "line 2, column 12: .*write text with one of"),
+        ('a: "unit price" > 0\n', """enclose it in other quotes, like '"a b" > 0'"""),
+        ('a: "unit price" = b\n', "enclose it in other quotes"),
+        ("a: %b\n", "write text that begins with it in quotes"),
+        ("a: *\n", "write text that begins with \\* or & in quotes"),
+        ("a: !b\n", "write text that begins with ! in quotes"),
+        ("a: 'b\n", "the quotes before it are not closed"),
         ("a: 1\n  b: 2\n", "mapping values|indent it like its neighbours"),
         ("a: 1\n---\na: 2\n", "a recipe is one document"),
     ],
@@ -92,14 +95,14 @@ def test_text_that_is_no_yaml(text: str, said: str) -> None:
 
 @pytest.mark.parametrize("text", ["a: &x [*x]", "a: &x {b: {c: *x}}"])
 def test_a_value_within_itself(text: str) -> None:
-    with pytest.raises(YamlTextError, match=r"line 1: the anchor .* holds itself"):
+    with pytest.raises(YamlTextError, match=r"line 1: the anchor .* contains itself"):
         load_yaml(text)
 
 
 def test_aliases_do_not_multiply_without_end() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
-    with pytest.raises(YamlTextError, match="larger than 100,000 values"):
+    with pytest.raises(YamlTextError, match="more than 100,000 values"):
         load_yaml("\n".join(lines))
 
 
