@@ -1,4 +1,4 @@
-"""A recipe tried on its data in seconds: read, held against the contract, prepared, one step of the towers."""
+"""Tries a recipe on its data in seconds: reads, validates and prepares the data, and runs one training step."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -16,59 +16,59 @@ from shortlist.recipe import Recipe
 from shortlist.step_result import StepResult
 
 _MOST_EVENTS = 200_000
-"""What is prepared and stepped on; of more, the events of some users, so that the span of the times is kept."""
+"""The maximum number of events to prepare; larger data is sampled by user, which keeps the time span."""
 _SHOWN = 3
 
 
 @dataclass
 class Trial:
-    """Tells each part as it ends, with the seconds that it took."""
+    """Reports each part when it ends, with its duration."""
 
-    tell: Callable[[str], None]
+    report: Callable[[str], None]
     started: float = field(default_factory=time.perf_counter)
 
     @contextmanager
     def part(self) -> Iterator[list[str]]:
-        """What is appended to the list is told; what the steps themselves say is not."""
-        said: list[str] = []
+        """Report the lines that are appended to the list; the output of the steps is suppressed."""
+        lines: list[str] = []
         before = time.perf_counter()
         with redirect_stdout(StringIO()):
-            yield said
+            yield lines
         took = f"{time.perf_counter() - before:.1f} s"
-        for at, line in enumerate(said):
-            self.tell(f"{line:<90} {took if at == 0 else ''}".rstrip())
+        for at, line in enumerate(lines):
+            self.report(f"{line:<90} {took if at == 0 else ''}".rstrip())
 
 
-def try_recipe(recipe: Recipe, folder: Path, tell: Callable[[str], None]) -> None:
-    """Read all the data and take one training step, in `folder`, which the caller removes.
+def try_recipe(recipe: Recipe, folder: Path, report: Callable[[str], None]) -> None:
+    """Read all data and run one training step in `folder`, which the caller removes.
 
-    Raises what the steps raise: SourceError, DataError, ValueError of a split that leaves nothing, TrainingError.
+    Raises the errors of the steps: SourceError, DataError, ValueError for an empty split, TrainingError.
     """
-    trial = Trial(tell)
+    trial = Trial(report)
     tables, clean, quarantine = (folder / name for name in ("tables", "clean", "quarantine"))
-    with trial.part() as said:
+    with trial.part() as lines:
         result = ingest(recipe, tables)
         rows = ", ".join(f"{count:,} {table}" for table, count in result.rows_out.items())
         files = len(result.details["files"])
-        said.append(f"read       {rows} from {files} file{'s' * (files != 1)}")
-        said += [f"           {where}.where left out {count:,} rows" for where, count in _left_out(result).items()]
-    with trial.part() as said:
+        lines.append(f"read       {rows} from {files} file{'s' * (files != 1)}")
+        lines += [f"           {where}.where left out {count:,} rows" for where, count in _left_out(result).items()]
+    with trial.part() as lines:
         try:
             result = validate(recipe, tables, clean, quarantine, folder / "docs.html")
         except DataError as error:
             raise _with_rows(error, quarantine) from None
-        said += list(_contract(result))
-    with trial.part() as said:
+        lines += list(_contract(result))
+    with trial.part() as lines:
         share = _fewer_users(clean)
         if share < 1:
-            said.append(f"sample     the events of {share:.0%} of the users, for the rest of this trial")
-        said.append(f"prepared   {_prepare(recipe, clean, folder / 'prepared')}")
-        if share == 1:  # a sample may lack the values that rules name
+            lines.append(f"sample     the events of {share:.0%} of the users, for the rest of this trial")
+        lines.append(f"prepared   {_prepare(recipe, clean, folder / 'prepared')}")
+        if share == 1:  # a sample may lack the values that rules use
             _check_rules(recipe, folder / "prepared/features")
-    with trial.part() as said:
+    with trial.part() as lines:
         parameters = _step(recipe, folder / "prepared", folder / "towers")
-        said.append(f"step       one batch, one step, a checkpoint and a validation of {parameters:,} parameters")
-    tell(f"all of it  {time.perf_counter() - trial.started:.1f} s; nothing was kept")
+        lines.append(f"step       one batch, one step, a checkpoint and a validation of {parameters:,} parameters")
+    report(f"total      {time.perf_counter() - trial.started:.1f} s; nothing was kept")
 
 
 def _left_out(result: StepResult) -> dict[str, int]:
@@ -77,8 +77,8 @@ def _left_out(result: StepResult) -> dict[str, int]:
 
 def _contract(result: StepResult) -> Iterator[str]:
     bad = {table: result.rows_out[f"quarantined_{table}"] for table in ("events", "items", "users")}
-    told = ", ".join(f"{count:,} of {result.rows_in[table]:,} {table}" for table, count in bad.items())
-    yield f"contract   holds; quarantined {told}"
+    quarantined = ", ".join(f"{count:,} of {result.rows_in[table]:,} {table}" for table, count in bad.items())
+    yield f"contract   passed; quarantined {quarantined}"
     for rule in result.details["rules"]:
         if rule["failed"]:
             yield f"           {rule['failed']:,} {rule['table']}: {rule['rule']}"
@@ -88,7 +88,7 @@ def _contract(result: StepResult) -> Iterator[str]:
 
 
 def _with_rows(error: DataError, quarantine: Path) -> DataError:
-    """The error without the path of a quarantine that goes away, and with its first rows instead."""
+    """The error with the first rows of the quarantine instead of its path, since the folder is removed."""
     text = str(error).replace(f"The rows and their reasons are in {quarantine}; ", "The first are below; ")
     for table in ("events", "items", "users"):
         file = quarantine / f"{table}.parquet"
@@ -101,7 +101,7 @@ def _with_rows(error: DataError, quarantine: Path) -> DataError:
 
 
 def _fewer_users(clean: Path) -> float:
-    """Leave the events of some users; the share of users that stays."""
+    """Keep the events of a sample of the users; returns the share of users that are kept."""
     events = scan(clean, "events")
     count = int(events.select(pl.len()).collect().item())
     if count <= _MOST_EVENTS:
@@ -113,7 +113,7 @@ def _fewer_users(clean: Path) -> float:
 
 
 def _prepare(recipe: Recipe, clean: Path, out: Path) -> str:
-    from shortlist.dataset.prepare import prepare  # noqa: PLC0415 - the contract is told before the models are loaded
+    from shortlist.dataset.prepare import prepare  # noqa: PLC0415 - the contract is reported before torch is loaded
 
     rows = prepare(recipe, clean, out).rows_out
     return (

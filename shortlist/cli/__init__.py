@@ -1,1 +1,1 @@
-"""The command line, on top of everything: it may start the pipeline and the services."""
+"""The command line; it may start the pipeline and the services."""

@@ -1,4 +1,4 @@
-"""One user's query, and the answer as a person reads it."""
+"""The query of one user, and the recommendations as a table."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from shortlist.features import FeatureStore
 
 
 def complete(release: Path, query: dict[str, Any]) -> dict[str, Any]:
-    """The query; where it names no user, history or item, with the release's user of the median history."""
+    """The query; if it has no user, history or item, it gets the user with the median history length."""
     if query.keys() & {"user_id", "history", "user", "item_id"}:
         return query
     store = FeatureStore.open(release / "features")
@@ -21,7 +21,7 @@ def complete(release: Path, query: dict[str, Any]) -> dict[str, Any]:
 
 
 def unknown(release: Path, query: dict[str, Any]) -> list[str]:
-    """What of a query the release does not know, and what that means for the answer; a line a kind."""
+    """The ids of a query that the release does not know, and their effect; one line per kind of id."""
     store = FeatureStore.open(release / "features")
     lines = []
     if "item_id" in query and not store.items.rows([query["item_id"]]).all():
@@ -37,9 +37,9 @@ def unknown(release: Path, query: dict[str, Any]) -> list[str]:
     return lines
 
 
-def show_answer(asked: dict[str, Any], answer: dict[str, Any], console: Console) -> None:
-    """Print the ranked list: names, scores, which release, time per stage."""
-    table = Table(title=f"Top {len(answer['items'])} {_who(asked)}", title_justify="left", pad_edge=False)
+def show_answer(query: dict[str, Any], answer: dict[str, Any], console: Console) -> None:
+    """Print the recommendations with titles and scores, the release, and the time of each stage."""
+    table = Table(title=f"Top {len(answer['items'])} {_who(query)}", title_justify="left", pad_edge=False)
     table.add_column("", justify="right")
     table.add_column("item")
     table.add_column("title")

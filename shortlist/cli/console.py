@@ -1,4 +1,4 @@
-"""What a run shows: a bar a step on a terminal, plain lines in a log; everything goes to the run's own log file."""
+"""The output of a run: one bar per step on a terminal, plain lines in a log; the full output goes to the run's log."""
 
 import re
 import time
@@ -15,7 +15,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _STARTED = re.compile(r"Executing task '(?P<step>[\w-]+)'")
 _ENDED = re.compile(r"Task '(?P<step>[\w-]+)' finished with status (?P<status>\w+)")
 _KEPT = 200
-"""Lines of the step that runs; why it failed is in the last ones."""
+"""The number of last lines of the current step that are kept, to explain a failure."""
 _PLAIN_EVERY_SECONDS = 10.0
 
 
@@ -38,7 +38,7 @@ class RunConsole:
         self.step = ""
         self._lines: list[str] = []
         self._failed = ""
-        self._said = 0.0
+        self._printed = 0.0
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -49,7 +49,7 @@ class RunConsole:
         self._log.close()
 
     def follow(self, lines: Iterable[str]) -> None:
-        """Show the lines of a run until they end."""
+        """Show the output of a run until it ends."""
         for raw in lines:
             line = _COLOUR.sub("", raw).strip()
             self._log.write(f"{line}\n")
@@ -57,7 +57,7 @@ class RunConsole:
             self._show(line)
 
     def why_it_failed(self) -> str:
-        """The own message of the first step that failed, or the end of its output when it left none."""
+        """The error message of the first failed step, or the end of its output if it has no message."""
         return self._failed or f"{self.step or 'the pipeline'} failed: {explanation(self._lines)}"
 
     def _show(self, line: str) -> None:
@@ -67,10 +67,11 @@ class RunConsole:
             self._plain(self.step)
         elif ended := _ENDED.search(line):
             self._finish(ended["status"])
-        elif seen := parse(line):
+        elif progress := parse(line):
             if self._bar is not None:
-                self._bars.update(self._bar, completed=seen.done, total=seen.total, note=f"{seen.label} {seen.note}")
-            self._plain_progress(line, whole=seen.done >= seen.total)
+                note = f"{progress.label} {progress.note}"
+                self._bars.update(self._bar, completed=progress.done, total=progress.total, note=note)
+            self._plain_progress(line, whole=progress.done >= progress.total)
         elif line:
             self._lines = [*self._lines[1 - _KEPT :], line]
 
@@ -80,7 +81,7 @@ class RunConsole:
         return bool(self._failed)
 
     def _finish(self, status: str) -> None:
-        # kfp's Docker runner takes a failed step for a good one when its container is gone before it asks.
+        # kfp's Docker runner reports success for a failed step whose container is removed before its status is read.
         if any(line.startswith("error: ") for line in self._lines):
             status = "FAILURE"
         if self._bar is not None:
@@ -92,8 +93,8 @@ class RunConsole:
             self._plain(f"{self.step} {status.lower()}")
 
     def _plain_progress(self, line: str, *, whole: bool) -> None:
-        if whole or time.monotonic() - self._said >= _PLAIN_EVERY_SECONDS:
-            self._said = time.monotonic()
+        if whole or time.monotonic() - self._printed >= _PLAIN_EVERY_SECONDS:
+            self._printed = time.monotonic()
             self._plain(f"  {line}")
 
     def _plain(self, line: str) -> None:

@@ -1,8 +1,8 @@
-"""kfp's Docker runner: each step in a container of the pipeline's image, as a cluster runs it.
+"""kfp's Docker runner: each step runs in a container of the pipeline image, as on a cluster.
 
-A container has a read-only root file system and a /tmp of its own. Of this machine it sees the run's folder, the files
-that the recipe names (read-only) and the folder that it publishes to, each at its own path; the network; and the
-variables of its environment that open a bucket. It runs as the user who started the run, whose the outputs are.
+A container has a read-only root file system and its own /tmp. From this machine it has the folder of the run, the files
+of the recipe (read-only) and the publish folder, each mounted at its own path, the network, and the environment
+variables for access to buckets. It runs as the current user, who owns the outputs.
 """
 
 import os
@@ -25,17 +25,17 @@ _HANDED_ON = ("AWS_", "HF_", "OMP_NUM_THREADS")
 
 
 def check_docker() -> None:
-    """Raises ValueError when no engine answers, or it does not have the image."""
+    """Raises ValueError when no Docker engine responds, or when it does not have the image."""
     try:
         docker.from_env().images.get(PIPELINE_IMAGE)
     except docker.errors.ImageNotFound:
         raise ValueError(f"the Docker engine has no image {PIPELINE_IMAGE}; build it: make images") from None
     except docker.errors.DockerException as error:
-        raise ValueError(f"no Docker engine answers ({error}); start one, or run without --runner docker") from None
+        raise ValueError(f"no Docker engine responds ({error}); start one, or run without --runner docker") from None
 
 
 def docker_runner(recipe: Recipe, run: Path) -> local.DockerRunner:
-    """The runner for one run's folder; `end_containers` ends what it leaves when it is interrupted."""
+    """The runner for the folder of a run; after an interruption, `end_containers` kills the remaining containers."""
     return local.DockerRunner(
         user=f"{os.getuid()}:{os.getgid()}",
         network_mode="host",
@@ -49,7 +49,7 @@ def docker_runner(recipe: Recipe, run: Path) -> local.DockerRunner:
 
 
 def end_containers(run: Path) -> None:
-    """Kill the containers of this run; those of a step that ended are gone already."""
+    """Kill the containers of this run; those of finished steps are already removed."""
     for container in docker.from_env().containers.list(filters={"label": f"{_LABEL}={run.name}"}):
         container.kill()
 
@@ -65,7 +65,7 @@ def _mounts(recipe: Recipe) -> Iterator[Mount]:
 
 
 def _paths(value: Any) -> Iterator[str]:
-    """What the `path` keys of a source say, at any depth."""
+    """The values of the `path` keys of a source, at any depth."""
     if isinstance(value, dict):
         yield from (path for key, path in value.items() if key == "path")
     if isinstance(value, dict | list):
@@ -74,7 +74,7 @@ def _paths(value: Any) -> Iterator[str]:
 
 
 def _folder(path: str) -> Path | None:
-    """The folder on this machine that holds what a path means; None when it lies elsewhere."""
+    """The folder on this machine that contains the files of a path; None for a remote path."""
     scheme, _, rest = path.partition("://")
     if rest and scheme != "file":
         return None

@@ -1,4 +1,4 @@
-"""What our code and the libraries below it rely on and a machine may lack; put right before they are imported."""
+"""Environment settings that the libraries need and a machine may lack; set before the libraries are imported."""
 
 import atexit
 import getpass
@@ -15,9 +15,9 @@ _HUB_TOKEN = ".cache/huggingface/token"
 
 
 def prepare_machine(environment: MutableMapping[str, str] = os.environ) -> None:
-    """For this process and those that it starts; what is set already stays as it is."""
+    """Set the environment of this process and its children; existing settings are kept."""
     bypass_proxies(environment)
-    # Some libraries ask for the name as well, and not all do without one.
+    # Some libraries read the user name and fail without one.
     environment["LOGNAME"] = user_name()
     home = _home(environment)
     if home is not None and os.access(home, os.W_OK):
@@ -26,14 +26,14 @@ def prepare_machine(environment: MutableMapping[str, str] = os.environ) -> None:
     atexit.register(shutil.rmtree, scratch, ignore_errors=True)
     if home is None:
         environment["HOME"] = str(scratch)
-    elif (home / _HUB_TOKEN).is_file():  # a home that can only be read may hold credentials
+    elif (home / _HUB_TOKEN).is_file():  # a read-only home may contain credentials
         environment.setdefault("HF_TOKEN_PATH", str(home / _HUB_TOKEN))
     for name, folder in _CACHES.items():
         environment.setdefault(name, str(scratch / folder))
 
 
 def user_name() -> str:
-    """Who runs this: a name, or `uid-<number>` for a user id without one, as containers have."""
+    """The name of the current user, or `uid-<number>` for a user id without a name, as in containers."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -1,9 +1,9 @@
-"""`shortlist`: from a recipe to a served answer.
+"""`shortlist`: the entry point of the command line.
 
-Exit codes: 0 done, 1 a step or a service failed, 2 the recipe or the command line is wrong, 3 the gate refused the
-release, 130 interrupted, 143 (SIGTERM) and 129 (SIGHUP) ended from outside.
+Exit codes: 0 success, 1 a step or a service failed, 2 an error in the recipe or the command line, 3 the gate refused
+the release, 130 interrupted, 143 (SIGTERM) and 129 (SIGHUP) terminated by a signal.
 
-Commands import what they need in their bodies: `shortlist --help` loads none of the libraries.
+Commands import libraries in their bodies, so that `shortlist --help` loads none of them.
 """
 
 import os
@@ -26,9 +26,9 @@ from shortlist.cli.submit import submit
 
 app = typer.Typer(
     help="From a recipe to a live recommender. A recipe is one YAML file; start with `shortlist init`.",
-    epilog="Runs and releases lie in the work folder: --work, else the variable SHORTLIST_WORK, else .work of the "
-    "project, which is the nearest folder at or above the recipe's that has one, else the current folder. Relative "
-    "paths in a recipe start at the project folder.",
+    epilog="Runs and releases are stored in the work folder: --work, or the variable SHORTLIST_WORK, or .work of the "
+    "project. The project is the nearest folder at or above the recipe's folder that has a .work, or the current "
+    "folder. Relative paths in a recipe start at the project folder.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -39,39 +39,41 @@ app = typer.Typer(
 def run(
     recipe: RecipePath,
     work: Work = None,
-    force: Annotated[bool, typer.Option("--force", help="Publish what the gate refuses; records who did.")] = False,
-    answer: Annotated[bool, typer.Option(help="At the end, serve the live release and ask it for a list.")] = True,
+    force: Annotated[
+        bool, typer.Option("--force", help="Publish even if the gate refuses; your name is recorded.")
+    ] = False,
+    answer: Annotated[bool, typer.Option(help="At the end, serve the live release and show recommendations.")] = True,
     runner: Annotated[
-        Runner, typer.Option(help="Steps in processes, or in containers of the image.")
+        Runner, typer.Option(help="Run steps in processes, or in containers of the image.")
     ] = Runner.SUBPROCESS,
     keep: Annotated[
-        int, typer.Option(help="How many runs of the recipe are kept, with this one; those that run always are.", min=1)
+        int, typer.Option(help="Number of runs of the recipe to keep, including this one and active ones.", min=1)
     ] = 5,
 ) -> None:
-    """Raw events to a published release and one served, ranked answer.
+    """Run the pipeline on this machine, publish the release, and show recommendations from it.
 
-    Runs the compiled pipeline, the very file that a cluster is given, step by step on this machine; then starts the
-    predictor and the transformer on free local ports, asks for one user's list, shows it, and stops them.
+    Runs the compiled pipeline, the same file as on a cluster, step by step on this machine. Then it starts the
+    predictor and the transformer on free local ports, shows the recommendations for one user, and stops them.
     """
     from rich.console import Console
 
     from shortlist.cli.checked import check_sql
     from shortlist.cli.outcome import show_outcome
     from shortlist.cli.run import run_pipeline
-    from shortlist.cli.serve import ask
+    from shortlist.cli.serve import recommend_once
     from shortlist.report import RunRecord
 
     places = find_places(recipe, work)
     check_sql(places.recipe, recipe)
     if runner is Runner.DOCKER:
-        from shortlist.cli.docker_runner import check_docker  # only this runner needs Docker's client
+        from shortlist.cli.docker_runner import check_docker  # only this runner needs the Docker client
 
         check_docker()
     console = Console(highlight=False, soft_wrap=True)
     done = run_pipeline(places, keep, console, runner, user_name() if force else None)
     show_outcome(RunRecord.model_validate_json(done.record.read_text()), console)
     if answer and done.decision["live"]:
-        ask(places, {}, console)
+        recommend_once(places, {}, console)
     console.print(
         f"\nreport    {done.report}\nrecord    {done.record}\n"
         f"go on     {_program()} serve {recipe}\n"
@@ -96,12 +98,12 @@ app.add_typer(releases.app, name="releases")
 @app.command()
 def validate(
     recipe: RecipePath,
-    show: Annotated[bool, typer.Option(help="Print the recipe as a run would take it.")] = False,
+    show: Annotated[bool, typer.Option(help="Print the recipe as a run would use it.")] = False,
     data: Annotated[
-        bool, typer.Option("--data", help="Read the data too, check the contract and take one training step.")
+        bool, typer.Option("--data", help="Also read the data, check the contract and run one training step.")
     ] = False,
 ) -> None:
-    """Check a recipe and every SQL expression in it; without --data nothing is read or run."""
+    """Check a recipe and its SQL expressions; without --data, no data is read."""
     from shortlist.cli.checked import checked_recipe
     from shortlist.recipe import dump_recipe
 
@@ -112,7 +114,7 @@ def validate(
         try_data(typed, recipe)
         typer.echo(f"next       {_program()} run {recipe}")
         return
-    typer.echo(dump_recipe(typed).rstrip() if show else f"{recipe}: a sound recipe, {typed.name!r}")
+    typer.echo(dump_recipe(typed).rstrip() if show else f"{recipe}: the recipe {typed.name!r} is valid")
 
 
 @app.command()
@@ -120,7 +122,7 @@ def digests(
     run: Annotated[Path, typer.Argument(help="A run's folder, or its run.json.", metavar="RUN")],
     other: Annotated[Path | None, typer.Argument(help="Another run, to compare.", metavar="[RUN]")] = None,
 ) -> None:
-    """What two runs of one recipe must have in common, wherever they ran; exit code 1 where they differ."""
+    """Show or compare the digests of runs, which must be equal on all machines; exit code 1 if they differ."""
     from shortlist.release.digests import read_digests
 
     found = read_digests(run)
@@ -134,20 +136,20 @@ def digests(
 
 @app.command()
 def schema() -> None:
-    """The recipe's JSON schema, for editors."""
+    """Print the JSON schema of recipes, for editors."""
     from shortlist.cli.schema import schema_text
 
     typer.echo(schema_text(), nl=False)
 
 
 def _program() -> str:
-    """How to call this program again from here."""
+    """The command that starts this program from the current folder."""
     beside = Path(sys.executable).with_name("shortlist")
     return "shortlist" if shutil.which("shortlist") else os.path.relpath(beside)
 
 
 def main() -> None:
-    """The command line's entry; turns what a user can mend into one message and an exit code."""
+    """The entry point; turns an error that the user can fix into one message and an exit code."""
     prepare_machine()
     end_on_signals()
     try:
@@ -161,7 +163,7 @@ def main() -> None:
 
 
 def _is_for_the_user(error: Exception) -> bool:
-    """Whether its message says all; of the RuntimeErrors only ours do."""
+    """Whether the user can fix the error; of all RuntimeErrors, only ours are such errors."""
     from shortlist.pipelines.errors import BackEndError, RunFailedError
     from shortlist.serving.child import ServiceError
     from shortlist.serving.deploy.errors import ClusterError, RefusedError

@@ -1,4 +1,4 @@
-"""How a run ended, on the terminal: the outcome, what is served and how good it is, warnings, advice."""
+"""The outcome of a run on the terminal: the decision, the served system and its metrics, warnings and advice."""
 
 from rich.console import Console
 from rich.text import Text
@@ -11,7 +11,7 @@ _STYLES = {"better": "bold green", "not_worse": "bold cyan", "cannot_tell": "bol
 
 
 def show_outcome(run: RunRecord, console: Console) -> None:
-    """Print what the report says at its top."""
+    """Print the summary that is at the top of the report."""
     decision = run.decision
     assert decision is not None
     style = _STYLES.get(decision.verdict.outcome, "bold red") if decision.published else "bold red"

@@ -1,8 +1,8 @@
-"""Run the compiled pipeline in this process, each step in a process or a container of its own by kfp's local runners.
+"""Runs the compiled pipeline with kfp's local runners, each step in its own process or container.
 
-`shortlist run` starts it as a child (`python -m shortlist.cli.pipeline RECIPE ROOT RUNNER [FORCED_BY]`), so that one
-signal to the child's process group ends all steps. It also ends, with its steps, when its standard input does: then
-`shortlist run` was killed.
+`shortlist run` starts this module as a child (`python -m shortlist.cli.pipeline RECIPE ROOT RUNNER [FORCED_BY]`), so
+that one signal to the process group of the child ends all steps. It also ends, with its steps, when its standard input
+is closed, which means that `shortlist run` was killed.
 """
 
 import os
@@ -20,9 +20,9 @@ from shortlist.serving.parent_watcher import end_with_stdin
 
 
 def main(recipe: Path, root: Path, runner: Runner, forced_by: str | None = None) -> None:
-    """Raises RuntimeError when a step fails; its output has said why."""
+    """Run the pipeline. Raises RuntimeError when a step fails; the output of the step contains the reason."""
     end_with_stdin(group=True)
-    # The steps' commands name `python3`; it must be this interpreter's.
+    # The commands of the steps call `python3`, which must be this interpreter.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     warnings.filterwarnings("ignore", message="You may be attemping to run a task", category=RuntimeWarning)
@@ -33,7 +33,7 @@ def main(recipe: Path, root: Path, runner: Runner, forced_by: str | None = None)
 
 
 def _run_in_containers(recipe: Path, root: Path, forced_by: str | None) -> None:
-    from shortlist.cli.docker_runner import docker_runner, end_containers  # only this runner needs it
+    from shortlist.cli.docker_runner import docker_runner, end_containers  # only this runner needs Docker
 
     # The engine's containers are not in our process group.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))

@@ -1,11 +1,11 @@
-"""Where a recipe's runs and releases lie: the one rule, for every command. docs/runs-and-releases.md explains it.
+"""Where runs and releases of a recipe are stored, for all commands. docs/runs-and-releases.md explains the rule.
 
-The project folder is the nearest one at or above the recipe's that has a folder `.work`, looked for up to the home
-folder. Where none has, it is the current folder if that is the recipe's own or above it, else the recipe's own.
-Relative paths in the recipe start there.
+The project folder is the nearest folder at or above the recipe's folder that has a folder `.work`; the search stops at
+the home folder. If there is none, it is the current folder if the recipe is at or below it, otherwise the recipe's
+folder. Relative paths in the recipe start at the project folder.
 
-The work folder is `--work`, else the variable SHORTLIST_WORK, else `.work` of the project folder. What the recipe
-calls `.work/...` lies in it, like the releases where `publish.to` is not set.
+The work folder is `--work`, or the variable SHORTLIST_WORK, or `.work` of the project folder. Paths `.work/...` in the
+recipe are below it, like the releases if `publish.to` is not set.
 """
 
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ Work = Annotated[
     typer.Option(
         "--work",
         envvar="SHORTLIST_WORK",
-        help="The folder of runs, releases and downloads. [default: .work of the project: of the nearest folder at or "
-        "above the recipe's that has one, else of the current folder]",
+        help="The folder of runs, releases and downloads. [default: .work of the project, which is the nearest folder "
+        "at or above the recipe's folder that has one, or the current folder]",
         show_default=False,
     ),
 ]
@@ -35,29 +35,29 @@ Work = Annotated[
 
 @dataclass(frozen=True)
 class Places:
-    """A recipe and where its things lie; all paths are absolute."""
+    """A recipe and the locations of its runs and releases; all paths are absolute."""
 
     file: Path
-    """The recipe's file, as it was given."""
+    """The recipe's file, as given by the user."""
     recipe: "Recipe"
     """Its `publish.to` is an absolute path or an address."""
     project: Path
-    """Where the recipe's relative paths start."""
+    """The project folder, where the recipe's relative paths start."""
     work: Path
 
     @property
     def runs(self) -> Path:
-        """The folders of this recipe's runs."""
+        """The folder of this recipe's runs."""
         return self.work / "runs" / self.recipe.name
 
     @property
     def cache(self) -> Path:
-        """Releases that were downloaded."""
+        """The folder of downloaded releases."""
         return self.work / "cache"
 
     @property
     def root(self) -> "Storage":
-        """Of this recipe's releases."""
+        """The storage of this recipe's releases."""
         from shortlist.release.publish import release_root
 
         return release_root(self.recipe)
@@ -72,16 +72,16 @@ class Places:
         return live.release
 
     def none(self, what: str) -> str:
-        """A message for a recipe of which nothing is known, with where that was looked for."""
+        """The error message for a recipe without runs or releases, with the place that was searched."""
         place = self.runs if "run" in what.split() else self.root.url
         return (
-            f"{what} of {self.recipe.name!r} in {place}; run: shortlist run {self.file}, or say where it lies with "
+            f"{what} of {self.recipe.name!r} in {place}; run: shortlist run {self.file}, or give its folder with "
             "--work or SHORTLIST_WORK"
         )
 
 
 def find_places(file: Path, work: Path | None) -> Places:
-    """Read a recipe and say where its things lie; `work` is the option's value. Raises RecipeError."""
+    """Read a recipe and find its locations; `work` is the value of the option. Raises RecipeError."""
     from shortlist.recipe import load_recipe
 
     recipe = load_recipe(file)
@@ -93,10 +93,10 @@ def find_places(file: Path, work: Path | None) -> Places:
 
 
 def project_of(file: Path) -> Path:
-    """Where the relative paths of a recipe start."""
+    """The project folder of a recipe."""
     folder, current = file.absolute().parent.resolve(), Path.cwd().resolve()
     for above in (folder, *folder.parents):
-        # A `.work` of the home folder, or of the whole machine, is not that of every project below it.
+        # A `.work` in the home folder or in the root folder does not make it the project of everything below.
         if above != folder and above in (_home(), Path(above.anchor)):
             break
         if (above / WORK).is_dir():

@@ -1,4 +1,4 @@
-"""`shortlist releases`: what was published, what is live, and back to an earlier one."""
+"""`shortlist releases`: lists, shows, promotes, rolls back and prunes releases."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List, show, promote and roll back the releases of a recipe.", no_args_is_help=True)
 
-Release = Annotated[str, typer.Argument(help="The release's name, or how it starts.", metavar="RELEASE")]
+Release = Annotated[str, typer.Argument(help="The release's name, or its first characters.", metavar="RELEASE")]
 
 
 @app.command("list")
 def list_all(recipe: RecipePath, work: Work = None) -> None:
-    """Every whole release, the newest first."""
+    """List all complete releases, newest first."""
     from datetime import UTC, datetime
 
     from rich.table import Table
@@ -48,11 +48,11 @@ def list_all(recipe: RecipePath, work: Work = None) -> None:
 def show(
     recipe: RecipePath,
     release: Annotated[
-        str | None, typer.Argument(help="The release's name, or how it starts; without one, the live one.")
+        str | None, typer.Argument(help="The release's name, or its first characters; by default the live one.")
     ] = None,
     work: Work = None,
 ) -> None:
-    """The manifest: files with their SHA-256, metrics, lineage."""
+    """Print the manifest: files with their SHA-256, metrics, lineage."""
     places = find_places(recipe, work)
     found = _find(places, places.live() if release is None else release)
     typer.echo(found.manifest.model_dump_json(indent=1) if found.manifest else found.problem)
@@ -60,7 +60,7 @@ def show(
 
 @app.command()
 def promote(recipe: RecipePath, release: Release, work: Work = None) -> None:
-    """Make a release live that was published before, without asking the gate; records who did."""
+    """Make an earlier release live without the gate; your name is recorded."""
     from shortlist.release import registry
 
     places = find_places(recipe, work)
@@ -69,7 +69,7 @@ def promote(recipe: RecipePath, release: Release, work: Work = None) -> None:
 
 @app.command()
 def rollback(recipe: RecipePath, work: Work = None) -> None:
-    """Make the release live that was so before; a second time takes it back."""
+    """Make the previous release live; a second rollback reverts this."""
     from shortlist.release import registry
 
     places = find_places(recipe, work)
@@ -80,17 +80,17 @@ def rollback(recipe: RecipePath, work: Work = None) -> None:
 @app.command()
 def prune(
     recipe: RecipePath,
-    keep: Annotated[int, typer.Option(help="How many of the newest are kept.")] = 5,
+    keep: Annotated[int, typer.Option(help="Number of newest releases to keep.")] = 5,
     work: Work = None,
 ) -> None:
-    """Delete old releases; the live and the previous one always stay."""
+    """Delete old releases; the live and the previous one are always kept."""
     from shortlist.release import registry
 
     places = find_places(recipe, work)
     if not places.root.list("releases"):
         raise ValueError(places.none("no release"))
-    gone = registry.prune(places.root, keep)
-    typer.echo(f"deleted: {', '.join(gone) or 'none'}")
+    deleted = registry.prune(places.root, keep)
+    typer.echo(f"deleted: {', '.join(deleted) or 'none'}")
 
 
 def _find(places: Places, start: str) -> "Listed":

@@ -1,4 +1,4 @@
-"""`shortlist run`: the compiled pipeline on this machine, and what it left."""
+"""`shortlist run`: runs the compiled pipeline on this machine and collects its outputs."""
 
 import json
 import shutil
@@ -21,24 +21,24 @@ from shortlist.serving.child import library_environment
 from shortlist.serving.groups import end_group
 
 _PATIENCE_SECONDS = {Runner.SUBPROCESS: 3.0, Runner.DOCKER: 15.0}
-"""After a signal, for what does not end at once: a library that finishes a file, the engine that ends containers."""
+"""The grace period after a signal, for a library that finishes a file or an engine that stops containers."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a finished run left."""
+    """The outputs of a finished run."""
 
     folder: Path
     report: Path
     record: Path
     decision: dict[str, Any]
-    """decision.json: published, release, reason, and what is live now."""
+    """The content of decision.json: published, release, reason, and the release that is live now."""
 
 
 def run_pipeline(places: Places, keep: int, console: Console, runner: Runner, forced_by: str | None = None) -> Run:
-    """Run the pipeline in a folder of its own; of the earlier runs the newest `keep - 1` stay, and those that run.
+    """Run the pipeline in a new folder; of the earlier runs, the newest `keep - 1` and the active ones are kept.
 
-    Raises RunFailedError with the failed step's message. Nothing of the run outlives this call, however it ends.
+    Raises RunFailedError with the message of the failed step. No process of the run outlives this call.
     """
     folder, lock = new_run(places.runs, keep)
     try:
@@ -48,7 +48,7 @@ def run_pipeline(places: Places, keep: int, console: Console, runner: Runner, fo
         if isinstance(error, KeyboardInterrupt | Terminated):
             why = _interrupted(folder, why)
             console.print(f"\n{why}", markup=False)
-            console.print(f"Run it again, from the first step: shortlist run {places.file}", markup=False)
+            console.print(f"To run it again from the first step: shortlist run {places.file}", markup=False)
         write_failure(folder, why)
         raise
     finally:
@@ -61,7 +61,7 @@ def _run(places: Places, folder: Path, lock: int, console: Console, runner: Runn
     child = subprocess.Popen(
         command + ([forced_by] if forced_by else []),
         cwd=places.project,
-        stdin=subprocess.PIPE,  # its end is how the child hears that we were killed
+        stdin=subprocess.PIPE,  # closing it tells the child that this process was killed
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -78,7 +78,7 @@ def _run(places: Places, folder: Path, lock: int, console: Console, runner: Runn
         finally:
             end_group(child, _PATIENCE_SECONDS[runner])
     if code != 0 or shown.failed:
-        raise RunFailedError(f"{shown.why_it_failed()}\nThe whole log: {folder / 'run.log'}")
+        raise RunFailedError(f"{shown.why_it_failed()}\nThe full log: {folder / 'run.log'}")
     return _collect(folder)
 
 
@@ -88,14 +88,14 @@ def _collect(folder: Path) -> Run:
     shutil.copyfile(outputs / "report" / "page", report)
     aside = folder / ".run.json"
     shutil.copyfile(outputs / "report" / "run", aside)
-    aside.replace(record)  # its presence is what says that the run came to its end
+    aside.replace(record)  # its existence marks the run as finished
     decision = _decision(folder)
     assert decision is not None
     return Run(folder, report, record, decision)
 
 
 def _decision(folder: Path) -> dict[str, Any] | None:
-    """What the publish step decided, if it came so far."""
+    """The decision of the publish step, or None if the run did not reach it."""
     for path in folder.glob("shortlist-*/publish/decision/decision.json"):
         found: dict[str, Any] = json.loads(path.read_text())
         return found
@@ -105,7 +105,7 @@ def _decision(folder: Path) -> dict[str, Any] | None:
 def _interrupted(folder: Path, how: str) -> str:
     decision = _decision(folder)
     if decision is None and any(folder.glob("shortlist-*/publish")):
-        return f"{how} while it was publishing; `shortlist releases list` says what is live. No process is left"
+        return f"{how} during publishing; `shortlist releases list` shows which release is live. No process is left"
     if decision is not None and decision["published"]:
-        return f"{how}, after release {decision['release']} had been published; it is live. No process is left"
-    return f"{how}: nothing was published, what was live is live, and no process is left"
+        return f"{how} after release {decision['release']} was published; it is live. No process is left"
+    return f"{how}: nothing was published, the live release is unchanged, and no process is left"

@@ -1,7 +1,7 @@
-"""The folders of a recipe's runs: made, told apart by how they ended, and removed, but never while one runs.
+"""The folders of a recipe's runs: created, listed with their states, and removed unless the run is active.
 
-A run holds a lock on `<run>/.lock`, and its pipeline with it; the operating system frees it when both have ended, in
-whatever way. So what is locked is running, and what is neither locked nor has a run.json failed.
+A run and its pipeline hold a lock on `<run>/.lock`; the operating system releases it when both have ended, for whatever
+reason. A locked run is therefore active, and a run that is not locked and has no run.json has failed.
 """
 
 import contextlib
@@ -22,49 +22,49 @@ _FAILURE = "failure.txt"
 _RECORD = "run.json"
 _NAME = "%Y%m%d-%H%M%S-%f"
 _NAMED = re.compile(r"\d{8}-\d{6}-\d{6}")
-_GONE = ".gone-"
+_REMOVED = ".gone-"
 
 
 class State(StrEnum):
-    """How a run stands."""
+    """The state of a run."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
-    """Its release is live, or was when it ended."""
+    """Its release is live, or was live when the run ended."""
     REFUSED = "refused"
-    """By the gate."""
+    """The gate refused its release."""
     FAILED = "failed"
-    """In a step, or it was ended from outside."""
+    """A step failed, or the run was interrupted."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """One run, as it stands now."""
+    """One run and its current state."""
 
     path: Path
     state: State
     started: datetime
     seconds: float | None
-    """From start to end, or up to now; None where it was killed and nothing tells when."""
+    """The duration of the run so far; None if it was killed at an unknown time."""
     record: dict[str, Any] | None
-    """run.json of a run that came to its end."""
+    """The content of run.json, if the run finished."""
     failure: str
-    """Why it failed."""
+    """Why the run failed."""
 
     @property
     def name(self) -> str:
-        """The time of its start, UTC; it sorts by age."""
+        """The start time of the run in UTC, so that names sort by age."""
         return self.path.name
 
 
 class RunLock:
-    """Held by a run and its pipeline; `descriptor` is inherited by the latter."""
+    """The lock of a run and its pipeline, which inherits `descriptor`."""
 
     def __init__(self, folder: Path) -> None:
         self.descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
 
     def take(self) -> bool:
-        """False when a run holds it."""
+        """Try to take the lock; False if a run holds it."""
         try:
             fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -72,16 +72,16 @@ class RunLock:
         return True
 
     def close(self) -> None:
-        """It stays locked as long as another process has it."""
+        """Close this descriptor; the lock is kept as long as another process has it open."""
         os.close(self.descriptor)
 
 
 def new_run(runs: Path, keep: int) -> tuple[Path, RunLock]:
-    """A locked folder for a run; of the others the oldest go, all but the newest `keep - 1` and those that run."""
+    """A locked folder for a new run; older runs except the newest `keep - 1` and the active ones are removed."""
     if keep < 1:
         raise ValueError(f"--keep is {keep}; keep at least 1 run, this one")
     runs.mkdir(parents=True, exist_ok=True)
-    with _alone(runs):
+    with _exclusive(runs):
         folder = runs / datetime.now(UTC).strftime(_NAME)
         folder.mkdir()
         lock = RunLock(folder)
@@ -93,12 +93,12 @@ def new_run(runs: Path, keep: int) -> tuple[Path, RunLock]:
 
 
 def list_runs(runs: Path) -> list[RunFolder]:
-    """The newest first."""
+    """All runs, newest first."""
     return [_read(folder) for folder in _folders(runs)]
 
 
 def find_run(runs: Path, start: str) -> RunFolder:
-    """The one run whose name starts so; `last` is the newest. Raises ValueError for none, or more than one."""
+    """The run whose name begins with `start`; `last` is the newest. Raises ValueError for none, or more than one."""
     folders = _folders(runs)
     found = folders[:1] if start == "last" else [path for path in folders if start and path.name.startswith(start)]
     if len(found) == 1:
@@ -109,8 +109,8 @@ def find_run(runs: Path, start: str) -> RunFolder:
 
 
 def remove_runs(runs: Path, named: Sequence[RunFolder]) -> None:
-    """Remove all of them, or none where one is running: raises ValueError then."""
-    with _alone(runs):
+    """Remove these runs. If one of them is active, none is removed and ValueError is raised."""
+    with _exclusive(runs):
         running = [one.name for one in named if _read(one.path).state == State.RUNNING]
         if running:
             raise ValueError(f"{', '.join(running)} is running; end it first (Ctrl-C where it was started)")
@@ -119,7 +119,7 @@ def remove_runs(runs: Path, named: Sequence[RunFolder]) -> None:
 
 
 def write_failure(folder: Path, why: str) -> None:
-    """Say in a run's folder why it ended before its end."""
+    """Write the reason of a failure to the folder of the run."""
     (folder / _FAILURE).write_text(why, encoding="utf-8")
 
 
@@ -140,14 +140,14 @@ def _read(folder: Path) -> RunFolder:
     if _is_running(folder):
         return RunFolder(folder, State.RUNNING, started, since(datetime.now(UTC).timestamp()), None, "")
     if record.exists():
-        told = json.loads(record.read_text(encoding="utf-8"))
-        published = (told.get("decision") or {}).get("published", False)
+        content = json.loads(record.read_text(encoding="utf-8"))
+        published = (content.get("decision") or {}).get("published", False)
         state = State.SUCCEEDED if published else State.REFUSED
-        return RunFolder(folder, state, started, since(record.stat().st_mtime), told, "")
+        return RunFolder(folder, state, started, since(record.stat().st_mtime), content, "")
     if failure.exists():
         why = failure.read_text(encoding="utf-8")
         return RunFolder(folder, State.FAILED, started, since(failure.stat().st_mtime), None, why)
-    return RunFolder(folder, State.FAILED, started, None, None, "it was killed, and could not say why")
+    return RunFolder(folder, State.FAILED, started, None, None, "it was killed before it could write a reason")
 
 
 def _is_running(folder: Path) -> bool:
@@ -161,21 +161,21 @@ def _is_running(folder: Path) -> bool:
 
 
 def _remove(folder: Path) -> None:
-    """Unless it runs. It disappears as a whole, whatever becomes of the deleting."""
+    """Remove a run unless it is active. The folder is renamed first, so that it disappears atomically."""
     if _is_running(folder):
         return
-    gone = folder.with_name(f"{_GONE}{folder.name}")
-    folder.rename(gone)
-    shutil.rmtree(gone)
+    removed = folder.with_name(f"{_REMOVED}{folder.name}")
+    folder.rename(removed)
+    shutil.rmtree(removed)
 
 
 @contextlib.contextmanager
-def _alone(runs: Path) -> Iterator[None]:
-    """One process at a time makes or removes runs; what an earlier one left half removed goes as well."""
+def _exclusive(runs: Path) -> Iterator[None]:
+    """A lock for creating and removing runs; it also deletes what an earlier process did not finish removing."""
     lock = RunLock(runs)
     try:
         fcntl.flock(lock.descriptor, fcntl.LOCK_EX)
-        for left in runs.glob(f"{_GONE}*"):
+        for left in runs.glob(f"{_REMOVED}*"):
             shutil.rmtree(left, ignore_errors=True)
         yield
     finally:

@@ -1,12 +1,12 @@
-"""What each step of a run runs in."""
+"""The runner of the pipeline steps."""
 
 from enum import StrEnum
 
 
 class Runner(StrEnum):
-    """What each step runs in."""
+    """Where each step runs."""
 
     SUBPROCESS = "subprocess"
-    """A process of its own, from the environment of the caller."""
+    """In its own process, with the environment of the caller."""
     DOCKER = "docker"
-    """A container of the pipeline's image, as in a cluster."""
+    """In a container of the pipeline image, as on a cluster."""

@@ -1,4 +1,4 @@
-"""`shortlist runs`: what was run on this machine, how it ended, and what differs."""
+"""`shortlist runs`: lists, shows, compares and removes the runs on this machine."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List, show, compare and remove the runs of a recipe on this machine.", no_args_is_help=True)
 
-Run = Annotated[str, typer.Argument(help="The run's name, how it starts, or 'last'.", metavar="RUN")]
+Run = Annotated[str, typer.Argument(help="The run's name, its first characters, or 'last'.", metavar="RUN")]
 
 
 @app.command("list")
 def list_all(recipe: RecipePath, work: Work = None) -> None:
-    """Every run that is kept, the newest first."""
+    """List all runs, newest first."""
     from rich.table import Table
 
     from shortlist.cli.run_folders import list_runs
@@ -38,7 +38,7 @@ def list_all(recipe: RecipePath, work: Work = None) -> None:
 
 @app.command()
 def show(recipe: RecipePath, run: Run = "last", work: Work = None) -> None:
-    """How one run went: its steps, its metrics, its release, or why it failed."""
+    """Show a run: its steps, its metrics and its release, or why it failed."""
     from shortlist.cli.run_folders import find_run
 
     one = find_run(find_places(recipe, work).runs, run)
@@ -58,7 +58,7 @@ def show(recipe: RecipePath, run: Run = "last", work: Work = None) -> None:
 
 @app.command()
 def diff(recipe: RecipePath, run: Run, other: Run, work: Work = None) -> None:
-    """Two runs side by side: where their recipes differ, their metrics, and which of their parts are equal."""
+    """Compare two runs: differences of their recipes, their metrics, and which digests are equal."""
     from rich.table import Table
 
     from shortlist.cli.run_folders import find_run
@@ -90,10 +90,10 @@ def diff(recipe: RecipePath, run: Run, other: Run, work: Work = None) -> None:
 @app.command()
 def remove(
     recipe: RecipePath,
-    runs: Annotated[list[str], typer.Argument(help="Names of runs, or how they start.", metavar="RUN...")],
+    runs: Annotated[list[str], typer.Argument(help="Names of runs, or their first characters.", metavar="RUN...")],
     work: Work = None,
 ) -> None:
-    """Delete runs; one that is running is refused. Releases stay: `shortlist releases prune`."""
+    """Delete runs, unless one of them is active. Releases are kept; delete them with `shortlist releases prune`."""
     from shortlist.cli.run_folders import find_run, remove_runs
 
     folder = find_places(recipe, work).runs
@@ -103,7 +103,7 @@ def remove(
 
 
 def _metrics(run: "RunFolder") -> dict[str, Any]:
-    """Metric -> mean and interval, of the system that the release serves; nothing for a run without an evaluation."""
+    """Metric -> mean and interval of the served system; empty for a run without an evaluation."""
     record = run.record or {}
     systems: dict[str, Any] = (record.get("evaluation") or {}).get("systems", {})
     serves = ((record.get("decision") or {}).get("verdict") or {}).get("serves", "path")
@@ -129,7 +129,7 @@ def _recipe(run: "RunFolder") -> Any:
 
 
 def _flat(value: Any, path: str = "") -> dict[str, str]:
-    """Paths of a recipe, like `retrieval.training.epochs`, -> what is written there."""
+    """Path in a recipe, like `retrieval.training.epochs`, -> its value as text."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
     if inner is None:
         return {path: str(value)}

@@ -1,4 +1,4 @@
-"""The recipe's JSON schema as text: `recipes/schema.json` is this, and editors complete recipes by it."""
+"""The JSON schema of recipes as text, the content of `recipes/schema.json`, which editors use for completion."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""`shortlist serve` and `shortlist recommend`: the live release of a recipe on this machine."""
+"""`shortlist serve` and `shortlist recommend`: serve the live release of a recipe on this machine."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,17 +15,20 @@ if TYPE_CHECKING:
 def serve(
     recipe: RecipePath,
     work: Work = None,
-    port: Annotated[int, typer.Option(help="Of the transformer, on this machine.")] = 8080,
-    workers: Annotated[int, typer.Option(help="Processes of the transformer.")] = 1,
+    port: Annotated[int, typer.Option(help="The port of the transformer on this machine.")] = 8080,
+    workers: Annotated[int, typer.Option(help="Number of transformer processes.")] = 1,
     follow: Annotated[
         bool,
-        typer.Option(help="Go over to what becomes live (a run, promote, rollback), or stay on what is live now."),
+        typer.Option(
+            help="Switch to a release that becomes live (by a run, promote or rollback), or keep the current."
+        ),
     ] = True,
 ) -> None:
-    """Keep the live release up, transformer and predictor, until Ctrl-C.
+    """Serve the live release with a transformer and a predictor until Ctrl-C.
 
-    When another release becomes live, its predictor is started beside and the transformer goes over between two
-    requests: none fails, none is mixed. One that cannot be served is told, and what answered goes on.
+    When another release becomes live, its predictor is started next to the old one, and the transformer switches
+    between two requests, so that no request fails and none mixes releases. If the new release cannot be served, this is
+    reported and the old release stays.
     """
     import contextlib
     import json
@@ -45,34 +48,41 @@ def serve(
             f"    metrics: http://127.0.0.1:{service.http_port}/metrics"
         )
         if not follow:
-            say(f"stays on release {release.name}, whatever becomes live\nCtrl-C ends it")
+            say(f"serving release {release.name} only\nCtrl-C ends it")
             service.wait()
-        say(f"follows {places.root.url}/live.json\nCtrl-C ends it")
+        say(f"following {places.root.url}/live.json\nCtrl-C ends it")
         following.follow(service, places.root, places.cache, say)
 
 
 def recommend(
     recipe: RecipePath,
-    user: Annotated[str | None, typer.Option(help="A user's id; by default one that the release knows.")] = None,
-    item: Annotated[list[str] | None, typer.Option(help="An item of a raw history, in time order; repeat it.")] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="An item that must not come back; repeat it.")] = None,
-    similar_to: Annotated[str | None, typer.Option(help="List the items that are similar to this one.")] = None,
+    user: Annotated[
+        str | None, typer.Option(help="The id of a user; by default a user that the release knows.")
+    ] = None,
+    item: Annotated[
+        list[str] | None, typer.Option(help="An item of the history, in time order; may be repeated.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="An item that must not be recommended; may be repeated.")
+    ] = None,
+    similar_to: Annotated[str | None, typer.Option(help="Recommend items that are similar to this one.")] = None,
     user_json: Annotated[
-        str | None, typer.Option(help='Raw columns of a new user as a JSON object, like \'{"country": "SE"}\'.')
+        str | None, typer.Option(help='Columns of a new user as a JSON object, like \'{"country": "SE"}\'.')
     ] = None,
     rules: Annotated[
-        str | None, typer.Option(help='Rules of the list as a JSON object, like \'{"at_most": {"artist": 1}}\'.')
+        str | None,
+        typer.Option(help='Rules of the recommendations as a JSON object, like \'{"at_most": {"artist": 1}}\'.'),
     ] = None,
-    k: Annotated[int | None, typer.Option(help="How many items; by default the recipe's serving.default_k.")] = None,
+    k: Annotated[int | None, typer.Option(help="Number of items; by default the recipe's serving.default_k.")] = None,
     work: Work = None,
 ) -> None:
-    """One list from the live release, asked of services that are started for it."""
+    """Show the recommendations of the live release for one query; starts and stops the services for it."""
     from rich.console import Console
 
     given: dict[str, Any] = {"user_id": user, "history": item, "exclude": exclude, "item_id": similar_to, "k": k}
     given |= {"user": _object("--user-json", user_json), "rules": _object("--rules", rules)}
     query = {key: value for key, value in given.items() if value}
-    ask(find_places(recipe, work), query, Console(highlight=False, soft_wrap=True))
+    recommend_once(find_places(recipe, work), query, Console(highlight=False, soft_wrap=True))
 
 
 def _object(option: str, text: str | None) -> dict[str, Any] | None:
@@ -90,29 +100,29 @@ def _object(option: str, text: str | None) -> dict[str, Any] | None:
     return found
 
 
-def ask(places: Places, query: dict[str, Any], console: "Console") -> None:
-    """Start the services, show the answer to one query and what of it the release does not know, and stop them."""
+def recommend_once(places: Places, query: dict[str, Any], console: "Console") -> None:
+    """Start the services, show the recommendations for one query with warnings for unknown ids, and stop them."""
     from shortlist.cli.answer import complete, show_answer, unknown
     from shortlist.serving.local import LocalService
 
     release = live_release(places)
-    asked = complete(release, query)
-    for line in unknown(release, asked):
+    query = complete(release, query)
+    for line in unknown(release, query):
         typer.echo(f"warning: {line}", err=True)
     with LocalService(release) as service:
-        service.ask(asked)  # the first answer pays for warming up
-        show_answer(asked, service.ask(asked), console)
+        service.ask(query)  # warms up the services
+        show_answer(query, service.ask(query), console)
 
 
 def live_release(places: Places) -> "Path":
-    """The folder of what is live. Raises ValueError when nothing is."""
+    """The folder of the live release. Raises ValueError when there is none."""
     from shortlist.release.bundle import open_release
 
     return open_release(places.root.url, places.live(), places.cache)
 
 
 def say(text: str) -> None:
-    """One or a few lines, at once: whoever starts this in the background waits for them."""
+    """Print lines and flush them, since a process that starts this one may wait for them."""
     import sys
 
     sys.stdout.write(f"{text}\n")

@@ -1,4 +1,4 @@
-"""Tables on a terminal, and in a pipe or a log, where nothing tells how wide a line may be."""
+"""Tables on a terminal, and in a pipe or a log, where the line width is unknown."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ _WIDE = 160
 
 
 def print_table(table: "Table") -> None:
-    """Print it; names in its first column are never cut off."""
+    """Print a table; names in its first column are never truncated."""
     from rich.console import Console
 
     table.columns[0].no_wrap = True

@@ -1,4 +1,4 @@
-"""`shortlist validate --data`: the recipe tried on its data, in a folder that goes away."""
+"""`shortlist validate --data`: tries the recipe on its data in a temporary folder."""
 
 import contextlib
 import os
@@ -13,9 +13,9 @@ from shortlist.recipe import Recipe
 
 
 def try_data(recipe: Recipe, file: Path) -> None:
-    """Tell what was read, quarantined and prepared. Raises what the steps raise."""
+    """Report what was read, quarantined and prepared. Raises the errors of the steps."""
     project = project_of(file)
     with tempfile.TemporaryDirectory(prefix="shortlist-try-") as folder, contextlib.chdir(project):
-        # Torch makes a folder for its compiler when it is loaded, whether it compiles or not.
+        # Torch creates a folder for its compiler on import, even if nothing is compiled.
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(folder) / "torch"))
         try_recipe(recipe, Path(folder), typer.echo)

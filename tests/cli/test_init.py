@@ -41,7 +41,7 @@ def test_two_commands_from_a_file_to_an_answer(tmp_path: Path) -> None:
     assert tried.returncode == 0, tried.stderr
     for part in (
         "read       3,000 events",
-        "contract   holds",
+        "contract   passed",
         "prepared ",
         "step  ",
         "nothing was kept",
@@ -56,7 +56,7 @@ def test_a_recipe_that_is_there_is_kept(tmp_path: Path) -> None:
     (tmp_path / "log.yaml").write_text("mine")
     done = shortlist("init", "log.txt", cwd=tmp_path)
     assert done.returncode == 1
-    assert "log.yaml: is there already; pass --force" in done.stderr
+    assert "log.yaml: already exists; pass --force" in done.stderr
     assert (tmp_path / "log.yaml").read_text() == "mine"
     assert shortlist("init", "log.txt", "--force", cwd=tmp_path).returncode == 0
     assert load_recipe(tmp_path / "log.yaml").name == "log"
