@@ -1,1 +1,1 @@
-"""One Kubeflow component a step: an image, imports in the body, one call into the library."""
+"""One Kubeflow component per step: an image, imports in the body, and one call into the library."""

@@ -1,4 +1,4 @@
-"""Vectors -> a FAISS index with its measured recall."""
+"""From item vectors to a FAISS index with its measured recall."""
 
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output

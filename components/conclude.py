@@ -1,4 +1,4 @@
-"""How the run ended, whatever happened: for whoever looks at it later."""
+"""The exit handler: reports how the run ended."""
 
 from kfp import dsl
 from kfp.dsl import Markdown, Output, PipelineTaskFinalStatus
@@ -12,7 +12,7 @@ def conclude(
     status: PipelineTaskFinalStatus,
     outcome: Output[Markdown],
 ) -> None:
-    """Say how the steps ended and which release is live now.
+    """Report how the steps ended and which release is live now.
 
     Args:
         recipe: The recipe, as YAML text.

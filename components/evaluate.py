@@ -1,4 +1,4 @@
-"""The whole path on the test queries, beside baselines and the live release."""
+"""Evaluates the whole path on the test queries, compared with baselines and the live release."""
 
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
@@ -19,7 +19,7 @@ def evaluate(
     record: Output[Artifact],
     metrics: Output[Metrics],
 ) -> None:
-    """Answer every test query as it would be served, and compare.
+    """Recommend for every test query as in serving, and compare with baselines and the live release.
 
     Args:
         recipe: The recipe, as YAML text.

@@ -1,4 +1,4 @@
-"""A trained model -> vectors of the whole catalogue and a portable query tower."""
+"""From a trained model to the vectors of the whole catalogue and a portable query tower."""
 
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
@@ -17,7 +17,7 @@ def export(
     record: Output[Artifact],
     metrics: Output[Metrics],
 ) -> None:
-    """Embed every item, also those never seen in training, and write the query tower as ONNX.
+    """Embed every item, including items without training events, and write the query tower as ONNX.
 
     Args:
         recipe: The recipe, as YAML text.

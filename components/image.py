@@ -1,3 +1,3 @@
-"""The image that every step runs in; it holds the library and all that a step imports."""
+"""The image that every step runs in; it contains the library and all its dependencies."""
 
 PIPELINE_IMAGE = "shortlist/pipeline:0.1.0"

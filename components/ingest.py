@@ -1,6 +1,6 @@
-"""Raw data -> canonical tables."""
+"""From raw data to canonical tables."""
 
-# ruff: noqa: ARG001 - `version` is for the cache
+# ruff: noqa: ARG001 - `version` is part of the cache key
 
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Metrics, Output
@@ -16,7 +16,7 @@ def ingest(
     record: Output[Artifact],
     metrics: Output[Metrics],
 ) -> None:
-    """Read the recipe's sources into events, items and users of one form.
+    """Read the recipe's sources into canonical tables of events, items and users.
 
     Args:
         recipe: The recipe, as YAML text.

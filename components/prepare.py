@@ -1,4 +1,4 @@
-"""Sound rows -> features, histories, samples and evaluation queries."""
+"""From valid rows to features, histories, samples and evaluation queries."""
 
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Metrics, Output
@@ -22,7 +22,7 @@ def prepare(
         recipe: The recipe, as YAML text.
         clean: The rows that passed validation, as the validate step wrote them.
         features: Folder of vocabularies, statistics and histories; goes into the release.
-        samples: Folder of one entry an event.
+        samples: Folder of training samples, one entry per event.
         queries: Folder of valid/ and test/.
         record: Record of the step: time, memory, rows and metrics, as JSON.
         metrics: Metrics of the step, by name.

@@ -1,4 +1,4 @@
-"""The gate, and a release that replaces the live one at once or not at all."""
+"""Applies the gate and publishes the release atomically."""
 
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
@@ -20,7 +20,7 @@ def publish(
     metrics: Output[Metrics],
     forced_by: str = "",
 ) -> None:
-    """Assemble the release, ask the gate, and publish it where the recipe says.
+    """Assemble the release, apply the gate, and publish the release to the recipe's storage.
 
     Args:
         recipe: The recipe, as YAML text.
@@ -33,7 +33,7 @@ def publish(
         decision: Folder of decision.json: published or refused, and why.
         record: Record of the step: time, memory, rows and metrics, as JSON.
         metrics: Metrics of the step, by name.
-        forced_by: Who publishes even what the gate refuses; empty for nobody (kfp's local runner knows no null).
+        forced_by: Who overrules the gate; empty for nobody (kfp's local runner does not support null).
     """
     from shortlist.cpus import limit_threads
 

@@ -1,4 +1,4 @@
-"""What every step told of itself -> run.json and one page to look at."""
+"""From the records of all steps to run.json and the HTML report."""
 
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Input, Output
@@ -35,7 +35,7 @@ def report(
         evaluate: Record of the evaluate step: time, memory, rows and metrics, as JSON.
         publish: Record of the publish step: time, memory, rows and metrics, as JSON.
         page: The report of the run, as one self-contained HTML page.
-        run: The record of the whole run, run.json, for machines.
+        run: The machine-readable record of the run, run.json.
     """
     from shortlist.cpus import limit_threads
 

@@ -1,4 +1,4 @@
-"""What the sources hold now."""
+"""The current version of the sources."""
 
 from kfp import dsl
 
@@ -7,13 +7,13 @@ from shortlist.components.image import PIPELINE_IMAGE
 
 @dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
 def survey(recipe: str) -> str:
-    """Derive a version of the source files from their names, sizes and times. Never cached, so that later steps can be.
+    """Derive a version of the source files from names, sizes and times; never cached, so that later steps can be.
 
     Args:
         recipe: The recipe, as YAML text.
 
     Returns:
-        A version of the sources; it changes when a source file changes.
+        The version of the sources, which changes when a source file changes.
     """
     from shortlist.cpus import limit_threads
 

@@ -1,4 +1,4 @@
-"""What the index returns -> a ranker of it."""
+"""From retrieved candidates to a trained ranker."""
 
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
@@ -20,7 +20,7 @@ def train_ranking(
     record: Output[Artifact],
     metrics: Output[Metrics],
 ) -> None:
-    """Train the DCN-v2 ranker on retrieved candidates; an empty folder where the recipe has ranking off.
+    """Train the DCN-v2 ranker on retrieved candidates; the folder is empty if the recipe disables ranking.
 
     Args:
         recipe: The recipe, as YAML text.

@@ -1,4 +1,4 @@
-"""Samples -> a trained two-tower model."""
+"""From samples to a trained two-tower model."""
 
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
@@ -16,7 +16,7 @@ def train_retrieval(
     record: Output[Artifact],
     metrics: Output[Metrics],
 ) -> None:
-    """Train the query tower and the candidate tower; the best and the last checkpoint are kept.
+    """Train the query tower and the candidate tower, and keep the best and the last checkpoint.
 
     Args:
         recipe: The recipe, as YAML text.

@@ -1,4 +1,4 @@
-"""Canonical tables -> sound rows, quarantined rows, data docs."""
+"""From canonical tables to valid rows, quarantined rows and data docs."""
 
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Dataset, Input, Metrics, Output
@@ -16,14 +16,14 @@ def validate(
     record: Output[Artifact],
     metrics: Output[Metrics],
 ) -> None:
-    """Hold the tables against the recipe's contract.
+    """Validate the tables against the recipe's contract.
 
     Args:
         recipe: The recipe, as YAML text.
         tables: Tables of events, items and users, as the ingest step wrote them.
-        clean: Folder of the tables with the sound rows only.
+        clean: Folder of the tables with the valid rows only.
         quarantine: The rows that broke a rule, each with its reasons.
-        data_docs: What was expected and what was found, as one page.
+        data_docs: The expectations and their results, as one HTML page.
         record: Record of the step: time, memory, rows and metrics, as JSON.
         metrics: Metrics of the step, by name.
     """
@@ -36,7 +36,7 @@ def validate(
     from shortlist.recipe import parse_recipe
     from shortlist.step_result import StepResult, run_step
 
-    data_docs.path += ".html"  # so that a browser shows it
+    data_docs.path += ".html"  # so that a browser renders it
 
     def work() -> StepResult:
         folders = Path(tables.path), Path(clean.path), Path(quarantine.path), Path(data_docs.path)

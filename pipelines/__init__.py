@@ -1,1 +1,1 @@
-"""Kubeflow pipelines: the DAG and its compiled form."""
+"""The Kubeflow pipeline: the DAG, its compiled form, and its submission to a cluster."""

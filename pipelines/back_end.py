@@ -1,4 +1,4 @@
-"""A Kubeflow Pipelines back end: its address, its version, its logs, and what it says when it refuses."""
+"""A Kubeflow Pipelines back end: its address, version, logs and errors."""
 
 import json
 import re
@@ -18,19 +18,20 @@ _TIMEOUT_SECONDS = 20
 
 @dataclass(frozen=True)
 class BackEnd:
-    """One that has answered."""
+    """A back end that responds."""
 
     host: str
     client: Any
     """kfp.Client"""
     version: tuple[int, ...] | None
-    """Like (2, 14, 0); None when it does not tell, as builds outside a release do."""
+    """The version, like (2, 14, 0); None if it is unknown, as for builds outside a release."""
     token: str | None = None
 
     def log(self, run: str, node: str, part: str) -> list[str]:
-        """What a pod of a step, `impl` or `driver`, has said so far, also when it is gone; nothing without such a pod.
+        """The log of a pod of a step, `impl` or `driver`, also of a deleted pod; empty if there is no such pod.
 
-        A pod's name has its template inside Argo's name of the node; newer back ends find it by the node's alone.
+        In older back ends, the name of the pod is Argo's node name with the template name inserted; newer back ends
+        find the pod by the node name.
         """
         workflow, _, number = node.rpartition("-")
         for pod in (f"{workflow}-system-container-{part}-{number}", node):
@@ -43,24 +44,24 @@ class BackEnd:
         return []
 
     def run_page(self, run: str) -> str:
-        """Where a person looks at a run."""
+        """The URL of the page of a run."""
         return f"{self.host}/#/runs/details/{run}"
 
 
 def connect(host: str, namespace: str, token: str | None = None) -> BackEnd:
-    """Ask the back end for its health. Raises BackEndError."""
+    """Connect to a back end and check its health. Raises BackEndError."""
     host = host.rstrip("/")
     if not re.match(r"https?://[^/]+", host):
-        raise BackEndError(f"{host!r} is no address of Kubeflow Pipelines; write it like http://127.0.0.1:8888")
+        raise BackEndError(f"{host!r} is not an address of Kubeflow Pipelines; write it like http://127.0.0.1:8888")
     try:
         health = json.loads(_get(f"{host}/apis/v2beta1/healthz", token))
     except OSError as error:
         raise BackEndError(
-            f"{host}: no Kubeflow Pipelines answers there ({_reason(error)}); is it the address of its API? From a "
+            f"{host}: Kubeflow Pipelines does not respond ({_reason(error)}); is this the address of its API? With a "
             "kubeconfig: kubectl -n kubeflow port-forward svc/ml-pipeline 8888, then --host http://127.0.0.1:8888"
         ) from error
     except ValueError as error:
-        raise BackEndError(f"{host}: what answers there is no Kubeflow Pipelines API 2 ({error})") from error
+        raise BackEndError(f"{host}: the response is not from a Kubeflow Pipelines API 2 ({error})") from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         client = kfp.Client(host=host, namespace=namespace, existing_token=token)
@@ -68,14 +69,14 @@ def connect(host: str, namespace: str, token: str | None = None) -> BackEnd:
 
 
 def refusal(error: ApiException, host: str) -> BackEndError:
-    """Our error for one of the API's."""
+    """A BackEndError for an error of the API."""
     if error.status in (401, 403):
         return _not_allowed(host, error.status)
     try:
-        said = json.loads(error.body or "{}")
+        body = json.loads(error.body or "{}")
     except ValueError:
-        said = {}
-    return BackEndError(f"{host} refuses: {said.get('error') or said.get('message') or error.reason or error}")
+        body = {}
+    return BackEndError(f"{host} refuses: {body.get('error') or body.get('message') or error.reason or error}")
 
 
 def _get(url: str, token: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Compile the pipeline: `python -m shortlist.pipelines.compile [FILE]`, by default over the YAML beside this file."""
+"""Compiles the pipeline: `python -m shortlist.pipelines.compile [FILE]`, by default to the YAML next to this file."""
 
 import sys
 from pathlib import Path
@@ -13,7 +13,7 @@ COMPILED = Path(__file__).parent / "train_and_publish.yaml"
 
 
 def compile_pipeline(to: Path, resources: Resources, image: str = PIPELINE_IMAGE) -> None:
-    """Write the pipeline's IR as YAML; with the resources of a recipe, a second document says what Kubernetes gives."""
+    """Write the IR as YAML; for the resources of a recipe, a second document has the Kubernetes settings."""
     compiler.Compiler().compile(train_and_publish(resources, image), str(to))
 
 

@@ -1,7 +1,7 @@
-"""What each component takes and gives, for whoever wants to use it in a pipeline of their own.
+"""Documents the inputs and outputs of each component, for use in other pipelines.
 
 `python -m shortlist.pipelines.describe` writes components/metadata/NAME.yaml and components/README.md from the
-components as they are compiled; `make compile` runs it, and a test fails when the files are stale.
+compiled components; `make compile` runs it, and a test fails when the files are stale.
 """
 
 from importlib import import_module
@@ -17,12 +17,12 @@ from shortlist.recipe.resources import Step
 
 FOLDER = Path(__file__).parents[1] / "components"
 STABILITY = "beta"
-"""Of every component before version 1.0: inputs and outputs may change in a minor version, with a line in CHANGELOG."""
+"""The stability before version 1.0: inputs and outputs may change in a minor version, with an entry in CHANGELOG."""
 _SERVICES = {
-    "ingest": "what the recipe's source names: files, a bucket or the Hugging Face hub",
-    "survey": "what the recipe's source names: files, a bucket or the Hugging Face hub",
-    "train_retrieval": "Kubeflow Trainer 2, with `resources.distributed` only",
-    "evaluate": "the storage that the recipe publishes to, where a release is live",
+    "ingest": "the sources of the recipe: files, a bucket or the Hugging Face hub",
+    "survey": "the sources of the recipe: files, a bucket or the Hugging Face hub",
+    "train_retrieval": "Kubeflow Trainer 2, only with `resources.distributed`",
+    "evaluate": "the storage that the recipe publishes to, if a release is live",
     "publish": "the storage that the recipe publishes to",
     "conclude": "the storage that the recipe publishes to",
 }
@@ -31,9 +31,10 @@ HEAD = """\
 <!-- Written by `make compile` from the compiled components; edit their docstrings instead. -->
 # Components
 
-One Kubeflow Pipelines component a step. Each runs in the image `shortlist/pipeline`, which `make images` builds and
-which holds the library; nothing is installed when a step starts. A step's settings are in the recipe, which every
-component takes as YAML text. `metadata/` has the same facts for machines, one file a component.
+One Kubeflow Pipelines component per step. Each runs in the image `shortlist/pipeline`, which `make images` builds and
+which contains the library; nothing is installed when a step starts. The settings of a step are in the recipe, which
+every component takes as YAML text. `metadata/` has the same information in machine-readable form, one file per
+component.
 
 ```python
 from kfp import dsl
@@ -50,11 +51,11 @@ def check_data(recipe: str) -> None:
     validate(recipe=recipe, tables=tables)
 ```
 
-Stability is `beta` for all of them: until version 1.0 inputs and outputs may change in a minor version, and the
-changelog says so. Requests for memory and processor are the defaults of the recipe's `resources` block; limits, GPUs,
+The stability of all components is `beta`: until version 1.0, inputs and outputs may change in a minor version, with an
+entry in the changelog. Requests for memory and CPU are the defaults of the recipe's `resources` block; limits, GPUs,
 secrets and volumes are set there, for all steps or for one.
 
-| component | what it does |
+| component | description |
 |---|---|
 """
 
@@ -65,7 +66,7 @@ def load(step: str) -> BaseComponent:
 
 
 def metadata(step: Step) -> dict[str, Any]:
-    """Everything that a user of the component has to know, as plain data."""
+    """The description of a component as plain data."""
     component = load(step)
     spec = component.component_spec
     documented = _documented(component.python_func.__doc__ or "")
@@ -93,7 +94,7 @@ def metadata(step: Step) -> dict[str, Any]:
 
 
 def render() -> dict[Path, str]:
-    """Path -> text of every generated file."""
+    """The path and text of every generated file."""
     found = [metadata(step) for step in get_args(Step)]
     files = {
         FOLDER / "metadata" / f"{one['name']}.yaml": "# Written by `make compile`.\n"
@@ -113,7 +114,7 @@ def _port(name: str, kind: str, description: str) -> dict[str, Any]:
 
 
 def _documented(docstring: str) -> dict[str, str]:
-    """Name -> text of a docstring's `Args`, and `Returns`; kfp keeps those of the inputs only."""
+    """Name -> description from the `Args` and `Returns` of a docstring; kfp keeps only those of the inputs."""
     found, returns = {}, False
     for line in docstring.splitlines():
         text = line.strip()
@@ -128,13 +129,13 @@ def _documented(docstring: str) -> dict[str, str]:
 
 
 def _section(one: dict[str, Any]) -> str:
-    asked = one["resources"]
+    requests = one["resources"]
     lines = [
         f"\n## {one['name']}\n\n{one['description']}\n",
-        f"Image `{one['image']}`; asks for {asked['cpu']} CPU and {asked['memory_gb']:g} GB of memory by default."
+        f"Image `{one['image']}`; requests {requests['cpu']} CPU and {requests['memory_gb']:g} GB of memory by default."
         + "".join(f" Needs {service['name']}." for service in one["dependencies"]["external_services"])
         + "\n",
-        "| | name | type | what it is |\n|---|---|---|---|",
+        "| | name | type | description |\n|---|---|---|---|",
     ]
     for side in ("inputs", "outputs"):
         lines += [f"| {side[:-1]} | `{port['name']}` | {port['type']} | {port['description']} |" for port in one[side]]

@@ -1,9 +1,9 @@
-"""What can go wrong with a run, here or on a cluster; the messages are for the person who started it."""
+"""Errors of a run, on this machine or on a cluster; the messages are for the user who started it."""
 
 
 class RunFailedError(RuntimeError):
-    """A step failed; the message is the step's own, or the last lines of its output."""
+    """A step failed; the message is that of the step, or the last lines of its output."""
 
 
 class BackEndError(RuntimeError):
-    """Kubeflow Pipelines cannot be reached, or refuses; the message says what to do."""
+    """Kubeflow Pipelines cannot be reached, or refuses a request; the message says what to do."""

@@ -1,23 +1,23 @@
-"""The pipeline for back ends that do not know all of today's IR.
+"""The pipeline for back ends that do not support all of the current IR.
 
-Kubeflow Pipelines 2.14 was the first to tell an exit handler how the steps ended; before, the handler is refused (or,
-without that, hides a failed step: the run ends well when the handler does). So an older back end gets the same steps
-without their handler. Its driver also refuses unknown fields in what kfp-kubernetes writes: newer spellings go, since
-the old ones stand beside them, and what has no old spelling is left out and told.
+Kubeflow Pipelines 2.14 was the first version that passes the final status to an exit handler. Older versions refuse the
+handler; without the status it would hide failed steps, since the run succeeds if the handler does. Older back ends
+therefore get the same steps without the handler. Their drivers also refuse unknown fields of kfp-kubernetes: newer
+fields are removed if an older equivalent is present; settings without an equivalent are left out and reported.
 """
 
 import copy
 from typing import Any
 
 HANDLER = (2, 14, 0)
-"""The first version that runs the exit handler as it is meant."""
+"""The first version that supports the exit handler."""
 _TOLERATIONS_AND_TIMEOUTS = (2, 1, 0)
 
 _Document = dict[str, Any]
 
 
 def without_handler(pipeline: _Document) -> _Document:
-    """The pipeline's IR with the exit handler's steps at the top; components, executors and tasks stay as they are."""
+    """The IR with the steps of the exit handler at the top level; components, executors and tasks are unchanged."""
     pipeline = copy.deepcopy(pipeline)
     tasks = pipeline["root"]["dag"]["tasks"]
     (handler,) = (name for name, task in tasks.items() if "triggerPolicy" in task)
@@ -35,7 +35,7 @@ def without_handler(pipeline: _Document) -> _Document:
 
 
 def old_spelling(platform: _Document, version: tuple[int, ...]) -> tuple[_Document, list[str]]:
-    """The platform document as the back end can read it, and what had to be left out."""
+    """The platform document in the syntax of an older back end, and the settings that were left out."""
     platform = copy.deepcopy(platform)
     left_out = set()
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]

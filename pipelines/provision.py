@@ -1,4 +1,4 @@
-"""What a recipe's `resources` give a task: requests, limits, nodes, secrets, volumes, retries."""
+"""Applies a recipe's `resources` to a task: requests, limits, nodes, secrets, volumes and retries."""
 
 from kfp import kubernetes
 from kfp.dsl import PipelineTask
@@ -7,7 +7,7 @@ from shortlist.recipe import Resources
 
 
 def provision(task: PipelineTask, given: Resources) -> None:
-    """Set what the task's pod asks for. Names of secrets go into the pipeline, never their values."""
+    """Set the resources of the task's pod. The pipeline contains the names of secrets, never their values."""
     task.set_cpu_request(_number(given.cpu))
     task.set_memory_request(f"{_mebibytes(given.memory_gb)}Mi")
     if given.memory_limit_gb is not None:

@@ -1,4 +1,4 @@
-"""A recipe on a cluster: is it fit for one; its pipeline with its resources, uploaded and started or scheduled."""
+"""Submits a recipe to a cluster: checks it, and uploads, starts or schedules the pipeline with its resources."""
 
 import contextlib
 import hashlib
@@ -26,42 +26,44 @@ _REMOTE = ("s3://", "hf://", "http://", "https://")
 
 @dataclass(frozen=True)
 class Package:
-    """What is uploaded: the pipeline with one recipe's resources."""
+    """The uploaded package: the pipeline with the resources of one recipe."""
 
     documents: list[dict[str, object]]
-    """The IR, and what Kubernetes gives its steps if the recipe asks for that."""
+    """The IR, and the Kubernetes settings of its steps if the recipe has any."""
 
     @property
     def version(self) -> str:
-        """Names the content: the same resources and code are uploaded once."""
+        """A hash of the content, so that the same resources and code are uploaded only once."""
         return hashlib.sha256(yaml.safe_dump_all(self.documents).encode()).hexdigest()[:12]
 
 
 def check_recipe(recipe: Recipe, origin: str) -> None:
-    """Raises RecipeError for what works on one machine and not in pods: folders that they do not see."""
+    """Raises RecipeError for paths that exist on this machine, but not in pods."""
     mounted = [PurePosixPath(volume.path) for volume in recipe.resources.volumes]
 
-    def seen(path: str) -> bool:
+    def reachable(path: str) -> bool:
         inside = any(PurePosixPath(path).is_relative_to(folder) for folder in mounted)
         return path.startswith(_REMOTE) or inside
 
     wrong = [
-        f"  {place}: {path!r} is on this machine, where the steps do not run: put it into a bucket and write "
-        "s3://bucket/path, or mount a volume that holds it (resources.volumes) and write its path there"
+        f"  {place}: {path!r} is on this machine, but the steps run on the cluster: copy it to a bucket and write "
+        "s3://bucket/path, or mount a volume with it (resources.volumes) and write its path there"
         for place, path in _read_by(recipe)
-        if not seen(path)
+        if not reachable(path)
     ]
-    if not seen(recipe.publish.to):
+    if not reachable(recipe.publish.to):
         wrong.append(
-            f"  publish.to: {recipe.publish.to!r} would end with the step's pod: write s3://bucket/prefix, with the "
-            "bucket's keys in resources.secrets and its address, if it is not AWS, in resources.env as AWS_ENDPOINT_URL"
+            f"  publish.to: {recipe.publish.to!r} would be deleted with the pod of the step: write s3://bucket/prefix, "
+            "with the bucket's keys in resources.secrets and its address, if it is not AWS, in resources.env as "
+            "AWS_ENDPOINT_URL"
         )
     if wrong:
-        raise RecipeError("\n".join([f"{origin}: {len(wrong)} to change before a cluster can run it", *wrong]))
+        count = f"{len(wrong)} error{'s' * (len(wrong) != 1)} for a run on a cluster"
+        raise RecipeError("\n".join([f"{origin}: {count}", *wrong]))
 
 
 def _read_by(recipe: Recipe) -> list[tuple[str, str]]:
-    """(place in the recipe, path) of all that ingest reads."""
+    """(place in the recipe, path) of all inputs of ingest."""
     source = recipe.source
     if isinstance(source, YambdaSource):
         return [("source.path", source.path)]
@@ -73,7 +75,7 @@ def _read_by(recipe: Recipe) -> list[tuple[str, str]]:
 
 
 def package(recipe: Recipe, image: str = PIPELINE_IMAGE) -> Package:
-    """The pipeline with this recipe's resources; with none of its own, the very file that is checked in."""
+    """The pipeline with this recipe's resources; without any, it is the committed file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pipeline.yaml"
         compile_pipeline(path, recipe.resources, image)
@@ -81,15 +83,15 @@ def package(recipe: Recipe, image: str = PIPELINE_IMAGE) -> Package:
 
 
 def for_version(whole: Package, version: tuple[int, ...]) -> tuple[Package, list[str]]:
-    """The package as a back end of this version can run it, and what had to be left out."""
+    """The package for a back end of this version, and what was left out."""
     if version >= HANDLER:
         return whole, []
     pipeline, *platform = whole.documents
     left_out = ["the exit handler"]
     documents = [without_handler(pipeline)]
     if platform:
-        spelt, dropped = old_spelling(platform[0], version)
-        documents, left_out = [*documents, spelt], left_out + dropped
+        older, dropped = old_spelling(platform[0], version)
+        documents, left_out = [*documents, older], left_out + dropped
     return Package(documents), left_out
 
 
@@ -101,9 +103,10 @@ def start(
     forced_by: str | None = None,
     cron: str | None = None,
 ) -> tuple[str, list[str]]:
-    """Upload the pipeline and start a run, or with `cron` a recurring one: its id, and what had to be left out.
+    """Upload the pipeline and start a run, or with `cron` a recurring run; returns its id and what was left out.
 
-    A back end that does not tell its version is tried with all, and then taken for the oldest. Raises BackEndError.
+    A back end with an unknown version first gets the full package, and if it refuses that, the package for the oldest
+    version. Raises BackEndError.
     """
     whole = package(recipe, image)
     try:
@@ -126,7 +129,7 @@ def start(
 def _start(
     back_end: BackEnd, sent: Package, recipe: Recipe, experiment: str, forced_by: str | None, cron: str | None
 ) -> str:
-    with contextlib.redirect_stdout(io.StringIO()):  # kfp prints links that are shown here otherwise
+    with contextlib.redirect_stdout(io.StringIO()):  # kfp prints links, which are shown in another form here
         return _start_quietly(back_end, sent, recipe, experiment, forced_by, cron)
 
 
@@ -148,7 +151,7 @@ def _start_quietly(
 
 
 def _upload(back_end: BackEnd, sent: Package) -> tuple[str, str]:
-    """Ids of the pipeline and of its version of this content, which may be there already."""
+    """The ids of the pipeline and of its version with this content, which are uploaded if necessary."""
     client = back_end.client
     pipeline = client.get_pipeline_id(_PIPELINE)
     if pipeline is not None:

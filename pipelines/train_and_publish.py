@@ -1,4 +1,4 @@
-"""The pipeline: from raw events to a published release. The DAG, and nothing but the DAG."""
+"""The DAG of the pipeline, from raw events to a published release."""
 
 from typing import cast
 
@@ -23,15 +23,15 @@ from shortlist.recipe import Resources, Step
 
 
 def train_and_publish(resources: Resources, image: str = PIPELINE_IMAGE) -> BaseComponent:
-    """The pipeline whose steps get these resources and run in this image."""
+    """The pipeline with these resources and this image."""
 
     @dsl.pipeline(name="shortlist", description="Raw events to a published release.")
     def pipeline(recipe: str, forced_by: str = "") -> None:
-        """Train, judge and publish one recommender.
+        """Train, evaluate and publish one recommender.
 
         Args:
-            recipe: The recipe's YAML.
-            forced_by: Who publishes even what the gate refuses; empty for nobody (kfp's local runner knows no null).
+            recipe: The recipe, as YAML text.
+            forced_by: Who overrules the gate; empty for nobody (kfp's local runner does not support null).
         """
         concluded = conclude(recipe=recipe)
         with dsl.ExitHandler(concluded, name="steps"):
@@ -40,7 +40,7 @@ def train_and_publish(resources: Resources, image: str = PIPELINE_IMAGE) -> Base
             validated = validate(recipe=recipe, tables=ingested.outputs["tables"])
             prepared = prepare(recipe=recipe, clean=validated.outputs["clean"])
             data = {part: prepared.outputs[part] for part in ("features", "queries")}
-            whole = data | {"samples": prepared.outputs["samples"]}  # large: fetched by those alone that read them
+            whole = data | {"samples": prepared.outputs["samples"]}  # large, so only passed to the steps that read them
             trained = train_retrieval(recipe=recipe, **whole)
             exported = export(recipe=recipe, **data, towers=trained.outputs["towers"])
             towers = {name: exported.outputs[name] for name in ("retrieval", "retrieval_before_refit")}
@@ -70,7 +70,7 @@ def train_and_publish(resources: Resources, image: str = PIPELINE_IMAGE) -> Base
                 evaluate=evaluated.outputs["record"],
                 publish=published.outputs["record"],
             )
-        # What these read may change while their inputs do not: the sources, and the live release.
+        # These steps also read the sources or the live release, which may change without a change of their inputs.
         for task in (surveyed, evaluated, published, concluded):
             task.set_caching_options(enable_caching=False)
         tasks = (surveyed, ingested, validated, prepared, trained, exported, indexed, ranked, evaluated, published)
@@ -81,5 +81,5 @@ def train_and_publish(resources: Resources, image: str = PIPELINE_IMAGE) -> Base
 
 
 def _step_of(task: dsl.PipelineTask) -> Step:
-    """The recipe's name of a step is its component's, which kfp writes with hyphens."""
+    """The name of a step in the recipe is that of its component, which kfp writes with hyphens."""
     return cast(Step, task.name.replace("-", "_"))

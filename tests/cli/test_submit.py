@@ -131,9 +131,9 @@ def test_a_run_is_followed_step_by_step_to_what_it_left(tmp_path: Path, serve: A
     ended = submit(tmp_path, twin.url)
     assert ended.returncode == 0, ended.stderr
     lines = ended.stdout.splitlines()
-    assert lines[0] == "warning: this Kubeflow Pipelines is too old for the exit handler; left out"
+    assert lines[0] == "warning: this version of Kubeflow Pipelines does not support the exit handler; left out"
     assert [line for line in lines if line.startswith(("ingest", "validate", "prepare"))] == [
-        "ingest: runs",
+        "ingest: running",
         "ingest: done in 8 s",
         "validate: from the cache",
         "prepare: from the cache",
@@ -170,11 +170,11 @@ def test_what_can_be_mended_is_said_before_anything_is_sent(tmp_path: Path, serv
     twin = serve(Twin([run("RUNNING")]))
     ended = submit(tmp_path, twin.url, recipe=RECIPE.replace("s3://models/releases", ".work/releases"))
     assert ended.returncode == 2
-    assert "publish.to: '.work/releases' would end with the step's pod" in ended.stderr
+    assert "publish.to: '.work/releases' would be deleted with the pod of the step" in ended.stderr
     assert not twin.uploads
     nobody = submit(tmp_path, "http://127.0.0.1:9")
     assert nobody.returncode == 1
-    assert "no Kubeflow Pipelines answers there" in nobody.stderr
+    assert "Kubeflow Pipelines does not respond" in nobody.stderr
     assert "port-forward" in nobody.stderr
 
 
@@ -194,8 +194,8 @@ def test_ctrl_c_ends_the_following_and_says_that_the_run_goes_on(tmp_path: Path,
     unbuffered = os.environ | {"PYTHONUNBUFFERED": "1"}
     followed = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=unbuffered)
     assert followed.stdout is not None
-    assert any(line == "ingest: runs\n" for line in followed.stdout)
+    assert any(line == "ingest: running\n" for line in followed.stdout)
     followed.send_signal(signal.SIGINT)
     said, _ = followed.communicate(timeout=60)
     assert followed.returncode == 130
-    assert f"the run goes on: {twin.url}/#/runs/details/r1" in said
+    assert f"the run continues: {twin.url}/#/runs/details/r1" in said

@@ -67,7 +67,7 @@ def test_a_job_belongs_to_the_pod_of_its_step_and_has_its_image(connect: Any) ->
 def test_a_cluster_without_the_kind_is_told_from_one_that_refuses(connect: Any) -> None:
     jobs, _ = connect(client.ApiException(404), client.ApiException(422, "Invalid"))
     assert not jobs.create({"metadata": {}})
-    with pytest.raises(ValueError, match="the TrainJob is refused \\(422 Invalid\\)"):
+    with pytest.raises(ValueError, match="the TrainJob was refused \\(422 Invalid\\)"):
         jobs.create({"metadata": {}})
 
 
@@ -81,7 +81,7 @@ def test_an_api_that_is_away_does_not_end_the_training(connect: Any, capsys: pyt
 
 def test_a_job_that_was_deleted_is_no_riddle(connect: Any) -> None:
     jobs, _ = connect(client.ApiException(404), client.ApiException(404), client.ApiException(403))
-    with pytest.raises(ValueError, match="TrainJob towers was deleted while it ran"):
+    with pytest.raises(ValueError, match="TrainJob towers was deleted while it was running"):
         jobs.conditions("towers")
     jobs.delete("towers")
     with pytest.raises(client.ApiException):

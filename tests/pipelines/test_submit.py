@@ -120,14 +120,14 @@ def test_an_older_back_end_gets_only_fields_that_it_knows(version: tuple[int, ..
 @pytest.mark.parametrize(
     ("extra", "said"),
     [
-        ("", "publish.to: '.work/releases' would end with the step's pod: write s3://bucket/prefix"),
-        ("publish: {to: /mnt/releases}", "publish.to: '/mnt/releases' would end"),
+        ("", "publish.to: '.work/releases' would be deleted with the pod of the step: write s3://bucket/prefix"),
+        ("publish: {to: /mnt/releases}", "publish.to: '/mnt/releases' would be deleted"),
     ],
 )
 def test_a_release_must_outlive_the_pod(extra: str, said: str) -> None:
     with pytest.raises(RecipeError) as refused:
         check_recipe(recipe(extra), "shop.yaml")
-    assert str(refused.value).startswith("shop.yaml: 1 to change")
+    assert str(refused.value).startswith("shop.yaml: 1 error for a run on a cluster")
     assert said in str(refused.value)
 
 
