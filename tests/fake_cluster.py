@@ -79,7 +79,7 @@ class FakeCluster(Cluster):
         return {"metadata": {}, "spec": {}}
 
     @contextmanager
-    def asking(self, pod: str) -> Iterator[Any]:
+    def connected_to(self, pod: str) -> Iterator[Any]:
         release = NEW if pod == "rehearsal" else pod.removeprefix("pod-of-")
         answer = {
             "items": [{"item_id": 1}],

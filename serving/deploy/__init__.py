@@ -1,1 +1,1 @@
-"""A live InferenceService from one release to the next, without a lost answer (docs/decisions/swap.md)."""
+"""Switches a live InferenceService to another release without losing a request (docs/decisions/swap.md)."""

@@ -1,4 +1,4 @@
-"""The few things that a deploy asks of Kubernetes, for one InferenceService in KServe's Standard mode."""
+"""The Kubernetes operations of a deploy, for one InferenceService in KServe's Standard mode."""
 
 import contextlib
 import http.client
@@ -18,9 +18,9 @@ from shortlist.serving.deploy.errors import ClusterError
 Component = Literal["transformer", "predictor"]
 
 RELEASE = "shortlist/release"
-"""Annotation of both components: `releases/<name>`, below the root that the manifests name."""
+"""Annotation of both components: `releases/<name>`, below the root that is set in the manifests."""
 BESIDE = "shortlist/beside"
-"""Annotation of the predictor: the other release that it serves."""
+"""Annotation of the predictor: the second release that it serves."""
 
 _KIND = ("serving.kserve.io", "v1beta1")
 _PORT = 8080
@@ -38,7 +38,7 @@ class Cluster:
         self._core, self._apps, self._custom = client.CoreV1Api(), client.AppsV1Api(), client.CustomObjectsApi()
 
     def inference_service(self) -> dict[str, Any]:
-        """The object as it is. Also says what cannot be swapped."""
+        """The current object. Raises ClusterError for an InferenceService that cannot be switched by a deploy."""
         with _explained(f"InferenceService {self.namespace}/{self.service}"):
             found: dict[str, Any] = self._custom.get_namespaced_custom_object(
                 *_KIND, self.namespace, "inferenceservices", self.service
@@ -46,30 +46,30 @@ class Cluster:
         mode = found.get("status", {}).get("deploymentMode", "Standard")
         if mode not in ("Standard", "RawDeployment"):
             raise ClusterError(
-                f"InferenceService {self.service} runs in {mode} mode, which has canaries of its own: "
+                f"InferenceService {self.service} runs in {mode} mode, which has its own canaries: "
                 "set the annotations there and let canaryTrafficPercent move the traffic (docs/cluster.md)"
             )
         if "model" in found["spec"]["predictor"]:
             raise ClusterError(
-                f"InferenceService {self.service} has its release by storageUri (the component serving-runtime): name "
-                "the other release there, and in the transformer's annotation, and apply it (docs/cluster.md)"
+                f"InferenceService {self.service} sets its release by storageUri (the component serving-runtime): "
+                "set the other release there and in the transformer's annotation, and apply it (docs/cluster.md)"
             )
         return found
 
     def annotate(self, component: Component, found: Mapping[str, str], wanted: Mapping[str, str]) -> None:
-        """Change a component's annotations from `found` to `wanted`, which rolls its pods; never over another's change.
+        """Change a component's annotations from `found` to `wanted`, which rolls out its pods.
 
-        Raises ClusterError when something else than `found` is there.
+        Raises ClusterError when the current annotations are not `found`, because another process changed them.
         """
         for _ in range(_TRIES):
             current = self.inference_service()
-            there = annotations_of(current, component)
-            if {key: there.get(key, "") for key in wanted} != {key: found.get(key, "") for key in wanted}:
+            present = annotations_of(current, component)
+            if {key: present.get(key, "") for key in wanted} != {key: found.get(key, "") for key in wanted}:
                 raise ClusterError(
-                    f"someone else changed the {component}'s release meanwhile, to {there.get(RELEASE) or 'none'}"
+                    f"the {component}'s release was changed in the meantime, to {present.get(RELEASE) or 'none'}"
                 )
             patch = {
-                # Refused when the object has changed since it was read.
+                # The API server refuses the patch if the object has changed since it was read.
                 "metadata": {"resourceVersion": current["metadata"]["resourceVersion"]},
                 "spec": {component: {"annotations": dict(wanted)}},
             }
@@ -82,7 +82,7 @@ class Cluster:
             except ClusterError as error:
                 if error.status != http.client.CONFLICT:
                     raise
-        raise ClusterError(f"InferenceService {self.service} is written to all the time; try again")
+        raise ClusterError(f"InferenceService {self.service} is changed by others all the time; try again")
 
     def deployment(self, component: Component) -> Any:
         """KServe's Deployment of a component."""
@@ -90,9 +90,9 @@ class Cluster:
             return self._apps.read_namespaced_deployment(f"{self.service}-{component}", self.namespace)
 
     def releases_root(self, pod: Any | None = None) -> str | None:
-        """The root of releases that this pod was started with, by default a transformer's pod that starts now.
+        """The root of releases of this pod, by default of a new transformer pod.
 
-        None where no ConfigMap names it, or the ConfigMap is gone.
+        None if no ConfigMap sets it, or if the ConfigMap does not exist any more.
         """
         spec = (pod or self.deployment("transformer").spec.template).spec
         for source in spec.containers[0].env_from or []:
@@ -111,7 +111,7 @@ class Cluster:
         return (found.data or {}).get("RELEASES") or None
 
     def names_same_root(self) -> bool:
-        """Whether the Deployment names the ConfigMaps of the InferenceService; KServe takes a moment after an apply."""
+        """Whether the Deployment has the InferenceService's ConfigMaps; KServe updates it a moment after an apply."""
         (container,) = self.inference_service()["spec"]["transformer"]["containers"]
         wanted = [source["configMapRef"]["name"] for source in container.get("envFrom", []) if "configMapRef" in source]
         there = self.deployment("transformer").spec.template.spec.containers[0].env_from or []
@@ -122,7 +122,7 @@ class Cluster:
         return [pod for pod in self._pods(component) if pod.metadata.deletion_timestamp is None]
 
     def ending_pods(self, component: Component) -> list[Any]:
-        """The pods of a component that are being deleted; until they end they may still answer."""
+        """The pods of a component that are being deleted; they may respond until they end."""
         return [pod for pod in self._pods(component) if pod.metadata.deletion_timestamp is not None]
 
     def _pods(self, component: Component) -> list[Any]:
@@ -140,7 +140,7 @@ class Cluster:
             return str(self._core.create_namespaced_pod(self.namespace, body).metadata.name)
 
     def delete_pod(self, name: str) -> None:
-        """A pod that is gone already is not an error."""
+        """Delete a pod; a missing pod is not an error."""
         try:
             with _explained(f"pod {self.namespace}/{name}"):
                 self._core.delete_namespaced_pod(name, self.namespace, grace_period_seconds=0)
@@ -156,19 +156,19 @@ class Cluster:
         return found
 
     def log_tail(self, pod: Any) -> str:
-        """The last lines of a pod's container, of the run before when it was started again."""
+        """The last log lines of a pod's container, from before the restart if it was restarted."""
         restarted = any(status.restart_count for status in pod.status.container_statuses or [])
         try:
-            said = self._core.read_namespaced_pod_log(
+            log = self._core.read_namespaced_pod_log(
                 pod.metadata.name, self.namespace, tail_lines=8, previous=restarted
             )
         except ApiException:
             return ""
-        return str(said).strip()
+        return str(log).strip()
 
     @contextlib.contextmanager
-    def asking(self, pod: str) -> Iterator["PodAsker"]:
-        """Ask one pod by itself, through the API server: no Service chooses, and no ingress is needed."""
+    def connected_to(self, pod: str) -> Iterator["PodClient"]:
+        """A connection to one pod, through the API server, without a Service or an ingress."""
         with _explained(f"port {_PORT} of pod {self.namespace}/{pod}"):
             forward = portforward(
                 self._core.connect_get_namespaced_pod_portforward, pod, self.namespace, ports=str(_PORT)
@@ -178,28 +178,28 @@ class Cluster:
         connection.sock.settimeout(_ASK_SECONDS)
         connection.auto_open = 0  # never to this machine's own port
         try:
-            yield PodAsker(connection, pod, self.service)
+            yield PodClient(connection, pod, self.service)
         finally:
             connection.close()
             forward.close()
 
 
-class PodAsker:
-    """One connection to one transformer."""
+class PodClient:
+    """A connection to one transformer pod."""
 
     def __init__(self, connection: http.client.HTTPConnection, pod: str, model: str) -> None:
         self._connection, self._pod = connection, pod
         self._path = f"/v1/models/{model}:predict"
 
     def __call__(self, query: Mapping[str, Any]) -> dict[str, Any]:
-        """The prediction. Raises ClusterError for anything else."""
+        """The prediction for a query. Raises ClusterError for any other response."""
         body = json.dumps({"instances": [query]})
         try:
             self._connection.request("POST", self._path, body, {"Content-Type": "application/json"})
             answer = self._connection.getresponse()
             content = json.loads(answer.read())
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise ClusterError(f"pod {self._pod} did not answer: {error or type(error).__name__}") from error
+            raise ClusterError(f"pod {self._pod} did not respond: {error or type(error).__name__}") from error
         if answer.status != http.client.OK:
             raise ClusterError(f"pod {self._pod} answered {answer.status}: {content.get('error', content)}")
         prediction: dict[str, Any] = content["predictions"][0]
@@ -207,7 +207,7 @@ class PodAsker:
 
 
 def _log_in(context: str | None) -> None:
-    """By the kubeconfig; in a pod without one by the pod's service account. Raises ClusterError."""
+    """Load the kubeconfig, or in a pod without one the service account of the pod. Raises ClusterError."""
     try:
         config.load_kube_config(context=context)
         return
@@ -219,13 +219,13 @@ def _log_in(context: str | None) -> None:
             return
     where = os.environ.get("KUBECONFIG") or "~/.kube/config"
     raise ClusterError(
-        f"no cluster to talk to: the kubeconfig {where} cannot be used: {problem}; set KUBECONFIG to one that can, "
-        "and see its contexts with `kubectl config get-contexts`"
+        f"cannot connect to a cluster: the kubeconfig {where} cannot be used: {problem}; set KUBECONFIG to a valid "
+        "one, and list its contexts with `kubectl config get-contexts`"
     )
 
 
 def annotations_of(inference_service: Mapping[str, Any], component: Component) -> dict[str, str]:
-    """What `shortlist deploy` wrote to a component, and whatever else."""
+    """The annotations of a component."""
     return dict(inference_service["spec"].get(component, {}).get("annotations") or {})
 
 
@@ -235,7 +235,7 @@ def is_ready(pod: Any) -> bool:
 
 @contextlib.contextmanager
 def _explained(what: str) -> Iterator[None]:
-    """Turn the client's errors into ours."""
+    """Convert errors of the client to ClusterError."""
     try:
         yield
     except ApiException as error:
@@ -246,7 +246,7 @@ def _explained(what: str) -> Iterator[None]:
 
 def _message(error: ApiException) -> str:
     try:
-        said = json.loads(error.body or "")["message"]
+        message = json.loads(error.body or "")["message"]
     except (ValueError, KeyError, TypeError):
-        said = str(error.reason)
-    return f"{error.status} {said}"
+        message = str(error.reason)
+    return f"{error.status} {message}"

@@ -1,7 +1,7 @@
-"""The swap in its order: expand, rehearse, switch. Whatever fails takes back what was done.
+"""The steps of a deploy: expand, rehearse, switch. A failure of any step rolls back the previous ones.
 
-The predictor first learns the new release beside the live one, then a transformer that nobody reaches is asked, then
-the transformers go over, one by one. At every moment every transformer's release is served by every predictor.
+First the predictor loads the new release next to the live one. Then a transformer without traffic is tested. Finally
+the transformers are rolled out one by one. At every moment, every predictor serves the releases of all transformers.
 """
 
 import time
@@ -15,40 +15,40 @@ from shortlist.serving.deploy.errors import ClusterError, RefusedError
 from shortlist.serving.deploy.rehearsal import rehearsal
 from shortlist.serving.deploy.rollout import wait_for_rollout
 from shortlist.serving.deploy.roots import check_live_root, check_release_root
-from shortlist.serving.deploy.shadow import Comparison, compare, judge, queries, smoke
+from shortlist.serving.deploy.shadow import Comparison, check_comparison, compare, queries, smoke
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a deploy asks of the new release."""
+    """The options of a deploy."""
 
     timeout: float = 300.0
-    """Seconds, of each of the three steps."""
+    """The time limit of each of the three steps, in seconds."""
     min_overlap: float = 0.1
     num_queries: int = 50
     root: str | None = None
-    """What the release lies below, where that is known."""
+    """The root of the release, if known."""
     replace: bool = False
-    """Do not keep the live release beside the new one; for when it can no longer be loaded."""
+    """Do not keep the live release next to the new one, for a live release that can no longer be loaded."""
 
 
 @dataclass(frozen=True)
 class Deployed:
-    """A deploy that stayed."""
+    """A successful deploy."""
 
     release: str
     before: str | None
-    """What answered before; None when nothing did."""
+    """The release that was live before; None if there was none."""
     shadow: Comparison | None
     seconds: dict[str, float]
-    """Of each step."""
+    """The duration of each step."""
 
 
 def deploy(cluster: Cluster, release: str, options: Options, say: Callable[[str], None]) -> Deployed:
-    """Make a release answer that lies below the root of the InferenceService.
+    """Make a release live that is stored below the root of the InferenceService.
 
-    Raises RefusedError when it is not good enough and ClusterError when the cluster does not do it; what answered
-    before answers again then, also after Ctrl-C.
+    Raises RefusedError when the release does not pass the checks, and ClusterError when the cluster fails. The previous
+    release is then restored, also after Ctrl-C.
     """
     swap = _Swap(cluster, release, options, say)
     try:
@@ -57,8 +57,8 @@ def deploy(cluster: Cluster, release: str, options: Options, say: Callable[[str]
         swap.rehearse()
         swap.switch()
     except BaseException:
-        say("failed; going back")
-        swap.take_back()
+        say("failed; rolling back")
+        swap.roll_back()
         raise
     return Deployed(release, swap.live, swap.shadow, swap.seconds)
 
@@ -76,22 +76,22 @@ class _Swap:
         self.live = self._find_live()
         self.shadow: Comparison | None = None
         self.seconds: dict[str, float] = {}
-        say(f"{self.live or 'nothing'} answers now")
+        say(f"live release: {self.live or 'none'}")
 
     def check_roots(self) -> None:
-        """Raises RefusedError when pods that start now could not load one of the two releases."""
+        """Raises RefusedError when new pods could not load one of the two releases."""
         check_release_root(self._cluster, self._options.root, self._options.timeout)
         ready = self._ready_transformers()
         if self.live and ready and not self._options.replace and self.live != self._release:
             check_live_root(self._cluster, self.live, ready[0], self._release)
 
     def expand(self) -> None:
-        """Teach the predictor the new release; it keeps the live one, unless that is to be replaced."""
+        """Load the new release in the predictor, next to the live one unless that is to be replaced."""
         new = release_key(self._release)
         beside = release_key(self.live) if self.live and not self._options.replace else new
         wanted, there = {RELEASE: new, BESIDE: beside}, set(self._predictor.values())
         if there == {new, beside} or (not self._options.replace and there >= {new, beside}):
-            return  # as when one goes back to the release before
+            return  # for example after a return to the previous release
         start = time.monotonic()
         self._cluster.annotate("predictor", self._predictor, wanted)
         self._written.append("predictor")
@@ -103,24 +103,24 @@ class _Swap:
                 raise ClusterError(f"{error}\nIf {self.live} is gone for good, deploy with --replace") from error
             raise
         self._no_way_back = beside == new and self.live not in (None, self._release)
-        kept = "in the place of" if self._no_way_back else "beside"
+        kept = "instead of" if self._no_way_back else "and"
         self._done("expand", start, f"the predictor serves {self._release} {kept} {self.live or 'nothing'}")
 
     def rehearse(self) -> None:
-        """Ask a transformer of the new release that no Service leads to, and compare it with the live one."""
+        """Query a transformer of the new release that has no traffic, and compare it with the live one."""
         if self.live in (None, self._release):
             return
         start = time.monotonic()
         with rehearsal(self._cluster, release_key(self._release), self._options.timeout) as pod:
-            with self._cluster.asking(pod) as new, self._cluster.asking(self._live_pod()) as live:
+            with self._cluster.connected_to(pod) as new, self._cluster.connected_to(self._live_pod()) as live:
                 smoke(new, self._release)
                 self.shadow = compare(queries(live, self._options.num_queries), new)
             self._say(f"shadow: {self.shadow}")
-            judge(self.shadow, self._options.min_overlap)
+            check_comparison(self.shadow, self._options.min_overlap)
         self._done("rehearse", start, "rehearsed")
 
     def switch(self) -> None:
-        """Let the transformers go over, one by one, and ask each."""
+        """Roll out the transformers one by one, and query each."""
         wanted = {RELEASE: release_key(self._release)}
         start = time.monotonic()
         if self._transformer != wanted:
@@ -128,16 +128,16 @@ class _Swap:
             self._written.append("transformer")
         wait_for_rollout(self._cluster, "transformer", wanted, self._options.timeout)
         for pod in self._cluster.pods("transformer"):
-            with self._cluster.asking(pod.metadata.name) as ask:
+            with self._cluster.connected_to(pod.metadata.name) as ask:
                 smoke(ask, self._release)
-        self._done("switch", start, f"every transformer answers with {self._release}")
+        self._done("switch", start, f"all transformers serve {self._release}")
 
-    def take_back(self) -> None:
-        """Undo what was written, in the order that keeps every transformer's release served."""
+    def roll_back(self) -> None:
+        """Undo the changes, in an order that keeps the releases of all transformers served."""
         if self._no_way_back:
             self._say(
-                f"not taken back: {self.live} cannot be loaded any more, and the predictor serves {self._release} in "
-                "its place; transformers that still have it answer unranked until a deploy succeeds"
+                f"not rolled back: {self.live} can no longer be loaded, and the predictor serves {self._release} "
+                "instead; transformers that still have it return unranked lists until a deploy succeeds"
             )
             return
         if "transformer" in self._written:
@@ -148,21 +148,19 @@ class _Swap:
             self._cluster.annotate("predictor", self._expanded, self._predictor)
             if self.live and not self._options.replace:
                 wait_for_rollout(self._cluster, "predictor", self._predictor, self._options.timeout)
-        answers = self.live or "nothing"
-        self._say(
-            f"taken back: {answers} answers again" if self._written else f"nothing was changed: {answers} answers"
-        )
+        live = self.live or "no release"
+        self._say(f"rolled back: {live} is live again" if self._written else f"nothing was changed: {live} is live")
 
     def _find_live(self) -> str | None:
-        """What the transformers answer with; None when none does."""
+        """The release of the ready transformers; None if there are none."""
         names = set()
         for pod in self._ready_transformers():
-            with self._cluster.asking(pod.metadata.name) as ask:
+            with self._cluster.connected_to(pod.metadata.name) as ask:
                 names.add(str(ask({})["release"]))
         if len(names) > 1:
             raise ClusterError(
-                f"the transformers answer with {' and '.join(sorted(names))}: a deploy is on its way, or was broken "
-                "off; wait until one is left"
+                f"the transformers serve {' and '.join(sorted(names))}: a deploy is in progress, or was interrupted; "
+                "wait until only one is left"
             )
         return names.pop() if names else None
 
@@ -170,7 +168,7 @@ class _Swap:
         ready = self._ready_transformers()
         if not ready:
             raise RefusedError(
-                "no transformer of the live release is ready any more, so there is nothing to compare with"
+                "no transformer of the live release is ready any more, so that a comparison is not possible"
             )
         return str(ready[0].metadata.name)
 

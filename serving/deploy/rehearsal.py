@@ -1,4 +1,4 @@
-"""A transformer of the new release that no Service leads to."""
+"""A transformer pod of the new release without traffic."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,15 +9,15 @@ from shortlist.serving.deploy.errors import ClusterError
 from shortlist.serving.deploy.rollout import check_can_start, poll
 
 _SELECTED_BY = ("app", "serving.kserve.io/inferenceservice")
-"""Labels by which the Service, the Deployment, the budget and KServe's webhook take a pod for theirs."""
+"""Labels by which the Service, the Deployment, the disruption budget and KServe's webhook select pods."""
 _LIFE_SECONDS = 900
 
 
 @contextmanager
 def rehearsal(cluster: Cluster, release: str, seconds: float) -> Iterator[str]:
-    """The name of a ready pod, made from the live transformer's own template; it is gone afterwards.
+    """The name of a ready pod from the template of the live transformer; the pod is deleted afterwards.
 
-    `release` is the annotation's value. Raises ClusterError with what the pod says when it does not become ready.
+    `release` is the value of the annotation. Raises ClusterError with the pod's log if it does not become ready.
     """
     name = cluster.create_pod(pod_of(cluster.template("transformer"), cluster.service, release))
     try:
@@ -28,11 +28,11 @@ def rehearsal(cluster: Cluster, release: str, seconds: float) -> Iterator[str]:
 
 
 def pod_of(template: dict[str, Any], service: str, release: str) -> dict[str, Any]:
-    """The pod: everything of the template but the labels by which it would be asked by users."""
+    """The pod: the template without the labels by which it would receive traffic."""
     metadata = template["metadata"]
     labels = {key: value for key, value in metadata.get("labels", {}).items() if key not in _SELECTED_BY}
     annotations = metadata.get("annotations", {}) | {RELEASE: release}
-    # It ends by itself should nobody be left to delete it.
+    # The pod ends by itself if this process cannot delete it.
     spec = template["spec"] | {"restartPolicy": "Never", "activeDeadlineSeconds": _LIFE_SECONDS}
     named = {"generateName": f"{service}-rehearsal-", "labels": labels, "annotations": annotations}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": named, "spec": spec}

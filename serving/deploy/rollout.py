@@ -1,4 +1,4 @@
-"""Waiting for pods, and giving up early when they say that they never will be ready."""
+"""Waits for pods, and gives up early when they cannot become ready."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -9,15 +9,15 @@ from shortlist.serving.deploy.errors import ClusterError
 
 _POLL_SECONDS = 0.5
 _HOPELESS = {"CrashLoopBackOff", "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError"}
-_USERS_MISTAKE = 2
+_USER_ERROR = 2
 _KILL_SECONDS = 10.0
-"""After the grace period, for the node to kill a pod and say so."""
+"""Time after the grace period for the node to kill a pod and to report it."""
 
 
 def wait_for_rollout(cluster: Cluster, component: Component, wanted: Mapping[str, str], seconds: float) -> None:
-    """Until every pod of a component carries these annotations and is available, and no other pod can answer.
+    """Wait until all pods of a component have these annotations and are available, and no other pod can respond.
 
-    Raises ClusterError with what a new pod says when it cannot start, or after `seconds`.
+    Raises ClusterError with the log of a new pod that cannot start, or after `seconds`.
     """
     _wait_for_new_pods(cluster, component, wanted, seconds)
     wait_for_ending_pods(cluster, component, wanted)
@@ -48,10 +48,10 @@ def _wait_for_new_pods(cluster: Cluster, component: Component, wanted: Mapping[s
 
 
 def wait_for_ending_pods(cluster: Cluster, component: Component, wanted: Mapping[str, str]) -> None:
-    """Until no pod with other annotations is left.
+    """Wait until no pod with other annotations is left.
 
-    A pod that ends goes on answering, so that no request is lost. It is killed when its grace period is over; one that
-    is listed even after that is of a node that does not report any more, and is not waited for.
+    An ending pod still responds, so that no request is lost. It is killed after its grace period. A pod that is listed
+    even after that is on a node that does not report any more, and is ignored.
     """
     first_seen: dict[str, float] = {}
     while True:
@@ -69,7 +69,7 @@ def _grace(pod: Any) -> float:
 
 
 def poll(done: Callable[[], bool], look: Callable[[], None], seconds: float) -> None:
-    """Until `done`; `look` raises what makes waiting pointless. Raises TimeoutError."""
+    """Wait until `done`; `look` raises an error if waiting is pointless. Raises TimeoutError."""
     deadline = time.monotonic() + seconds
     while not done():
         if time.monotonic() > deadline:
@@ -79,18 +79,18 @@ def poll(done: Callable[[], bool], look: Callable[[], None], seconds: float) -> 
 
 
 def check_can_start(cluster: Cluster, pod: Any) -> None:
-    """Raises ClusterError when a pod has said that it cannot, with its own words."""
+    """Raises ClusterError with the log of a pod if it cannot start."""
     for status in pod.status.container_statuses or []:
         waiting, ended = status.state.waiting, status.last_state.terminated or status.state.terminated
-        # Exit code 2 is our services' own: what only a person can mend.
-        if (waiting and waiting.reason in _HOPELESS) or (ended and ended.exit_code == _USERS_MISTAKE):
+        # Our services use exit code 2 for errors that only a user can fix.
+        if (waiting and waiting.reason in _HOPELESS) or (ended and ended.exit_code == _USER_ERROR):
             why = cluster.log_tail(pod) or (waiting.message if waiting else "") or _state(pod)
             raise ClusterError(f"pod {pod.metadata.name} does not start: {why}")
 
 
 def _carries(templated: Any, wanted: Mapping[str, str]) -> bool:
-    there = templated.metadata.annotations or {}
-    return all(there.get(key, "") == value for key, value in wanted.items())
+    present = templated.metadata.annotations or {}
+    return all(present.get(key, "") == value for key, value in wanted.items())
 
 
 def _state(pod: Any) -> str:

@@ -1,1 +1,1 @@
-"""The ranker behind TorchServe; `handler.py` and `config.properties` are all that knows TorchServe."""
+"""The ranker in TorchServe; only `handler.py`, `torchserve.py` and `config.properties` depend on TorchServe."""

@@ -1,4 +1,4 @@
-"""python -m shortlist.serving.predictor: the rankers of one or a few releases behind TorchServe, until a signal."""
+"""python -m shortlist.serving.predictor: serves the rankers of one or more releases with TorchServe until a signal."""
 
 import argparse
 import signal
@@ -16,22 +16,24 @@ from shortlist.serving.release import find_release
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0 after a signal, 1 when TorchServe failed, 2 for what the user must mend."""
+    """Exit code 0 after a signal, 1 when TorchServe failed, 2 for an error that the user can fix."""
     parser = argparse.ArgumentParser("python -m shortlist.serving.predictor", description=__doc__)
     parser.add_argument(
         "--release",
         required=True,
         action="append",
-        help="a release's folder, or a root of releases; also s3://; repeat it to serve the next one beside the live",
+        help="the folder of a release, or a root of releases; also s3://; repeat it to serve a second release",
     )
-    parser.add_argument("--cache_dir", type=Path, default=Path(".work/cache"), help="where s3:// is downloaded to")
+    parser.add_argument(
+        "--cache_dir", type=Path, default=Path(".work/cache"), help="the folder of downloads from s3://"
+    )
     parser.add_argument("--host", default=Options.host, help="address to listen on; 0.0.0.0 in a container")
     parser.add_argument("--port", type=int, default=Options.port)
-    parser.add_argument("--model_name", default=Options.model_name, help="in the path /v1/models/NAME:predict")
-    parser.add_argument("--workers", type=int, default=Options.workers, help="processes that score")
-    parser.add_argument("--ready_file", type=Path, help="is made when all is loaded, and removed at the end")
+    parser.add_argument("--model_name", default=Options.model_name, help="the name in the path /v1/models/NAME:predict")
+    parser.add_argument("--workers", type=int, default=Options.workers, help="number of scoring processes")
+    parser.add_argument("--ready_file", type=Path, help="created when all releases are loaded, removed at the end")
     parser.add_argument(
-        "--drain_seconds", type=float, default=0.0, help="answer so long after SIGTERM, until nobody asks any more"
+        "--drain_seconds", type=float, default=0.0, help="seconds to serve after SIGTERM, until no requests arrive"
     )
     parser.add_argument("--end_with_stdin", action="store_true", help="end when the standard input is closed")
     given = parser.parse_args(arguments)
@@ -42,13 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, _leave)
     try:
         check_port(given.port, "--port", given.host)
-        # Two places may mean one release.
+        # Two locations may be the same release.
         folders = list(dict.fromkeys(find_release(where, given.cache_dir) for where in given.release))
         for folder in folders:
             if not (folder / "ranking").is_dir():
                 raise ValueError(
-                    f"{folder}: this release has no ranking/, so there is nothing to predict with; run the transformer "
-                    "alone, or set ranking.enabled in the recipe and run it again"
+                    f"{folder}: this release has no ranking/, so that there is no model to serve; run only the "
+                    "transformer, or set ranking.enabled in the recipe and run it again"
                 )
         options = Options(given.host, given.port, given.model_name, given.workers)
         with TorchServe(folders, options) as server:
@@ -78,11 +80,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _Leave(BaseException):
-    """A signal asked us to end."""
+    """A signal requested this process to end."""
 
 
 def _leave(number: int, _: FrameType | None) -> None:
-    # A second signal must not break off the clearing up.
+    # A second signal must not interrupt the cleanup.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise _Leave(number)

@@ -1,4 +1,4 @@
-"""TorchServe as a child process: its model store, its configuration, its start and its end."""
+"""TorchServe as a child process: model store, configuration, start and stop."""
 
 import http.client
 import json
@@ -33,40 +33,40 @@ _PLAIN = re.compile(r"[A-Za-z0-9/._+@~-]{1,60}")
 
 @dataclass(frozen=True)
 class Options:
-    """What may differ from one predictor to the other."""
+    """The options of a predictor."""
 
     host: str = "127.0.0.1"
     port: int = 8085
     model_name: str = "shortlist"
     workers: int = 1
-    """Processes that score."""
+    """The number of scoring processes."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a model's name that cannot stand in a path, a URL and TorchServe's configuration."""
+        """Raises ValueError for a model name that is not valid in a path, a URL and TorchServe's configuration."""
         if not _MODEL_NAME.fullmatch(self.model_name):
             raise ValueError(f"--model_name {self.model_name!r}: use letters, digits, '-', '_' and '.', like my-shop")
 
 
 class PredictorError(RuntimeError):
-    """TorchServe did not start, or ended by itself; the message holds what it said."""
+    """TorchServe did not start, or ended by itself; the message contains its output."""
 
 
 class TorchServe:
-    """Serves releases from `__enter__` to `__exit__`, which leave no process and no file behind."""
+    """Serves releases from `__enter__` to `__exit__`, and leaves no process and no file behind."""
 
     def __init__(self, releases: Sequence[Path], options: Options) -> None:
         self._releases = releases
         self._options = options
-        self._said: deque[str] = deque(maxlen=80)
+        self._output: deque[str] = deque(maxlen=80)
         self._ready = False
 
     def __enter__(self) -> Self:
-        """Returns when the releases are loaded. Raises ValueError without Java, PredictorError when it fails."""
+        """Returns when the releases are loaded. Raises ValueError without Java, PredictorError if TorchServe fails."""
         java_home = os.environ.get("JAVA_HOME")
         if shutil.which(f"{java_home}/bin/java" if java_home else "java") is None:
             raise ValueError(
-                f"there is no java {'in JAVA_HOME ' + java_home if java_home else 'on the PATH'}, and TorchServe runs "
-                "on it; install Java 17 (Debian: apt install openjdk-17-jre-headless) or set JAVA_HOME"
+                f"there is no java {'in JAVA_HOME ' + java_home if java_home else 'on the PATH'}, which TorchServe "
+                "needs; install Java 17 (Debian: apt install openjdk-17-jre-headless) or set JAVA_HOME"
             )
         self._folder = tempfile.TemporaryDirectory(prefix="predictor-", dir=_plain_folder())
         try:
@@ -81,7 +81,7 @@ class TorchServe:
         self._stop()
 
     def wait(self) -> None:
-        """Until it ends by itself, which it should not: raises PredictorError then."""
+        """Wait until the process ends by itself, which is an error. Raises PredictorError."""
         self._process.wait()
         raise self._failed("TorchServe ended by itself")
 
@@ -106,7 +106,7 @@ class TorchServe:
         config.write_text(string.Template(_CONFIG.read_text()).substitute(values))
         library = str(Path(__file__).parents[2])
         environment = os.environ | {
-            # Its pid file and sockets go there, or a second server would find them.
+            # The folder of its pid file and sockets, so that two servers do not share them.
             "TEMP": str(temp),
             "TMPDIR": str(temp),
             "PYTHONPATH": os.pathsep.join(filter(None, [library, os.environ.get("PYTHONPATH")])),
@@ -129,10 +129,10 @@ class TorchServe:
         self._listener.start()
 
     def _listen(self) -> None:
-        """Keep what it says; once it is ready, what it says is a problem and goes on to whoever reads our log."""
+        """Keep the output; once the server is ready, output means a problem and is written to our log."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            self._said.append(line)
+            self._output.append(line)
             if self._ready:
                 sys.stderr.write(line)
                 sys.stderr.flush()
@@ -143,22 +143,22 @@ class TorchServe:
             if self._process.poll() is not None:
                 self._listener.join(1.0)
                 raise self._failed("TorchServe ended before it was ready")
-            if any("Load model failed" in line for line in list(self._said)):
-                time.sleep(0.5)  # what the worker said last may still be on its way
+            if any("Load model failed" in line for line in list(self._output)):
+                time.sleep(0.5)  # the last output of the worker may arrive late
                 raise self._failed("TorchServe's worker did not load the release")
             if _workers_ready(self._ports["management_port"], self._options.model_name):
-                self._said.clear()
+                self._output.clear()
                 self._ready = True
                 return
             time.sleep(0.1)
         raise self._failed(f"TorchServe was not ready after {_START_SECONDS:g} s")
 
     def _failed(self, what: str) -> PredictorError:
-        """The reason on the first line, and below it what TorchServe said."""
-        said = list(self._said)
-        lines = [f"{what}: {_reason(said)}".removesuffix(": ")]
-        if said:
-            lines += ["TorchServe said:", *(f"  {line.rstrip()}" for line in said)]
+        """The reason on the first line, and below it the output of TorchServe."""
+        output = list(self._output)
+        lines = [f"{what}: {_reason(output)}".removesuffix(": ")]
+        if output:
+            lines += ["Output of TorchServe:", *(f"  {line.rstrip()}" for line in output)]
         return PredictorError("\n".join(lines))
 
     def _stop(self) -> None:
@@ -177,24 +177,24 @@ def _workers_ready(port: int, model_name: str) -> bool:
     return bool(workers) and all(status == "READY" for status in workers)
 
 
-def _reason(said: Sequence[str]) -> str:
-    """The line that says why, of what TorchServe said: its worker's last ValueError, else Java's first error."""
-    raised = [line.partition("ValueError: ")[2].strip() for line in said if "ValueError: " in line]
-    errors = [found[0].strip() for line in said if (found := _JAVA_ERROR.search(line))]
+def _reason(output: Sequence[str]) -> str:
+    """The error in the output of TorchServe: the last ValueError of its worker, or else the first error of Java."""
+    raised = [line.partition("ValueError: ")[2].strip() for line in output if "ValueError: " in line]
+    errors = [found[0].strip() for line in output if (found := _JAVA_ERROR.search(line))]
     return raised[-1] if raised else errors[0] if errors else ""
 
 
 def _plain_folder() -> str:
-    """Where TorchServe's temporary files may lie: its start script splits the options of Java at spaces, Java reads
-    its configuration as Latin-1, and the path of a socket has at most 107 bytes.
+    """A folder for TorchServe's temporary files: its start script splits the options of Java at spaces, Java reads its
+    configuration as Latin-1, and the path of a socket has at most 107 bytes.
 
-    Raises ValueError where there is no such folder.
+    Raises ValueError if there is no such folder.
     """
     temp = tempfile.gettempdir()
     for folder in (temp, "/tmp", "/var/tmp", "/dev/shm"):
         if _PLAIN.fullmatch(folder) and os.access(folder, os.W_OK | os.X_OK):
             return folder
     raise ValueError(
-        f"the folder of temporary files is {temp!r}, and TorchServe needs one whose path has at most 60 characters, "
-        "ASCII letters and digits without spaces; set TMPDIR to one, like /tmp"
+        f"the folder of temporary files is {temp!r}, but TorchServe needs a path of at most 60 ASCII letters and "
+        "digits without spaces; set TMPDIR to such a folder, like /tmp"
     )

@@ -121,5 +121,5 @@ def test_deploy_without_a_kubeconfig_says_so(tmp_path: Path, config: str | None,
         check=False,
     )
     assert ended.returncode == 1
-    assert ended.stderr.startswith(f"no cluster to talk to: the kubeconfig {place} cannot be used: ")
+    assert ended.stderr.startswith(f"cannot connect to a cluster: the kubeconfig {place} cannot be used: ")
     assert "Traceback" not in ended.stderr

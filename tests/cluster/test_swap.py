@@ -95,7 +95,7 @@ def test_what_was_there_already_is_not_taken_back(app: App, deploy: Deployer, re
     with app.load(clients=4, per_second=20, seconds=600) as seen:
         code, said = deploy(releases.second.name, "--min-overlap", "0.9")
     assert code == 1, said
-    assert f"nothing was changed: {releases.first.name} answers" in said
+    assert f"nothing was changed: {releases.first.name} is live" in said
     unharmed(seen, releases)
     assert {line["release"] for line in seen.lines} == {releases.first.name}
 
@@ -112,7 +112,7 @@ def test_a_bad_release_never_answers_anybody(app: App, deploy: Deployer, release
         code, said = deploy(release, *options)
     assert code == 1, said
     assert why in said
-    assert f"taken back: {releases.first.name} answers again" in said
+    assert f"rolled back: {releases.first.name} is live again" in said
     unharmed(seen, releases)
     assert {line["release"] for line in seen.lines} == {releases.first.name}
     assert_nothing_is_left(releases)
@@ -127,7 +127,7 @@ def test_ctrl_c_takes_back_what_was_done(app: App, deploy: Deployer, releases: R
         time.sleep(1)
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=600)
-    assert f"taken back: {releases.first.name} answers again" in said
+    assert f"rolled back: {releases.first.name} is live again" in said
     assert process.returncode == 130
     unharmed(seen, releases)
     assert_nothing_is_left(releases)
@@ -142,7 +142,7 @@ def test_a_live_release_of_another_root_is_told_and_replaced(app: App, deploy: D
             code, said = deploy(releases.second.name)
             assert code == 1, said
             assert f"pods that start now read releases below {moved}" in said
-            assert f"nothing was changed: {releases.first.name} answers" in said
+            assert f"nothing was changed: {releases.first.name} is live" in said
             code, said = deploy(f"{moved}/releases/{releases.second.name}", "--replace", "--min-overlap", "0")
             assert code == 0, said
         code, said = deploy(releases.first.name, "--replace", "--min-overlap", "0")

@@ -24,9 +24,7 @@ def test_the_live_release_is_kept_beside_the_new_one() -> None:
 
 def test_a_live_release_below_another_root_is_told_before_anything_is_written() -> None:
     cluster = FakeCluster(root="s3://b", pods_root="s3://a")
-    with pytest.raises(
-        RefusedError, match=r"from s3://a, but pods that start now read releases below s3://b.*--replace"
-    ):
+    with pytest.raises(RefusedError, match=r"from s3://a, but new pods read releases below s3://b.*--replace"):
         swap(cluster)
     assert cluster.written == []
 
@@ -47,16 +45,17 @@ def test_replace_drops_a_live_release_that_the_predictor_was_told_to_keep() -> N
 def test_after_replace_nothing_is_taken_back_to_what_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster, said = FakeCluster(root="s3://b", pods_root="s3://a"), []
     monkeypatch.setattr(
-        "shortlist.serving.deploy.deploy.judge", lambda *_: (_ for _ in ()).throw(RefusedError("too different"))
+        "shortlist.serving.deploy.deploy.check_comparison",
+        lambda *_: (_ for _ in ()).throw(RefusedError("too different")),
     )
     with pytest.raises(RefusedError, match="too different"):
         deploy(cluster, _NAME, Options(replace=True, num_queries=2), said.append)
     assert cluster.written == [("predictor", {RELEASE: NEW, BESIDE: NEW})]
-    assert said[-1].startswith("not taken back: 00000000000000aa cannot be loaded any more")
+    assert said[-1].startswith("not rolled back: 00000000000000aa can no longer be loaded")
 
 
 def test_a_release_of_another_root_than_the_pods_read_is_refused() -> None:
     cluster = FakeCluster()
-    with pytest.raises(RefusedError, match=r"lies below s3://c, and the pods of shortlist read s3://a; set RELEASES"):
+    with pytest.raises(RefusedError, match=r"is below s3://c, but the pods of shortlist read s3://a; set RELEASES"):
         swap(cluster, root="s3://c")
     assert cluster.written == []

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.made_release import make_release
 from shortlist.ranking.ranker import Ranker
 from shortlist.serving.deploy.errors import ClusterError, RefusedError
-from shortlist.serving.deploy.shadow import Ask, compare, judge, queries, smoke
+from shortlist.serving.deploy.shadow import Ask, check_comparison, compare, queries, smoke
 from shortlist.serving.transformer.answer import ReleaseRecommender
 
 
@@ -63,23 +63,23 @@ def test_a_release_is_like_itself_and_unlike_another(live: Path, other: Path) ->
     asked = queries(ask, 40)
     same = compare(asked, ask)
     assert (same.overlap, same.unknown_items, same.num_degraded, same.num_queries) == (1.0, 0, 0, 40)
-    judge(same, min_overlap=1.0)
+    check_comparison(same, min_overlap=1.0)
     found = compare(asked, Answering(other))
     assert found.overlap < 0.3
     assert found.unknown_items == sum(item >= 1400 for one in asked for item in one.query["history"]) > 0
-    judge(found, min_overlap=0.0)
+    check_comparison(found, min_overlap=0.0)
     with pytest.raises(RefusedError, match=r"% of the live lists' items .* lower --min-overlap"):
-        judge(found, min_overlap=0.5)
+        check_comparison(found, min_overlap=0.5)
 
 
 def test_a_release_that_comes_unranked_is_refused(live: Path) -> None:
     unranked = Answering(live, "unreachable: nobody listens")
-    with pytest.raises(RefusedError, match="answers unranked: unreachable"):
+    with pytest.raises(RefusedError, match="returns unranked lists: unreachable"):
         smoke(unranked, unranked.name)
     found = compare(queries(Answering(live), 20), unranked)
     assert found.num_degraded == 20
-    with pytest.raises(RefusedError, match="20 of 20 answers of the new release came unranked"):
-        judge(found, min_overlap=0.0)
+    with pytest.raises(RefusedError, match="20 of 20 lists of the new release are unranked"):
+        check_comparison(found, min_overlap=0.0)
 
 
 def test_the_smoke_query_asks_for_the_release_by_name(live: Path) -> None:
@@ -105,5 +105,5 @@ def test_a_refused_query_refuses_the_release(live: Path) -> None:
         raise ClusterError("pod a answered 500: broken")
 
     asking: Ask = breaks
-    with pytest.raises(RefusedError, match=r"answered 500: broken \(asked: \{'history'"):
+    with pytest.raises(RefusedError, match=r"answered 500: broken \(query: \{'history'"):
         compare(queries(Answering(live), 3), asking)

@@ -91,7 +91,7 @@ def test_a_query_is_served_as_it_was_evaluated(made: Path) -> None:
     rows, inner = retriever.search(vector, 50, [everything], asked.time[[at]])
     assert_array_equal(found.request.candidates_EK, rows)
     wanted = ranker.score(RankingRequest.of(one, vector, rows, inner))
-    (reply,) = scorer.answer([found.request.to_bytes(recommender.release.name)])
+    (reply,) = scorer.score([found.request.to_bytes(recommender.release.name)])
     scores = np.load(io.BytesIO(reply.body))
     assert_allclose(scores, wanted, atol=1e-6)
     (answer,) = recommender.answers(found, scores, None)

@@ -45,7 +45,7 @@ def narrow(request: RankingRequest, num_candidates: int) -> RankingRequest:
 def test_a_batch_gives_each_request_its_own_scores(scorer: Scorer, recommender: ReleaseRecommender) -> None:
     name = recommender.release.name
     requests = [request(recommender, 1), narrow(request(recommender, 2, 3), 7), request(recommender, 4)]
-    replies = scorer.answer([one.to_bytes(name) for one in requests])
+    replies = scorer.score([one.to_bytes(name) for one in requests])
     for one, reply in zip(requests, replies, strict=True):
         scores = scores_of(reply)
         assert scores.dtype == np.float32
@@ -58,7 +58,7 @@ def test_another_release_is_refused_by_name_and_touches_nobody_else(
 ) -> None:
     one = request(recommender, 1)
     name = recommender.release.name
-    good, other, also_good = scorer.answer([one.to_bytes(name), one.to_bytes("feedc0de"), one.to_bytes(name)])
+    good, other, also_good = scorer.score([one.to_bytes(name), one.to_bytes("feedc0de"), one.to_bytes(name)])
     assert scores_of(good).tolist() == scores_of(also_good).tolist()
     assert other.status == 409
     assert "feedc0de" in json.loads(other.body)["error"]
@@ -73,21 +73,21 @@ def test_two_releases_side_by_side_each_score_their_own(
     names = recommender.release.name, newer.release.name
     asked = [request(recommender, 1).to_bytes(names[0]), request(newer, 1, 2).to_bytes(names[1])]
     asked += [request(recommender, 4).to_bytes(names[0]), request(newer, 5).to_bytes("feedc0de")]
-    *together, refused = both.answer(asked)
+    *together, refused = both.score(asked)
     alone = Scorer.open([release]), Scorer.open([tmp_path / "next"])
     for body, which, reply in zip(asked, (0, 1, 0), together, strict=False):
-        np.testing.assert_allclose(scores_of(reply), scores_of(alone[which].answer([body])[0]), atol=1e-6)
-        assert alone[1 - which].answer([body])[0].status == 409
+        np.testing.assert_allclose(scores_of(reply), scores_of(alone[which].score([body])[0]), atol=1e-6)
+        assert alone[1 - which].score([body])[0].status == 409
     assert refused.status == 409
     assert f"serves release {names[0]} and {names[1]};" in json.loads(refused.body)["error"]
-    (plain,) = both.answer([{"user_id": 1, "candidates": [1000]}])
+    (plain,) = both.score([{"user_id": 1, "candidates": [1000]}])
     assert json.loads(plain.body)["release"] == names[0]
 
 
 def test_rows_that_the_release_does_not_have_touch_nobody_else(scorer: Scorer, recommender: ReleaseRecommender) -> None:
     one, name = request(recommender, 1), recommender.release.name
     wrong = RankingRequest(**(vars(one) | {"candidates_EK": one.candidates_EK + 10**6}))
-    good, bad = scorer.answer([one.to_bytes(name), wrong.to_bytes(name)])
+    good, bad = scorer.score([one.to_bytes(name), wrong.to_bytes(name)])
     assert good.status == 200
     assert bad.status == 400
     assert "candidates has rows outside" in json.loads(bad.body)["error"]
@@ -99,7 +99,7 @@ def test_json_is_scored_as_the_transformer_would_have_asked(scorer: Scorer, reco
     assert found.request is not None
     ids = recommender.release.store.items.values(found.request.candidates_EK[0])
     asked = {"user_id": 5, "context": context, "time": 3600, "candidates": ids, "release": recommender.release.name}
-    binary, text, decoded = scorer.answer(
+    binary, text, decoded = scorer.score(
         [found.request.to_bytes(recommender.release.name), json.dumps(asked).encode(), asked]
     )
     assert text == decoded
@@ -125,7 +125,7 @@ def test_json_is_scored_as_the_transformer_would_have_asked(scorer: Scorer, reco
     ],
 )
 def test_a_wrong_body(scorer: Scorer, body: Any, status: int, message: str) -> None:
-    (reply,) = scorer.answer([body])
+    (reply,) = scorer.score([body])
     assert reply.status == status
     assert message in json.loads(reply.body)["error"]
 

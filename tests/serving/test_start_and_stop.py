@@ -148,7 +148,7 @@ def test_no_java(
     monkeypatch.delenv("JAVA_HOME", raising=False)
     port = str(free_ports(1)[0])
     said = refusal("predictor", capsys, "--release", str(release), "--port", port, path=str(tmp_path))
-    assert said.startswith("predictor: there is no java on the PATH, and TorchServe runs on it; install Java 17")
+    assert said.startswith("predictor: there is no java on the PATH, which TorchServe needs; install Java 17")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ValueError, match="there is no java on the PATH"):
         LocalService(release).__enter__()
