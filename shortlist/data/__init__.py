@@ -1,1 +1,1 @@
-"""Raw events in, clean tables out: the sources, ingestion, and the contract that rows are held to."""
+"""From raw events to clean tables: the sources, ingestion, and validation by the contract."""

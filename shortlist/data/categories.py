@@ -1,13 +1,13 @@
-"""One spelling for each value of a category, shared by training and serving.
+"""The canonical form of categorical values, shared by training and serving.
 
-The type of a column says how its values are read (its `Kind`), and a request may write them as its language does:
+The type of a column determines how its values are read (its `Kind`); a request may write them in several forms:
 
     integer   3, 3.0, "3", "3.0"              -> 3
     number    3, 3.0, "3", "3.00", Decimal(3) -> "3";   2.5, "2.50" -> "2.5"
     boolean   true, "True", 1, "1"            -> 1
     text      "x" -> "x", also "3.0" -> "3.0";   3, 3.0 -> "3";   true -> "true"
 
-NaN and infinities are missing. What is no value of the kind stays as it is, finds no key, and counts as unknown.
+NaN and infinities are missing values. A value that is not of the kind is unchanged, has no key, and is unknown.
 """
 
 import math
@@ -23,7 +23,7 @@ _TRUTHS = {"true": 1, "false": 0, "1": 1, "0": 0}
 
 
 def canonical(value: Any, kind: Kind) -> int | str | None:
-    """The key of a value in the vocabulary of a column; None where it is missing."""
+    """The key of a value in the vocabulary of a column; None if it is missing."""
     if value is None or (type(value) is int and kind == "integer"):
         return value
     if isinstance(value, str):
@@ -45,9 +45,9 @@ def _spelt(value: Any) -> str | None:
 
 
 def _number_of(text: str) -> str:
-    """The shortest decimal of a number, without `+`, needless zeros or exponent; another text as it is.
+    """The shortest decimal of a number, without `+`, redundant zeros or exponent; any other text unchanged.
 
-    What would take more than `_WIDEST` zeros keeps an exponent.
+    A number that would need more than `_WIDEST` zeros keeps an exponent.
     """
     if not _NUMBER.fullmatch(text):
         return text

@@ -1,4 +1,4 @@
-"""Categories in Polars columns: their kinds, and `categories.canonical` of all their values."""
+"""Categorical Polars columns: their kinds, and `categories.canonical` for all values."""
 
 import polars as pl
 
@@ -6,7 +6,7 @@ from shortlist.data.categories import Kind, canonical
 
 
 def kind_of(dtype: pl.DataType, column: str) -> Kind:
-    """How a column of this type, or of lists of it, is read. Raises ValueError for types that hold no words."""
+    """The kind of a column of this type, or of lists of it. Raises ValueError for types without ids or words."""
     inner = inner_of(dtype)
     if inner == pl.Boolean:
         return "boolean"
@@ -16,13 +16,13 @@ def kind_of(dtype: pl.DataType, column: str) -> Kind:
         return "number"
     if inner.is_nested() or inner in (pl.Binary, pl.Object):
         raise ValueError(
-            f"{column}: a column of {dtype} holds no ids or words; make text or numbers of it in the source's columns"
+            f"{column}: a column of {dtype} has no ids or words; convert it to text or numbers in the source's columns"
         )
     return "text"
 
 
 def key_type(kind: Kind) -> pl.DataType:
-    """Of the keys of a vocabulary of this kind."""
+    """The type of the keys in a vocabulary of this kind."""
     return pl.Int64() if kind in ("integer", "boolean") else pl.String()
 
 
@@ -30,7 +30,7 @@ def keys_of(values: pl.Series, kind: Kind) -> pl.Series:
     """`canonical` of all values of a flat column of that kind, Int64 or String."""
     if kind == "number" or (kind == "text" and values.dtype.is_numeric()):
         different = values.drop_nulls().unique()
-        # As text: the shortest that means this Float32, and all digits of a decimal.
+        # As text: the shortest text of a Float32, and all digits of a decimal.
         spelt = [canonical(text, "number") for text in different.cast(pl.String).to_list()]
         if values.dtype.is_float():
             spelt = [text if ok else None for text, ok in zip(spelt, different.is_finite(), strict=True)]

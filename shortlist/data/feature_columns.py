@@ -1,4 +1,4 @@
-"""The columns that a recipe names beside the canonical ones, each in the type of its use."""
+"""The feature columns of a recipe, each converted to the type of its use."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -15,7 +15,7 @@ from shortlist.recipe import Recipe
 def feature_columns(
     wanted: list[Wanted], table: RawTable, schema: pl.Schema, kinds: Mapping[str, Kind]
 ) -> Iterator[pl.Expr]:
-    """The columns that the recipe names; `kinds` says of categories what the types of this table alone do not."""
+    """The feature columns of a table; `kinds` has the kinds of categorical columns over all tables."""
     for column in wanted:
         if column.name not in schema:
             raise missing_column(column.where, column.name, table.name, schema.names())
@@ -27,7 +27,7 @@ def feature_columns(
         elif column.kind == "numeric":
             yield value.cast(pl.Float64, strict=False)
         elif column.kind in ("title", "text"):
-            # A number is the same words here as in a query: 3 where the file has 3.0.
+            # Numbers are written as in a query: 3 for 3.0 in the file.
             words = _by_value(value, kind) if inner_of(kind).is_float() else value
             if column.kind == "text" and isinstance(kind, pl.List | pl.Array):
                 words = words.cast(pl.List(pl.String)).list.join(" ")
@@ -48,19 +48,19 @@ def _kind(column: Wanted, table: RawTable, dtype: pl.DataType) -> Kind:
 
 
 def _check_kind(column: Wanted, table: RawTable, dtype: pl.DataType) -> None:
-    """Raises SourceError for a type that holds neither numbers nor words; `kind_of` does for categories."""
+    """Raises SourceError for a type without numbers and words; `kind_of` checks categorical columns."""
     if column.kind in ("raw", "categorical", "embedding"):
         return
     inner = dtype if column.kind == "numeric" else inner_of(dtype)
     if inner.is_nested() or inner in (pl.Binary, pl.Object, pl.Duration):
         raise SourceError(
-            f"{column.where}: {column.name!r} of {table.name} is a column of {dtype}; make "
-            f"{'numbers' if column.kind == 'numeric' else 'text'} of it in the source's columns"
+            f"{column.where}: {column.name!r} of {table.name} is a column of {dtype}; convert it "
+            f"to {'numbers' if column.kind == 'numeric' else 'text'} in the source's columns"
         )
 
 
 def common_kinds(recipe: Recipe, logs: Sequence[tuple[RawTable, pl.LazyFrame]]) -> dict[str, Kind]:
-    """How each categorical column of the events is read: as text where the files do not agree."""
+    """The kind of each categorical column of the events: text if the files differ."""
     kinds: dict[str, Kind] = {}
     for column in wanted_columns(recipe, "events"):
         found = [(table, frame.collect_schema().get(column.name)) for table, frame in logs]
@@ -71,7 +71,7 @@ def common_kinds(recipe: Recipe, logs: Sequence[tuple[RawTable, pl.LazyFrame]]) 
 
 
 def _categorical(value: pl.Expr, dtype: pl.DataType, kind: Kind) -> pl.Expr:
-    """The column in a type that keeps every value and its kind; what Parquet alone can hold becomes text."""
+    """The column in a type that keeps all values and their kind; types that only Parquet supports become text."""
     inner = inner_of(dtype)
     if kind == "integer":
         plain: pl.DataType = pl.Int64()
@@ -80,7 +80,7 @@ def _categorical(value: pl.Expr, dtype: pl.DataType, kind: Kind) -> pl.Expr:
     elif kind == "number" and inner.is_float():
         plain = pl.Float64()
         if inner != pl.Float64:
-            # By way of text: 0.1 of 32 bits is the value 0.1, and not the double that it is a little off.
+            # Through text, so that a 32-bit 0.1 becomes the double 0.1.
             value = value.cast(pl.List(pl.String) if inner != dtype else pl.String)
     else:
         plain = pl.String()
@@ -90,7 +90,7 @@ def _categorical(value: pl.Expr, dtype: pl.DataType, kind: Kind) -> pl.Expr:
 
 
 def _by_value(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    """Numbers, or lists of them, as the texts of a category."""
+    """Numbers, or lists of numbers, as canonical text."""
 
     def spelt(series: pl.Series) -> pl.Series:
         return keys_of(series, "text")

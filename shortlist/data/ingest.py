@@ -1,4 +1,4 @@
-"""Ingest: raw data of any source -> the canonical tables, streamed."""
+"""The ingest step: streams raw data of any source to the canonical tables."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -41,9 +41,8 @@ _T = TypeVar("_T")
 def ingest(recipe: Recipe, out: Path) -> StepResult:
     """Write events.parquet, items.parquet and users.parquet (see `shortlist.data.tables`) to the folder `out`.
 
-    The folder appears complete or not at all. Rows keep the order of the files; nothing is judged or dropped here.
-    Raises SourceError, with one message, for data that cannot be read or a recipe that does not fit it, and
-    FullDiskError.
+    The folder appears completely or not at all. Rows keep the order of the files; this step does not validate or drop
+    rows. Raises SourceError for data that cannot be read or that does not match the recipe, and FullDiskError.
     """
     with disk_errors(out), new_folder(out) as (folder, scratch), memory_budget(recipe.resources.of("ingest").memory_gb):
         raw = read(recipe, scratch)
@@ -53,15 +52,15 @@ def ingest(recipe: Recipe, out: Path) -> StepResult:
             left_out = {where: int(count.collect(engine="streaming").item()) for where, count in raw.left_out.items()}
         rows = {table: pq.read_metadata(path(folder, table)).num_rows for table in ("events", "items", "users")}
         if not rows["events"]:
-            told = "; the `where` of the source leaves out every row" if any(left_out.values()) else ""
-            raise SourceError(f"{tables_named(raw.events)}: there is not a single row{told}")
+            reason = "; the `where` of the source drops all rows" if any(left_out.values()) else ""
+            raise SourceError(f"{tables_named(raw.events)}: there are no rows{reason}")
         files = [
             {"name": file.name, "bytes": file.path.stat().st_size, "sha256": hash_file(file.path)} for file in raw.files
         ]
     together = hashlib.sha256("".join(str(file["sha256"]) for file in files).encode()).hexdigest()
     say(", ".join(f"{rows[table]:,} {table}" for table in rows) + f" from {len(files)} files")
     for where, count in left_out.items():
-        say(f"{where}.where left out {count:,} rows")
+        say(f"{where}.where dropped {count:,} rows")
     return StepResult(
         rows_in={"events": rows["events"]},
         rows_out=rows,
@@ -70,7 +69,7 @@ def ingest(recipe: Recipe, out: Path) -> StepResult:
 
 
 def _write(recipe: Recipe, raw: RawTables, folder: Path) -> dict[str, dict[str, str]]:
-    """Write the three tables; their columns and types."""
+    """Write the three tables; returns their columns and types."""
     logs = [(table, _mapped(table)) for table in raw.events]
     described = {
         name: None if given is None else (given, _mapped(given))
@@ -85,7 +84,7 @@ def _write(recipe: Recipe, raw: RawTables, folder: Path) -> dict[str, dict[str, 
             _events(table, frame, recipe, [user, item], kinds)
             for (table, frame), user, item in zip(logs, user_ids, item_ids, strict=False)
         ],
-        how="diagonal_relaxed",  # only times of text are kept as they were read
+        how="diagonal_relaxed",  # only tables with times as text have the column of unparsed times
     )
     if recipe.interactions.time_unit == "row":
         numbered = events.with_row_index("time").with_columns(pl.col("time").cast(pl.Int64))
@@ -107,7 +106,7 @@ def _write(recipe: Recipe, raw: RawTables, folder: Path) -> dict[str, dict[str, 
 
 
 def _ids(key: str, tables: Sequence[tuple[RawTable, pl.LazyFrame]]) -> list[pl.Expr]:
-    """The expression of an id in each table, of one type in all."""
+    """The expressions of an id in all tables, with a common type."""
     for table, frame in tables:
         _require(key, table, frame.collect_schema())
     return ids([IdColumn(frame, key, table.where, table.name) for table, frame in tables])
@@ -149,7 +148,7 @@ def _features(
 
 
 def _availability(recipe: Recipe, frame: pl.LazyFrame) -> list[pl.Expr]:
-    """When items come and go, as far as their table says; nothing in data without times."""
+    """The availability columns of the items table; none for data without times."""
     unit = recipe.interactions.time_unit
     if unit == "row":
         return []
@@ -163,7 +162,7 @@ def _availability(recipe: Recipe, frame: pl.LazyFrame) -> list[pl.Expr]:
 
 
 def _mapped(table: RawTable) -> pl.LazyFrame:
-    """The raw columns, and ours made of them; ours wins where the names are the same."""
+    """The raw columns with our columns added; ours replace raw columns with the same name."""
     where = f"{table.where}.columns"
     columns = {ours: _bound(sql, f"{where}.{ours}", table.frame, table.name) for ours, sql in table.columns.items()}
     frame = table.frame.with_columns(**columns)
@@ -182,7 +181,7 @@ def _bound(sql: str, where: str, frame: pl.LazyFrame, file: str) -> pl.Expr:
 
 
 def _joined(frame: pl.LazyFrame, table: RawTable, other: JoinedTable) -> pl.LazyFrame:
-    """The frame with the columns that another file adds, null where it knows nothing."""
+    """The frame joined with the columns of another file, null for rows without a match."""
     where = f"{table.where}.join.columns"
     ours = {name: _bound(sql, f"{where}.{name}", other.frame, other.name) for name, sql in other.columns.items()}
     right = other.frame.select(**ours)
@@ -211,7 +210,7 @@ def _exploded(frame: pl.LazyFrame, table: RawTable, name: str) -> pl.LazyFrame:
         raise missing_column(f"{table.where}.explode", name, table.name, schema.names())
     if not isinstance(schema[name], pl.List | pl.Array):
         raise SourceError(
-            f"{table.where}.explode: {name!r} of {table.name} is {schema[name]}, not a list; make one in `columns`, "
+            f"{table.where}.explode: {name!r} of {table.name} is {schema[name]}, not a list; create one in `columns`, "
             "like CAST(STRING_TO_ARRAY(x, ' ') AS BIGINT[])"
         )
     return frame.explode(name, empty_as_null=False, keep_nulls=False)
@@ -226,7 +225,7 @@ def _require(name: str, table: RawTable, schema: pl.Schema) -> None:
 
 
 def _times(table: RawTable, kind: pl.DataType, unit: TimeUnit) -> list[pl.Expr]:
-    """`time`, and of text that is not a time the text."""
+    """The column `time`, and for text that is not a time, the text itself."""
     try:
         time = seconds(pl.col("time"), kind, unit)
     except ValueError as error:
@@ -241,13 +240,13 @@ def _boolean(sql: str, where: str, frame: pl.LazyFrame, table: RawTable) -> pl.E
 
 
 def _sink(frame: pl.LazyFrame, to: Path) -> None:
-    # Read once, right after: light compression, and no statistics that nobody asks for.
+    # The file is read once, directly afterwards: light compression and no statistics.
     frame.sink_parquet(to, compression="lz4", statistics=False, row_group_size=1 << 18)
 
 
 @contextmanager
 def _explained(raw: RawTables) -> Iterator[None]:
-    """What Polars finds only while it reads, with the names that the user knows."""
+    """Explain errors that Polars raises only while reading, with the names of the user's files."""
     try:
         yield
     except (pl.exceptions.ComputeError, pl.exceptions.InvalidOperationError) as error:
@@ -257,7 +256,7 @@ def _explained(raw: RawTables) -> Iterator[None]:
         broken = broken_file([file for file in raw.files if file.name.endswith((".parquet", ".pq"))])
         if broken is not None:
             raise broken from None
-        hint = "; TRY_CAST gives null where CAST stops" if "conversion" in first else ""
+        hint = "; TRY_CAST gives null where CAST fails" if "conversion" in first else ""
         raise SourceError(
             f"{tables_named([*raw.events, *_some(raw.items), *_some(raw.users)])}: {first}{hint}"
         ) from None

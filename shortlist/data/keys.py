@@ -1,10 +1,10 @@
-"""What an id or a word may be, in the data, in a vocabulary and in JSON."""
+"""The limits of ids and words in the data, in a vocabulary and in JSON."""
 
 MAX_KEY_BYTES = 256
 EXACT_IN_A_DOUBLE = 2**53
-"""Integers below this, in absolute value, are doubles of their own; JavaScript and others round what is above."""
+"""Integers with a smaller absolute value are exact as doubles; JavaScript and other languages round larger ones."""
 
 
 def exact_in_json(key: int | str) -> int | str:
-    """A key as every JSON parser reads it back: an integer that a double cannot hold as its digits."""
+    """A key in a form that every JSON parser preserves: integers that are not exact as doubles become text."""
     return key if isinstance(key, str) or abs(key) < EXACT_IN_A_DOUBLE else str(key)

@@ -1,11 +1,11 @@
-"""The canonical tables: what every source is turned into, and how a folder of them is written.
+"""The canonical tables, which every source is converted to, and atomic writing of their folder.
 
-    events.parquet   one row an event, in the order read
-    items.parquet    one row an item: item_id, the item columns of the recipe, and `AVAILABLE` where the source has them
-    users.parquet    one row a user: user_id and the user columns of the recipe
+    events.parquet   one row per event, in the order read
+    items.parquet    one row per item: item_id, the item columns of the recipe, and `AVAILABLE` if the source has them
+    users.parquet    one row per user: user_id and the user columns of the recipe
 
 Columns of events: those of `EVENT_COLUMNS`, then the recipe's context columns and the columns that its contract has
-rules for, each under its own name. A value that cannot be read as its column's type is null, for the contract to judge.
+rules for, each under its own name. A value that does not have the type of its column is null; the contract checks it.
 Categorical columns are Int64, Float64, Boolean, String, or lists of them; numeric ones Float64; an embedding is a list
 of Float32.
 """
@@ -28,17 +28,17 @@ Table = Literal["events", "items", "users"]
 Kind = Literal["categorical", "numeric", "embedding", "title", "text", "raw"]
 
 EVENT_COLUMNS = {
-    "user_id": "who, Int64 or String",
-    "item_id": "what, Int64 or String",
-    "time": "Int64 seconds since the epoch (UTC), or the number of the row when the recipe says time_unit: row",
+    "user_id": "Int64 or String, the user",
+    "item_id": "Int64 or String, the item",
+    "time": "Int64 seconds since the epoch (UTC), or the row number if time_unit is row",
     "positive": "Boolean, never null: whether the event is a positive",
-    "in_history": "Boolean, never null: whether the user's history holds the event",
-    "weight": "Float32, how much the event counts in training",
-    "part": "String, which part of a given split the event is of; only there when split.kind is given",
+    "in_history": "Boolean, never null: whether the event is part of the user's history",
+    "weight": "Float32, the weight of the event in training",
+    "part": "String, the part of the event in a given split; only if split.kind is given",
 }
 
 TIME_AS_READ = "time_as_read"
-"""Column of events whose times are text: the text that is not a time, else null. Only the quarantine keeps it."""
+"""Column of events if times are text: text that is not a time, otherwise null. Only the quarantine keeps it."""
 
 
 AVAILABLE = ("available_from", "available_until")
@@ -49,12 +49,12 @@ UNREADABLE = -(2**63)
 
 @dataclass(frozen=True)
 class Wanted:
-    """A column that the recipe asks for, and where it does so."""
+    """A column that the recipe uses, and where."""
 
     name: str
     kind: Kind
     where: str
-    """YAML path of the asking."""
+    """The YAML path of the use."""
 
 
 def path(folder: Path, table: Table) -> Path:
@@ -62,17 +62,17 @@ def path(folder: Path, table: Table) -> Path:
 
 
 def scan(folder: Path, table: Table) -> pl.LazyFrame:
-    """A canonical table, read when it is collected."""
+    """A canonical table as a lazy frame."""
     return scan_file(path(folder, table))
 
 
 def scan_file(file: Path) -> pl.LazyFrame:
-    """One Parquet file of ours, whatever characters its folders' names hold."""
+    """One of our Parquet files; its path may contain wildcard characters."""
     return pl.scan_parquet(file, glob=False, hive_partitioning=False)
 
 
 def wanted_columns(recipe: Recipe, table: Table) -> list[Wanted]:
-    """The columns beside the canonical ones that the recipe needs of a table, each once."""
+    """The non-canonical columns of a table that the recipe uses, each once."""
     blocks = {"events": recipe.features.context, "items": recipe.features.item, "users": recipe.features.user}
     features = cast(ContextFeatures | ItemFeatures | UserFeatures, blocks[table])
     at = {"events": "features.context", "items": "features.item", "users": "features.user"}[table]
@@ -93,16 +93,16 @@ def wanted_columns(recipe: Recipe, table: Table) -> list[Wanted]:
         if item.title is not None:
             listed.append(Wanted(item.title, "title", f"{at}.title"))
     keys = {"events": list(EVENT_COLUMNS), "items": ["item_id", *AVAILABLE], "users": ["user_id"]}[table]
-    # A feature's kind wins over the contract's, which takes a column as it is, and text is read from any other kind.
+    # The kind of a feature takes precedence over the contract's raw column, and every other kind over text.
     unique = {column.name: column for column in [*found, *listed]}
     return [column for name, column in unique.items() if name not in keys]
 
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[tuple[Path, Path]]:
-    """A folder that appears at `out` complete or not at all, and a scratch folder beside it that goes away.
+    """A folder that appears at `out` completely or not at all, and a temporary scratch folder.
 
-    Whatever was at `out` is replaced when the block ends without an exception.
+    An existing `out` is replaced when the block ends without an exception.
     """
     out = Path(os.path.abspath(out))  # noqa: PTH100 - resolve() would follow a link that is to be replaced
     partial, scratch, old = (out.with_name(f".{out.name}.{kind}") for kind in ("partial", "scratch", "old"))
@@ -121,7 +121,7 @@ def new_folder(out: Path) -> Iterator[tuple[Path, Path]]:
 
 
 class FullDiskError(ValueError):
-    """There is no room for what is to be written."""
+    """The disk is full."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Raw data -> frames: one file per kind of source, and what they share."""
+"""From raw data to frames: one module per kind of source, and shared modules."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +14,7 @@ from shortlist.recipe import FilesSource, Recipe, YambdaSource
 
 
 def read(recipe: Recipe, scratch: Path) -> RawTables:
-    """The raw tables of the recipe's source; copies and unpacked files lie below `scratch` while they are needed."""
+    """The raw tables of the recipe's source; copies and decompressed files are stored below `scratch`."""
     match recipe.source:
         case FilesSource():
             return read_files(recipe.source, scratch, recipe.resources.of("ingest").memory_gb)

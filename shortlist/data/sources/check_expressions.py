@@ -1,4 +1,4 @@
-"""Every SQL expression of a recipe, checked without data."""
+"""Checks the SQL expressions of a recipe without data."""
 
 import re
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ from shortlist.recipe.yaml_text import line_of
 
 _Path = tuple[str | int, ...]
 _MAY_BE_A_COLUMN = re.compile(r"\w+(?: (?!(?:AND|OR|NOT|IN|IS|LIKE|ILIKE|BETWEEN|THEN)\b)\w+)*", re.IGNORECASE)
-"""Only the data tell whether `user` or `Unit Price` is a column, whose bare name is an expression."""
+"""A bare column name such as `user` or `Unit Price` is an expression, and only the data shows whether it exists."""
 
 
 def check_expressions(recipe: Recipe, origin: str, text: str) -> None:
-    """Raises RecipeError with a line for each expression that is no SQL.
+    """Raises RecipeError with a line for each invalid expression.
 
-    `origin` names the recipe in the message, and `text` is its YAML, of which the lines are told.
+    `origin` names the recipe in the message, and `text` is its YAML, for line numbers.
     """
     wrong = []
     for path, sql in expressions_of(recipe):
@@ -37,7 +37,7 @@ def check_expressions(recipe: Recipe, origin: str, text: str) -> None:
 
 
 def expressions_of(section: BaseModel, path: _Path = ()) -> Iterator[tuple[_Path, str]]:
-    """YAML path and text of each expression, in the order of the schema."""
+    """The YAML path and text of each expression, in the order of the schema."""
     for name, field in type(section).model_fields.items():
         is_sql = any(isinstance(one, SqlText) for one in field.metadata) or _holds_sql(field.annotation)
         yield from _expressions(getattr(section, name), (*path, name), is_sql=is_sql)
@@ -57,6 +57,6 @@ def _expressions(value: Any, path: _Path, *, is_sql: bool) -> Iterator[tuple[_Pa
 
 
 def _holds_sql(annotation: Any) -> bool:
-    """Whether an annotation is an Expression, or a mapping or a choice that holds one."""
+    """Whether an annotation is an Expression, or a mapping or a union that contains one."""
     metadata = getattr(annotation, "__metadata__", ())
     return any(isinstance(one, SqlText) for one in metadata) or any(_holds_sql(one) for one in get_args(annotation))

@@ -1,7 +1,7 @@
-"""The types of CSV columns, decided over all rows: a column becomes numbers only where every text can be had back.
+"""The types of CSV columns, inferred from all rows: a column becomes numeric only if the conversion is reversible.
 
-`12E4` and `120000` are one number and two ids, as are `007` and `7`. So a column in which a number stands for more than
-one text, or for none (`nan`, `n/a`), stays text, and a recipe that knows better declares `types` and `nulls`.
+`12E4` and `120000` are the same number but two ids, as are `007` and `7`. A column stays text if a number has more than
+one text in it, or if it has text that is not a number (`nan`, `n/a`); the recipe can declare `types` and `nulls`.
 """
 
 from collections.abc import Collection
@@ -12,22 +12,22 @@ import polars as pl
 Numeric = Literal["integer", "number", "boolean"]
 
 INTEGER = r"^(?:0|-?[1-9][0-9]{0,17})$"
-"""Of up to 18 digits, as a 64-bit number would be written."""
+"""Up to 18 digits, in the form in which a 64-bit number is written."""
 _DECIMAL = r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:e-[0-9]+)?$"
 _NEGATIVE_ZERO = r"^-0(?:\.0+)?(?:e|$)"
 _TRAILING_ZERO = r"\.[0-9]*0(?:e|$)"
 _SHORT = 16
-"""A point and 15 digits, which a double always gives back."""
+"""A point and 15 digits, which a double always preserves."""
 _ORDER: tuple[Numeric, ...] = ("integer", "number", "boolean")
 _HEAD = 1_000
 
 
 def typed(frame: pl.LazyFrame, declared: Collection[str] = ()) -> pl.LazyFrame:
-    """Text columns as Int64, Float64 or Boolean where all their values are one; the `declared` stay as they are.
+    """Convert text columns to Int64, Float64 or Boolean if all values allow it; `declared` columns are unchanged.
 
-    The first rows say what is worth asking of a column, and mostly one streamed look over all rows answers it.
+    The first rows give the candidate types, which are then checked in mostly one streamed pass over all rows.
     """
-    # Column -> the place in `_ORDER` of the type that it may have.
+    # Column -> the position in `_ORDER` of its candidate type.
     undecided = {name: 0 for name, dtype in frame.collect_schema().items() if dtype == pl.String}
     undecided = {name: at for name, at in undecided.items() if name not in declared}
     decided: dict[str, Numeric] = {}
@@ -43,13 +43,13 @@ def typed(frame: pl.LazyFrame, declared: Collection[str] = ()) -> pl.LazyFrame:
 
 
 def _next(undecided: dict[str, int], refuted: set[str]) -> dict[str, int]:
-    """The next type for what is refuted; what has none is text."""
+    """The next candidate type of refuted columns; a column without one is text."""
     moved = {name: at + (name in refuted) for name, at in undecided.items()}
     return {name: at for name, at in moved.items() if at < len(_ORDER)}
 
 
 def _refuted(frame: pl.LazyFrame, undecided: dict[str, int]) -> set[str]:
-    """The columns that are not of their type."""
+    """The columns with values that are not of their candidate type."""
     if not undecided:
         return set()
     tests = [(~_is(pl.col(name), _ORDER[at])).any().alias(name) for name, at in undecided.items()]
@@ -59,7 +59,7 @@ def _refuted(frame: pl.LazyFrame, undecided: dict[str, int]) -> set[str]:
 
 
 def _empty(frame: pl.LazyFrame, names: Collection[str]) -> set[str]:
-    """The columns without a value; nothing refutes a type of theirs."""
+    """The columns without values, for which no type can be refuted."""
     if not names:
         return set()
     counts = frame.select(pl.col(name).head(1).count() for name in names)
@@ -81,7 +81,7 @@ def _is(text: pl.Expr, kind: Numeric) -> pl.Expr:
 
 
 def _restorable(frame: pl.LazyFrame, name: str) -> bool:
-    """Whether no two texts of a column of decimals are one double."""
+    """Whether all distinct texts of a column of decimals are distinct doubles."""
     text = pl.col(name)
     has_exponent = text.str.contains("e", literal=True)
     rounded = (text.str.len_bytes() > _SHORT) & (text.cast(pl.Float64).cast(pl.String) != text)

@@ -1,4 +1,4 @@
-"""What a recipe declares of a file's columns, `types` and `nulls`, applied before any expression sees them."""
+"""Applies the `types` and `nulls` that a recipe declares for a file's columns, before expressions are evaluated."""
 
 from collections.abc import Mapping
 
@@ -14,9 +14,9 @@ _KINDS = {"text": "text", "integer": "a whole number of 64 bits", "number": "a n
 
 
 def declared(frame: pl.LazyFrame, file: Found, table: DataFile) -> pl.LazyFrame:
-    """The columns of one file with their declared words for null and of their declared types.
+    """The columns of one file with declared nulls and types.
 
-    Raises SourceError for a column that is not there, and for the first value that is not of its type.
+    Raises SourceError for a missing column, and for the first value that is not of its declared type.
     """
     schema = frame.collect_schema()
     by_column = table.nulls if isinstance(table.nulls, Mapping) else {}
@@ -29,21 +29,21 @@ def declared(frame: pl.LazyFrame, file: Found, table: DataFile) -> pl.LazyFrame:
     for name, kind in table.types.items():
         if casts[name] is None:
             raise SourceError(
-                f"{file.name}: types: {name!r} is a column of {schema[name]}, which cannot be {kind}; "
-                "make it of its parts in `columns`"
+                f"{file.name}: types: {name!r} is a column of {schema[name]}, which cannot be converted to {kind}; "
+                "derive a column from its parts in `columns`"
             )
     _check(frame, file, table, {name: cast for name, cast in casts.items() if cast is not None})
     return frame.with_columns(cast.alias(name) for name, cast in casts.items() if cast is not None)
 
 
 def _without(name: str, dtype: pl.DataType, table: DataFile, file: Found) -> pl.Expr:
-    """The column, null where it holds a declared word."""
+    """The column, with declared words replaced by null."""
     value, words = pl.col(name), table.nulls or []
     if isinstance(words, Mapping):
         words = words.get(name, [])
         if words and not (_is_text(dtype) or dtype.is_integer() or dtype == pl.Null):
             raise SourceError(
-                f"{file.name}: nulls: {name!r} is a column of {dtype}; words for null are of text and whole numbers. "
+                f"{file.name}: nulls: {name!r} is a column of {dtype}; `nulls` supports text and whole numbers. "
                 "Use NULLIF in `columns`"
             )
     elif not _is_text(dtype):
@@ -53,7 +53,7 @@ def _without(name: str, dtype: pl.DataType, table: DataFile, file: Found) -> pl.
 
 
 def _cast(value: pl.Expr, dtype: pl.DataType, kind: ColumnType) -> pl.Expr | None:
-    """The column as its type, null where a value is not of it; None where none can be."""
+    """The column cast to its type, null for values that are not of it; None if no value can be."""
     if dtype == pl.Null:
         return value.cast({"text": pl.String, "integer": pl.Int64, "number": pl.Float64, "boolean": pl.Boolean}[kind]())
     if not (_is_text(dtype) or dtype.is_numeric() or dtype in (pl.Boolean, pl.Binary)):
@@ -63,7 +63,7 @@ def _cast(value: pl.Expr, dtype: pl.DataType, kind: ColumnType) -> pl.Expr | Non
     if dtype.is_float():
         is_whole = value == value.floor()
         whole = pl.when(is_whole & (value.abs() < EXACT_IN_A_DOUBLE)).then(value).cast(pl.Int64)
-        # A whole double is the digits of its integer, if of one alone; another is its shortest decimal.
+        # A double that is an exact integer becomes its digits; any other its shortest decimal.
         text = pl.when(is_whole).then(whole.cast(pl.String)).otherwise(text)
     elif dtype.is_decimal():
         whole = text = text.str.replace(r"\.0*$", "")
@@ -78,7 +78,7 @@ def _cast(value: pl.Expr, dtype: pl.DataType, kind: ColumnType) -> pl.Expr | Non
 
 
 def _check(frame: pl.LazyFrame, file: Found, table: DataFile, casts: Mapping[str, pl.Expr]) -> None:
-    """Look for the first value that becomes null by its type, in one pass over the declared columns."""
+    """Find the first value that its declared type turns into null, in one pass over the declared columns."""
     if not casts:
         return
     lost = {name: pl.col(name).is_not_null() & cast.is_null() for name, cast in casts.items()}
@@ -87,8 +87,8 @@ def _check(frame: pl.LazyFrame, file: Found, table: DataFile, casts: Mapping[str
         first = frame.select(name).with_row_index("row", offset=1).filter(lost[name]).head(1)
         row, value = first.collect(engine="streaming").row(0)
         raise SourceError(
-            f"{file.name}: row {row}, column {name!r}: {value!r} is not {_KINDS[table.types[name]]}, as `types` says; "
-            f"correct the value, list it under `nulls` if it stands for a missing one, or declare another type"
+            f"{file.name}: row {row}, column {name!r}: {value!r} is not {_KINDS[table.types[name]]}, as declared in "
+            f"`types`; correct the value, list it under `nulls` if it means a missing one, or declare another type"
         )
 
 

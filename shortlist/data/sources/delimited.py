@@ -1,4 +1,4 @@
-"""CSV as columns of text, with checks that name the line; `csv_types` decides which of them are numbers."""
+"""Reads CSV as text columns, with checks that name the line; `csv_types` infers numeric types."""
 
 import csv
 import re
@@ -13,7 +13,7 @@ from shortlist.recipe import DataFile
 
 
 def scan_csv(file: Found, table: DataFile) -> pl.LazyFrame:
-    """Every column as text. Raises SourceError for an undecodable file and for rows of the wrong length."""
+    """All columns as text. Raises SourceError for an undecodable file and for rows of the wrong length."""
     separator = SEPARATOR if len(table.separator) > 1 else table.separator
     _check_rows(file, table, separator)
     frame = pl.scan_csv(
@@ -37,7 +37,7 @@ def _numbered(names: list[str]) -> list[str]:
 
 
 def _first_line(file: Found, table: DataFile, separator: str) -> list[str]:
-    """The fields of the first line, as they are written: Polars renames what is there twice."""
+    """The fields of the first line as written, since Polars renames duplicates."""
     first = pl.read_csv(
         file.path,
         separator=separator,
@@ -51,7 +51,7 @@ def _first_line(file: Found, table: DataFile, separator: str) -> list[str]:
 
 
 def _check_rows(file: Found, table: DataFile, separator: str) -> None:
-    """One streamed look at the lines; only a file with line breaks inside quotes is read by Python."""
+    """Check the lines in one streamed pass; only a file with line breaks inside quotes is read by Python."""
     line, is_open = pl.col("line"), pl.lit(value=False)
     if table.quote is not None:
         mark = re.escape(table.quote)
@@ -60,7 +60,7 @@ def _check_rows(file: Found, table: DataFile, separator: str) -> None:
     fields = line.str.count_matches(separator, literal=True) + 1
     lines = pl.scan_lines(file.path, row_index_name="at", row_index_offset=1, glob=False)
     try:
-        # Polars takes a last line break for the end of a line, so an empty line here is one in the file.
+        # Polars treats the last line break as the end of a line, so an empty line here is empty in the file.
         expected = int(lines.select(fields).head(1).collect().item())
         odd = (
             lines.select("at", fields.alias("fields"), is_open.alias("open"))
@@ -92,12 +92,12 @@ def _check_quoted(file: Found, quote: str, separator: str) -> None:
                 start = reader.line_num + 1
         except csv.Error as error:
             raise SourceError(
-                f"{file.name}: line {start}: {error}; mend the quotes, or set `quote: null` if they are ordinary"
+                f"{file.name}: line {start}: {error}; fix the quotes, or set `quote: null` if they are ordinary"
             ) from None
 
 
 def check_utf8(file: Found) -> None:
-    """Raises SourceError with the line and byte of what is not UTF-8; read only after Polars has refused the file."""
+    """Raises SourceError with the line and byte that is not UTF-8; called only after Polars has refused the file."""
     line, at = 1, 0
     with file.path.open("rb") as stream:
         for block in stream:
@@ -106,7 +106,7 @@ def check_utf8(file: Found) -> None:
             except UnicodeDecodeError as error:
                 raise SourceError(
                     f"{file.name}: line {line}, byte {at + error.start} (0x{block[error.start]:02x}) is not UTF-8; "
-                    "save the file as UTF-8, or say what it is, like `encoding: latin-1`"
+                    "save the file as UTF-8, or declare its encoding, like `encoding: latin-1`"
                 ) from None
             line, at = line + 1, at + len(block)
 
@@ -114,5 +114,5 @@ def check_utf8(file: Found) -> None:
 def _broken(file: Found, line: int, count: int, expected: int) -> SourceError:
     return SourceError(
         f"{file.name}: line {line} has {count} field{'s' * (count != 1)}, the first line has {expected}; "
-        "mend the line, or the recipe's `separator` or `quote`"
+        "fix the line, or the recipe's `separator` or `quote`"
     )

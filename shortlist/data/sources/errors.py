@@ -1,25 +1,25 @@
-"""What is wrong with the data: one message that names the place and the mend."""
+"""Errors in raw data, with one message that names the place and a remedy."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class SourceError(ValueError):
-    """Raw data that cannot be read; the message says which file, what is wrong and how to mend it."""
+    """Raw data cannot be read; the message says which file, what is wrong and how to fix it."""
 
 
 class MissingSourceError(SourceError):
-    """There is no file where the recipe says."""
+    """A file of the recipe does not exist."""
 
 
 def near(word: str, words: Iterable[str]) -> str:
-    """`; did you mean 'x'?` when one of the words is close, else nothing."""
+    """`; did you mean 'x'?` if one of the words is similar, otherwise empty."""
     found = difflib.get_close_matches(word, list(words), n=1, cutoff=0.5)
     return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def named(words: Iterable[str], most: int = 30) -> str:
-    """The words in a row, cut after `most`."""
+    """The words as a list, truncated after `most`."""
     words = list(words)
     rest = f" and {len(words) - most} more" if len(words) > most else ""
     return ", ".join(words[:most]) + rest

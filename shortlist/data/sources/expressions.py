@@ -1,4 +1,4 @@
-"""The recipe's SQL expressions, bound to the columns that are there."""
+"""Binds the recipe's SQL expressions to the columns of a table."""
 
 import re
 
@@ -20,10 +20,10 @@ _INSTEAD_OF_CAST = {
 def bind(sql: str, schema: pl.Schema, *, where: str, file: str) -> pl.Expr:
     """The expression over rows of `schema`.
 
-    `where` is its YAML path and `file` the table's name, for messages. Raises SourceError when it is no SQL, names a
-    column that is not there, does not fit its columns' types, or sums up rows instead of giving a value for each.
+    `where` is its YAML path and `file` the name of the table, for messages. Raises SourceError when it is not valid
+    SQL, uses a missing column, does not match the types of its columns, or aggregates rows.
     """
-    if sql in schema:  # also a column whose name SQL keeps for itself, like `user`
+    if sql in schema:  # also a column whose name is reserved in SQL, like `user`
         return pl.col(sql)
     expression = parse(sql, where)
     for name in expression.meta.root_names():
@@ -37,12 +37,14 @@ def bind(sql: str, schema: pl.Schema, *, where: str, file: str) -> pl.Expr:
     if cast := _impossible_cast(expression, schema):
         raise SourceError(f"{where}: {sql!r} does not work on {file}: {cast}")
     if probe.height == 1 and expression.meta.root_names():
-        raise SourceError(f"{where}: {sql!r} gives one value for all rows; use an expression that gives one for each")
+        raise SourceError(
+            f"{where}: {sql!r} gives one value for all rows; use an expression that gives one value per row"
+        )
     return expression
 
 
 def _impossible_cast(expression: pl.Expr, schema: pl.Schema) -> str:
-    """What is wrong with a CAST that Polars refuses whatever the value, which it tells of values only; else nothing."""
+    """The problem of a CAST that Polars refuses for all values, which it reports only for actual values; else empty."""
     values = {name: "0" if kind == pl.String else 0 if kind.is_integer() else None for name, kind in schema.items()}
     row = pl.DataFrame({name: pl.Series([value], dtype=schema[name]) for name, value in values.items()})
     try:
@@ -50,16 +52,17 @@ def _impossible_cast(expression: pl.Expr, schema: pl.Schema) -> str:
     except pl.exceptions.PolarsError as error:
         if found := _NO_CAST.search(str(error)):
             kind = found[1].lower()
-            return f"CAST makes no {kind} of {'text' if 'from int' not in str(error).lower() else 'a number'}" + (
+            source = "text" if "from int" not in str(error).lower() else "a number"
+            return f"CAST cannot convert {source} to {kind}" + (
                 f"; write {_INSTEAD_OF_CAST[kind]}" if kind in _INSTEAD_OF_CAST else ""
             )
     return ""
 
 
 def condition(value: pl.Expr, frame: pl.LazyFrame, sql: str, *, where: str, example: str) -> pl.Expr:
-    """The bound expression `value` as a condition, which is not true where it is null.
+    """The bound expression `value` as a condition, with null as false.
 
-    Raises SourceError when it gives something else than true or false; `example` is a condition for its message.
+    Raises SourceError when it is not boolean; `example` is a condition for the message.
     """
     kind = frame.select(value.alias("value")).collect_schema()["value"]
     if kind != pl.Boolean:

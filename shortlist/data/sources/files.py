@@ -22,7 +22,7 @@ from shortlist.recipe import DataFile, FilesSource, TableFile
 
 
 def read_files(source: FilesSource, scratch: Path, memory_gb: float) -> RawTables:
-    """The tables of a files source. Raises SourceError; what is copied or unpacked lies below `scratch`."""
+    """The tables of a files source. Raises SourceError; copies and decompressed files are stored below `scratch`."""
     files: list[Found] = []
     left_out: dict[str, pl.LazyFrame] = {}
 
@@ -55,16 +55,16 @@ def read_files(source: FilesSource, scratch: Path, memory_gb: float) -> RawTable
 
 
 def scan_table(files: list[Found], table: DataFile, scratch: Path, memory_gb: float) -> pl.LazyFrame:
-    """One frame over all files, with the columns of their folders; `memory_gb` bounds a Parquet row group.
+    """One frame over all files, with the columns of their folders; `memory_gb` limits the size of Parquet row groups.
 
-    Files without rows say nothing, not even which columns there are. The others must have the same columns, but that
-    JSON lines may leave out a key. Raises SourceError.
+    Files without rows are ignored, including their columns. The others must have the same columns, except that JSON
+    lines may omit keys. Raises SourceError.
     """
     parts = [(file, make_plain(file, table, scratch / str(i))) for i, file in enumerate(files)]
     read = [(original, file) for original, file in parts if file is not None]
     if not read:
-        more = f" and all {len(files)} files beside it are" if files[1:] else " is"
-        raise SourceError(f"{files[0].name}: the file{more} empty")
+        more = f"all {len(files)} files of the table are" if files[1:] else "the file is"
+        raise SourceError(f"{files[0].name}: {more} empty")
     if format_of(read[0][0], table) == "parquet":
         read = [one for one in read if num_rows(one[1])] or read[:1]
     originals = [original for original, _ in read]
@@ -97,15 +97,17 @@ def _together(frames: list[pl.LazyFrame], files: list[Found], kind: Format) -> p
 
 
 def _different_types(files: list[Found], schemas: list[pl.Schema]) -> SourceError:
-    """The first column of which two files have types that do not meet."""
+    """The error for the first column with incompatible types in two files."""
     for file, schema in zip(files[1:], schemas[1:], strict=True):
         for name, dtype in schemas[0].items():
             other = schema.get(name, dtype)
             if other != dtype and not (other.is_numeric() and dtype.is_numeric()):
                 return SourceError(
-                    f"{file.name}: the column {name!r} holds {other}, in {files[0].name} {dtype}; write it in one"
+                    f"{file.name}: the column {name!r} has the type {other}, in {files[0].name} {dtype}; use one type"
                 )
-    return SourceError(f"{files[0].name} and the files beside it have columns of different types; write them in one")
+    return SourceError(
+        f"{files[0].name} and the other files of the table have columns of different types; use one type"
+    )
 
 
 def _scan(file: Found, original: Found, table: DataFile, scratch: Path, memory_gb: float) -> pl.LazyFrame:
@@ -119,16 +121,16 @@ def _scan(file: Found, original: Found, table: DataFile, scratch: Path, memory_g
 
 
 def scan_jsonl(file: Found, texts: Collection[str] = ()) -> pl.LazyFrame:
-    """One object a line; a column's type is what fits all its values, and that of the columns `texts` is text.
+    """One object per line; the type of a column fits all its values, and the columns `texts` are text.
 
-    Raises SourceError with the broken line.
+    Raises SourceError with the number of an invalid line.
     """
     try:
-        # It has no `glob=False`: what would be a wild character is written out.
+        # scan_ndjson has no `glob=False`, so wildcards are escaped.
         path = glob.escape(str(file.path))
         frame = pl.scan_ndjson(path, infer_schema_length=None)
         if there := set(texts) & set(frame.collect_schema().names()):
-            # Read anew: what has once been a double has lost its digits.
+            # Read again as text, since a double has lost digits.
             as_text = dict.fromkeys(there, pl.String)
             frame = pl.scan_ndjson(path, infer_schema_length=None, schema_overrides=as_text)
         frame.select(pl.len()).collect(engine="streaming")
@@ -147,4 +149,4 @@ def _check_object(file: Found, number: int, line: str) -> None:
     except json.JSONDecodeError as error:
         raise SourceError(f"{file.name}: line {number} is not JSON: {error.msg} at character {error.pos + 1}") from None
     if not isinstance(value, dict):
-        raise SourceError(f"{file.name}: line {number} is a {type(value).__name__}; write one JSON object a line")
+        raise SourceError(f"{file.name}: line {number} is a {type(value).__name__}; write one JSON object per line")

@@ -1,4 +1,4 @@
-"""The first line of a CSV: names of columns, or data that is taken for names."""
+"""Checks the first line of a CSV: column names, or data that would be read as names."""
 
 import re
 from collections import Counter
@@ -25,27 +25,27 @@ Kind = Literal["number", "date", "text"]
 
 
 def check_names(names: Sequence[str], file: str) -> None:
-    """Raises SourceError for a name that Polars takes for every column or for a regular expression."""
+    """Raises SourceError for a name that Polars reads as a wildcard or as a regular expression."""
     for name in names:
         if name == "*" or (name.startswith("^") and name.endswith("$")):
             raise SourceError(
-                f"{file}: the column {name!r} has a name that stands for several columns where the file is read; "
+                f"{file}: the column {name!r} has a name that means several columns to the reader; "
                 "rename it in the file"
             )
 
 
 def check_header(names: list[str], rows: pl.LazyFrame, file: str, *, declared: bool) -> None:
-    """Raises SourceError when a name is empty, there twice or a pattern, or when the names look like data.
+    """Raises SourceError when a name is empty, duplicate or a pattern, or when the names look like data.
 
-    `rows` are those below the names, as text. `declared` is whether the recipe itself says that there is a header: then
-    names that look like data are names, and a column without one is left alone.
+    `rows` are the rows below the names, as text. With `declared`, the recipe says that there is a header: names may
+    then look like data, and columns may have no name.
     """
     check_names(names, file)
     twice = [name for name, count in Counter(filter(str.strip, names)).items() if count > 1]
     if twice:
         raise SourceError(
-            f"{file}: line 1: the column {named(twice)} is there twice; rename one in the file, or write "
-            "`header: false` if the first line holds data"
+            f"{file}: line 1: the column {named(twice)} occurs twice; rename one in the file, or write "
+            "`header: false` if the first line is data"
         )
     if declared:
         return
@@ -54,49 +54,49 @@ def check_header(names: list[str], rows: pl.LazyFrame, file: str, *, declared: b
     empty = [str(at) for at, name in enumerate(names, 1) if not name.strip()]
     if empty and not (empty == ["1"] and is_row_number(below[0])):
         raise SourceError(
-            f"{file}: line 1: the column in place {named(empty)} has no name; name it in the file, write `header: "
-            "false` if the first line holds data, or `header: true` if the column is not needed"
+            f"{file}: line 1: the column at position {named(empty)} has no name; name it in the file, write `header: "
+            "false` if the first line is data, or `header: true` if the column is not needed"
         )
     if look_like_data(names, below):
         raise SourceError(
-            f"{file}: line 1 looks like data and not like names ({named(names, 6)}); write `header: false`, and the "
-            "columns are called column_1, column_2, ...; write `header: true` if these really are their names"
+            f"{file}: line 1 looks like data, not like names ({named(names, 6)}); write `header: false` to name the "
+            "columns column_1, column_2, ...; write `header: true` if these are their names"
         )
 
 
 def look_like_data(names: Sequence[str], below: Sequence[list[str]]) -> bool:
-    """Whether the names are like the values below them: of their kind, or found among them.
+    """Whether the names look like the values below them: they have the same kind, or occur among them.
 
-    A column of numbers or dates whose name is neither shows that the line is a header, whatever the other names are.
+    A column of numbers or dates with another kind of name shows that the line is a header, whatever the other names.
     """
     kinds = [_kind(values) for values in below]
     if any(kind and kind != "text" and _kind([name]) == "text" for name, kind in zip(names, kinds, strict=True)):
         return False
     if any(_UNLIKE_A_NAME.fullmatch(name) for name in names):
         return True
-    alike = [n for n, kind in zip(names, kinds, strict=True) if kind in ("number", "date") and _kind([n]) == kind]
-    parts_of_a_vector = len(alike) < len(names) and _is_counting(alike)
-    if any(not _YEAR.fullmatch(name) for name in alike) and not parts_of_a_vector:
+    same_kind = [n for n, kind in zip(names, kinds, strict=True) if kind in ("number", "date") and _kind([n]) == kind]
+    parts_of_a_vector = len(same_kind) < len(names) and _is_counting(same_kind)
+    if any(not _YEAR.fullmatch(name) for name in same_kind) and not parts_of_a_vector:
         return True
     found = sum(bool(name.strip()) and name in values for name, values in zip(names, below, strict=True))
     return len(names) > 1 and found * 2 >= len(names)
 
 
 def _kind(values: Sequence[str]) -> Kind | None:
-    """What all values that are there are; None where there is none."""
-    there = [value for value in values if not _MISSING.fullmatch(value)]
-    if not there:
+    """The common kind of all values that are not missing; None if there are none."""
+    present = [value for value in values if not _MISSING.fullmatch(value)]
+    if not present:
         return None
-    if all(_NUMBER.fullmatch(value) for value in there):
+    if all(_NUMBER.fullmatch(value) for value in present):
         return "number"
-    return "date" if all(_DATE.fullmatch(value) for value in there) else "text"
+    return "date" if all(_DATE.fullmatch(value) for value in present) else "text"
 
 
 def _is_counting(texts: Sequence[str]) -> bool:
-    """Whether texts are whole numbers one after the other."""
+    """Whether texts are consecutive whole numbers."""
     return len(texts) > 1 and all(a.isdigit() and b.isdigit() and int(b) == int(a) + 1 for a, b in pairwise(texts))
 
 
 def is_row_number(values: Sequence[str]) -> bool:
-    """Whether a column counts its rows, as the nameless one that pandas writes does."""
+    """Whether a column contains row numbers, like the unnamed index column of pandas."""
     return bool(values) and (len(values) == 1 or _is_counting(values))

@@ -1,4 +1,4 @@
-"""Why an expression meets text where its author expects numbers."""
+"""Explains why a column in an expression is text instead of numbers."""
 
 import polars as pl
 
@@ -8,14 +8,14 @@ _MOSTLY = 0.5
 
 
 def why_text(frame: pl.LazyFrame, sql: str) -> str:
-    """`; 'rating' is text: ...` for the columns of text in an expression that mostly hold numbers; else nothing."""
-    schema, said = frame.collect_schema(), ""
+    """`; 'rating' is text, ...` for the text columns of an expression that are mostly numbers, otherwise empty."""
+    schema, hints = frame.collect_schema(), ""
     for name in names_in(sql):
         if schema.get(name) != pl.String:
             continue
         text = pl.col(name)
         number = text.cast(pl.Float64, strict=False)
-        # `nan` is a number to Polars, but no plain one.
+        # `nan` is a number to Polars, but not a plain one.
         plain = number.is_finite().fill_null(value=False)
         counts = frame.select(text.count().alias("all"), plain.sum().alias("plain")).collect(engine="streaming")
         total, numbers = counts.row(0)
@@ -27,8 +27,8 @@ def why_text(frame: pl.LazyFrame, sql: str) -> str:
         if not found.is_empty():
             row, value = found.row(0)
             why = f"since {value!r} (row {row:,}) is not a number"
-        said += (
-            f"; {name!r} is text, {why}: declare `types: {{{name}: number}}`, and under `nulls` the words that stand "
-            "for missing values"
+        hints += (
+            f"; {name!r} is text, {why}: declare `types: {{{name}: number}}`, and under `nulls` the words that mean "
+            "missing values"
         )
-    return said
+    return hints

@@ -1,7 +1,7 @@
 """Raw files of a Hugging Face repository: `hf://datasets/<owner>/<name>[@revision]/<path>`.
 
-Downloads are kept in the hub's own cache, so that a second run costs a look at their hashes. HF_ENDPOINT, HF_TOKEN and
-HF_HOME hold as everywhere.
+Downloads are stored in the cache of the hub's library, so that a second run only compares hashes. HF_ENDPOINT, HF_TOKEN
+and HF_HOME are respected.
 """
 
 import os
@@ -47,7 +47,7 @@ class Repository:
             return _api().list_repo_files(self.name, repo_type=self.kind.removesuffix("s"), revision=self.revision)
 
     def commit(self) -> str:
-        """Of the revision now."""
+        """The current commit of the revision."""
         with _explained(self.url):
             info = _api().repo_info(self.name, repo_type=self.kind.removesuffix("s"), revision=self.revision)
             return str(info.sha)

@@ -1,7 +1,7 @@
-"""Ids of several tables as one type, digit for digit: Int64 where every table has 64-bit integers, else text.
+"""Converts the ids of several tables to one type without loss: Int64 if all tables have 64-bit integers, else text.
 
-Nothing here can make two ids one. Integers and text keep all their digits; doubles and decimals are taken only where
-each value is one whole number, doubles below 2^53. What does not hold stops the run with the column and a value.
+Distinct ids always stay distinct. Integers and text keep all digits; doubles and decimals are accepted only if all
+values are whole numbers, doubles below 2^53. Otherwise the run stops with the column and a value.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _SPELLING = r"^\+?(-?)0*([0-9]+?)(?:\.0*)?$"
 
 @dataclass(frozen=True)
 class IdColumn:
-    """A column of ids in one table, with the names that the user knows."""
+    """A column of ids in one table, with the user's names of the column and the file."""
 
     frame: pl.LazyFrame
     name: str
@@ -34,8 +34,8 @@ class IdColumn:
 def ids(columns: Sequence[IdColumn]) -> list[pl.Expr]:
     """An expression for each column, all of one type, Int64 or String.
 
-    Raises SourceError for a type or a value that is no id, and where text of one table spells an integer of another
-    in its own way, like "007" and 7.
+    Raises SourceError for a type or a value that is not an id, and if text in one table is another form of an integer
+    in another table, like "007" and 7.
     """
     exact = [_exact(column) for column in columns]
     kinds = [_kind(column, value) for column, value in zip(columns, exact, strict=True)]
@@ -59,7 +59,7 @@ def _exact(column: IdColumn) -> pl.Expr:
         return digits
     if dtype in (pl.Boolean, pl.Binary, pl.Duration) or dtype.is_nested():
         raise SourceError(
-            f"{column.where}.columns.{column.name}: {column.file}: a column of {dtype} holds no ids; name another "
+            f"{column.where}.columns.{column.name}: {column.file}: a column of {dtype} cannot contain ids; use another "
             f"column. {_remedy(column)}"
         )
     return value
@@ -79,13 +79,13 @@ def _check_whole(column: IdColumn, is_id: pl.Expr) -> None:
 
 def _remedy(column: IdColumn) -> str:
     return (
-        "Ids must be text or whole numbers: write the file with such a column, or, of a CSV or JSON lines, declare "
+        "Ids must be text or whole numbers: write the file with such a column, or, for CSV and JSON lines, declare "
         f"`types: {{<its column>: text}}` in {column.where}"
     )
 
 
 def _kind(column: IdColumn, value: pl.Expr) -> str:
-    """`integer`, `text`, or `nothing` of a column without values."""
+    """`integer`, `text`, or `nothing` for a column without values."""
     dtype = column.dtype
     if dtype == pl.Null:
         return "nothing"
@@ -98,7 +98,7 @@ def _kind(column: IdColumn, value: pl.Expr) -> str:
 
 
 def _check_spelling(columns: Sequence[IdColumn], kinds: Sequence[str], values: Sequence[pl.Expr]) -> None:
-    """Whether text of one table is an integer of another, but for zeros in front, a plus or `.0`."""
+    """Raises SourceError if text in one table equals an integer in another, except for leading zeros, `+` or `.0`."""
     integers = [
         (column, column.frame.select(id=value))
         for column, kind, value in zip(columns, kinds, values, strict=True)
@@ -118,12 +118,12 @@ def _check_spelling(columns: Sequence[IdColumn], kinds: Sequence[str], values: S
                 text, number = both.row(0)
                 raise SourceError(
                     f"{column.where}.columns.{column.name}: {column.file} has the text {text!r} and {other.file} the "
-                    f"number {number}: as ids they are two. If they are one, give both files one spelling: "
+                    f"number {number}: these are two different ids. If they mean the same, use one form in both files: "
                     f"declare `types: {{<column>: integer}}` in {column.where}, or text and LPAD in {other.where}"
                 )
 
 
 def as_mixed(columns: Sequence[IdColumn]) -> bool:
-    """Whether the columns meet only when they are read as ids: of doubles, or of types that differ."""
+    """Whether the columns must be converted as ids before a join: doubles, or different types."""
     dtypes = [column.dtype for column in columns]
     return any(dtype.is_float() for dtype in dtypes) or len({dtype.is_integer() for dtype in dtypes}) > 1

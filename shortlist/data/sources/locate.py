@@ -16,20 +16,20 @@ _FOLDER_MARKER = "_$folder$"
 
 @dataclass(frozen=True)
 class Found:
-    """A raw file on this disk, and the name that the user knows it by."""
+    """A raw file on this disk, and its name for the user."""
 
     path: Path
     name: str
 
 
 def find(path: str, scratch: Path, pick: Callable[[list[str]], list[str]] = list) -> list[Found]:
-    """The files that `path` means, by name in order; remote ones are copied below `scratch` or into the hub's cache.
+    """The files of a path, sorted by name; remote files are copied below `scratch` or into the cache of the hub.
 
-    `pick` chooses among the names of remote files before any is copied.
+    `pick` selects among the names of remote files before they are copied.
 
-    A path that is there is that file or folder, whatever characters it holds; only then it is a pattern. A folder, also
-    one that a pattern meets, means every file below it but those whose name, or whose folder's name, starts with `.` or
-    `_`: they hold no rows. Raises MissingSourceError when there is none and SourceError when the store cannot be read.
+    An existing path is that file or folder, whatever characters it has; any other path is a pattern. A folder, also one
+    that matches a pattern, means all files below it, except those whose name or folder starts with `.` or `_`, which
+    have no rows. Raises MissingSourceError if there are none and SourceError if the storage cannot be read.
     """
     scheme, _, rest = path.partition("://")
     if not rest or scheme == "file":
@@ -38,7 +38,7 @@ def find(path: str, scratch: Path, pick: Callable[[list[str]], list[str]] = list
         bucket, _, key = rest.partition("/")
         store = s3.Bucket(bucket)
         prefix = literal_prefix(key)
-        # What lies beside is only listed to name the nearest when there is nothing.
+        # Other keys are listed only to suggest a similar name if nothing matches.
         keys = choose(key, store.keys(prefix) or store.keys(prefix.rpartition("/")[0]), path)
         return [Found(store.download(key, scratch / "s3"), f"s3://{bucket}/{key}") for key in pick(keys)]
     if scheme == "hf":
@@ -50,7 +50,7 @@ def find(path: str, scratch: Path, pick: Callable[[list[str]], list[str]] = list
 
 
 def versions(path: str) -> list[str]:
-    """A line for each file that `path` means, which changes when the file does; nothing is copied. Raises as `find`."""
+    """One line per file of a path, which changes with the file; nothing is copied. Raises the errors of `find`."""
     scheme, _, rest = path.partition("://")
     if not rest or scheme == "file":
         files = [(file, file.stat()) for file in _on_disk(rest or path)]
@@ -108,12 +108,12 @@ def _on_disk(path: str) -> list[Path]:
     if place.is_dir():
         inside = _files_below(place)
         if not inside:
-            raise MissingSourceError(f"{path}: the folder holds no file")
+            raise MissingSourceError(f"{path}: the folder has no files")
         return inside
     start = _start(place)
     pattern = str(place.relative_to(start))
     if _WILD.search(pattern):
-        # What begins the path and is there stands as it is, so that a folder may be called `[1]`.
+        # The existing part of the path is literal, so that a folder may be named `[1]`.
         met = [Path(start, name) for name in glob.glob(pattern, root_dir=start, recursive=True)]  # noqa: PTH207 - Path.glob follows no links
         files = {file for one in met for file in ([one] if one.is_file() else _files_below(one))}
         matching = sorted(file for file in files if _wanted(str(file.relative_to(start)), pattern))
@@ -126,7 +126,7 @@ def _on_disk(path: str) -> list[Path]:
 
 
 def _start(place: Path) -> Path:
-    """The longest folder at the beginning of a path that is there."""
+    """The longest existing parent folder of a path."""
     return next(parent for parent in place.parents if parent.is_dir() or parent == parent.parent)
 
 
@@ -135,13 +135,13 @@ def _files_below(folder: Path) -> list[Path]:
 
 
 def _matching(pattern: str, names: list[str]) -> list[str]:
-    """The names that match a glob, or lie below a folder that does."""
+    """The names that match a glob, or are below a folder that does."""
     wild = re.compile(_regex(pattern.rstrip("/")) + "(?:/.*)?", re.DOTALL)
     return [name for name in names if wild.fullmatch(name) and _wanted(name, pattern)]
 
 
 def _wanted(name: str, pattern: str) -> bool:
-    """Whether what a pattern meets may hold rows: it is not hidden, or the pattern writes its `.` or `_` out."""
+    """Whether a match may have rows: it is not hidden, or the pattern itself contains the `.` or `_`."""
     return _hidden(pattern) or not _hidden(name)
 
 

@@ -1,4 +1,4 @@
-"""Parquet as other tools write it, with each column in a type that the recipe's expressions can use."""
+"""Reads Parquet files of other tools, with each column in a type that the recipe's expressions support."""
 
 from pathlib import Path
 
@@ -15,15 +15,15 @@ _UUID_PARTS = ((0, 8), (8, 4), (12, 4), (16, 4), (20, 12))
 
 
 def num_rows(file: Found) -> int:
-    """Raises SourceError for a file that is cut off."""
+    """The number of rows. Raises SourceError for a truncated file."""
     return int(_metadata(file).num_rows)
 
 
 def scan_parquet(file: Found, scratch: Path, memory_gb: float) -> pl.LazyFrame:
-    """A Parquet file; row groups too large for the memory are written anew in small ones, below `scratch`, first.
+    """A Parquet file; a file with row groups that are too large for the memory is first rewritten below `scratch`.
 
-    UUIDs and words of a dictionary are text. Raises SourceError for what is no Parquet, and for decimals that are too
-    long for Polars.
+    UUIDs and dictionary values are text. Raises SourceError for an invalid file, and for decimals that are too long for
+    Polars.
     """
     metadata = _metadata(file)
     largest = max((metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups)), default=0)
@@ -41,7 +41,7 @@ def scan_parquet(file: Found, scratch: Path, memory_gb: float) -> pl.LazyFrame:
 
 
 def broken_file(files: list[Found]) -> SourceError | None:
-    """The first Parquet file whose data cannot be decoded, looked for after Polars has met one."""
+    """The error for the first Parquet file whose data cannot be decoded, searched after Polars has failed."""
     for file in files:
         try:
             with pq.ParquetFile(file.path, pre_buffer=False) as parquet:
@@ -60,15 +60,15 @@ def _metadata(file: Found) -> pq.FileMetaData:
     try:
         return pq.read_metadata(file.path)
     except (OSError, ValueError) as error:
-        raise SourceError(f"{file.name}: is cut off or no Parquet file ({short(error)}); copy it again") from None
+        raise SourceError(f"{file.name}: truncated, or not a Parquet file ({short(error)}); copy it again") from None
 
 
 def _check_digits(file: Found, metadata: pq.FileMetaData) -> None:
     for field in metadata.schema.to_arrow_schema():
         if pa.types.is_decimal(field.type) and field.type.precision > _MAX_DIGITS:
             raise SourceError(
-                f"{file.name}: the column {field.name!r} is {field.type}, numbers of at most {_MAX_DIGITS} digits are "
-                "read; write it as text"
+                f"{file.name}: the column {field.name!r} is {field.type}, but numbers have at most {_MAX_DIGITS} "
+                "digits; write it as text"
             )
 
 
@@ -79,7 +79,7 @@ def _uuid_text(name: str) -> pl.Expr:
 
 
 def _plain_type(dtype: pl.DataType) -> pl.DataType:
-    """Text for the words of a dictionary, which cast to numbers would be their positions."""
+    """Text for dictionary types, whose numeric cast would give positions."""
     if isinstance(dtype, pl.Categorical | pl.Enum):
         return pl.String()
     if isinstance(dtype, pl.List):

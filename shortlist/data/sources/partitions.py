@@ -13,7 +13,7 @@ _NULL = ("", "__HIVE_DEFAULT_PARTITION__")
 
 
 def partitions_of(name: str) -> dict[str, str | None]:
-    """Column -> value as text, of the folders of a file's name in their order; None for Hive's word for null."""
+    """Column -> value as text from the folders of a file name, in order; None for Hive's null value."""
     found: dict[str, str | None] = {}
     for folder in PurePosixPath(name.partition("://")[2] or name).parts[:-1]:
         key, equals, value = folder.partition("=")
@@ -25,8 +25,8 @@ def partitions_of(name: str) -> dict[str, str | None]:
 def with_partitions(frames: Sequence[pl.LazyFrame], files: Sequence[Found], *, text: bool) -> list[pl.LazyFrame]:
     """The frames of `files` with the columns of their folders at the end.
 
-    A column that is in the file as well is the file's. One that only some of the names have is null in the others.
-    With `text` the values stay text, else a column's type is what a CSV's would be.
+    A column of the file takes precedence. A column that only some of the names have is null in the others. With `text`,
+    the values stay text; otherwise types are inferred as in a CSV.
     """
     found = [partitions_of(file.name) for file in files]
     columns = list(dict.fromkeys(column for one in found for column in one))

@@ -1,4 +1,4 @@
-"""From a compressed or oddly encoded file to a plain one that Polars reads: one streamed copy, a few MB at a time."""
+"""Converts compressed files and other encodings to a plain UTF-8 copy for Polars, streamed a few MB at a time."""
 
 import bz2
 import codecs
@@ -23,7 +23,7 @@ from shortlist.recipe import DataFile
 Format = Literal["parquet", "csv", "jsonl"]
 
 SEPARATOR = "\x1f"
-"""Stands for a separator of several characters in the plain copy: the unit separator of ASCII."""
+"""Replaces a separator of several characters in the plain copy: the ASCII unit separator."""
 _BLOCK = 1 << 22
 _HEAD = 1 << 10
 _ENDINGS: dict[str, Format] = {
@@ -39,24 +39,22 @@ _EXCEL = {".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"}
 
 
 def format_of(file: Found, table: DataFile) -> Format:
-    """The format that the recipe says, or the name's ending. Raises SourceError for neither, and for Excel."""
+    """The format from the recipe or the file's extension. Raises SourceError if it is unknown, and for Excel."""
     if table.format != "auto":
         return table.format
     ending = PurePosixPath(unpacked_name(file.name)).suffix.lower()
     if ending in _EXCEL:
         raise SourceError(f"{file.name}: {NO_EXCEL}")
     if ending not in _ENDINGS:
-        raise SourceError(
-            f"{file.name}: the ending {ending!r} tells no format; set `format: parquet`, `csv` or `jsonl`"
-        )
+        raise SourceError(f"{file.name}: the extension {ending!r} is unknown; set `format: parquet`, `csv` or `jsonl`")
     return _ENDINGS[ending]
 
 
 def make_plain(file: Found, table: DataFile, to: Path) -> Found | None:
-    """The file itself when Polars can read it as it is, else a plain UTF-8 copy of it at `to`; None for an empty one.
+    """The file itself if Polars can read it, otherwise a plain UTF-8 copy at `to`; None for an empty file.
 
-    What is packed, or in UTF-16, is known by its first bytes too. Raises SourceError when the file is no archive of its
-    kind, ends early, is not in its encoding, or is of another format.
+    Compression and UTF-16 are also detected by the first bytes. Raises SourceError when the file is not a valid
+    archive, is truncated, is not in its encoding, or has another format.
     """
     kind, packing = format_of(file, table), packing_of(file)
     if file.path.stat().st_size == 0 or (kind == "parquet" and not packing):
@@ -82,13 +80,13 @@ def make_plain(file: Found, table: DataFile, to: Path) -> Found | None:
 
 @contextmanager
 def unpacked(file: Found) -> Iterator[Iterator[bytes]]:
-    """The bytes of a file without its packing, a few MB at a time. Raises SourceError for a damaged one."""
+    """The decompressed bytes of a file, a few MB at a time. Raises SourceError for a damaged file."""
     with _packing_errors(file.name), _unpacked(file, packing_of(file)) as blocks:
         yield blocks
 
 
 def _peeked(blocks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
-    """The first bytes, some hundreds where there are, and all blocks."""
+    """The first bytes, at least some hundreds if available, and all blocks."""
     head = b""
     for block in blocks:
         head += block
@@ -98,14 +96,14 @@ def _peeked(blocks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
 
 
 def _is_blank(path: Path) -> bool:
-    """Whether nothing but white space is in a file, as in what is left of a task that had no rows."""
+    """Whether a file contains only white space, like the output of a task without rows."""
     if path.stat().st_size > _HEAD:
         return False
     return not path.read_bytes().removeprefix(codecs.BOM_UTF8).strip()
 
 
 def unpacked_name(name: str) -> str:
-    """A file's name without the ending of its packing."""
+    """A file name without the extension of its compression."""
     return name[: name.rindex(".")] if name.lower().endswith(PACKED) else name
 
 
@@ -135,7 +133,7 @@ def _blocks(stream: IO[bytes] | gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile) -> 
 
 
 def _zstandard(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """One frame after the other; unlike the library's own stream it notices a file that ends in the middle."""
+    """Decompress frame by frame; unlike the stream of the library, this detects a truncated file."""
     frame = zstandard.ZstdDecompressor().decompressobj()
     for block in blocks:
         rest = block
@@ -149,7 +147,7 @@ def _zstandard(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _only_member(archive: zipfile.ZipFile, name: str) -> str:
-    """The one data file of an archive; what macOS puts beside it does not count."""
+    """The only data file of an archive, ignoring the files that macOS adds."""
     members = [
         member.filename
         for member in archive.infolist()
@@ -157,7 +155,7 @@ def _only_member(archive: zipfile.ZipFile, name: str) -> str:
         and not any(p.startswith((".", "__MACOSX")) for p in PurePosixPath(member.filename).parts)
     ]
     if len(members) != 1:
-        raise SourceError(f"{name}: one file is expected in the archive, there are: {named(members) or 'none'}")
+        raise SourceError(f"{name}: the archive must contain one file, it has: {named(members) or 'none'}")
     return members[0]
 
 
@@ -166,7 +164,7 @@ def _packing_errors(name: str) -> Iterator[None]:
     try:
         yield
     except EOFError:
-        raise SourceError(f"{name}: the file ends in the middle; copy it again") from None
+        raise SourceError(f"{name}: the file is truncated; copy it again") from None
     except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, zipfile.BadZipFile, zstandard.ZstdError) as error:
         raise _unsound(name, error) from None
     except OSError as error:
@@ -176,7 +174,7 @@ def _packing_errors(name: str) -> Iterator[None]:
 
 
 def _unsound(name: str, error: Exception) -> SourceError:
-    return SourceError(f"{name}: this is no sound {PurePosixPath(name).suffix} file: {error}; copy it again")
+    return SourceError(f"{name}: not a valid {PurePosixPath(name).suffix} file: {error}; copy it again")
 
 
 def _recoded(blocks: Iterator[bytes], name: str, encoding: str) -> Iterator[bytes]:
@@ -192,12 +190,12 @@ def _recoded(blocks: Iterator[bytes], name: str, encoding: str) -> Iterator[byte
 
 
 def _separated(blocks: Iterator[bytes], name: str, separator: bytes) -> Iterator[bytes]:
-    """Replace the separator, holding back at the end of a block what may be the start of one."""
+    """Replace the separator; the end of a block is held back if it may be the start of a separator."""
     kept = b""
     for block in blocks:
         if SEPARATOR.encode() in block:
             raise SourceError(
-                f"{name}: holds the control character 0x1f, which a separator of several characters needs"
+                f"{name}: contains the control character 0x1f, which is reserved for separators of several characters"
             )
         text = (kept + block).replace(separator, SEPARATOR.encode())
         held = next((n for n in range(len(separator) - 1, 0, -1) if text.endswith(separator[:n])), 0)

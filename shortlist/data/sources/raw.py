@@ -1,4 +1,4 @@
-"""What a source gives: frames that are read when they are collected, with the names that the user knows."""
+"""The raw tables of a source: lazy frames with the user's names of the files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,18 +10,18 @@ from shortlist.data.sources.locate import Found
 
 @dataclass(frozen=True)
 class JoinedTable:
-    """A second table of the same rows, of which only `columns` are taken."""
+    """A second table of the same rows, from which only `columns` are used."""
 
     frame: pl.LazyFrame
     name: str
     columns: Mapping[str, str]
     by: str
-    """The column, of both tables, by which rows match."""
+    """The column of both tables to join on."""
 
 
 @dataclass(frozen=True)
 class RawTable:
-    """A table as it was found, and how our columns are made of its columns."""
+    """A raw table, and the expressions of our columns over its columns."""
 
     frame: pl.LazyFrame
     name: str
@@ -29,22 +29,22 @@ class RawTable:
     where: str
     """YAML path of the table in the recipe, for messages."""
     columns: Mapping[str, str]
-    """Column of ours -> SQL expression over the frame's columns; other columns keep their names."""
+    """Our column -> SQL expression over the frame's columns; other columns keep their names."""
     joined: JoinedTable | None = None
     explode: str | None = None
-    """A column of lists of which every entry becomes a row."""
+    """A column of lists whose entries become rows."""
     distinct: bool = False
-    """Whether only the first row of each id counts."""
+    """Whether only the first row of each id is used."""
 
 
 @dataclass(frozen=True)
 class RawTables:
-    """Events in the order read, and what is known about items and users."""
+    """The events in the order read, and the tables of items and users."""
 
     events: list[RawTable]
     items: RawTable | None = None
     users: RawTable | None = None
     files: list[Found] = field(default_factory=list)
-    """Every file that was read, in order; their bytes are the data's fingerprint."""
+    """All files that were read, in order; the fingerprint of the data is computed from their bytes."""
     left_out: Mapping[str, pl.LazyFrame] = field(default_factory=dict)
-    """YAML path of a file with a `where` -> one number, the rows that it leaves out."""
+    """YAML path of a file with a `where` -> the number of rows that it drops."""

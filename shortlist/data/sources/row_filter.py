@@ -1,4 +1,4 @@
-"""`where`: rows of a file that are left out on purpose, before anything else sees them."""
+"""The `where` of a file: drops rows before all other steps."""
 
 from dataclasses import dataclass
 
@@ -9,17 +9,17 @@ from shortlist.data.sources.expressions import bind, condition
 
 @dataclass(frozen=True)
 class Filtered:
-    """The rows that are kept, and how many are not."""
+    """The rows that are kept, and the number of dropped rows."""
 
     frame: pl.LazyFrame
     left_out: pl.LazyFrame
-    """One number, counted when it is collected."""
+    """The number of dropped rows, computed lazily."""
 
 
 def filtered(frame: pl.LazyFrame, sql: str, where: str, file: str) -> Filtered:
-    """The rows for which the expression is true; a row for which it is null is left out too.
+    """The rows for which the expression is true; null counts as false.
 
-    Raises SourceError when it is not an expression over the file's columns, or gives something else than true or false.
+    Raises SourceError when it is not a boolean expression over the file's columns.
     """
     value = bind(sql, frame.collect_schema(), where=where, file=file)
     keep = condition(value, frame, sql, where=where, example="quantity > 0")

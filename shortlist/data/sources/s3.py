@@ -1,4 +1,4 @@
-"""Raw files in S3 and what speaks like it; boto3's own settings (AWS_ENDPOINT_URL, profiles, ...) hold."""
+"""Raw files in S3-compatible storage; the settings of boto3 (AWS_ENDPOINT_URL, profiles, ...) are respected."""
 
 import hashlib
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from shortlist.data.sources.errors import MissingSourceError, SourceError
 from shortlist.names import below
 from shortlist.progress import Progress
 
-# A job should hear within seconds that the store is not there.
+# An unreachable storage should be reported within seconds.
 _CONFIG = Config(connect_timeout=5, read_timeout=60, retries={"max_attempts": 3, "mode": "standard"})
 
 
@@ -30,11 +30,11 @@ class Bucket:
     def __init__(self, name: str) -> None:
         self.name = name
         with _explained(f"s3://{name}"):
-            # A session of its own: the default one keeps the credentials that it found first.
+            # A new session, since the default one keeps the credentials that it found first.
             self._client = boto3.session.Session().client("s3", config=_CONFIG)
 
     def keys(self, prefix: str) -> list[str]:
-        """The keys that start with `prefix`, without the empty objects that stand for folders."""
+        """The keys that start with `prefix`, without the empty objects that represent folders."""
         return list(self.tags(prefix))
 
     def tags(self, prefix: str) -> dict[str, str]:
@@ -49,9 +49,9 @@ class Bucket:
             return {thing["Key"]: thing["ETag"] for thing in files}
 
     def download(self, key: str, folder: Path) -> Path:
-        """Copy one object to a file of the folder, in parts.
+        """Copy one object to a file in the folder, in parts.
 
-        The file is named by a digest: a key may be `../x`, too long for a file's name, or the folder of others.
+        The file is named by a digest, since a key may be `../x`, too long for a file name, or the folder of other keys.
         """
         folder.mkdir(parents=True, exist_ok=True)
         to = below(folder, hashlib.sha256(f"{self.name}/{key}".encode()).hexdigest()[:32])
@@ -77,16 +77,16 @@ def _explained(url: str) -> Iterator[None]:
         code = str(error.response.get("Error", {}).get("Code", "?"))
         if code in ("403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"):
             raise SourceError(
-                f"{url}: access denied ({code}); check the AWS credentials and that they may list and read"
+                f"{url}: access denied ({code}); check the AWS credentials and their permissions to list and read"
             ) from None
         if code in ("404", "NoSuchBucket", "NoSuchKey"):
             raise MissingSourceError(f"{url}: there is no such {'bucket' if 'Bucket' in code else 'object'}") from None
-        raise SourceError(f"{url}: the store answers {code}: {error}") from None
+        raise SourceError(f"{url}: the storage returned {code}: {error}") from None
     except (NoCredentialsError, PartialCredentialsError):
         raise SourceError(f"{url}: no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from None
     except (ConnectionError, HTTPClientError) as error:
         raise SourceError(
-            f"{url}: the store cannot be reached: {error}; check AWS_ENDPOINT_URL and the network"
+            f"{url}: the storage cannot be reached: {error}; check AWS_ENDPOINT_URL and the network"
         ) from None
     except BotoCoreError as error:
         raise SourceError(f"{url}: {error}") from None

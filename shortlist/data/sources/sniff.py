@@ -1,4 +1,4 @@
-"""What the first bytes of a file tell: how it is packed, the encoding of its text, or that it is something else."""
+"""Detects compression, text encoding and unsupported formats from the first bytes of a file."""
 
 import codecs
 
@@ -7,9 +7,9 @@ from shortlist.data.sources.locate import Found
 from shortlist.recipe import DataFile
 
 PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip")
-"""Endings of packed files."""
+"""Extensions of compressed files."""
 NO_EXCEL = (
-    "Excel files are not read: a sheet keeps no more than 15 digits of an id and its own kind of times; "
+    "Excel files are not supported: a sheet keeps at most 15 digits of an id and has its own time format; "
     "save the sheet as CSV (UTF-8), with ids formatted as text"
 )
 
@@ -23,17 +23,17 @@ _MARKS = {
 _OTHERS = {
     b"PAR1": "this is Parquet; set `format: parquet`",
     b"\xd0\xcf\x11\xe0": NO_EXCEL,
-    b"PK\x03\x04": f"this is a zip archive or an Excel file. A zip's name has to end in .zip. {NO_EXCEL}",
+    b"PK\x03\x04": f"this is a zip archive or an Excel file. The name of a zip archive must end in .zip. {NO_EXCEL}",
     b"ARROW1": "this is an Arrow file; write it as Parquet",
     b"ORC": "this is ORC; write it as Parquet",
     b"Obj\x01": "this is Avro; write it as Parquet",
-    b"SQLite format 3\0": "this is a database of SQLite; write the table as CSV or Parquet",
+    b"SQLite format 3\0": "this is an SQLite database; write the table as CSV or Parquet",
     b"\x89HDF": "this is HDF5; write it as Parquet",
 }
 
 
 def packing_of(file: Found) -> str:
-    """The ending that says how a file is packed, which its name need not have; empty when it is not."""
+    """The extension of a file's compression, which its name may lack; empty for an uncompressed file."""
     for ending in PACKED:
         if file.name.lower().endswith(ending):
             return ending
@@ -43,16 +43,16 @@ def packing_of(file: Found) -> str:
 
 
 def check_format(head: bytes, name: str) -> None:
-    """Raises SourceError for the first bytes of a format that is not read, or not by this name."""
+    """Raises SourceError for the first bytes of a format that is not supported, or not under this name."""
     for magic, what in _OTHERS.items():
         if head.startswith(magic):
             raise SourceError(f"{name}: {what}")
 
 
 def encoding_of(head: bytes, name: str, table: DataFile) -> str:
-    """The encoding of a text file from its first bytes, or the recipe's where they do not tell.
+    """The encoding of a text file, from its first bytes or else from the recipe.
 
-    Raises SourceError for an encoding that is unknown, bytes of another format, and ends of lines that are not read.
+    Raises SourceError for an unknown encoding, another format, and unsupported line endings.
     """
     try:
         encoding = codecs.lookup(table.encoding).name
@@ -65,7 +65,7 @@ def encoding_of(head: bytes, name: str, table: DataFile) -> str:
         if head.startswith(mark):
             return marked
     if 4 * head.count(0) > len(head):
-        raise SourceError(f"{name}: holds a zero byte in every other place, as UTF-16 does; set `encoding: utf-16-le`")
+        raise SourceError(f"{name}: every second byte is zero, as in UTF-16; set `encoding: utf-16-le`")
     if b"\r" in head[:-1] and b"\n" not in head:
-        raise SourceError(f"{name}: its lines end in CR alone, as on an old Macintosh; write them with LF or CR LF")
+        raise SourceError(f"{name}: lines end with CR only, as on old Macs; use LF or CR LF")
     return encoding

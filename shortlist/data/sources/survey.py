@@ -1,4 +1,4 @@
-"""Which data the sources hold now, without reading it: what the pipeline's cache asks before it skips ingest."""
+"""The version of the source data, derived without reading it; it is part of the cache key of ingest."""
 
 import hashlib
 import time
@@ -12,10 +12,9 @@ from shortlist.recipe import Recipe
 
 
 def survey(recipe: Recipe) -> str:
-    """One word that is another one when a source file is: from names, sizes, times of writing, ETags, revisions.
+    """A version that changes with any source file, from names, sizes, modification times, ETags and revisions.
 
-    What cannot be looked at has a version of its own each time: nothing is taken from a cache, and ingest, which has to
-    read it, explains what is wrong.
+    A source that cannot be accessed has a new version each time, so that ingest runs and explains the error.
     """
     digest = hashlib.sha256()
     try:

@@ -1,4 +1,4 @@
-"""The STRPTIME pattern of times that are in no form of ISO 8601, guessed from some of them."""
+"""Guesses the STRPTIME pattern of times that are not in ISO 8601 from examples."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -26,9 +26,9 @@ _YEARS = (1980, 2100)
 
 
 def patterns(texts: Sequence[str]) -> list[str]:
-    """The patterns that read nearly all of `texts`, each to a likely year.
+    """The patterns that parse nearly all of `texts` to a plausible year.
 
-    More than one where day and month could be either; none where no usual pattern fits.
+    There are several if day and month are ambiguous, and none if no common pattern matches.
     """
     values = pl.Series("text", texts, dtype=pl.String)
     found = []
@@ -40,7 +40,7 @@ def patterns(texts: Sequence[str]) -> list[str]:
 
 
 def strptime_hint(texts: Sequence[str], expression: str) -> str:
-    """What to write in the recipe for `time`, now `expression`, to read `texts`; empty where no pattern is found."""
+    """The expression for `time` that parses `texts`, now `expression`; empty if no pattern is found."""
     found = patterns(texts)
     if not found:
         return ""

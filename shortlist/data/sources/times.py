@@ -1,9 +1,9 @@
-"""Times as they are written -> whole seconds since the epoch (UTC), as one Polars expression.
+"""Converts times to whole seconds since the epoch (UTC), as one Polars expression.
 
 Text is read as a number in the given unit, or as ISO 8601 as it occurs in files: `T` or a space between date and time,
 with or without seconds, any fraction after `.` or `,`, and a zone as `Z`, `UTC`, `GMT`, `+02`, `+0200`, `+02:00` or an
-IANA name like `Europe/Berlin` (alone, or in brackets after an offset, which then counts). Text without a zone is UTC.
-A date alone is its midnight. One column may hold all of these. Other patterns need STRPTIME in the recipe; see
+IANA name like `Europe/Berlin` (alone, or in brackets after an offset, which then applies). Text without a zone is UTC.
+A date without a time is midnight. One column may mix these forms. Other patterns need STRPTIME in the recipe; see
 `shortlist.data.sources.time_patterns`.
 """
 
@@ -28,9 +28,9 @@ _ISO = (
 def seconds(value: pl.Expr, dtype: pl.DataType, unit: TimeUnit) -> pl.Expr:
     """Whole seconds since the epoch (UTC) as Int64, rounded down; null for what cannot be read.
 
-    `dtype` is the type of `value`; `unit` is that of numbers, also of numbers in text. Moments and dates need none.
-    In the hour that a zone's clocks repeat in autumn the first pass counts; the hour left out in spring is null.
-    Raises ValueError for a type that holds no moments, such as a time of day, a truth or a list.
+    `dtype` is the type of `value`; `unit` is the unit of numbers, also of numbers in text, and is ignored for times and
+    dates. An ambiguous local time at the end of daylight saving is the first of the two; a local time that is skipped
+    at its start is null. Raises ValueError for a type without dates, such as a time of day, a boolean or a list.
     """
     per_second = PER_SECOND[unit]
     if isinstance(dtype, pl.Datetime):
@@ -47,11 +47,11 @@ def seconds(value: pl.Expr, dtype: pl.DataType, unit: TimeUnit) -> pl.Expr:
         )
     if dtype == pl.Null:
         return value.cast(pl.Int64)
-    raise ValueError(f"{dtype} holds no moments in time; give numbers, dates or text, or CAST it")
+    raise ValueError(f"{dtype} is not a type of times; give numbers, dates or text, or CAST it")
 
 
 def _of_text(text: pl.Series, per_second: int) -> pl.Series:
-    """Of one batch; a function rather than an expression, so that numbers never meet the regular expression."""
+    """Convert one batch; a function, so that the regular expression is only applied to text that is not a number."""
     found = text.cast(pl.Int64, strict=False) // per_second
     for read in (lambda left: _of_fractions(left, per_second), _of_iso):
         left = (found.is_null() & text.is_not_null()).arg_true()
@@ -65,7 +65,7 @@ def _of_fractions(text: pl.Series, per_second: int) -> pl.Series:
 
 
 def _of_iso(text: pl.Series) -> pl.Series:
-    """One regular expression for all forms, which is quicker than one `strptime` for each; fractions round down."""
+    """One regular expression for all forms, which is faster than one `strptime` per form; fractions round down."""
     parts = (
         text.to_frame("text")
         .select(pl.col("text").str.extract_groups(_ISO).struct.rename_fields([*"dhms", "offset", "zone"]))

@@ -1,4 +1,4 @@
-"""Great Expectations suites from the recipe's contract; what fails is quarantined, never dropped."""
+"""Validates tables with Great Expectations suites from the recipe's contract; invalid rows are quarantined."""
 
 from shortlist.data.validate.rules import DataError
 from shortlist.data.validate.step import validate

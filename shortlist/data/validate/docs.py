@@ -1,7 +1,7 @@
-"""Data docs: what was expected and what was found, as one page that needs nothing beside itself.
+"""Data docs: expectations and results as one self-contained HTML page.
 
-The contents are Great Expectations' own renderers'. Its page template is not used: it fetches a dozen style sheets and
-scripts from elsewhere, and shows values of the data without escaping them.
+The content comes from the renderers of Great Expectations. Its page template is not used: it loads a dozen external
+style sheets and scripts, and shows values of the data without escaping them.
 """
 
 import copy
@@ -47,7 +47,7 @@ h2,.table>tbody>tr>td,.table>thead>tr>th,.table-bordered th,.table-bordered td{b
 
 
 def render_docs(title: str, suites: Sequence[tuple[Suite, str]]) -> str:
-    """The page for suites that have run, each with a sentence about its table."""
+    """The page for suites with results, each with a sentence about its table."""
     links = "".join(f'<a href="#{suite.name}">{suite.name}</a>' for suite, _ in suites)
     view = DefaultJinjaSectionView()
     tables = "\n".join(_table(view, suite, about) for suite, about in suites)
@@ -64,14 +64,14 @@ def _table(view: Any, suite: Suite, about: str) -> str:
         config.kwargs["column"] = html.escape(config.kwargs["column"])
         result.result = _escape(result.result)
     overview, *columns = ValidationResultsPageRenderer().render(report).to_json_dict()["sections"]
-    # Of the overview only the statistics say more than the head: it begins with links into a site of many pages and
-    # ends with a block that a script would open.
+    # Only the statistics of the overview are useful here: it begins with links to other pages and ends with a block
+    # that needs a script.
     overview["content_blocks"] = overview["content_blocks"][1:2]
     return head + "".join(view.render({"section": section, "section_loop": {}}) for section in [overview, *columns])
 
 
 def _escape(value: Any) -> Any:
-    """The results with texts made safe, which the templates do not, and numbers made Python's, which they ask for."""
+    """The results with escaped text, which the templates do not escape, and with Python numbers, which they need."""
     if isinstance(value, dict):
         return {key: _escape(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Which rows repeat the key of a row before them, exactly, in memory that does not grow with the table."""
+"""Finds rows that repeat the key of an earlier row, exactly and in bounded memory."""
 
 from pathlib import Path
 from typing import Any
@@ -10,22 +10,22 @@ from numpy.typing import NDArray
 from shortlist.data.tables import scan_file
 
 _BYTES_PER_ROW = 120
-"""What a row costs at worst, when every key is a repetition; measured with three integers as the key."""
+"""The memory of a row in the worst case, where all keys are repeated; measured with a key of three integers."""
 
 
 class Duplicates:
-    """The rows of a table of which a row before has the same key, kept on disk.
+    """The rows of a table whose key occurs in an earlier row, stored on disk.
 
-    A key of which a part is null repeats nothing, and without a key no row does.
+    A key with a null part is never a duplicate, and without key columns there are no duplicates.
     """
 
     def __init__(self, table: Path, key: list[str], memory_bytes: float, scratch: Path) -> None:
-        """Read the table once for each part of the space of hashes that fits into the memory.
+        """Read the table once for each part of the hash space that fits into memory.
 
-        Equal hashes are only candidates, and few, so keys are compared for those alone.
+        Equal hashes give few candidates, so that the keys are only compared for these.
         """
         self._rows: list[NDArray[np.int64]] = []
-        """Rising row numbers, of each part that has any."""
+        """The ascending row numbers of each part with duplicates."""
         if not key:
             return
         rows = int(scan_file(table).select(pl.len()).collect().item())
@@ -40,13 +40,13 @@ class Duplicates:
         for part in range(parts):
             later = _later(hashed.filter(pl.col("__hash__") % parts == part), key)
             if later is not None:
-                # Not through a writable map: a full disk would end the process without a word.
+                # Not through a writable memory map, with which a full disk would kill the process without an error.
                 file = scratch / f"{table.stem}-{part}.i64"
                 file.write_bytes(later.astype(np.int64).tobytes())
                 self._rows.append(np.memmap(file, np.int64, "r"))
 
     def among(self, start: int, count: int) -> NDArray[np.bool_]:
-        """Whether each of the rows from `start` on is one: bool [count]."""
+        """Whether each of the `count` rows from `start` on is a duplicate: bool [count]."""
         found = np.zeros(count, np.bool_)
         for rows in self._rows:
             first, end = np.searchsorted(rows, [start, start + count])
@@ -55,7 +55,7 @@ class Duplicates:
 
 
 def _later(hashed: pl.LazyFrame, key: list[str]) -> NDArray[Any] | None:
-    """Rising numbers of the rows that are not the first with their key; None when there are none."""
+    """The ascending numbers of the rows that are not the first with their key; None if there are none."""
     hashes = hashed.select("__hash__").collect(engine="streaming").to_series().sort()
     twice = hashes.filter(hashes == hashes.shift(1)).unique()
     del hashes

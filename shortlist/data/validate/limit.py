@@ -1,4 +1,4 @@
-"""One rule of the tables as a whole, and the two forms that it has."""
+"""A rule for a table as a whole, in two forms."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,27 +8,27 @@ from great_expectations import expectations as gxe
 
 @dataclass(frozen=True)
 class Limit:
-    """One rule of the tables: what was measured, what Great Expectations asks of it, and what a broken one says."""
+    """A table rule: the observed value, the required one, the expectation, and the message if it is broken."""
 
     name: str
     observed: float | str
-    asked: str
+    required: str
     expectation: Any
-    complaint: str
+    message: str
 
 
-def within(name: str, observed: float, low: float, high: float | None, complaint: str) -> Limit:
-    # Of a single row the maximum is the value, and Great Expectations shows what it saw of an aggregate.
-    asked = f"at least {low:,}" + ("" if high is None else f" and at most {high:,}")
+def within(name: str, observed: float, low: float, high: float | None, message: str) -> Limit:
+    # The maximum of a single row is its value, and Great Expectations shows the observed value of an aggregate.
+    required = f"at least {low:,}" + ("" if high is None else f" and at most {high:,}")
     expectation = gxe.ExpectColumnMaxToBeBetween(
-        column=name, min_value=low, max_value=high, description=asked, severity="critical"
+        column=name, min_value=low, max_value=high, description=required, severity="critical"
     )
-    return Limit(name, observed, asked, expectation, complaint)
+    return Limit(name, observed, required, expectation, message)
 
 
-def one_of(name: str, observed: str, allowed: list[str], complaint: str) -> Limit:
-    asked = " or ".join(allowed)
+def one_of(name: str, observed: str, allowed: list[str], message: str) -> Limit:
+    required = " or ".join(allowed)
     expectation = gxe.ExpectColumnValuesToBeInSet(
-        column=name, value_set=allowed, description=asked, severity="critical"
+        column=name, value_set=allowed, description=required, severity="critical"
     )
-    return Limit(name, observed, asked, expectation, complaint)
+    return Limit(name, observed, required, expectation, message)

@@ -1,4 +1,4 @@
-"""What must hold for the tables as a whole; a broken rule stops the run and says how far off and what to do."""
+"""Table rules; a broken rule stops the run, with the observed value, the limit and a remedy."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,9 +19,9 @@ _SHOWN = 3
 
 
 def type_limits(schemas: Mapping[str, Mapping[str, pl.DataType]]) -> list[Limit]:
-    """The columns that the tables must have, their types, and that ids are of one type everywhere."""
+    """The required columns of the tables and their types; ids must have the same type in all tables."""
     events = schemas["events"]
-    asked: dict[tuple[str, str], list[pl.DataType]] = {
+    required: dict[tuple[str, str], list[pl.DataType]] = {
         ("events", "user_id"): [pl.Int64(), pl.String()],
         ("events", "item_id"): [pl.Int64(), pl.String()],
         ("events", "time"): [pl.Int64()],
@@ -32,24 +32,24 @@ def type_limits(schemas: Mapping[str, Mapping[str, pl.DataType]]) -> list[Limit]
         ("users", "user_id"): [events["user_id"]] if "user_id" in events else [],
     }
     limits = []
-    for (table, column), types in asked.items():
+    for (table, column), types in required.items():
         found = schemas[table].get(column)
         names = [str(kind) for kind in types]
         same = " like that of the events" if table != "events" else ""
-        complaint = (
-            f"source.{table}.columns.{column}: the column {'is missing' if found is None else f'holds {found}'}, "
-            f"it must be {' or '.join(names)}{same}; name the right column, or cast it: CAST({column} AS ...)"
+        message = (
+            f"source.{table}.columns.{column}: the column {'is missing' if found is None else f'has type {found}'}, "
+            f"it must be {' or '.join(names)}{same}; use another column, or cast it: CAST({column} AS ...)"
         )
-        limits.append(one_of(f"type of {table}.{column}", str(found), names, complaint))
+        limits.append(one_of(f"type of {table}.{column}", str(found), names, message))
     return limits
 
 
-def measure(
+def contract_limits(
     recipe: Recipe, checked: Mapping[str, Checked], profile: Profile, quarantine: Path, lengths: Mapping[int, int]
 ) -> list[Limit]:
-    """The table rules of the contract and what they find.
+    """The table rules of the contract with their observed values.
 
-    `lengths` counts the items by the length of their embedding, when some have not the length of the recipe.
+    `lengths` counts the items by the length of their embedding, if some do not have the length of the recipe.
     """
     events, contract = checked["events"], recipe.contract
     rows, share, reasons = events.rows, _share(events), _top_reasons(events)
@@ -63,16 +63,17 @@ def measure(
             rows,
             1,
             contract.max_rows,
-            f"contract.max_rows: {rows:,} events were read, at most {contract.max_rows} may be; read less, or raise it"
+            f"contract.max_rows: {rows:,} events were read, at most {contract.max_rows} are allowed; read less, or "
+            "raise the limit"
             if rows
-            else "the source gave no events; look at the path and the columns of source.events",
+            else "the source has no events; check the path and the columns of source.events",
         ),
     ]
     more = f"give more data. {reasons}".strip()
-    # When most rows are gone, that too few are left is no news.
+    # If too many rows are quarantined, limits on the remaining rows add no information.
     if rows and share <= contract.max_quarantined:
         limits += [
-            _at_least("sound events", profile.events, contract.min_rows, "contract.min_rows", more),
+            _at_least("valid events", profile.events, contract.min_rows, "contract.min_rows", more),
             _at_least("users", profile.users, contract.min_users, "contract.min_users", _one("user")),
             _at_least("items", profile.items, contract.min_items, "contract.min_items", _one("item")),
             _at_least(
@@ -80,14 +81,14 @@ def measure(
                 profile.positives,
                 1,
                 "interactions.positive",
-                f"no event meets {recipe.interactions.positive!r}: ease it",
+                f"no event satisfies {recipe.interactions.positive!r}: relax the condition",
             ),
         ]
     return limits
 
 
 def _quarantined(checked: Checked, most: float, quarantine: Path, hint: str) -> Limit:
-    """The bound holds for each table by itself: a few wrong items among many events would not be seen."""
+    """The limit is applied to each table separately, since a few invalid items would not show among many events."""
     table, share = checked.table, _share(checked)
     return within(
         f"share of quarantined {table}",
@@ -95,50 +96,51 @@ def _quarantined(checked: Checked, most: float, quarantine: Path, hint: str) -> 
         0,
         most,
         f"contract.max_quarantined: {_percent(share)} of {checked.rows:,} {table} are quarantined, at most "
-        f"{_percent(most)} may be. {_top_reasons(checked)}{hint}The rows and their reasons are in "
-        f"{quarantine}; mend the data or the expressions under source.{table}, or ease the contract",
+        f"{_percent(most)} are allowed. {_top_reasons(checked)}{hint}The rows and their reasons are in "
+        f"{quarantine}; fix the data or the expressions under source.{table}, or relax the contract",
     )
 
 
 def _given(recipe: Recipe) -> list[str]:
-    """The tables of the source; what is merely met in the events is judged there."""
+    """The tables of the source; tables that are derived from the events are not checked again."""
     source = recipe.source
     if not isinstance(source, FilesSource):
         return ["events", "items", "users"]
-    there = {"items": source.items is not None, "users": source.users is not None}
-    return ["events", *(table for table, given in there.items() if given)]
+    present = {"items": source.items is not None, "users": source.users is not None}
+    return ["events", *(table for table, given in present.items() if given)]
 
 
 def _share(checked: Checked) -> float:
     return checked.quarantined / max(checked.rows, 1)
 
 
-def hold(name: str, limits: list[Limit]) -> tuple[Suite, list[Limit]]:
-    """Ask Great Expectations which limits are broken."""
+def check_limits(name: str, limits: list[Limit]) -> tuple[Suite, list[Limit]]:
+    """Check limits with Great Expectations; returns the suite and the broken limits."""
     suite = Suite(name, [limit.expectation for limit in limits])
     frame = pl.DataFrame({limit.name: [limit.observed] for limit in limits}).to_pandas()
     suite.check(frame)
     return suite, [limit for limit, result in zip(limits, suite.results, strict=True) if not result.success]
 
 
-def _at_least(name: str, observed: int, least: int, where: str, mend: str) -> Limit:
-    return within(name, observed, least, None, f"{where}: {observed:,} {name}, at least {least:,} must be; {mend}")
+def _at_least(name: str, observed: int, least: int, where: str, remedy: str) -> Limit:
+    message = f"{where}: {observed:,} {name}, at least {least:,} are required; {remedy}"
+    return within(name, observed, least, None, message)
 
 
 def _one(what: str) -> str:
     return (
-        f"give data of more {what}s, or look whether source.events.columns.{what}_id names the right column; "
+        f"give data with more {what}s, or check that source.events.columns.{what}_id is the right column; "
         f"a recommender cannot learn from fewer than two"
     )
 
 
 def _percent(share: float) -> str:
-    """At most three digits, but never 100 % or 0 % of what is less or more."""
+    """At most three digits, but never rounded to 100 % or 0 %."""
     return f"{100 * share:.3g} %" if share in (0, 1) or 0.0005 < share < 0.9995 else f"{100 * share:.6g} %"
 
 
 def _short(value: Any) -> str:
-    """A value as a message can show it: of a long list its beginning."""
+    """A value for a message; a long list is truncated."""
     if isinstance(value, list) and len(value) > _SHOWN:
         return f"[{', '.join(map(repr, value[:_SHOWN]))}, ...]"
     return repr(value)
@@ -155,7 +157,7 @@ def _top_reasons(events: Checked) -> str:
                 row["time"] = read
             shown = ", ".join(f"{name}={_short(value)}" for name, value in list(row.items())[:6])
             parts.append(f"{rule.reason} ({count:,} times; first in row {number:,}: {shown})")
-    return f"Most often: {'; '.join(parts)}. " if parts else ""
+    return f"Most frequent: {'; '.join(parts)}. " if parts else ""
 
 
 def _length_hint(lengths: Mapping[int, int]) -> str:

@@ -1,4 +1,4 @@
-"""What the sound events look like, small enough for a report."""
+"""Statistics of the valid events for the report."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _MOST_POINTS = 730
 
 @dataclass(frozen=True)
 class Profile:
-    """Counts over the sound events."""
+    """Counts over the valid events."""
 
     events: int
     positives: int
@@ -26,7 +26,7 @@ class Profile:
 
 
 def profile_events(clean: Path, *, has_times: bool) -> Profile:
-    """Count the events of the file `clean`; without times there is no series of days."""
+    """Compute statistics of the events in the file `clean`; without times, there is no series of days."""
     scan = scan_file(clean)
     totals, span, users, items = pl.collect_all(
         [
@@ -49,12 +49,12 @@ def profile_events(clean: Path, *, has_times: bool) -> Profile:
 
 
 def _sizes(scan: pl.LazyFrame, key: str) -> pl.LazyFrame:
-    """How many keys (`count`) have so many events (`size`)."""
+    """The number of keys (`count`) by their number of events (`size`)."""
     return scan.group_by(key).agg(pl.len().alias("size")).group_by("size").agg(pl.len().alias("count"))
 
 
 def _histogram(sizes: pl.DataFrame) -> list[dict[str, int]]:
-    """Keys by their number of events, in bins from a power of two up to the next."""
+    """Keys by their number of events, in bins between powers of two."""
     bins = (
         sizes.with_columns((pl.col("size").log(2) + 1e-9).floor().cast(pl.Int64).alias("bin"))
         .group_by("bin")
@@ -65,7 +65,7 @@ def _histogram(sizes: pl.DataFrame) -> list[dict[str, int]]:
 
 
 def _series(scan: pl.LazyFrame, first: int, last: int) -> dict[str, Any]:
-    """Events by day, or by so many days that there are at most a few hundred points; empty days are zeros."""
+    """Events by day, or by several days if there would be more than a few hundred points; empty days are zeros."""
     first_day = first // _DAY
     days = (last // _DAY - first_day) // _MOST_POINTS + 1
     step = ((pl.col("time") // _DAY - first_day) // days).alias("step")

@@ -1,4 +1,4 @@
-"""One table through its row rules, chunk by chunk: sound rows to one file, the others with their reasons to another."""
+"""Checks the row rules of a table in chunks: valid rows go to one file, the others with their reasons to another."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,17 +17,17 @@ from shortlist.data.validate.suite import Suite
 from shortlist.progress import Progress
 
 ROW, REASON = "row", "reason"
-"""What a quarantined row has more than before: its number in the table, from 0, and a list of texts."""
+"""The additional columns of a quarantined row: its number in the table, from 0, and a list of reasons."""
 _MIN_CHUNK_ROWS, _MAX_CHUNK_ROWS = 10_000, 1_000_000
 _BYTES_PER_RULE = 150
-"""What one rule costs a row at worst, when it fails: its position as a Python number, several times over."""
+"""The memory of a failed rule per row: its position as a Python number, several times."""
 _SAMPLE = 10_000
-"""So many times of a chunk tell its middle."""
+"""The number of times of a chunk that its median is computed from."""
 
 
 @dataclass
 class Checked:
-    """What came out of one table."""
+    """The result of checking one table."""
 
     table: str
     rules: list[RowRule]
@@ -35,16 +35,16 @@ class Checked:
     rows: int = 0
     quarantined: int = 0
     repeated: int = 0
-    """Rows whose key a row before has."""
+    """The number of rows that repeat the key of an earlier row."""
     failed: list[int] = field(default_factory=list)
-    """Rows that broke each rule."""
+    """The number of rows that broke each rule."""
     examples: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Reason -> the first row that carries it, with its number."""
+    """Reason -> the first row with this reason, with its number."""
     nulls: dict[str, int] = field(default_factory=dict)
     not_finite: dict[str, int] = field(default_factory=dict)
-    """NaN and infinities by column of numbers."""
+    """The number of NaN and infinite values by numeric column."""
     middle_times: list[float] = field(default_factory=list)
-    """Median of `time` in each chunk."""
+    """The median of `time` in each chunk."""
 
 
 def check_rows(
@@ -56,10 +56,10 @@ def check_rows(
     scratch: Path,
     memory_gb: float,
 ) -> Checked:
-    """Split `table` into `clean` and `quarantine`; `key` names the columns that no two rows may share.
+    """Split `table` into `clean` and `quarantine`; `key` are the columns whose values must be unique.
 
-    A rule that a row breaks is what Great Expectations says; every row is written to exactly one of the files, in
-    order and with its types. Raises DataError when a column has a name that the quarantine needs.
+    Great Expectations decides which rules a row breaks. Every row is written to exactly one of the files, in order and
+    with its types. Raises DataError when a column has a name that the quarantine needs.
     """
     name, scan = table.stem, scan_file(table)
     rows, schema = int(scan.select(pl.len()).collect().item()), scan.collect_schema()
@@ -71,15 +71,15 @@ def check_rows(
     duplicates = Duplicates(table, key, memory_gb * 1e9 / 2, scratch)
     size = _chunk_rows(scan, len(rules), memory_gb)
     with _written(clean) as write_clean, _written(quarantine) as write_bad:
-        # An empty table goes through as one empty chunk, so that both files exist and have its columns.
+        # An empty table is one empty chunk, so that both files exist and have its columns.
         for start in range(0, max(rows, 1), size):
             chunk = scan.slice(start, size).collect()
             again = duplicates.among(start, chunk.height)
             broken = _check_chunk(checked, chunk.with_columns(pl.Series(FIRST, ~again)))
-            sound = np.ones(chunk.height, np.bool_)
-            sound[broken[ROW].to_numpy()] = False
-            write_clean(chunk.filter(pl.Series(sound)).drop(TIME_AS_READ, strict=False))
-            bad = chunk.filter(pl.Series(~sound)).with_columns(broken[ROW] + start, broken[REASON])
+            valid = np.ones(chunk.height, np.bool_)
+            valid[broken[ROW].to_numpy()] = False
+            write_clean(chunk.filter(pl.Series(valid)).drop(TIME_AS_READ, strict=False))
+            bad = chunk.filter(pl.Series(~valid)).with_columns(broken[ROW] + start, broken[REASON])
             write_bad(bad)
             _count(checked, chunk, bad)
             checked.repeated += int(again.sum())
@@ -88,7 +88,7 @@ def check_rows(
 
 
 def _check_chunk(checked: Checked, chunk: pl.DataFrame) -> pl.DataFrame:
-    """`row` (in the chunk, rising) and `reason` of the rows that break a rule."""
+    """`row` (ascending, within the chunk) and `reason` of the rows that break a rule."""
     failed = checked.suite.check(_frame(chunk, checked.rules)) if chunk.height else [np.zeros(0, np.int64)]
     for i, rows in enumerate(failed):
         checked.failed[i] += len(rows)
@@ -99,7 +99,7 @@ def _check_chunk(checked: Checked, chunk: pl.DataFrame) -> pl.DataFrame:
 
 
 def _frame(chunk: pl.DataFrame, rules: list[RowRule]) -> Any:
-    """The pandas frame that Great Expectations sees: 64-bit numbers (its fast path), truths and categories."""
+    """The pandas frame for Great Expectations: 64-bit numbers (its fast path), booleans and categories."""
     view = chunk.select(**{rule.column: rule.sees for rule in rules})
     wide = [
         pl.col(column).cast(pl.Int64 if dtype.is_integer() and dtype != pl.UInt64 else pl.Float64)
@@ -126,7 +126,7 @@ def _count(checked: Checked, chunk: pl.DataFrame, bad: pl.DataFrame) -> None:
 
 
 def _chunk_rows(scan: pl.LazyFrame, num_rules: int, memory_gb: float) -> int:
-    """So many rows that a chunk, its copies and what Great Expectations makes of them fit in half of the memory."""
+    """The number of rows for which a chunk, its copies and the results of Great Expectations fit in half the memory."""
     head = scan.head(1000).collect()
     per_row = 4 * head.estimated_size() / max(head.height, 1) + _BYTES_PER_RULE * num_rules
     return min(max(int(memory_gb * 1e9 / 2 / per_row), _MIN_CHUNK_ROWS), _MAX_CHUNK_ROWS)

@@ -1,4 +1,4 @@
-"""What must hold for a row, each rule written once: what Great Expectations sees of it and what a broken one says."""
+"""The row rules, each with the values that Great Expectations checks and the reason of a violation."""
 
 import datetime as dt
 import difflib
@@ -18,26 +18,26 @@ from shortlist.data.tables import AVAILABLE, UNREADABLE
 from shortlist.recipe import ColumnRule, FilesSource, GivenSplit, Recipe
 
 FIRST = "__first__"
-"""Helper column of a chunk: whether no row before has the same key."""
+"""Helper column of a chunk: whether a row is the first with its key."""
 _NULL_WORDS = ["null", "none", "nan", "na", "n/a", "#n/a", "<na>", "(null)", "nil", "undefined", "nat", "\\n", "-"]
-"""What programs write for a missing value, in lower case: as an id they make one user of everybody unknown."""
+"""Words that programs write for missing values, in lower case; as an id, they would merge all unknown users."""
 _LARGEST_WEIGHT = 3.4028234e38
 
 
 class DataError(ValueError):
-    """Data that cannot be used; the message says which rule, how far off and what to do."""
+    """Data cannot be used; the message names the rule, the observed value and a remedy."""
 
 
 @dataclass(frozen=True)
 class RowRule:
-    """One rule of one column of a table."""
+    """A rule for one column of a table."""
 
     column: str
-    """Under which it is shown; rules of one column see the same."""
+    """The name under which the rule is shown; all rules of a column check the same values."""
     sees: pl.Expr
-    """What Great Expectations looks at: the column, or what matters of it as a number."""
+    """The values that Great Expectations checks: the column, or a number derived from it."""
     reason: str
-    """What a row that breaks it carries into the quarantine."""
+    """The reason that a row which breaks the rule gets in the quarantine."""
     expectation: Any
 
 
@@ -69,7 +69,7 @@ def event_rules(recipe: Recipe, schema: Mapping[str, pl.DataType], items: pl.Ser
 
 
 def entity_rules(recipe: Recipe, key: str, schema: Mapping[str, pl.DataType]) -> list[RowRule]:
-    """The rules of the items or the users table, whose id is `key`."""
+    """The rules of the items or the users table with the id column `key`."""
     rules = [*_id_rules(recipe, key, f"{key.removesuffix('_id')}s", schema), _first(key)]
     if key == "item_id":
         rules += _availability_rules(schema)
@@ -78,8 +78,8 @@ def entity_rules(recipe: Recipe, key: str, schema: Mapping[str, pl.DataType]) ->
         values = pl.col(_known_column(given.name, schema, "features.item.embedding.name"))
         if not isinstance(schema[given.name], pl.List | pl.Array):
             raise DataError(
-                f"features.item.embedding.name: {given.name!r} holds {schema[given.name]}, not lists of numbers; "
-                "name a column of lists"
+                f"features.item.embedding.name: {given.name!r} is {schema[given.name]}, not lists of numbers; "
+                "use a column of lists"
             )
         lists = values if isinstance(schema[given.name], pl.List) else values.arr.to_list()
         wrong = f"{given.name} has not the length {given.dim} of features.item.embedding.dim"
@@ -90,7 +90,7 @@ def entity_rules(recipe: Recipe, key: str, schema: Mapping[str, pl.DataType]) ->
 
 
 def _availability_rules(schema: Mapping[str, pl.DataType]) -> list[RowRule]:
-    """Of when an item is available, as far as the items say."""
+    """The rules of the availability columns that the items table has."""
     names = [name for name in AVAILABLE if name in schema]
     rules = [_in_set(name, pl.col(name) != UNREADABLE, f"{name} cannot be read as a time", [True]) for name in names]
     if len(names) == len(AVAILABLE):
@@ -103,7 +103,7 @@ def _availability_rules(schema: Mapping[str, pl.DataType]) -> list[RowRule]:
 
 
 def embedding_lengths(recipe: Recipe, tables: Path) -> dict[int, int]:
-    """How many items have an embedding of each length, the most frequent first; nothing when all are as asked."""
+    """The number of items by the length of their embedding, most frequent first; empty if all lengths are correct."""
     given = recipe.features.item.embedding
     if given is None:
         return {}
@@ -116,17 +116,17 @@ def embedding_lengths(recipe: Recipe, tables: Path) -> dict[int, int]:
 
 
 def latest_second(recipe: Recipe) -> int:
-    """The last second at which an event may be, since the epoch."""
+    """The latest allowed time of an event, in seconds since the epoch."""
     latest = recipe.contract.latest
     return int(time.time()) if latest == "now" else seconds_of(latest, "contract.latest")
 
 
 def seconds_of(date: str, where: str) -> int:
-    """Seconds since the epoch of an ISO date or time, UTC when it has no zone. Raises DataError naming `where`."""
+    """Seconds since the epoch of an ISO date or time, in UTC by default. Raises DataError that names `where`."""
     try:
         moment = dt.datetime.fromisoformat(date)
     except ValueError:
-        raise DataError(f"{where}: {date!r} is no ISO date; write it like 2024-01-31") from None
+        raise DataError(f"{where}: {date!r} is not an ISO date; write it like 2024-01-31") from None
     return int((moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp())
 
 
@@ -143,14 +143,14 @@ def _id_rules(recipe: Recipe, column: str, table: str, schema: Mapping[str, pl.D
         is_word = pl.col(column).str.strip_chars().str.to_lowercase().is_in(_NULL_WORDS)
         reason = (
             f"{column} is a word for a missing value; list it under `nulls` of source.{table}, "
-            "or write `nulls: []` there if it is a name"
+            "or write `nulls: []` there if it is a valid id"
         )
         rules.append(_in_set(f"{column} is there", ~is_word, reason, [True]))
     return rules
 
 
 def _says_nulls(recipe: Recipe, table: str) -> bool:
-    """Whether the recipe says of every file that gives these ids which words are nulls."""
+    """Whether the recipe declares `nulls` for every file with these ids."""
     source = recipe.source
     if not isinstance(source, FilesSource):
         return True
@@ -165,7 +165,7 @@ def _column_rules(name: str, rule: ColumnRule, schema: Mapping[str, pl.DataType]
     rules = [] if rule.nullable else [_not_null(name, _seen(name, dtype), f"{name} is missing or cannot be read")]
     if rule.min is not None or rule.max is not None:
         if not dtype.is_numeric():
-            raise DataError(f"{where}: min and max need numbers, the column holds {dtype}; use allowed, or cast it")
+            raise DataError(f"{where}: min and max need numbers, but the column is {dtype}; use allowed, or cast it")
         low, high = "" if rule.min is None else f"{rule.min:g}", "" if rule.max is None else f"{rule.max:g}"
         reason = f"{name} is not in {low}..{high}"
         rules.append(_between(name, _seen(name, dtype), reason, rule.min, rule.max))
@@ -173,12 +173,12 @@ def _column_rules(name: str, rule: ColumnRule, schema: Mapping[str, pl.DataType]
         if not _comparable(rule.allowed, dtype):
             raise DataError(f"{where}.allowed: {rule.allowed} cannot be compared with a column of {dtype}")
         shown = ", ".join(map(str, rule.allowed[:5])) + (", ..." if len(rule.allowed) > 5 else "")
-        rules.append(_in_set(name, _seen(name, dtype), f"{name} is none of {shown}", rule.allowed))
+        rules.append(_in_set(name, _seen(name, dtype), f"{name} is not one of {shown}", rule.allowed))
     return rules
 
 
 def _seen(name: str, dtype: pl.DataType) -> pl.Expr:
-    """A column as the rules see it: numbers and truths as they are, words as categories, others as 1 or null."""
+    """A column for the rules: numbers and booleans unchanged, text as categories, other types as 1 or null."""
     if dtype.is_numeric() or dtype == pl.Boolean:
         return pl.col(name)
     if dtype == pl.String or isinstance(dtype, pl.Categorical | pl.Enum):
@@ -226,5 +226,5 @@ def _first(key: str) -> RowRule:
 
 
 def _shown(reason: str) -> dict[str, str]:
-    """The data docs use the words of the quarantine; they take a description as markup."""
+    """The description for the data docs, from the reason; it is interpreted as markup."""
     return {"description": html.escape(f"No row where {reason}."), "severity": "warning"}

@@ -1,4 +1,4 @@
-"""The step: canonical tables in, sound ones out, the rest in quarantine with its reasons, and a page that says so."""
+"""The validate step: from canonical tables to valid rows, quarantined rows with reasons, and data docs."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ import polars as pl
 from shortlist.data import tables as canonical
 from shortlist.data.validate.docs import render_docs
 from shortlist.data.validate.limit import Limit
-from shortlist.data.validate.limits import hold, measure, type_limits
+from shortlist.data.validate.limits import check_limits, contract_limits, type_limits
 from shortlist.data.validate.profile import Profile, profile_events
 from shortlist.data.validate.rows import Checked, check_rows
 from shortlist.data.validate.rules import DataError, RowRule, embedding_lengths, entity_rules, event_rules
@@ -21,19 +21,19 @@ _KEYS: dict[canonical.Table, list[str]] = {"items": ["item_id"], "users": ["user
 
 
 def validate(recipe: Recipe, tables: Path, out_clean: Path, out_quarantine: Path, out_docs: Path) -> StepResult:
-    """Hold the tables against the recipe's contract.
+    """Validate the tables against the recipe's contract.
 
-    Rows that break a rule go to `out_quarantine` with their reasons and their number in the table. When the tables as
-    a whole break a rule this raises DataError; the quarantine and the page are there all the same, clean tables are
-    not. `out_docs` is an HTML file.
+    Rows that break a rule go to `out_quarantine` with their reasons and their number in the table. If a table rule is
+    broken, this raises DataError; the quarantine and the page are still written, but not the clean tables. `out_docs`
+    is an HTML file.
 
-    Items are checked for what makes them unusable as items. An event whose item is in quarantine stays when the id
-    itself is sound: the item is known, only its attributes are not.
+    An event is kept even if the row of its item is quarantined, provided that the id itself is valid: only the
+    attributes of the item are then unknown.
     """
     schemas = {table: dict(canonical.scan(tables, table).collect_schema()) for table in ("events", "items", "users")}
     types = type_limits(schemas)
-    suite, broken = hold("columns", types)
-    columns = (suite, "What the tables must look like for any other rule to make sense.")
+    suite, broken = check_limits("columns", types)
+    columns = (suite, "The columns and types that all other rules need.")
     if broken:
         _write_docs(recipe, out_docs, [columns])
         raise _error(broken)
@@ -42,9 +42,9 @@ def validate(recipe: Recipe, tables: Path, out_clean: Path, out_quarantine: Path
             checked = _check(recipe, tables, schemas, clean, quarantine, scratch)
         profile = profile_events(clean / "events.parquet", has_times=recipe.interactions.time_unit != "row")
         lengths = embedding_lengths(recipe, tables)
-        limits = measure(recipe, checked, profile, out_quarantine, lengths)
-        suite, broken = hold("tables", limits)
-        whole = (suite, "Rules of the tables as a whole; a broken one stops the run.")
+        limits = contract_limits(recipe, checked, profile, out_quarantine, lengths)
+        suite, broken = check_limits("tables", limits)
+        whole = (suite, "Table rules; a broken rule stops the run.")
         _write_docs(recipe, out_docs, [whole, *((one.suite, _about(one)) for one in checked.values()), columns])
         if broken:
             raise _error(broken)
@@ -61,7 +61,7 @@ def _check(
     quarantine: Path,
     scratch: Path,
 ) -> dict[str, Checked]:
-    """Every table through its rules, events last: they refer to the items."""
+    """Check the row rules of every table."""
     known = canonical.scan(tables, "items").select("item_id").unique().drop_nulls().collect().to_series()
     plans: list[tuple[canonical.Table, list[str], list[RowRule]]] = [
         ("events", recipe.contract.unique, event_rules(recipe, schemas["events"], known)),
@@ -87,7 +87,7 @@ def _check(
 
 def _error(broken: list[Limit]) -> DataError:
     count = "a rule" if len(broken) == 1 else f"{len(broken)} rules"
-    return DataError(f"the data breaks {count}\n" + "\n".join(f"  {limit.complaint}" for limit in broken))
+    return DataError(f"the data breaks {count}\n" + "\n".join(f"  {limit.message}" for limit in broken))
 
 
 def _about(checked: Checked) -> str:
@@ -143,7 +143,7 @@ def _step_result(checked: dict[str, Checked], profile: Profile, limits: list[Lim
         },
         details={
             "rules": rules,
-            "limits": [{"rule": limit.name, "asked": limit.asked, "observed": limit.observed} for limit in limits],
+            "limits": [{"rule": limit.name, "asked": limit.required, "observed": limit.observed} for limit in limits],
             "columns": columns,
             **profile.details,
         },

@@ -1,7 +1,7 @@
-"""A Great Expectations suite that is run over a table in chunks, and its results over all of them.
+"""A Great Expectations suite that is run over a table in chunks, with merged results.
 
-Great Expectations reads pandas frames only, whole ones. What a rule says of a row does not depend on other rows (what
-does is a helper column), so the results of chunks add up to the result of the table.
+Great Expectations only reads complete pandas frames. The result of a rule for a row does not depend on other rows
+(helper columns contain what does), so that the results of chunks can be merged to the result of the table.
 """
 
 import gc
@@ -20,7 +20,7 @@ _LARGE = 100_000
 
 
 class Suite:
-    """The expectations of one table; each is known by its position in the list."""
+    """The expectations of one table; each is identified by its position in the list."""
 
     def __init__(self, name: str, expectations: list[Any]) -> None:
         self.name = name
@@ -28,8 +28,8 @@ class Suite:
         self._merged: list[Any] = []
 
     def check(self, frame: Any) -> list[NDArray[np.int64]]:
-        """Run over one chunk, a pandas frame with index 0, 1, ...; the rows that fail, by expectation."""
-        # A context keeps the frames that it has seen, so each chunk gets its own; making one takes milliseconds.
+        """Check one chunk, a pandas frame with index 0, 1, ...; returns the failing rows of each expectation."""
+        # A context keeps references to its frames, so each chunk gets its own; creating one takes milliseconds.
         context = gx.get_context(mode="ephemeral")
         context.enable_analytics(False)
         context.variables.progress_bars = ProgressBarsConfig(globally=False)
@@ -45,7 +45,7 @@ class Suite:
             assert not failure.get("raised_exception"), (result.expectation_config.to_json_dict(), failure)
         del context, suite, asset, batch
         if len(frame) > _LARGE:
-            # Contexts and their frames refer to each other in circles; waiting for the collector doubles the memory.
+            # Contexts and frames form reference cycles; waiting for the garbage collector doubles the memory.
             gc.collect()
         failed = [np.asarray(result.result.get("unexpected_index_list") or [], np.int64) for result in results]
         for result in results:
@@ -56,11 +56,11 @@ class Suite:
 
     @property
     def results(self) -> list[Any]:
-        """ExpectationValidationResult of each expectation over all chunks so far."""
+        """The ExpectationValidationResult of each expectation over all chunks so far."""
         return self._merged
 
     def report(self) -> Any:
-        """ExpectationSuiteValidationResult over all chunks so far, for Great Expectations' renderers."""
+        """The ExpectationSuiteValidationResult over all chunks so far, for the renderers of Great Expectations."""
         good = sum(result.success for result in self._merged)
         return ExpectationSuiteValidationResult(
             suite_name=self.name,
@@ -77,7 +77,7 @@ class Suite:
 
 
 def _add(first: Any, second: Any) -> Any:
-    """The result over the rows of two results."""
+    """The merged result of two results."""
     one, two = first.result, second.result
     total = {name: one.get(name, 0) + two.get(name, 0) for name in ("element_count", "unexpected_count")}
     missing = one.get("missing_count", 0) + two.get("missing_count", 0)

@@ -1,4 +1,4 @@
-"""Whether the times of a table are times, and in the unit that the recipe says."""
+"""Checks that the times of a table are plausible and in the unit of the recipe."""
 
 import datetime as dt
 from pathlib import Path
@@ -16,50 +16,50 @@ from shortlist.recipe import FilesSource, Recipe
 
 _NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 _PLAUSIBLE = "1995-01-01"
-"""Event logs do not begin before; times that do are relative to something, or in another unit."""
+"""The earliest plausible date of event logs; earlier times are relative or in another unit."""
 _OLDEST = "1980-01-01"
-"""Events of people with computers; a counter that is taken for seconds is in 1970."""
+"""The earliest accepted date; a counter that is read as seconds is in 1970."""
 _FIRST_DAY, _LAST_DAY = 1980_01_01, 2100_12_31
 _TEXTS = 200
-"""So many unread times tell the pattern of all."""
+"""The number of unparsed times from which their pattern is guessed."""
 
 
 def unit_limit(recipe: Recipe, events: Checked) -> Limit:
-    """Whether the times would make more sense in another unit than the recipe says."""
+    """The limit that the times are not more plausible in another unit."""
     unit = recipe.interactions.time_unit
     guess = _guess_unit(recipe, float(np.median(events.middle_times))) if events.middle_times else unit
-    complaint = ""
+    message = ""
     if guess != unit:
         middle = float(np.median(events.middle_times))
         really = middle * PER_SECOND[unit] / PER_SECOND[guess]
-        complaint = (
+        message = (
             f"the times look like {_NAMES[guess]}, not {_NAMES[unit]}: half of the events are before {_date(middle)}, "
             f"which would be {_date(really)} in {_NAMES[guess]}; set interactions.time_unit: {guess}"
         )
         if middle < seconds_of(_PLAUSIBLE, "earliest"):
-            complaint += f" (if it is right, say so by contract.earliest: {_date(min(0.0, middle))})"
-    return one_of("unit of time", guess, [unit], complaint)
+            message += f" (if the unit is right, set contract.earliest: {_date(min(0.0, middle))})"
+    return one_of("unit of time", guess, [unit], message)
 
 
 def age_limit(recipe: Recipe, events: Checked) -> Limit:
-    """Whether the times are times at all: a counter or a session's id is none in any unit."""
+    """The limit that the times are plausible dates, and not a counter or an id."""
     name, unit = "times of this age", recipe.interactions.time_unit
-    asked = f"not before {_OLDEST} unless contract.earliest says so"
+    required = f"not before {_OLDEST} unless contract.earliest allows it"
     middle = float(np.median(events.middle_times)) if events.middle_times else 0.0
     relative = unit == "row" or recipe.contract.earliest is not None or not isinstance(recipe.source, FilesSource)
-    # With another unit that fits, the limit of the unit says more.
+    # If another unit is plausible, the unit limit has the better message.
     if not events.middle_times or relative or _guess_unit(recipe, middle) != unit or middle >= seconds_of(_OLDEST, ""):
-        return one_of(name, asked, [asked], "")
+        return one_of(name, required, [required], "")
     hint = ""
     if _FIRST_DAY <= middle * PER_SECOND[unit] <= _LAST_DAY:
-        hint = "; digits of a date are read by time: STRPTIME(CAST(x AS VARCHAR), '%Y%m%d')"
-    complaint = (
-        f"the times are no times: half of the events are before {_date(middle)}, and no other unit makes a likely date "
-        "of them; check that source.events.columns.time names the right column, not a counter or the id of a session"
-        f"{hint} (if they count from a moment of their own, say so by contract.earliest: {_date(min(0.0, middle))}; "
+        hint = "; parse the digits of a date with time: STRPTIME(CAST(x AS VARCHAR), '%Y%m%d')"
+    message = (
+        f"the times are not plausible: half of the events are before {_date(middle)}, and no other unit gives "
+        "plausible dates; check that source.events.columns.time is the right column, not a counter or a session id"
+        f"{hint} (if the times are relative, set contract.earliest: {_date(min(0.0, middle))}; "
         "if only the order of the rows is known, set interactions.time_unit: row)"
     )
-    return one_of(name, _date(middle), [asked], complaint)
+    return one_of(name, _date(middle), [required], message)
 
 
 def _guess_unit(recipe: Recipe, middle: float) -> str:
@@ -81,10 +81,10 @@ def _date(second: float) -> str:
 
 
 def pattern_hint(recipe: Recipe, quarantine: Path) -> str:
-    """How to read the times that could not be read, where a usual pattern fits them."""
+    """How to parse the times that could not be parsed, if a common pattern matches."""
     events = scan_file(path(quarantine, "events"))
     if TIME_AS_READ not in events.collect_schema() or not isinstance(recipe.source, FilesSource):
         return ""
     texts = events.select(pl.col(TIME_AS_READ).drop_nulls().head(_TEXTS)).collect().to_series().to_list()
     hint = strptime_hint(texts, recipe.source.events[0].columns.get("time", "time"))
-    return f"These times would be read by {hint}. " if hint else ""
+    return f"These times can be parsed with {hint}. " if hint else ""

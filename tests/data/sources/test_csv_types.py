@@ -131,7 +131,7 @@ def test_words_for_null_by_column_let_the_types_be_found(log: Path) -> None:
 
 def test_a_value_that_is_not_of_its_type_is_named_with_its_place(log: Path) -> None:
     said = refusal(log, types={"rating": "number"})
-    assert said.startswith(f"{log}: row 2, column 'rating': 'n/a' is not a number, as `types` says")
+    assert said.startswith(f"{log}: row 2, column 'rating': 'n/a' is not a number, as declared in `types`")
     assert "nulls" in said
     assert "row 3, column 'rating': '3.5'" in refusal(log, types={"rating": "integer"}, nulls=["n/a"])
     assert "row 1, column 'kind': '\\\\N' is not true or false" in refusal(log, types={"kind": "boolean"})
@@ -167,5 +167,5 @@ def test_types_of_parquet_columns(tmp_path: Path) -> None:
 
 def test_what_yaml_takes_for_another_value_wants_quotes() -> None:
     text = "{name: a, source: {kind: files, events: [{path: x.csv, nulls: [NULL]}]}, split: {kind: leave_one_out}}"
-    with pytest.raises(RecipeError, match=r"nulls.*put it in quotes"):
+    with pytest.raises(RecipeError, match=r"nulls.*write it in quotes"):
         parse_recipe(text)

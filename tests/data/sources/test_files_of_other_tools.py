@@ -107,7 +107,7 @@ def test_empty_parts_and_markers_hold_no_rows(kind: str, tmp_path: Path) -> None
 def test_nothing_but_empty_files_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.csv").touch()
     (tmp_path / "b.csv").touch()
-    assert "a.csv: the file and all 2 files beside it are empty" in refusal(tmp_path, tmp_path / "s")
+    assert "a.csv: all 2 files of the table are empty" in refusal(tmp_path, tmp_path / "s")
 
 
 def test_parts_of_json_lines_may_leave_out_keys(tmp_path: Path) -> None:
@@ -120,8 +120,8 @@ def test_parts_whose_types_do_not_meet_are_named(tmp_path: Path) -> None:
     write(pl.DataFrame({"user": [1], "tag": [1]}), tmp_path / "a.parquet")
     write(pl.DataFrame({"user": [2], "tag": [["x"]]}), tmp_path / "b.parquet")
     message = refusal(tmp_path, tmp_path / "s")
-    assert "b.parquet: the column 'tag' holds List(String), in " in message
-    assert message.endswith("a.parquet Int64; write it in one")
+    assert "b.parquet: the column 'tag' has the type List(String), in " in message
+    assert message.endswith("a.parquet Int64; use one type")
 
 
 def test_large_groups_of_files_of_one_name_are_not_mixed_up(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_types_of_parquet_are_what_they_mean(tmp_path: Path) -> None:
 def test_a_decimal_that_is_too_long_is_named(tmp_path: Path) -> None:
     wide = pa.array([decimal.Decimal(1)], pa.decimal256(50, 0))
     pq.write_table(pa.table({"user": [1], "price": wide}), tmp_path / "a.parquet")
-    assert "the column 'price' is decimal256(50, 0), numbers of at most 38 digits are read" in refusal(
+    assert "the column 'price' is decimal256(50, 0), but numbers have at most 38 digits" in refusal(
         tmp_path / "a.parquet", tmp_path / "s"
     )
 
@@ -250,13 +250,13 @@ def test_json_lines_may_begin_with_a_mark(encoding: str, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("name", "data", "said"),
     [
-        ("a.xlsx", b"PK\x03\x04....", "Excel files are not read: .*; save the sheet as CSV"),
+        ("a.xlsx", b"PK\x03\x04....", "Excel files are not supported: .*; save the sheet as CSV"),
         ("a.XLS", b"\xd0\xcf\x11\xe0....", "save the sheet as CSV"),
         ("a.csv", b"PK\x03\x04....", "this is a zip archive or an Excel file"),
         ("b.csv", b"PAR1....PAR1", "this is Parquet; set `format: parquet`"),
         ("c.csv", "user,item\n1,2\n".encode("utf-16-le"), "set `encoding: utf-16-le`"),
-        ("d.csv", b"user,item\r1,2\r3,4\r", "lines end in CR alone"),
-        ("e.jsonl", b"SQLite format 3\0....", "this is a database of SQLite"),
+        ("d.csv", b"user,item\r1,2\r3,4\r", "lines end with CR only"),
+        ("e.jsonl", b"SQLite format 3\0....", "this is an SQLite database"),
     ],
 )
 def test_another_kind_of_file_is_refused_by_its_name_with_the_mend(

@@ -34,7 +34,7 @@ def names(folder: Path, text: str, **given: object) -> list[str]:
     ],
 )
 def test_data_are_not_taken_for_names(tmp_path: Path, text: str) -> None:
-    with pytest.raises(SourceError, match=r"log.csv: line 1 looks like data .*write `header: false`"):
+    with pytest.raises(SourceError, match=r"log.csv: line 1 looks like data, .*write `header: false`"):
         names(tmp_path, text)
     assert names(tmp_path, text, header=False)[0] == "column_1"
     assert names(tmp_path, text, header=True)[0] == text.split(",", maxsplit=1)[0]
@@ -59,22 +59,22 @@ def test_names_are_names(tmp_path: Path, text: str) -> None:
 
 
 def test_a_name_that_is_there_twice(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="line 1: the column item is there twice"):
+    with pytest.raises(SourceError, match="line 1: the column item occurs twice"):
         names(tmp_path, "user,item,item\n1,2,3\n")
 
 
 @pytest.mark.parametrize("name", ["*", "^.*_id$"])
 def test_a_name_that_stands_for_several_columns(tmp_path: Path, name: str) -> None:
-    with pytest.raises(SourceError, match="stands for several columns"):
+    with pytest.raises(SourceError, match="means several columns to the reader"):
         names(tmp_path, f"user,item,{name}\n1,2,3\n", header=True)
     (tmp_path / "log.jsonl").write_text(json.dumps({"user": 1, name: 2}) + "\n")
     table = DataFile.model_validate({"path": "log.jsonl"})
-    with pytest.raises(SourceError, match="stands for several columns"):
+    with pytest.raises(SourceError, match="means several columns to the reader"):
         scan_table([Found(tmp_path / "log.jsonl", "log.jsonl")], table, tmp_path / "scratch", memory_gb=1)
 
 
 def test_a_name_that_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="line 1: the column in place 3 has no name"):
+    with pytest.raises(SourceError, match="line 1: the column at position 3 has no name"):
         names(tmp_path, "user,item,\n1,2,3\n")
 
 

@@ -92,7 +92,9 @@ def test_numbers_that_are_no_ids_are_refused_with_one_of_them(values: list[objec
 
 @pytest.mark.parametrize("values", [[True], [b"\xff\x00"], [[1, 2]], [{"a": 1}]])
 def test_columns_that_hold_no_ids_are_refused_by_type(values: list[object]) -> None:
-    with pytest.raises(SourceError, match=r"source.events.columns.id: events.parquet: a column of .* holds no ids"):
+    with pytest.raises(
+        SourceError, match=r"source.events.columns.id: events.parquet: a column of .* cannot contain ids"
+    ):
         read(column(values))
 
 
@@ -121,7 +123,7 @@ def test_text_and_integers_of_one_spelling_meet() -> None:
 
 @pytest.mark.parametrize("text", ["007", "+7", "7.0", "07.00"])
 def test_text_that_spells_an_integer_otherwise_is_refused(text: str) -> None:
-    said = f"has the text '{text}' and items.parquet the number 7: as ids they are two"
+    said = f"has the text '{text}' and items.parquet the number 7: these are two different ids"
     with pytest.raises(SourceError, match=re.escape(said)):
         read(column([text, "x"]), column([7], name="items"))
     # Without that integer it is an id like any other.

@@ -44,7 +44,7 @@ def test_of_a_joined_file(tmp_path: Path) -> None:
         ("quantity", r"source.events.0.where: 'quantity' gives Int64, not TRUE or FALSE"),
         ("quantty > 0", r"source.events.0.where: .* has no column 'quantty'; did you mean 'quantity'"),
         ("quantity > 0 AND (", r"source.events.0.where: .*the \( at character 18 is not closed"),
-        ("quantity > 99", "there is not a single row; the `where` of the source leaves out every row"),
+        ("quantity > 99", "there are no rows; the `where` of the source drops all rows"),
     ],
 )
 def test_a_wrong_filter_names_its_place(tmp_path: Path, where: str, said: str) -> None:

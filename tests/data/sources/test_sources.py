@@ -176,7 +176,7 @@ def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:
     assert "evnts.csv: there is no such file; did you mean 'events.csv'?" in refusal(tmp_path / "evnts.csv", tmp_path)
     assert "no file matches" in refusal(f"{tmp_path}/*.parquet", tmp_path)
     (tmp_path / "none").mkdir()
-    assert "the folder holds no file" in refusal(tmp_path / "none", tmp_path)
+    assert "the folder has no files" in refusal(tmp_path / "none", tmp_path)
     assert "cannot read ftp://" in refusal("ftp://a/b.csv", tmp_path)
 
 
@@ -189,7 +189,7 @@ def test_an_empty_file(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("packing", "said"), [(".gz", "ends in the middle"), (".zst", "copy it again"), (".zip", "no sound")]
+    ("packing", "said"), [(".gz", "the file is truncated"), (".zst", "copy it again"), (".zip", "not a valid")]
 )
 def test_a_truncated_archive(packing: str, said: str, tmp_path: Path) -> None:
     data = "".join(f"{n},{n * 7919 % 1000}\n" for n in range(50_000)).encode()
@@ -208,9 +208,7 @@ def test_an_archive_with_several_files(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.csv.zip", "w") as archive:
         archive.writestr("one.csv", "a\n1\n")
         archive.writestr("two.csv", "a\n1\n")
-    assert "one file is expected in the archive, there are: one.csv, two.csv" in refusal(
-        tmp_path / "a.csv.zip", tmp_path
-    )
+    assert "the archive must contain one file, it has: one.csv, two.csv" in refusal(tmp_path / "a.csv.zip", tmp_path)
 
 
 def test_a_truncated_and_a_damaged_parquet(tmp_path: Path) -> None:
@@ -219,7 +217,7 @@ def test_a_truncated_and_a_damaged_parquet(tmp_path: Path) -> None:
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
     message = refusal(path, tmp_path)
-    assert message.startswith(f"{path}: is cut off or no Parquet file")
+    assert message.startswith(f"{path}: truncated, or not a Parquet file")
     path.write_bytes(data[:1000] + bytes(len(data) // 2) + data[1000 + len(data) // 2 :])
     error = broken_file([Found(path, "s3://logs/a.parquet")])
     assert str(error).startswith("s3://logs/a.parquet: its data is damaged")
@@ -232,7 +230,7 @@ def test_a_truncated_and_a_damaged_parquet(tmp_path: Path) -> None:
         ("a,b\n1,2\n3\n4,5\n", "line 3 has 1 field, the first line has 2"),
         ("a,b\n1,2\n\n4,5\n", "line 3 has 1 field, the first line has 2"),
         ('a,b\n1,"x\ny"\n2,"u\nv"\n3\n', "line 6 has 1 field, the first line has 2"),
-        ('a,b\n1,2\n3,"x\n4,5\n', "line 3: unexpected end of data; mend the quotes"),
+        ('a,b\n1,2\n3,"x\n4,5\n', "line 3: unexpected end of data; fix the quotes"),
     ],
 )
 def test_a_broken_csv_row_names_its_line(text: str, said: str, tmp_path: Path) -> None:
@@ -245,7 +243,7 @@ def test_a_broken_json_line_names_its_line(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"a": 1}\n{"a": 2,\n{"a": 3}\n')
     assert "a.jsonl: line 2 is not JSON" in refusal(tmp_path / "a.jsonl", tmp_path)
     (tmp_path / "a.jsonl").write_text('{"a": 1}\n[1, 2]\n')
-    assert "a.jsonl: line 2 is a list; write one JSON object a line" in refusal(tmp_path / "a.jsonl", tmp_path)
+    assert "a.jsonl: line 2 is a list; write one JSON object per line" in refusal(tmp_path / "a.jsonl", tmp_path)
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
@@ -268,7 +266,7 @@ def test_an_encoding_that_is_unknown_or_wrong(tmp_path: Path) -> None:
 
 def test_an_unknown_ending_asks_for_the_format(tmp_path: Path) -> None:
     (tmp_path / "u.data").write_text(ROWS)
-    assert "the ending '.data' tells no format; set `format: parquet`, `csv` or `jsonl`" in refusal(
+    assert "the extension '.data' is unknown; set `format: parquet`, `csv` or `jsonl`" in refusal(
         tmp_path / "u.data", tmp_path
     )
     assert len(read(tmp_path / "u.data", tmp_path, format="csv")) == 2
@@ -355,7 +353,7 @@ def test_s3_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, bucket: str,
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setattr("time.sleep", lambda _: None)
     message = refusal(f"s3://{bucket}/a.csv", tmp_path)
-    assert message.startswith(f"s3://{bucket}/a.csv: the store cannot be reached")
+    assert message.startswith(f"s3://{bucket}/a.csv: the storage cannot be reached")
     assert message.endswith("check AWS_ENDPOINT_URL and the network")
 
 

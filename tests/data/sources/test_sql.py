@@ -133,10 +133,13 @@ def test_text_in_double_quotes_is_a_column_and_the_error_says_so() -> None:
 @pytest.mark.parametrize(
     ("sql", "said"),
     [
-        ("CAST(at AS DATE)", r"CAST makes no date of text; write DATE\(x\)"),
-        ("TRY_CAST(at AS TIMESTAMP) > DATE '2024-01-31'", r"CAST makes no datetime of text; write TIMESTAMP\(x\)"),
-        ("CAST(at AS BOOLEAN)", "CAST makes no boolean of text; write a comparison"),
-        ("CAST(number AS BIGINT[])", "CAST makes no list of a number"),
+        ("CAST(at AS DATE)", r"CAST cannot convert text to date; write DATE\(x\)"),
+        (
+            "TRY_CAST(at AS TIMESTAMP) > DATE '2024-01-31'",
+            r"CAST cannot convert text to datetime; write TIMESTAMP\(x\)",
+        ),
+        ("CAST(at AS BOOLEAN)", "CAST cannot convert text to boolean; write a comparison"),
+        ("CAST(number AS BIGINT[])", "CAST cannot convert a number to list"),
     ],
 )
 def test_a_cast_that_never_works_is_told_before_the_rows_are_read(sql: str, said: str) -> None:

@@ -132,7 +132,7 @@ def test_every_bad_row_is_kept_with_its_reasons(folders: Folders) -> None:
         8: ["weight is negative or infinite"],
         9: ["weight is missing or not a number"],
         10: ["ratio is not in 0..100"],
-        11: ["ratio is missing or cannot be read", "place is none of home, work"],
+        11: ["ratio is missing or cannot be read", "place is not one of home, work"],
         15: ["weight is negative or infinite", "a row before has the same user_id, item_id, time"],
     }
     failed = {rule["rule"]: rule["failed"] for rule in result.details["rules"] if rule["table"] == "events"}
@@ -221,10 +221,10 @@ def test_items_without_a_sound_embedding_are_quarantined_and_their_events_stay(f
     [
         (events(user_id=[7] * 12), "", ["contract.min_users: 1 users, at least 2", "source.events.columns.user_id"]),
         (events(item_id=[7] * 12), "", ["contract.min_items: 1 items, at least 2", "source.events.columns.item_id"]),
-        (events(), "min_rows: 13", ["contract.min_rows: 12 sound events, at least 13"]),
+        (events(), "min_rows: 13", ["contract.min_rows: 12 valid events, at least 13"]),
         (events(), "max_rows: 11", ["contract.max_rows: 12 events were read, at most 11"]),
-        (events(positive=[False] * 12), "", ["no event meets 'TRUE'"]),
-        (events(0), "", ["the source gave no events"]),
+        (events(positive=[False] * 12), "", ["no event satisfies 'TRUE'"]),
+        (events(0), "", ["the source has no events"]),
         (
             events(weight=[-1.0] * 12),
             "max_quarantined: 0.05",
@@ -264,7 +264,7 @@ def test_a_wrong_length_of_all_embeddings_stops_the_run_with_both_lengths(folder
     with pytest.raises(DataError) as caught:
         folders.run(recipe("max_quarantined: 0.05", features), events(), items)
     said = str(caught.value)
-    assert "contract.max_quarantined: 100 % of 4 items are quarantined, at most 5 % may be" in said
+    assert "contract.max_quarantined: 100 % of 4 items are quarantined, at most 5 % are allowed" in said
     assert "audio has not the length 512 of features.item.embedding.dim (4 times; first in row 0" in said
     assert "The lengths found are 768 (3 times), 4 (1 times); correct features.item.embedding.dim" in said
     assert "[0.5, 0.5, 0.5, ...]" in said
@@ -317,7 +317,9 @@ def test_seconds_read_as_a_smaller_unit_are_noticed(folders: Folders, unit: str,
 def test_times_that_count_from_zero_are_fine_when_the_contract_says_so(folders: Folders) -> None:
     times = [5 * 10**6 * at for at in range(12)]
     assert folders.run(recipe("earliest: '1970-01-01'"), events(time=times)).rows_out["events"] == 12
-    with pytest.raises(DataError, match=r"the times are no times: half of the events are before 1970-11-15, and no"):
+    with pytest.raises(
+        DataError, match=r"the times are not plausible: half of the events are before 1970-11-15, and no"
+    ):
         folders.run(recipe(), events(time=times))
 
 
@@ -332,7 +334,7 @@ def test_unread_times_are_shown_as_they_were_with_the_line_that_reads_them(folde
     with pytest.raises(DataError) as caught:
         folders.run(recipe("max_quarantined: 0.05"), given)
     assert "first in row 0: user_id=0, item_id=0, time='11/20/2011 10:02'" in str(caught.value)
-    assert "would be read by time: STRPTIME(time, '%m/%d/%Y %H:%M')" in str(caught.value)
+    assert "can be parsed with time: STRPTIME(time, '%m/%d/%Y %H:%M')" in str(caught.value)
     assert pl.read_parquet(folders.quarantine / "events.parquet")["time_as_read"].to_list()[:10] == texts
 
 
@@ -343,7 +345,7 @@ def test_sound_events_keep_no_raw_times(folders: Folders) -> None:
 
 def test_ids_of_two_types_never_meet(folders: Folders) -> None:
     with pytest.raises(
-        DataError, match=r"source\.items\.columns\.item_id: the column holds String, it must be Int64 like"
+        DataError, match=r"source\.items\.columns\.item_id: the column has type String, it must be Int64 like"
     ):
         folders.run(recipe(), events(), pl.DataFrame({"item_id": ["0", "1"]}))
 
@@ -361,7 +363,7 @@ def test_the_page_is_one_file_and_shows_data_as_text(
     assert "<script" not in page
     assert "<b>" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
-    assert "No row where &lt;b&gt;place is none of home, $x." in page
+    assert "No row where &lt;b&gt;place is not one of home, $x." in page
     assert "http" not in page.replace("http-equiv", "")
     for table in ("columns", "tables", "events", "items", "users"):
         assert f'<h2 id="{table}">' in page
