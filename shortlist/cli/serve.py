@@ -1,5 +1,6 @@
 """`shortlist serve` and `shortlist recommend`: serve the live release of a recipe on this machine."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -7,8 +8,6 @@ import typer
 from shortlist.cli.places import Places, RecipePath, Work, find_places
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rich.console import Console
 
 
@@ -74,15 +73,39 @@ def recommend(
         typer.Option(help='Rules of the recommendations as a JSON object, like \'{"at_most": {"artist": 1}}\'.'),
     ] = None,
     k: Annotated[int | None, typer.Option(help="Number of items; by default the recipe's serving.default_k.")] = None,
+    users: Annotated[
+        Path | None,
+        typer.Option(help="Many users: Parquet or CSV with a column user_id, or text with a user in each line."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write the lists of --users, as Parquet.")] = None,
     work: Work = None,
 ) -> None:
-    """Show the recommendations of the live release for one query; starts and stops the services for it."""
+    """Show the recommendations of the live release for one query; starts and stops the services for it.
+
+    With --users and --out, write the recommendations for many users to a Parquet file, without services.
+    """
     from rich.console import Console
 
+    if (users is None) != (out is None):
+        raise typer.BadParameter("--users and --out go together", param_hint="--users" if out is None else "--out")
     given: dict[str, Any] = {"user_id": user, "history": item, "exclude": exclude, "item_id": similar_to, "k": k}
     given |= {"user": _object("--user-json", user_json), "rules": _object("--rules", rules)}
     query = {key: value for key, value in given.items() if value}
+    if users is not None and out is not None:
+        for key in query.keys() - {"k", "rules"}:
+            raise typer.BadParameter(f"{key} is of one user; leave it out with --users", param_hint="--users")
+        say(f"wrote {_batch(find_places(recipe, work), users, query, out):,} rows to {out}")
+        return
     recommend_once(find_places(recipe, work), query, Console(highlight=False, soft_wrap=True))
+
+
+def _batch(places: Places, users: Path, query: dict[str, Any], out: Path) -> int:
+    from shortlist.cpus import limit_threads
+
+    limit_threads()  # before the libraries below are imported
+    from shortlist.serving.batch import users_in, write_lists
+
+    return write_lists(live_release(places), users_in(users), query, out)
 
 
 def _object(option: str, text: str | None) -> dict[str, Any] | None:
@@ -114,7 +137,7 @@ def recommend_once(places: Places, query: dict[str, Any], console: "Console") ->
         show_answer(query, service.ask(query), console)
 
 
-def live_release(places: Places) -> "Path":
+def live_release(places: Places) -> Path:
     """The folder of the live release. Raises ValueError when there is none."""
     from shortlist.release.bundle import open_release
 
