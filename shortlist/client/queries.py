@@ -1,0 +1,33 @@
+"""Queries as the HTTP API has them; docs/api.md and docs/rules.md describe each key."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+Id = int | str
+
+
+class Boost(TypedDict):
+    where: str
+    by: float
+
+
+class Rules(TypedDict, total=False):
+    where: str
+    only: Sequence[Id]
+    pin: Sequence[Id]
+    boost: Sequence[Boost]
+    at_most: Mapping[str, int]
+    diversity: float
+
+
+class Query(TypedDict, total=False):
+    user_id: Id
+    history: Sequence[Id]
+    user: Mapping[str, Any]
+    context: Mapping[str, Any]
+    k: int
+    exclude: Sequence[Id]
+    item_id: Id
+    rules: Rules
+    trace: bool
+    time: float
