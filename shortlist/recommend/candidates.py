@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist.recommend.limits import within_limits
 from shortlist.recommend.request import RankingRequest
-from shortlist.recommend.rerankers.at_most import within_limits
+from shortlist.recommend.rules import Rules
 from shortlist.recommend.sources import Encoded, Found, Source
 
 
@@ -61,7 +62,16 @@ def num_listable(
     for part in parts:
         count_E[part.at_A] += np.count_nonzero(part.found.rows_AK, axis=1)
     for e in (e for e in at_A.tolist() if encoded.rules[e].limits):
-        rows = np.concatenate([part.found.rows_AK[part.at_A == e].ravel() for part in parts])
-        rules = encoded.rules[e]
-        count_E[e] = len(within_limits(rows[rows > 0], rules.limits, int(k_E[e]), forced=len(rules.pins)))
+        count_E[e] = num_fitting(rows_of(parts, e), encoded.rules[e], int(k_E[e]))
     return count_E[at_A]
+
+
+def rows_of(parts: Sequence[Part], e: int) -> NDArray[np.int64]:
+    """The item rows that all parts have for one query, in the order of the sources."""
+    rows = np.concatenate([part.found.rows_AK[part.at_A == e].ravel() for part in parts])
+    return rows[rows > 0]
+
+
+def num_fitting(rows: NDArray[np.int64], rules: Rules, k: int) -> int:
+    """How many of these items a list can hold by the limits, taken in their order; up to k."""
+    return len(within_limits(rows, rules.limits, k, forced=len(rules.pins)))

@@ -6,6 +6,7 @@ Shapes: E queries, R of them with candidates that are ranked, K candidates each,
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from shortlist.features import FeatureStore
 from shortlist.features.availability import Availability
 from shortlist.recipe import Recipe
-from shortlist.recommend.candidates import Candidates, Part, num_listable
+from shortlist.recommend.candidates import Candidates, Part, num_fitting, num_listable, rows_of
 from shortlist.recommend.filters import Filter
 from shortlist.recommend.filters.excluded import ExcludedFilter
 from shortlist.recommend.filters.seen import SeenFilter
@@ -35,7 +36,6 @@ from shortlist.recommend.trace import Trace
 from shortlist.retrieval.retrieve import Retriever
 
 _NO_ROWS = np.zeros(0, np.int64)
-_DEEPER = 4
 
 
 class Recommender:
@@ -117,7 +117,8 @@ class Recommender:
             dropped = [dropped_E[e] for e in at_A.tolist()]
             found = source.find(encoded, at_A, depth_A, dropped)
             parts.append(Part(source, at_A, found))
-            self._deepen(encoded, parts, k_E, depth_A, dropped)
+            if source.name != PinnedSource.name:
+                self._complete(encoded, parts, k_E, dropped)
             count_E[at_A] = num_listable(encoded, parts, at_A, k_E)
             if source is not self._sources[-1]:
                 for e, rows in zip(at_A.tolist(), parts[-1].found.rows_AK, strict=True):
@@ -135,28 +136,28 @@ class Recommender:
         scored = self._num_ranked if source.ranked else 0
         return np.array([self._num_pool if encoded.rules[e].reorders else scored for e in at_A.tolist()], np.int64)
 
-    def _deepen(
-        self,
-        encoded: Encoded,
-        parts: list[Part],
-        k_E: NDArray[np.int64],
-        depth_A: NDArray[np.int64],
-        dropped: list[Rows],
-    ) -> None:
-        """Ask the last source for more, while rules leave out so much that a list would be too short."""
+    def _complete(self, encoded: Encoded, parts: list[Part], k_E: NDArray[np.int64], dropped: Sequence[Rows]) -> None:
+        """Ask the last source for more where limits leave out so much that a list would be too short: each time only
+        for items that still fit, so that k are found whenever there are k, however rare they are."""
         source, at_A, found = parts[-1]
-        limited_A = np.array([bool(encoded.rules[e].limits) for e in at_A.tolist()])
-        depth_A = depth_A.copy()
-        while limited_A.any():
-            exhausted_A = np.count_nonzero(found.rows_AK, axis=1) < depth_A
-            short_A = limited_A & ~exhausted_A & (num_listable(encoded, parts, at_A, k_E) < k_E[at_A])
-            at = np.flatnonzero(short_A)
-            if len(at) == 0:
-                return
-            depth_A[at] *= _DEEPER
-            more = source.find(encoded, at_A[at], depth_A[at], [dropped[a] for a in at.tolist()])
-            found = found.replaced(at, more)
-            parts[-1] = Part(source, at_A, found)
+        for a, e in enumerate(at_A.tolist()):
+            rules, k = encoded.rules[e], int(k_E[e])
+            if not rules.limits:
+                continue
+            rows, scores = rows_of(parts, e), found.scores_AK[a]
+            size = len(rows)
+            while num_fitting(rows, rules, k) < k:
+                rest = replace(rules, mask=rules.fitting(rows, self.retriever.num_items + 1))
+                asked = encoded._replace(rules=[*encoded.rules[:e], rest, *encoded.rules[e + 1 :]])
+                need = np.array([k - num_fitting(rows, rules, k)])
+                more = source.find(asked, at_A[a : a + 1], need, [np.concatenate([dropped[a], rows])])
+                count = np.count_nonzero(more.rows_AK)
+                if not count:
+                    break
+                rows, scores = np.append(rows, more.rows_AK[0, :count]), np.append(scores, more.scores_AK[0, :count])
+            if len(rows) > size:
+                found = found.appended(a, rows[size:], scores[len(scores) - (len(rows) - size) :])
+        parts[-1] = Part(source, at_A, found)
 
     def recommend(
         self, candidates: Candidates, scores_RK: NDArray[np.float32] | None, trace: Trace | None = None
@@ -199,7 +200,11 @@ class Recommender:
     def _dropped(self, encoded: Encoded, trace: Trace | None) -> list[Rows]:
         """What each query must not get, by all filters; the masks of rules stay in the searches."""
         batch = encoded.batch
-        of_filters = [(one.name, rows) for one in self._filters if len(rows := one.dropped(batch))]
+        of_filters: list[tuple[str, Sequence[Rows]]] = [
+            (one.name, rows) for one in self._filters if len(rows := one.dropped(batch))
+        ]
+        if batch.anchored_E.any():  # an item is no neighbour of itself
+            of_filters.append(("item", list(batch.item_E[:, None])))
         if trace is not None:
             counts = {name: sum(map(len, rows)) for name, rows in of_filters}
             masks = [one.mask for one in encoded.rules if one.mask is not None]

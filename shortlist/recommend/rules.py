@@ -24,6 +24,7 @@ from shortlist.features import FeatureStore
 from shortlist.features.item_mask import ItemMask, WhereError
 from shortlist.recipe import Recipe
 from shortlist.recipe import Rules as RecipeRules
+from shortlist.recommend.limits import Limit, within_limits
 
 if TYPE_CHECKING:
     from shortlist.features.where import ItemFilter
@@ -49,16 +50,6 @@ class Boost:
 
 
 @dataclass(frozen=True)
-class Limit:
-    """At most so many items of one value of an attribute."""
-
-    name: str
-    most: int
-    values_NW: NDArray[np.int32]
-    """Rows of the values of each item; 0 is no value, of which there may be any number."""
-
-
-@dataclass(frozen=True)
 class Rules:
     """What holds for one query."""
 
@@ -68,6 +59,14 @@ class Rules:
     diversity: float = 0.0
     pins: NDArray[np.int64] = field(default_factory=lambda: _NO_ROWS)
     """Item rows, in the order of the list."""
+
+    def fitting(self, rows: NDArray[np.int64], num_rows: int) -> ItemMask:
+        """What the mask leaves of the items that fit beside those of a list, taken in their order."""
+        rows_N = np.ones(num_rows, np.bool_) if self.mask is None else self.mask.rows_N.copy()
+        listed = rows[within_limits(rows, self.limits, len(rows), forced=len(self.pins))]
+        for limit in self.limits:
+            rows_N &= ~limit.full(listed)
+        return ItemMask(rows_N)
 
     @property
     def reorders(self) -> bool:

@@ -22,14 +22,13 @@ class Found(NamedTuple):
     scores_AK: NDArray[np.float32]
     """In the unit of the source; -inf where the row is 0."""
 
-    def replaced(self, at: NDArray[np.int64], other: "Found") -> "Found":
-        """With other candidates of some queries, as wide as the wider one."""
-        width = max(self.rows_AK.shape[1], other.rows_AK.shape[1])
-        rows_AK = np.zeros((len(self.rows_AK), width), np.int64)
-        scores_AK = np.full((len(self.rows_AK), width), -np.inf, np.float32)
-        rows_AK[:, : self.rows_AK.shape[1]], scores_AK[:, : self.rows_AK.shape[1]] = self
-        rows_AK[at], scores_AK[at] = 0, -np.inf
-        rows_AK[at, : other.rows_AK.shape[1]], scores_AK[at, : other.rows_AK.shape[1]] = other
+    def appended(self, a: int, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> "Found":
+        """With more candidates of one query, after those that it has."""
+        start = int(np.count_nonzero(self.rows_AK[a]))
+        wide = max(start + len(rows) - self.rows_AK.shape[1], 0)
+        rows_AK = np.pad(self.rows_AK, ((0, 0), (0, wide)))
+        scores_AK = np.pad(self.scores_AK, ((0, 0), (0, wide)), constant_values=-np.inf)
+        rows_AK[a, start : start + len(rows)], scores_AK[a, start : start + len(rows)] = rows, scores
         return Found(rows_AK, scores_AK)
 
 

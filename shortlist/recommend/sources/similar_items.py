@@ -13,7 +13,7 @@ from shortlist.retrieval.retrieve import Retriever
 
 
 class SimilarItemsSource:
-    """Neighbours of a query's item by the candidate tower, with their inner products; not the item itself."""
+    """Neighbours of a query's item by the candidate tower, with their inner products."""
 
     name = "similar_items"
     ranked = False
@@ -26,6 +26,5 @@ class SimilarItemsSource:
         return self._retriever.candidates.known(item_E) if len(item_E) else np.zeros(len(encoded.batch), np.bool_)
 
     def find(self, encoded: Encoded, at_A: NDArray[np.int64], depth_A: NDArray[np.int64], dropped: list[Rows]) -> Found:
-        item_A = encoded.batch.item_E[at_A]
-        dropped = [np.append(rows, item) for rows, item in zip(dropped, item_A.tolist(), strict=True)]
-        return search(self._retriever, self._retriever.item_vectors(item_A), encoded, at_A, depth_A, dropped)
+        vectors = self._retriever.item_vectors(encoded.batch.item_E[at_A])
+        return search(self._retriever, vectors, encoded, at_A, depth_A, dropped)
