@@ -76,7 +76,7 @@ def run(
         recommend_once(places, {}, console)
     console.print(
         f"\nreport    {done.report}\nrecord    {done.record}\n"
-        f"go on     {_program()} serve {recipe}\n"
+        f"next      {_program()} serve {recipe}\n"
         f"          {_program()} recommend {recipe} --user ID\n"
         f"          {_program()} releases list {recipe}\n"
         f"          {_program()} runs list {recipe}",
