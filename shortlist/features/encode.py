@@ -1,4 +1,4 @@
-"""Raw values of a column or a request -> rows and numbers.
+"""Encodes raw values of a column or a request as rows and numbers.
 
 Shapes: E examples (queries), W values of a categorical field.
 """
@@ -14,13 +14,14 @@ from shortlist.features.schema import TableSchema
 from shortlist.features.vocabulary import Vocabulary
 
 _LARGEST = 1e6
-"""Standardised numbers are cut here: no real one is so far out, and a wild one must not become infinity in float32."""
+"""Standardised numbers are clipped here: no plausible value is this large, and an extreme one must not overflow to
+infinity in float32."""
 
 
 def encode_categorical(
     values: Sequence[Any] | NDArray[Any], vocabulary: Vocabulary, max_values: int, kind: Kind | None = None
 ) -> NDArray[np.int64]:
-    """Rows [E, max_values] of raw values; a list gives its first values, 0 fills up."""
+    """Rows [E, max_values] of raw values; of a list the first values are read, and 0 pads."""
     lists = [value if isinstance(value, list | tuple | np.ndarray) else [value] for value in values]
     keys = [[key_of(value, vocabulary, kind) for value in list(one)[:max_values]] for one in lists]
     flat = [key for one in keys for key in one if key is not None]
@@ -31,7 +32,7 @@ def encode_categorical(
 
 
 def key_of(value: Any, vocabulary: Vocabulary, kind: Kind | None) -> Any:
-    """What a raw value is called in the vocabulary; in an old store what it was called there."""
+    """The vocabulary key of a raw value; without a `kind`, the key that older stores used."""
     if kind is not None:
         return canonical(value, kind)
     if isinstance(value, bool | float) and not vocabulary.integers:
@@ -40,7 +41,7 @@ def key_of(value: Any, vocabulary: Vocabulary, kind: Kind | None) -> Any:
 
 
 def encode_numeric(columns: Sequence[Any], schema: TableSchema, count: int) -> NDArray[np.float32]:
-    """Standardised numbers and their missing flags, [count, 2 * num_columns]; missing becomes the mean, 0."""
+    """Standardised numbers and their missing flags, [count, 2 * num_columns]; a missing value becomes the mean, 0."""
     out = np.zeros((count, schema.numeric_dim), np.float32)
     for i, (values, field) in enumerate(zip(columns, schema.numeric, strict=True)):
         numbers = np.asarray(values, np.float64)

@@ -1,6 +1,6 @@
-"""Encoded queries: what the query tower and the ranker read of a user, a history and a context.
+"""Encoded queries: the user, history and context as the query tower and the ranker read them.
 
-Shapes: B windows of a history, L history length, T events of all windows end to end, E examples (queries), W values
+Shapes: B windows of a history, L history length, T events of all windows concatenated, E examples (queries), W values
 of a categorical field, F numbers.
 """
 
@@ -15,14 +15,14 @@ from shortlist.features.vocabulary import UNKNOWN
 
 @dataclass(frozen=True)
 class Context:
-    """What is known about E queries beside the user and the history."""
+    """What is known about E queries besides the user and the history."""
 
     categorical: dict[str, NDArray[np.int64]]
     """`context.<name>` and `clock.<unit>` -> [E, W] rows."""
     numeric_EF: NDArray[np.float32]
 
     def take(self, at: NDArray[np.int64]) -> "Context":
-        """The queries at these positions; copies, also of memory-mapped int32 rows."""
+        """The queries at these positions, copied; memory-mapped int32 rows become int64."""
         return Context(
             {name: rows[at].astype(np.int64) for name, rows in self.categorical.items()}, self.numeric_EF[at]
         )
@@ -33,7 +33,7 @@ class Queries:
     """E queries over B history windows; in serving, E is B and every query sees its whole window."""
 
     history_BL: NDArray[np.int64]
-    """Item rows in time order, from the left; 0 after the end."""
+    """Item rows in time order, left-aligned; 0 pads on the right."""
     window_E: NDArray[np.int64]
     """The window that a query reads."""
     prefix_E: NDArray[np.int64]
@@ -44,7 +44,7 @@ class Queries:
     numeric_EF: NDArray[np.float32]
 
     def take(self, at: NDArray[np.integer[Any]]) -> "Queries":
-        """These queries, each with a window of its own."""
+        """The queries at these positions, each with its own window."""
         return Queries(
             self.history_BL[self.window_E[at]],
             np.arange(len(at)),
@@ -57,15 +57,15 @@ class Queries:
 
 @dataclass(frozen=True)
 class PackedQueries:
-    """E queries over B windows that lie end to end: how a training asks at many places of one history."""
+    """E queries over B concatenated windows: training makes queries at many positions of one history."""
 
     history_T: NDArray[np.int64]
     """Item rows, in time order within each window."""
     length_B: NDArray[np.int64]
-    """How many of them are of each window."""
+    """Number of events of each window."""
     last_E: NDArray[np.int64]
-    """The last event that a query sees, of its own window; of a set without order, the one that it does not see.
-    -1 where it sees none."""
+    """The last event of its window that a query sees; for a basket without order, the one event that it does not see.
+    -1 where the query sees none."""
     user_E: NDArray[np.int64]
     categorical: dict[str, NDArray[np.int64]]
     """Qualified name -> [E, W] rows."""
@@ -75,7 +75,7 @@ class PackedQueries:
 def gather_windows(
     items: NDArray[Any], start_B: NDArray[np.int64], end_B: NDArray[np.int64], width: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The last `width` of `items[start:end]` from the left, zeros after: int64 [B, width], and lengths [B]."""
+    """The last `width` of `items[start:end]`, left-aligned and padded with zeros: int64 [B, width]; and lengths [B]."""
     first = np.maximum(start_B, end_B - width)
     length = end_B - first
     at = first[:, None] + np.arange(width)

@@ -1,4 +1,4 @@
-"""What the arrays of a feature store mean: the fields of items, users and the context."""
+"""The schema of a feature store: the fields of items, users and the context."""
 
 from typing import Literal
 
@@ -7,8 +7,9 @@ from pydantic import BaseModel, ConfigDict
 from shortlist.data.categories import Kind
 
 SCHEMA_VERSION = 5
-"""2 has text, 3 what is popular, 4 the kind of a category, 5 when items are available; an older store is read as one
-without text, in which what was popular still is, words are what they were and every item is always available."""
+"""Version 2 added text, 3 time-decayed popularity, 4 the kind of a category, 5 the availability of items. In an older
+store there is no text, popularity is not time-decayed, categories keep their old keys, or every item is always
+available."""
 _CLOCK_ROWS = {"hour": 24, "weekday": 7}
 
 
@@ -22,7 +23,7 @@ class CategoricalField(BaseModel):
     dim: int
     max_values: int = 1
     kind: Kind | None = None
-    """How its values are read; None in stores up to schema 3, whose words are what `str` makes of a value."""
+    """How its values are read; None in stores up to schema 3, whose keys are `str(value)`."""
 
 
 class NumericField(BaseModel):
@@ -36,7 +37,7 @@ class NumericField(BaseModel):
 
 
 class TextField(BaseModel):
-    """Columns that became one vector."""
+    """Columns that are encoded as one vector."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -55,7 +56,7 @@ class TableSchema(BaseModel):
 
     @property
     def numeric_dim(self) -> int:
-        """A number and a missing flag each."""
+        """Two per field: the number and its missing flag."""
         return 2 * len(self.numeric)
 
     @property
@@ -64,13 +65,13 @@ class TableSchema(BaseModel):
 
 
 class FeatureSchema(BaseModel):
-    """What the arrays of a store mean; saved beside them and checked when they are opened."""
+    """The schema of a store's arrays; saved next to them and checked when the store is opened."""
 
     model_config = ConfigDict(frozen=True)
 
     version: int = SCHEMA_VERSION
     num_item_rows: int
-    """Items of the catalogue and the unknown row."""
+    """Number of items in the catalogue, plus the unknown row."""
     num_user_rows: int
     history_length: int
     item: TableSchema
@@ -79,11 +80,11 @@ class FeatureSchema(BaseModel):
     clock: list[Literal["hour", "weekday"]] = []
     embedding_dim: int = 0
     availability: bool = False
-    """Whether the store says when items are available; without, all always are."""
+    """Whether the store has the availability of items; otherwise all items are always available."""
 
     @property
     def query_fields(self) -> dict[str, CategoricalField]:
-        """Categorical fields of a query by their qualified name: the user's, the context's, the clock's."""
+        """Categorical fields of a query by their qualified name: user, context and clock fields."""
         fields = {f"user.{field.name}": field for field in self.user.categorical}
         fields |= {f"context.{field.name}": field for field in self.context.categorical}
         for unit in self.clock:
@@ -92,5 +93,5 @@ class FeatureSchema(BaseModel):
 
     @property
     def query_numeric_dim(self) -> int:
-        """The user's numbers, the context's, the user's text."""
+        """Width of the user's numbers, the context's numbers and the user's text."""
         return self.user.numeric_dim + self.context.numeric_dim + self.user.text_dim

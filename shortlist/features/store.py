@@ -1,24 +1,25 @@
-"""The feature code of training and serving alike: ids and raw values in, arrays for the towers out.
+"""The feature store of training and serving: it converts ids and raw values to arrays for the towers.
 
-Shapes: B windows of a history, L history length, T events of all windows end to end, E examples (queries), W values
+Shapes: B windows of a history, L history length, T events of all windows concatenated, E examples (queries), W values
 of a categorical field, F numbers. Rows are catalogue positions: item row `r` is candidate `r - 1` of the index; row 0
-is padding and unknown.
+stands for padding and unknown ids.
 
-Folder of a store, all of it memory-mapped and part of a release:
+Folder of a store; all files are memory-mapped and part of a release:
 
     schema.json                    FeatureSchema
     vocabularies/<field>.npy       user, item, item.<name>, user.<name>, context.<name>
     items/<name>.npy               int32 [num_item_rows, W] of every categorical
     items/numeric.npy              float32 [num_item_rows, F], standardised, with missing flags
     items/embedding.npy            float32 [num_item_rows, dim], when the recipe gives one
-    items/text.npy                 float32 [num_item_rows, dim], when the recipe names text; users/text.npy alike
+    items/text.npy                 float32 [num_item_rows, dim], when the recipe names text; users/text.npy likewise
     users/text/<name>.npy          the TextEncoder of users/text.npy, for queries of users that are not in the store
     items/popularity.npy           int64 [num_item_rows], positives in the train window: what models may read
-    items/popular.npy              float32 [num_item_rows], what is popular just before the test: given to those of whom
-                                   nothing is known; with a split by time a count of late (see
-                                   `prepare.popular`), elsewhere it is `popularity`
-    items/available_from.npy, items/available_until.npy   int64 [num_item_rows], of data with times: see `availability`
-    items/trained.npy              bool [num_item_rows], whether there is such a positive; users/trained.npy alike
+    items/popular.npy              float32 [num_item_rows], popularity just before the test window, for queries of
+                                   which nothing is known; with a split by time a time-decayed count (see
+                                   `prepare.popular`), otherwise equal to `popularity`
+    items/available_from.npy, items/available_until.npy   int64 [num_item_rows], for data with times: see `availability`
+    items/trained.npy              bool [num_item_rows], whether the item has a positive in the train window;
+                                   users/trained.npy likewise
     items/titles.npy, items/title_offsets.npy   UTF-8 bytes uint8, int64 [num_item_rows + 1]
     users/<name>.npy               int32 [num_user_rows, W]; users/numeric.npy float32 [num_user_rows, F]
     history/offsets.npy            int64 [num_user_rows + 1]; row 0 (unknown) is empty
@@ -43,11 +44,11 @@ from shortlist.ragged import ranges
 
 _KNOWS_POPULAR = 3
 _ROWS = 1 << 18
-"""Looked at at a time."""
+"""Rows per block."""
 
 
 class FeatureStore:
-    """The arrays of one data set, opened without reading them."""
+    """The arrays of one data set, memory-mapped."""
 
     def __init__(self, folder: Path, schema: FeatureSchema) -> None:
         self.folder = folder
@@ -84,24 +85,24 @@ class FeatureStore:
         schema = FeatureSchema.model_validate_json((folder / "schema.json").read_text())
         if not 1 <= schema.version <= SCHEMA_VERSION:
             raise ValueError(
-                f"{folder}: features of schema {schema.version}, this shortlist reads 1 to {SCHEMA_VERSION}; "
-                "run the recipe again, or serve it with the version that wrote it"
+                f"{folder}: the features have schema version {schema.version}, but this version of shortlist reads 1 "
+                f"to {SCHEMA_VERSION}; run the recipe again, or serve it with the version that wrote it"
             )
         return cls(folder, schema)
 
     def _array(self, name: str) -> NDArray[Any]:
         path = self.folder / plain(f"{name}.npy")
         try:
-            # A plain view of the mapped memory: np.memmap itself makes every small gather slower.
+            # A plain view of the mapped memory: np.memmap makes every small gather slower.
             array: NDArray[Any] = np.load(path, mmap_mode="r").view(np.ndarray)
         except (EOFError, ValueError) as error:
             raise ValueError(
-                f"{path}: this is not an array of a feature store ({error}); run the recipe again"
+                f"{path}: the file is not an array of a feature store ({error}); run the recipe again"
             ) from None
         return array
 
     def titles(self, rows: NDArray[np.int64]) -> list[str]:
-        """What to show for each item row; empty where there is no title."""
+        """The title of each item row; empty where there is none."""
         bounds = zip(self._title_offsets[rows].tolist(), self._title_offsets[rows + 1].tolist(), strict=True)
         return [bytes(self._titles[start:end]).decode() for start, end in bounds]
 
@@ -121,7 +122,7 @@ class FeatureStore:
         return self.history_offsets[user_E], self.history_offsets[user_E + 1]
 
     def context(self, values: Mapping[str, Sequence[Any]], time_E: NDArray[np.int64]) -> Context:
-        """Encode raw context columns of E queries asked at `time_E` (seconds); a missing column is unknown."""
+        """Encode raw context columns of E queries with times `time_E` (seconds); a missing column is unknown."""
         schema, count = self.schema.context, len(time_E)
         nothing: list[Any] = [None] * count
         categorical = {
@@ -137,9 +138,9 @@ class FeatureStore:
         )
 
     def unknown_values(self, user: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, list[Any]]:
-        """The categorical values of a query that no training has seen: `user.<name>`, `context.<name>` -> values.
+        """The categorical values of a query that are not in the vocabulary: `user.<name>`, `context.<name>` -> values.
 
-        Of a list only the first `max_values` count, as they do for the towers; null is missing, not unknown.
+        Only the first `max_values` of a list are checked, as the towers read no more; null is missing, not unknown.
         """
         unknown = {}
         for where, given, schema, vocabularies in (
@@ -162,15 +163,15 @@ class FeatureStore:
         start_E: NDArray[np.int64],
         end_E: NDArray[np.int64],
         context: Context,
-        told: Sequence[Mapping[str, Any]] = (),
+        user_values: Sequence[Mapping[str, Any]] = (),
     ) -> Queries:
-        """One query an array slice: user `user_E[e]` whose history is `items[start_E[e]:end_E[e]]`.
+        """One query per array slice: user `user_E[e]` with the history `items[start_E[e]:end_E[e]]`.
 
-        `items` is the store's own `history_items` in training, and what came with the request in serving, where
-        `told[e]` holds raw user columns that count instead of what the store knows.
+        `items` is the store's `history_items` in training, and the histories of the request in serving, where
+        `user_values[e]` holds raw user columns that replace the stored values.
         """
         history, length = gather_windows(items, start_E, end_E, self.schema.history_length)
-        return Queries(history, np.arange(len(user_E)), length, *self._known(user_E, context, told))
+        return Queries(history, np.arange(len(user_E)), length, *self._known(user_E, context, user_values))
 
     def packed(
         self,
@@ -181,14 +182,14 @@ class FeatureStore:
         user_E: NDArray[np.int64],
         context: Context,
     ) -> PackedQueries:
-        """E queries over windows `history_items[start:end]`: each sees the first `prefix_E` events of its own."""
+        """E queries over windows `history_items[start:end]`: each sees the first `prefix_E` events of its window."""
         length_B = end_B - start_B
         first_B = np.cumsum(length_B) - length_B
         history_T = self.history_items[ranges(start_B, length_B)].astype(np.int64)
         last_E = np.where(prefix_E > 0, first_B[window_E] + prefix_E - 1, -1)
-        return self.asked(history_T, length_B, last_E, user_E, context)
+        return self.packed_queries(history_T, length_B, last_E, user_E, context)
 
-    def asked(
+    def packed_queries(
         self,
         history_T: NDArray[np.int64],
         length_B: NDArray[np.int64],
@@ -196,26 +197,26 @@ class FeatureStore:
         user_E: NDArray[np.int64],
         context: Context,
     ) -> PackedQueries:
-        """E queries over histories that are gathered already and lie end to end."""
+        """E queries over histories that are already gathered and concatenated."""
         return PackedQueries(history_T, length_B, last_E, *self._known(user_E, context))
 
     def _known(
-        self, user_E: NDArray[np.int64], context: Context, told: Sequence[Mapping[str, Any]] = ()
+        self, user_E: NDArray[np.int64], context: Context, user_values: Sequence[Mapping[str, Any]] = ()
     ) -> tuple[NDArray[np.int64], dict[str, NDArray[np.int64]], NDArray[np.float32]]:
-        """The users' rows, and with the context what is known of them."""
+        """The users' rows, and the categorical and numeric features of the users and the context."""
         user_E = user_E.astype(np.int64, copy=False)
         categorical = {name: rows[user_E].astype(np.int64) for name, rows in self._user_categorical.items()}
         numeric = [self._user_numeric[user_E], context.numeric_EF]
         if self._user_text is not None:
             numeric.append(self._user_text[user_E])
-        for e, values in enumerate(told):
-            self._tell(e, values, categorical, numeric)
+        for e, values in enumerate(user_values):
+            self._replace_user_values(e, values, categorical, numeric)
         return user_E, categorical | context.categorical, np.concatenate(numeric, axis=1, dtype=np.float32)
 
-    def _tell(
+    def _replace_user_values(
         self, e: int, values: Mapping[str, Any], categorical: dict[str, NDArray[np.int64]], numeric: list[NDArray[Any]]
     ) -> None:
-        """Put raw user columns in the place of what the store knows of the user of query e."""
+        """Replace the stored features of the user of query e by raw user columns."""
         schema = self.schema.user
         for field in schema.categorical:
             if field.name in values:

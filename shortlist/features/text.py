@@ -1,10 +1,10 @@
-"""Text to vectors, the same in training and serving: TF-IDF of words and their pieces, reduced by a truncated SVD.
+"""Text to vectors, equally in training and serving: TF-IDF of words and character n-grams, reduced by a truncated SVD.
 
     weight_t = (1 + log count_t) idf_t,    v = sum_t weight_t c_t,    vector = sqrt(D) v / |v|
 
-`c_t` [D] is the row of term t in the components of the SVD (latent semantic analysis, Deerwester et al. 1990). A
-vector's numbers have mean square 1, like the standardised numbers that stand beside it; a text without a known term is
-all zeros. Terms are looked up in a sorted array, so that serving needs numpy and nothing else.
+`c_t` [D] is the row of term t in the components of the SVD (latent semantic analysis, Deerwester et al. 1990). The
+components of a vector have mean square 1, like the standardised numbers that it is concatenated with; a text without a
+known term is all zeros. Terms are looked up in a sorted array, so that serving needs only numpy.
 
 Shapes: N texts, T terms, D width of a vector, P (text, term) pairs.
 """
@@ -23,12 +23,13 @@ from shortlist.features.vocabulary import UNKNOWN, Vocabulary
 _WORD = re.compile(r"\w+")
 _PIECE = 4
 _LONGEST = 40
-"""Letters; a longer run is no word, but its pieces still count: some languages write no spaces."""
+"""Maximum length of a word in letters. A longer run is not a word, but its n-grams still count: some languages do not
+write spaces."""
 _BLOCK = 1 << 8
 
 
 def terms_of(text: str) -> list[str]:
-    """The words of a text and, so that related forms meet, their pieces of four letters; `<` and `>` mark the ends."""
+    """The words of a text and, so that related forms share terms, their 4-grams; `<` and `>` mark word ends."""
     terms = []
     for word in _WORD.findall(text.lower()):
         if len(word) <= _LONGEST:
@@ -40,7 +41,7 @@ def terms_of(text: str) -> list[str]:
 
 
 def joined(values: Iterable[object]) -> str:
-    """One text of the values of several columns, each a text, a list of words, or nothing."""
+    """One text from the values of several columns, each a text, a list of words, or nothing."""
     flat = [one for value in values for one in (value if isinstance(value, list | tuple) else [value])]
     words = (canonical(one, "text") for one in flat)
     return " ".join(str(word) for word in words if word is not None)
@@ -48,7 +49,7 @@ def joined(values: Iterable[object]) -> str:
 
 @dataclass(frozen=True)
 class TextEncoder:
-    """What was fitted on the texts of the train window."""
+    """A text encoder fitted on the texts of the train window."""
 
     terms: Vocabulary
     idf_T: NDArray[np.float32]

@@ -1,11 +1,11 @@
-"""Ids and words to rows and back, in memory-mapped sorted arrays.
+"""Maps ids and words to rows and back, in memory-mapped sorted arrays.
 
 Row 0 stands for everything unknown; key `i` of the sorted array has row `i + 1`. A look-up is a binary search,
-so a vocabulary of millions costs no memory and opens at once.
+so a vocabulary of millions of keys takes no memory and opens at once.
 
-A number and its decimal digits are one key: 5, 5.0 and "5" find the key 5 among integers and the key "5" among words.
-"05", "+5", "5.0" and " 5" are other words and find neither, nor do true and false. A double finds something only when
-it is a whole number below 2^53, since above that several integers share one double.
+A number and its decimal digits are one key: 5, 5.0 and "5" match the key 5 among integers and the key "5" among words.
+"05", "+5", "5.0" and " 5" are different words and match neither, nor do true and false. A double matches only when it
+is a whole number below 2^53, since above that several integers share one double.
 """
 
 import re
@@ -34,7 +34,7 @@ class Vocabulary:
 
     @classmethod
     def of(cls, values: NDArray[Any]) -> "Vocabulary":
-        """The vocabulary of int64 or string values, in any order and with repetitions."""
+        """The vocabulary of int64 or string values, which may be in any order and repeated."""
         return cls(np.unique(_encode(values, integers=values.dtype.kind in "iu")))
 
     @classmethod
@@ -50,17 +50,17 @@ class Vocabulary:
 
     @property
     def num_rows(self) -> int:
-        """Keys and the unknown row."""
+        """Number of keys, plus the unknown row."""
         return len(self.keys) + 1
 
     def rows(self, values: NDArray[Any] | Sequence[str | int]) -> NDArray[np.int64]:
-        """Row of each value, 0 where it is unknown."""
+        """The row of each value, 0 where it is unknown."""
         keys = _encode(_array(values), self.integers)
         if len(self.keys) == 0 or keys.size == 0:
             return np.zeros(keys.shape, np.int64)
         known = np.ones(keys.shape, bool)
         if keys.dtype.itemsize > self.keys.dtype.itemsize:
-            # A search for longer words would copy all keys to their width; such a word is not a key anyhow.
+            # A search for longer words would copy all keys to their width, and such a word cannot be a key.
             known = np.strings.str_len(keys) <= self.keys.dtype.itemsize
             keys = keys.astype(self.keys.dtype)
         at = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
@@ -74,7 +74,7 @@ class Vocabulary:
 
 
 def _array(values: NDArray[Any] | Sequence[str | int]) -> NDArray[Any]:
-    """Values of a request as they are: numpy would give each text the width of the longest, and round large numbers."""
+    """The unchanged values of a request: numpy would pad each text to the longest one and round large numbers."""
     if isinstance(values, np.ndarray):
         return values
     plain = all(type(value) is int and abs(value) < 2**63 for value in values)
@@ -94,7 +94,7 @@ def _encode(values: NDArray[Any], integers: bool) -> NDArray[Any]:
 
 
 def _integer(value: Any) -> int:
-    """The integer that a value is or spells; what cannot be one finds no key."""
+    """The integer that a value is or spells; any other value matches no key."""
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if isinstance(value, str):
@@ -104,17 +104,17 @@ def _integer(value: Any) -> int:
 
 
 def _word(value: Any) -> bytes:
-    """The UTF-8 bytes of a text, or of the digits of a whole number; what is neither finds no key."""
+    """The UTF-8 bytes of a text, or of the digits of a whole number; any other value matches no key."""
     text = value if isinstance(value, str) else _whole(value)
     word = _NO_KEY if text is None else str(text).encode("utf-8", "surrogatepass")
-    # No key is that long, and none holds a NUL, which numpy would strip from the end of a word.
+    # No key is longer than that or contains a NUL, which numpy would strip from the end of a word.
     return _NO_KEY if len(word) > MAX_KEY_BYTES or b"\0" in word else word
 
 
 def _whole(value: Any) -> int | None:
-    """The number of an int, or of a float that stands for one integer alone."""
+    """The value of an int, or of a float that represents exactly one integer."""
     if isinstance(value, float):
         return int(value) if value.is_integer() and abs(value) < EXACT_IN_A_DOUBLE else None
     if isinstance(value, bool) or not isinstance(value, int):
         return None
-    return value if value.bit_length() < 8 * MAX_KEY_BYTES // 3 else None  # Python refuses to write very long ones
+    return value if value.bit_length() < 8 * MAX_KEY_BYTES // 3 else None  # Python refuses to print longer ones

@@ -1,8 +1,8 @@
-"""`genre = 'jazz' AND year >= 1990`: the items that an expression over their attributes keeps.
+"""Item filters: the items that match an expression over their attributes, like `genre = 'jazz' AND year >= 1990`.
 
-Attributes are the columns of `features.item`, categorical and numeric, as the release has them. An item without a
-value, or with one too rare for the vocabulary, equals nothing: `=`, `IN` and comparisons are false of it, `!=` and
-`NOT IN` are true, and `IS NULL` finds it. There is no third truth value as in SQL.
+Attributes are the categorical and numeric columns of `features.item`, as stored in the release. An item without a
+value, or with a value too rare for the vocabulary, equals nothing: `=`, `IN` and comparisons are false for it, `!=` and
+`NOT IN` are true, and `IS NULL` is true. There is no third truth value as in SQL.
 
 Shapes: N item rows, W values of a categorical field.
 """
@@ -26,7 +26,7 @@ from shortlist.features.vocabulary import UNKNOWN, Vocabulary
 
 _KEPT = 64
 _SUGGESTED_FROM = 10_000
-"""Words of a vocabulary that are looked through for one that was meant."""
+"""Largest vocabulary that is searched for a suggestion."""
 _GRAMMAR = Lark(
     r"""
     ?expression: conjunction | conjunction ("OR"i conjunction)+ -> any
@@ -69,11 +69,11 @@ class ItemFilter:
     def __init__(self, store: FeatureStore) -> None:
         self._columns = _Columns(store)
         self.mask = lru_cache(_KEPT)(self._mask)
-        """The items that an expression keeps. Raises WhereError."""
+        """The items that match an expression. Raises WhereError."""
 
     def _mask(self, text: str) -> ItemMask:
         if len(text) > MAX_LENGTH:
-            raise WhereError(f"it has {len(text):,} characters; at most {MAX_LENGTH:,} are read")
+            raise WhereError(f"the expression has {len(text):,} characters; at most {MAX_LENGTH:,} are allowed")
         try:
             kept: Mask = _Evaluated(self._columns).transform(_GRAMMAR.parse(text))
         except UnexpectedInput as error:
@@ -85,7 +85,7 @@ class ItemFilter:
         kept = kept.copy()
         kept[0] = False
         if not kept.any():
-            raise WhereError(f"{text!r} keeps no item of this release")
+            raise WhereError(f"{text!r} matches no item of this release")
         return ItemMask(kept, text)
 
 
@@ -107,9 +107,9 @@ class _Columns:
             equal = self._is_one_of(name, [value])
             return equal if sign == "=" else ~equal
         if name not in self._numeric:
-            raise WhereError(f"{name} is a category, which {sign} cannot compare; use =, !=, IN or NOT IN")
+            raise WhereError(f"{name} is a category and cannot be compared with {sign}; use =, !=, IN or NOT IN")
         if isinstance(value, str):
-            raise WhereError(f"{name} is a number, {value!r} is text; write a number without quotes")
+            raise WhereError(f"{name} is a number, but {value!r} is text; write a number without quotes")
         at, of = self._numeric[name]
         there = self._numbers_NF[:, 2 * at + 1] == 0  # the flag of a missing number
         holds: Mask = _COMPARISONS[sign](self._numbers_NF[:, 2 * at], _standardised(float(value), of))
@@ -146,7 +146,7 @@ class _Columns:
 
 
 class _Evaluated(Transformer_NonRecursive[Token, Mask]):
-    """From the leaves of a parsed expression to one mask, however deep its parentheses are."""
+    """Evaluates a parsed expression to a mask from the leaves up, for parentheses of any depth."""
 
     def __init__(self, columns: _Columns) -> None:
         super().__init__()
@@ -192,12 +192,12 @@ class _Evaluated(Transformer_NonRecursive[Token, Mask]):
 
 
 def _standardised(value: float, of: NumericField) -> np.float32:
-    """As the store holds it, so that equal numbers stay equal."""
+    """The value as the store holds it, so that equal numbers stay equal."""
     return np.float32(encode_numeric([[value]], TableSchema(numeric=[of]), 1)[0, 0])
 
 
 def _meant(value: Any, words: Vocabulary) -> str:
-    """`; did you mean 'jazz'?` where a word of the vocabulary is close."""
+    """`; did you mean 'jazz'?` where a word of the vocabulary is similar."""
     if not isinstance(value, str) or words.integers or words.num_rows > _SUGGESTED_FROM:
         return ""
     known = words.values(np.arange(1, words.num_rows))
@@ -208,5 +208,5 @@ def _meant(value: Any, words: Vocabulary) -> str:
 def _syntax(text: str, error: UnexpectedInput) -> str:
     at = error.pos_in_stream or 0
     ends = isinstance(error, UnexpectedToken) and error.token.type == "$END"
-    wrong = "it ends too early" if ends else f"at character {at + 1}, {text[at : at + 20]!r} is not expected"
-    return f"{text!r} is not an expression: {wrong}; write it like genre = 'jazz' AND year >= 1990"
+    wrong = "it ends too early" if ends else f"{text[at : at + 20]!r} at character {at + 1} is unexpected"
+    return f"{text!r} is not a valid expression: {wrong}; write it like genre = 'jazz' AND year >= 1990"

@@ -185,7 +185,7 @@ class RetrievalBatches:
         at, length_B = baskets.take(chosen)
         item_E = samples.item[at].astype(np.int64)
         alone_E = np.repeat(length_B == 1, length_B)
-        queries = store.asked(
+        queries = store.packed_queries(
             item_E, length_B, np.where(alone_E, -1, np.arange(len(at))), samples.user[at], samples.context.take(at)
         )
         return Batch(queries, item_E, self._weights(at), pairs_within(item_E, length_B))

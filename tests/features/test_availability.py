@@ -44,5 +44,5 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
     made([(0, 3)]).save(tmp_path)
     assert Availability.open(tmp_path).until_N.tolist() == [0, 3]
     (tmp_path / "items/available_from.npy").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"available_from.npy: this is not an array"):
+    with pytest.raises(ValueError, match=r"available_from.npy: the file is not an array"):
         Availability.open(tmp_path)

@@ -277,7 +277,7 @@ def test_titles_and_histories_by_row(log):
 def test_a_store_of_another_schema_is_refused(log, tmp_path):
     text = (log[1].store.folder / "schema.json").read_text()
     (tmp_path / "schema.json").write_text(text.replace(f'"version": {SCHEMA_VERSION}', '"version": 99'))
-    with pytest.raises(ValueError, match="features of schema 99"):
+    with pytest.raises(ValueError, match="features have schema version 99"):
         FeatureStore.open(tmp_path)
 
 
