@@ -1,16 +1,16 @@
-"""One path from a query to a list; nothing else composes one.
+"""The recommendation pipeline, from a query to a list; all lists are made by it.
 
     query ─► candidate sources ─► filters ─► scorer ─► re-rankers ─► list
 
 | stage | file | what it does |
 |---|---|---|
-| query | `query.py` | encoded queries, when they are asked, what their users have had |
-| candidate sources | `sources/` | where items come from: the first one that answers a query leads, later ones fill up |
-| filters | `filters/` | items that must not come back |
+| query | `query.py` | encoded queries, their times and the items that their users have seen |
+| candidate sources | `sources/` | sources of items: the first one with candidates leads, later ones fill the list |
+| filters | `filters/` | items to leave out |
 | scorer | `scorer.py` | scores of the candidates: the ranker in this process, or the predictor |
 | re-rankers | `rerankers/` | the order of the list |
 | recommender | `recommender.py` | the stages in two halves, so that a remote scorer can be awaited between them |
 
-Training of the ranker, evaluation, the comparison with the live release, and the transformer ask the same recommender.
-Nothing here needs torch.
+Training of the ranker, evaluation, the comparison with the live release, and the transformer use the same recommender.
+This package does not need torch.
 """

@@ -1,6 +1,6 @@
-"""What may be listed for some queries, between the two halves of the recommender.
+"""The candidates of a batch of queries, passed between the two halves of the recommender.
 
-Shapes: E queries, A of them that one source was asked, R of them with candidates that are ranked, K candidates each.
+Shapes: E queries, A of them sent to one source, R of them with candidates that are ranked, K candidates each.
 """
 
 from collections.abc import Sequence
@@ -18,33 +18,33 @@ from shortlist.recommend.sources import Encoded, Found, Source
 
 
 class Part(NamedTuple):
-    """What one source found for some of the queries."""
+    """The candidates of one source for some of the queries."""
 
     source: Source
     at_A: NDArray[np.int64]
-    """The queries, by their place in the batch."""
+    """Positions of the queries in the batch."""
     found: Found
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """What may be listed for E queries."""
+    """The candidates of E queries."""
 
     encoded: Encoded
     k_E: NDArray[np.int64]
     parts: list[Part]
-    """In the order of the sources: a list holds what the first one found, then what the next one did."""
+    """In the order of the sources: a list has the candidates of the first source first, then those of the next."""
     is_scored: bool
-    """Whether there is a scorer to ask."""
+    """Whether there is a scorer."""
 
     @property
     def ranked(self) -> Part | None:
-        """What the scorer is to order."""
+        """The candidates that the scorer ranks."""
         return next((part for part in self.parts if part.source.ranked), None)
 
     @cached_property
     def request(self) -> RankingRequest | None:
-        """What the scorer is to be asked; None when there is nothing to rank."""
+        """The request to the scorer; None when there is nothing to rank."""
         part = self.ranked
         if part is None or not self.is_scored or not part.found.rows_AK.any():
             return None
@@ -57,7 +57,7 @@ class Candidates:
 def num_listable(
     encoded: Encoded, parts: Sequence[Part], at_A: NDArray[np.int64], k_E: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """How many items of all parts these queries can list together, [A]; with limits, up to k."""
+    """Number of items from all parts that each of these queries can list, [A]; with limits, at most k."""
     count_E = np.zeros(len(encoded.batch), np.int64)
     for part in parts:
         count_E[part.at_A] += np.count_nonzero(part.found.rows_AK, axis=1)

@@ -1,4 +1,4 @@
-"""The candidates of several sources side by side, and the first k of them.
+"""Combines the candidates of several sources and cuts the lists to k items.
 
 Shapes: E queries, R of them with candidates that are ranked, K candidates each.
 """
@@ -19,17 +19,17 @@ class Recommendations(NamedTuple):
     """Lists of E queries, best first."""
 
     rows_EK: NDArray[np.int64]
-    """Item rows; 0 fills up."""
+    """Item rows; 0 is padding."""
     scores_EK: NDArray[np.float32]
-    """What each list is ordered by, never rising; -inf where the row is 0."""
+    """The scores that each list is ordered by, non-increasing; -inf where the row is 0."""
     found_EK: NDArray[np.float32]
-    """As the source of each item gave them: inner products, or shares of all events."""
+    """The score from the source of each item: an inner product, or a share of all events."""
     source_EK: NDArray[np.int8]
-    """Place of the source of each item; EMPTY where the row is 0."""
+    """Position of the source of each item; EMPTY where the row is 0."""
 
 
 def side_by_side(candidates: Candidates, sources: Sequence[Source], scores_RK: NDArray[np.float32] | None) -> Scored:
-    """What all sources found, side by side in their order, with the scorer's scores where there are some."""
+    """The candidates of all sources, concatenated in the order of the sources, with the scorer's scores if given."""
     places = {id(source): place for place, source in enumerate(sources)}
     first = first_place(sources)
     count = len(candidates.k_E)
@@ -54,7 +54,7 @@ def side_by_side(candidates: Candidates, sources: Sequence[Source], scores_RK: N
 
 
 def first_place(sources: Sequence[Source]) -> int:
-    """Of the first source whose items are not pinned: it has place 0, and pins come before it."""
+    """Index of the first source whose items are not pinned; it is position 0 in the lists, and pins come before it."""
     return next(place for place, source in enumerate(sources) if source.name != PinnedSource.name)
 
 
@@ -70,7 +70,7 @@ def cut(scored: Scored, k_E: NDArray[np.int64]) -> Recommendations:
 
 
 def _to_width(column_EK: NDArray[Any], beyond_EK: NDArray[np.bool_], fill: float) -> NDArray[Any]:
-    """A column as wide as the longest list, filled up where a list has ended."""
+    """A column as wide as the longest list, padded after the end of each list."""
     wide = np.full(beyond_EK.shape, fill, column_EK.dtype)
     width = min(wide.shape[1], column_EK.shape[1])
     wide[:, :width] = column_EK[:, :width]

@@ -1,6 +1,6 @@
-"""From queries to lists, in two halves: `candidates` finds what may be listed, `recommend` orders it.
+"""From queries to lists, in two halves: `candidates` finds the candidates, `recommend` orders them.
 
-Between them the caller has the candidates scored: by the ranker in this process, or by a predictor that it awaits.
+Between them the caller has the candidates scored, by the ranker in this process or by a predictor that it awaits.
 
 Shapes: E queries, R of them with candidates that are ranked, K candidates each, D width of the query vector.
 """
@@ -39,7 +39,7 @@ _NO_ROWS = np.zeros(0, np.int64)
 
 
 class Recommender:
-    """The stages of one release or run. Holds no state between calls, so threads may share it."""
+    """The stages of one release or run. It holds no state between calls, so threads may share it."""
 
     def __init__(
         self,
@@ -53,8 +53,8 @@ class Recommender:
         num_pool: int,
         profiles: bool,
     ) -> None:
-        """`num_ranked` candidates are scored, 0 without a scorer; where rules reorder a list they choose from
-        `num_pool`; `profiles` says whether the tower reads any."""
+        """`num_ranked` candidates are scored, 0 without a scorer; rules that reorder a list choose from `num_pool`
+        candidates; `profiles` says whether the tower reads user profiles."""
         self.retriever, self.rules = retriever, rules
         self._sources, self._filters, self._rerankers = sources, filters, rerankers
         self._num_ranked, self._num_pool, self._profiles = num_ranked, num_pool, profiles
@@ -71,10 +71,10 @@ class Recommender:
         threads: int = 1,
         available: Availability | None = None,
     ) -> "Recommender":
-        """The stages of a recipe over an exported tower and its index; `ranks` says whether a scorer is asked.
+        """The stages of a recipe over an exported tower and its index; `ranks` says whether a scorer is used.
 
-        When items are available says the store, or `available`. Raises ValueError when a part is broken, or the parts
-        are not of one another.
+        `available` replaces the item availability of the store. Raises ValueError when a part is broken or the parts do
+        not belong together.
         """
         available = available or store.available
         retriever = Retriever.open(retrieval, index, store, threads=threads, available=available)
@@ -96,13 +96,12 @@ class Recommender:
 
     @property
     def source_names(self) -> dict[int, str]:
-        """Of the places in `Recommendations.source_EK`."""
+        """Names of the positions in `Recommendations.source_EK`."""
         first = first_place(self._sources)
         return {place - first: source.name for place, source in enumerate(self._sources)}
 
     def candidates(self, batch: QueryBatch, k_E: NDArray[np.int64], trace: Trace | None = None) -> Candidates:
-        """What may be listed: at least `k_E` items for each query that keep to its rules, as long as there are so
-        many."""
+        """The candidates: at least `k_E` items for each query that satisfy its rules, if there are that many."""
         if trace is not None:
             trace.start()
         encoded = self._encode(batch)
@@ -122,7 +121,7 @@ class Recommender:
             count_E[at_A] = num_listable(encoded, parts, at_A, k_E)
             if source is not self._sources[-1]:
                 for e, rows in zip(at_A.tolist(), parts[-1].found.rows_AK, strict=True):
-                    if count_E[e] < k_E[e]:  # the next source must not find them again
+                    if count_E[e] < k_E[e]:  # the next source must not return them again
                         dropped_E[e] = np.concatenate([dropped_E[e], rows])
             if trace is not None:
                 items = int(np.count_nonzero(parts[-1].found.rows_AK))
@@ -130,15 +129,17 @@ class Recommender:
         return Candidates(encoded, k_E, parts, is_scored=self._num_ranked > 0)
 
     def _pool(self, source: Source, encoded: Encoded, at_A: NDArray[np.int64]) -> NDArray[np.int64]:
-        """How many candidates each query needs for more than the length of its list: to be scored, or reordered."""
+        """Number of candidates that each query needs for scoring or reordering, independently of its list length."""
         if source.name == PinnedSource.name:
             return np.zeros(len(at_A), np.int64)
         scored = self._num_ranked if source.ranked else 0
         return np.array([self._num_pool if encoded.rules[e].reorders else scored for e in at_A.tolist()], np.int64)
 
     def _complete(self, encoded: Encoded, parts: list[Part], k_E: NDArray[np.int64], dropped: Sequence[Rows]) -> None:
-        """Ask the last source for more where limits leave out so much that a list would be too short: each time only
-        for items that still fit, so that k are found whenever there are k, however rare they are."""
+        """Request more candidates from the last source where limits leave out so many that a list would be too short.
+
+        Each request is only for items that still fit, so k items are found if they exist, however rare they are.
+        """
         source, at_A, found = parts[-1]
         for a, e in enumerate(at_A.tolist()):
             rules, k = encoded.rules[e], int(k_E[e])
@@ -148,9 +149,9 @@ class Recommender:
             size = len(rows)
             while num_fitting(rows, rules, k) < k:
                 rest = replace(rules, mask=rules.fitting(rows, self.retriever.num_items + 1))
-                asked = encoded._replace(rules=[*encoded.rules[:e], rest, *encoded.rules[e + 1 :]])
+                narrowed = encoded._replace(rules=[*encoded.rules[:e], rest, *encoded.rules[e + 1 :]])
                 need = np.array([k - num_fitting(rows, rules, k)])
-                more = source.find(asked, at_A[a : a + 1], need, [np.concatenate([dropped[a], rows])])
+                more = source.find(narrowed, at_A[a : a + 1], need, [np.concatenate([dropped[a], rows])])
                 count = np.count_nonzero(more.rows_AK)
                 if not count:
                     break
@@ -162,7 +163,7 @@ class Recommender:
     def recommend(
         self, candidates: Candidates, scores_RK: NDArray[np.float32] | None, trace: Trace | None = None
     ) -> Recommendations:
-        """The lists, ordered by the scorer's answer to `candidates.request`; without one in the order of retrieval."""
+        """The lists, ordered by the scores for `candidates.request`; without scores, in the order of retrieval."""
         if trace is not None:
             trace.start()
         k_E, rules = candidates.k_E, candidates.encoded.rules
@@ -185,7 +186,7 @@ class Recommender:
         return lists
 
     def _encode(self, batch: QueryBatch) -> Encoded:
-        """The query vectors of those of whom the tower knows something."""
+        """The batch with the query vectors of the known queries."""
         rules = batch.rules or [self.rules.of(None)] * len(batch)
         known_E = batch.known(reads_profiles=self._profiles)
         if len(batch.anchored_E):
@@ -198,12 +199,12 @@ class Recommender:
         return Encoded(batch, known_E, vector_ED, rules)
 
     def _dropped(self, encoded: Encoded, trace: Trace | None) -> list[Rows]:
-        """What each query must not get, by all filters; the masks of rules stay in the searches."""
+        """The items that the filters drop for each query; the masks of rules are applied in the searches."""
         batch = encoded.batch
         of_filters: list[tuple[str, Sequence[Rows]]] = [
             (one.name, rows) for one in self._filters if len(rows := one.dropped(batch))
         ]
-        if batch.anchored_E.any():  # an item is no neighbour of itself
+        if batch.anchored_E.any():  # an item is not its own neighbour
             of_filters.append(("item", list(batch.item_E[:, None])))
         if trace is not None:
             counts = {name: sum(map(len, rows)) for name, rows in of_filters}
@@ -220,10 +221,10 @@ class Recommender:
 
 
 def filters_of(recipe: Recipe) -> list[Filter]:
-    """The filters that a recipe asks for."""
+    """The filters of a recipe."""
     return [*([SeenFilter()] if recipe.evaluation.mask_seen else []), ExcludedFilter()]
 
 
 def rerankers_of(retriever: Retriever) -> list[ReRanker]:
-    """All re-rankers in the order in which they work; the rules of a query say which of them it needs."""
+    """All re-rankers in the order of their application; the rules of a query decide which of them it needs."""
     return [BoostItems(), TopK(), AtMost(), Diversity(retriever)]

@@ -1,7 +1,7 @@
-"""What the ranker is asked, and its one binary form between the transformer and the predictor.
+"""The request to the ranker, and its binary encoding between the transformer and the predictor.
 
 Shapes: E queries, K candidates each, L history length, W values of a categorical field, F numbers, D width of the
-query vector. Rows are item and user rows of the feature store. Nothing here needs torch.
+query vector. Rows are item and user rows of the feature store. This module does not need torch.
 """
 
 import json
@@ -32,17 +32,17 @@ _NUM_AXES = {
 
 @dataclass(frozen=True)
 class RankingRequest:
-    """E queries with K candidates each. Raises ValueError when the arrays do not fit together."""
+    """E queries with K candidates each. Raises ValueError when the shapes of the arrays do not match."""
 
     history_EL: NDArray[np.int64]
-    """Item rows in time order, from the left; 0 from `length_E` on."""
+    """Item rows in time order, left-aligned; 0 from `length_E` on."""
     length_E: NDArray[np.int64]
     user_E: NDArray[np.int64]
     categorical: dict[str, NDArray[np.int64]]
     """Qualified name -> [E, W] rows."""
     numeric_EF: NDArray[np.float32]
     query_vector_ED: NDArray[np.float32]
-    """What retrieval searched with."""
+    """The query vectors of retrieval."""
     candidates_EK: NDArray[np.int64]
     """Item rows; 0 is padding, at the end."""
     retrieval_scores_EK: NDArray[np.float32]
@@ -73,7 +73,7 @@ class RankingRequest:
         candidates_EK: NDArray[np.int64],
         retrieval_scores_EK: NDArray[np.float32],
     ) -> "RankingRequest":
-        """The queries of `queries` with their candidates; events after a query's prefix are left out."""
+        """The given queries with their candidates; events after a query's prefix are left out."""
         history = queries.history_BL[queries.window_E]
         before = np.arange(history.shape[1]) < queries.prefix_E[:, None]
         return cls(
@@ -89,9 +89,9 @@ class RankingRequest:
 
     @classmethod
     def stack(cls, requests: Sequence["RankingRequest"]) -> "RankingRequest":
-        """The queries of all requests in order, candidates padded to the widest; they must be of one release.
+        """The queries of all requests in order, with the candidates padded to the widest request.
 
-        Raises ValueError when another width than the number of candidates differs.
+        The requests must be of one release. Raises ValueError when any other width differs.
         """
         width = max(request.candidates_EK.shape[1] for request in requests)
         widened = [request._widen(width)._arrays() for request in requests]
@@ -103,7 +103,7 @@ class RankingRequest:
         return cls._from_arrays({name: np.concatenate([one[name] for one in widened]) for name in widened[0]})
 
     def to_bytes(self, release: str) -> bytes:
-        """One safetensors body: rows as int32, numbers as float32, the release's hash in its metadata."""
+        """A safetensors body: rows as int32, numbers as float32, the release's hash in the metadata."""
         tensors = {
             name: np.ascontiguousarray(array, np.float32 if name in _NUMBERS else np.int32)
             for name, array in self._arrays().items()
@@ -112,16 +112,16 @@ class RankingRequest:
 
     @classmethod
     def from_bytes(cls, body: bytes | bytearray) -> tuple["RankingRequest", str]:
-        """The request and its release's hash. Raises ValueError, and nothing else, when the body is not a request."""
+        """The request and its release's hash. Raises only ValueError, when the body is not a request."""
         try:
-            # its stub leaves the argument untyped
+            # the stub leaves the argument untyped
             tensors = dict(safetensors.deserialize(bytes(body)))  # type: ignore[no-untyped-call]
             header = json.loads(body[8 : 8 + int.from_bytes(body[:8], "little")])
         except (safetensors.SafetensorError, ValueError) as error:
             raise ValueError(f"ranking request: the body is not a safetensors file: {error}") from None
         release = (header.get("__metadata__") or {}).get("release")
         if not release:
-            raise ValueError("ranking request: its metadata names no `release`")
+            raise ValueError("ranking request: the metadata has no `release`")
         arrays = {name: _array(name, tensor) for name, tensor in tensors.items()}
         missing = [name for name in (*_ROWS, *_NUMBERS) if name not in arrays]
         unknown = [name for name in arrays if name not in _NUM_AXES and not name.startswith(_CATEGORICAL)]
@@ -129,7 +129,7 @@ class RankingRequest:
             raise ValueError(f"ranking request: missing {missing or 'nothing'}, unknown {unknown or 'nothing'}")
         request = cls._from_arrays(arrays)
         if not len(request.candidates_EK):
-            raise ValueError("ranking request: it asks no query")
+            raise ValueError("ranking request: it has no queries")
         finite = np.isfinite(request.retrieval_scores_EK) | (request.candidates_EK == 0)
         if not (finite.all() and np.isfinite(request.query_vector_ED).all() and np.isfinite(request.numeric_EF).all()):
             raise ValueError(f"ranking request: {', '.join(_NUMBERS)} must be finite")
@@ -145,7 +145,7 @@ class RankingRequest:
         return self._from_arrays(arrays)
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
-        """Wire name -> array: the field without its shape, categorical fields behind `categorical.`."""
+        """Wire name -> array: the field name without its shape; categorical fields have the prefix `categorical.`."""
         plain = {_wire_name(f.name): getattr(self, f.name) for f in fields(self) if f.name != "categorical"}
         return plain | {_CATEGORICAL + name: rows for name, rows in self.categorical.items()}
 
@@ -163,7 +163,7 @@ def _wire_name(field: str) -> str:
 def _array(name: str, tensor: dict[str, Any]) -> NDArray[Any]:
     wanted = "F32" if name in _NUMBERS else "I32"
     if tensor["dtype"] != wanted:
-        raise ValueError(f"ranking request: {name} is {tensor['dtype']}, it must be {wanted}")
+        raise ValueError(f"ranking request: {name} has type {tensor['dtype']}, it must be {wanted}")
     flat = np.frombuffer(tensor["data"], np.float32 if wanted == "F32" else np.int32)
     array = flat.reshape(tensor["shape"])
     return array if wanted == "F32" else array.astype(np.int64)

@@ -1,8 +1,8 @@
-"""Business rules of a list: those of the recipe, and what a query adds or replaces.
+"""Business rules of a list: those of the recipe, and those that a query adds or replaces.
 
 | rule | what it does |
 |---|---|
-| `where` | only items that an expression over their attributes keeps |
+| `where` | only items that match an expression over their attributes |
 | `only` | only these items |
 | `boost` | adds to the score of some items |
 | `at_most` | at most n items of one value of an attribute |
@@ -34,7 +34,7 @@ _KEPT = 16
 
 
 class RuleError(ValueError):
-    """A rule that cannot be applied; `where` is its place below the query or the recipe."""
+    """A rule that cannot be applied; `where` is its location in the query or the recipe."""
 
     def __init__(self, where: str, message: str) -> None:
         super().__init__(f"{where}: {message}")
@@ -51,7 +51,7 @@ class Boost:
 
 @dataclass(frozen=True)
 class Rules:
-    """What holds for one query."""
+    """The rules of one query."""
 
     mask: ItemMask | None = None
     boosts: tuple[Boost, ...] = ()
@@ -61,7 +61,7 @@ class Rules:
     """Item rows, in the order of the list."""
 
     def fitting(self, rows: NDArray[np.int64], num_rows: int) -> ItemMask:
-        """What the mask leaves of the items that fit beside those of a list, taken in their order."""
+        """The mask restricted to items that still fit into a list of `rows`, which are taken in their order."""
         rows_N = np.ones(num_rows, np.bool_) if self.mask is None else self.mask.rows_N.copy()
         listed = rows[within_limits(rows, self.limits, len(rows), forced=len(self.pins))]
         for limit in self.limits:
@@ -70,12 +70,12 @@ class Rules:
 
     @property
     def reorders(self) -> bool:
-        """Whether an item further down may come before others."""
+        """Whether lower-scored items may move up."""
         return bool(self.boosts) or self.diversity > 0
 
     @property
     def shapes_lists(self) -> bool:
-        """Whether the order by score is not yet the list."""
+        """Whether the list differs from the order by score."""
         return bool(self.limits) or self.diversity > 0 or len(self.pins) > 0
 
 
@@ -84,11 +84,11 @@ NO_RULES = Rules()
 
 @dataclass(frozen=True)
 class QueryRules:
-    """What a query says; None leaves what the recipe says."""
+    """The rules that a query sets; None keeps the rule of the recipe."""
 
     where: str | None = None
     only: NDArray[np.int64] | None = None
-    """Item rows, 0 for an id that is not known."""
+    """Item rows, 0 for an unknown id."""
     boost: Sequence[tuple[str, float]] = ()
     at_most: dict[str, int] | None = None
     diversity: float | None = None
@@ -120,10 +120,9 @@ class RuleBook:
         return ItemFilter(self._store)
 
     def of(self, query: QueryRules | None, excluded: NDArray[np.int64] = _NO_ROWS) -> Rules:
-        """The recipe's rules with those of a query: masks both hold, boosts add up, the others are replaced.
+        """The recipe's rules combined with those of a query: both masks apply, boosts add up, other rules are replaced.
 
-        Raises RuleError for one that does not fit the items, and for a pin that is `excluded` or that a mask leaves
-        out.
+        Raises RuleError for a rule that does not fit the items, and for a pin that is `excluded` or left out by a mask.
         """
         mine = self._of_recipe
         if query is None:
@@ -136,9 +135,9 @@ class RuleBook:
         mask, pins = self._all(masks), query.pin[query.pin > 0]
         for row in pins.tolist():
             if mask is not None and not mask.rows_N[row]:
-                raise RuleError("pin", f"{self._id(row)} is pinned, but {mask.text} does not keep it")
+                raise RuleError("pin", f"{self._id(row)} is pinned, but {mask.text} leaves it out")
             if row in excluded:
-                raise RuleError("pin", f"{self._id(row)} is pinned and excluded; leave it out of one of them")
+                raise RuleError("pin", f"{self._id(row)} is pinned and excluded; remove it from one of them")
         if len(set(pins.tolist())) < len(pins):
             raise RuleError("pin", "an item is pinned twice")
         boosts = (Boost(self._mask(f"boost[{i}].where", where), by) for i, (where, by) in enumerate(query.boost))
@@ -160,7 +159,7 @@ class RuleBook:
         for other in masks[1:]:
             mask = self._both(mask, other)
             if not mask.count:
-                raise RuleError("where", f"{mask.text} keep no item together")
+                raise RuleError("where", f"no item matches {mask.text}")
         return mask
 
     def _only(self, rows: NDArray[np.int64]) -> ItemMask:
@@ -186,7 +185,7 @@ class RuleBook:
 
 
 def check_rules(recipe: Recipe, store: FeatureStore) -> None:
-    """Raises RuleError when a rule of the recipe does not fit the items of a store."""
+    """Check the rules of a recipe. Raises RuleError when a rule does not fit the items of a store."""
     RuleBook(store, recipe.rules)
 
 

@@ -1,4 +1,4 @@
-"""Scores of candidates, by which the list is ordered."""
+"""The interface of a scorer, whose scores order the list."""
 
 from typing import Protocol
 

@@ -1,4 +1,4 @@
-"""What each stage did: items in, items out, what was dropped and why, how long it took."""
+"""A trace of the stages: items in, items out, items dropped by reason, and duration."""
 
 from dataclasses import asdict, dataclass, field
 from time import perf_counter
@@ -12,41 +12,41 @@ class Stage:
     items_in: int = 0
     items_out: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
-    """Why -> how many."""
+    """Reason -> number of items."""
     milliseconds: float = 0.0
 
 
 @dataclass
 class Trace:
-    """A recommender that is given one writes to it; without one it counts nothing."""
+    """Collects the record of each stage. A recommender without a trace counts nothing."""
 
     stages: dict[str, Stage] = field(default_factory=dict)
     _since: float = field(default_factory=perf_counter)
 
     def as_dict(self) -> dict[str, dict[str, object]]:
-        """The stages in the order in which they were first met."""
+        """The stages in the order of their first record."""
         return {
             name: {**asdict(stage), "milliseconds": round(stage.milliseconds, 3)} for name, stage in self.stages.items()
         }
 
     def lines(self) -> list[str]:
-        """A line a stage, for people."""
+        """One readable line per stage."""
         lines = []
         for name, stage in self.stages.items():
             dropped = [f"{count:,} {why}" for why, count in stage.dropped.items()]
-            told = f"{stage.items_out:,} of {stage.items_in:,} items" if stage.items_in else ""
-            parts = [f"{stage.queries:,} queries", told, f"dropped {' and '.join(dropped)}" if dropped else ""]
+            items = f"{stage.items_out:,} of {stage.items_in:,} items" if stage.items_in else ""
+            parts = [f"{stage.queries:,} queries", items, f"dropped {' and '.join(dropped)}" if dropped else ""]
             lines.append(f"{name}: {', '.join(filter(None, parts))} in {stage.milliseconds / 1e3:.2f} s")
         return lines
 
     def start(self) -> None:
-        """The next stage takes its time from here."""
+        """Start the clock of the next stage."""
         self._since = perf_counter()
 
     def record(
         self, name: str, *, queries: int, items_in: int, items_out: int, dropped: dict[str, int] | None = None
     ) -> None:
-        """What a stage did since the one before."""
+        """Record a stage; its time runs from the previous record or start."""
         now, stage = perf_counter(), self.stages.setdefault(name, Stage())
         stage.queries += queries
         stage.items_in += items_in

@@ -1,4 +1,4 @@
-"""What a query names (`exclude`)."""
+"""Filters items that the query excludes (`exclude`)."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from shortlist.recommend.query import QueryBatch, Rows
 
 
 class ExcludedFilter:
-    """Leaves out what each query excludes."""
+    """Leaves out the items that each query excludes."""
 
     name = "excluded"
 

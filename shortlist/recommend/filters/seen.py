@@ -1,4 +1,4 @@
-"""What a user has had (`evaluation.mask_seen`)."""
+"""Filters items that the user has already seen (`evaluation.mask_seen`)."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The order of lists after scoring. A new kind is a file here and a line in `recommender.rerankers_of`.
+"""Re-rankers order lists after scoring. A new kind is a file here and a line in `recommender.rerankers_of`.
 
 Shapes: E queries, K candidates each.
 """
@@ -12,21 +12,21 @@ from numpy.typing import NDArray
 from shortlist.recommend.rules import Rules
 
 EMPTY = 127
-"""The source of a column that holds no item: it comes last."""
+"""The source of a column without an item; such columns come last."""
 
 
 class Scored(NamedTuple):
     """Candidates of E queries."""
 
     rows_EK: NDArray[np.int64]
-    """Item rows; 0 fills up."""
+    """Item rows; 0 is padding."""
     scores_EK: NDArray[np.float32]
-    """What the list is ordered by; -inf where the row is 0."""
+    """The scores that the list is ordered by; -inf where the row is 0."""
     found_EK: NDArray[np.float32]
-    """As the source gave them."""
+    """The scores from the source."""
     source_EK: NDArray[np.int8]
-    """Place of the source of each item; what a later source found comes later, whatever its score. EMPTY where the row
-    is 0."""
+    """Position of the source of each item; items of a later source come later, whatever their score. EMPTY where the
+    row is 0."""
 
     def take(self, order_EK: NDArray[np.int64]) -> "Scored":
         """The columns of each query in this order."""
@@ -38,23 +38,23 @@ class Scored(NamedTuple):
         )
 
     def put(self, at: NDArray[np.int64], other: "Scored") -> None:
-        """Exchange the first columns of some of the queries; what an order left out of them is EMPTY."""
+        """Replace the first columns of some of the queries; items that a re-ranker left out are EMPTY."""
         width = other.rows_EK.shape[1]
         self.rows_EK[at, :width], self.scores_EK[at, :width] = other.rows_EK, other.scores_EK
         self.found_EK[at, :width], self.source_EK[at, :width] = other.found_EK, other.source_EK
 
     def of(self, at: NDArray[np.int64]) -> "Scored":
-        """Some of the queries."""
+        """The queries at these positions."""
         return Scored(self.rows_EK[at], self.scores_EK[at], self.found_EK[at], self.source_EK[at])
 
 
 class ReRanker(Protocol):
-    """Orders or shortens scored lists; items that are left out move behind the others and become EMPTY."""
+    """Orders or shortens scored lists; items that are left out move to the end and become EMPTY."""
 
     name: str
 
     def applies(self, rules: Rules) -> bool:
-        """Whether a query of these rules needs it; it is given no others."""
+        """Whether a query with these rules needs it; `rerank` gets only such queries."""
 
     def rerank(self, scored: Scored, k_E: NDArray[np.int64], rules: Sequence[Rules]) -> Scored:
-        """The lists, best first; each will be cut to its `k_E`."""
+        """The lists, best first; they are cut to `k_E` afterwards."""

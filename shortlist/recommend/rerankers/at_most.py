@@ -1,4 +1,4 @@
-"""At most n items of one artist, brand or category in a list (`rules.at_most`)."""
+"""Limits the items of one artist, brand or category in a list (`rules.at_most`)."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from shortlist.recommend.rules import Rules
 
 
 class AtMost:
-    """Leaves out an item when the list above it already holds as many of one of its values as are allowed."""
+    """Leaves out an item when the list above it already has the maximum number of items with one of its values."""
 
     name = "at_most"
 

@@ -1,4 +1,4 @@
-"""Items that the business wants higher or lower (`rules.boost`)."""
+"""Raises or lowers the scores of some items (`rules.boost`)."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from shortlist.recommend.rules import Rules
 
 
 class BoostItems:
-    """Adds standard deviations of a query's scores, by source, so that one number fits the scores of any model."""
+    """Adds multiples of the standard deviation of a query's scores, per source, so that one number suits any model."""
 
     name = "boost"
 

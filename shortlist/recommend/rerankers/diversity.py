@@ -1,4 +1,4 @@
-"""Lists whose items differ from one another (`rules.diversity`).
+"""Makes the items of a list more diverse (`rules.diversity`).
 
 Shapes: K candidates of one query, D width of vectors.
 """
@@ -14,12 +14,12 @@ from shortlist.retrieval.retrieve import Retriever
 
 
 class Diversity:
-    """Maximal marginal relevance (Carbonell and Goldstein 1998) over the items of the source that leads.
+    """Maximal marginal relevance (Carbonell and Goldstein 1998) over the items of the leading source.
 
         next = argmax_i (1 - d) score_i - d max_{j listed} cos(v_i, v_j)
 
-    with scores between 0 and 1 over the candidates, and v the item vectors of the candidate tower. Pinned items are
-    listed from the start; what later sources found keeps its place behind.
+    with scores scaled to [0, 1] over the candidates, and v the item vectors of the candidate tower. Pinned items count
+    as listed from the start; the items of later sources stay behind in their order.
     """
 
     name = "diversity"
@@ -54,7 +54,7 @@ class Diversity:
         k: int,
         diversity: float,
     ) -> NDArray[np.int64]:
-        """The places of the first `k` items in their new order."""
+        """The positions of the first `k` items in their new order."""
         vector_KD, low = self._unit(rows_K), float(scores_K.min())
         relevance_K = (scores_K - low) / (float(scores_K.max()) - low or 1.0)
         nearest_K = np.full(len(rows_K), -1.0, np.float32)

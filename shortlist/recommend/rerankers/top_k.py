@@ -1,4 +1,4 @@
-"""The highest scores first."""
+"""Sorts by score."""
 
 from collections.abc import Sequence
 
@@ -10,10 +10,10 @@ from shortlist.recommend.rules import Rules
 
 
 class TopK:
-    """Sorts the items of each source by the score; of equal ones what the source had first stays first.
+    """Sorts the items of each source by score, stably.
 
-    The scores of a list never rise: those of a later source, whose unit is another one, are at most the lowest of the
-    sources before it, and pinned items have the highest of the others.
+    The scores of a list are non-increasing: those of a later source, whose unit differs, are capped at the lowest score
+    of the sources before it, and pinned items get the highest score of the others.
     """
 
     name = "top_k"
@@ -36,7 +36,7 @@ class TopK:
 
 
 def _with_pins(scored: Scored) -> NDArray[np.float32]:
-    """The scores, where those of pinned items are the highest of the others; 0 where there are none."""
+    """The scores, where pinned items have the highest score of the others, or 0 if there are no others."""
     pinned_EK = scored.source_EK < 0
     if not pinned_EK.any():
         return scored.scores_EK

@@ -1,6 +1,6 @@
-"""Where candidates come from. A new kind is a file here and a line in `SOURCES`.
+"""Candidate sources. A new kind is a file here and a line in `Recommender.open`.
 
-Shapes: E queries, A of them that a source is asked, K candidates each, D width of the query vector.
+Shapes: E queries, A of them sent to a source, K candidates each, D width of the query vector.
 """
 
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ class Found(NamedTuple):
     """Candidates of A queries, best first."""
 
     rows_AK: NDArray[np.int64]
-    """Item rows; 0 fills up."""
+    """Item rows; 0 is padding."""
     scores_AK: NDArray[np.float32]
-    """In the unit of the source; -inf where the row is 0."""
+    """The scores in the unit of the source; -inf where the row is 0."""
 
     def appended(self, a: int, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> "Found":
-        """With more candidates of one query, after those that it has."""
+        """A copy with more candidates appended to those of one query."""
         start = int(np.count_nonzero(self.rows_AK[a]))
         wide = max(start + len(rows) - self.rows_AK.shape[1], 0)
         rows_AK = np.pad(self.rows_AK, ((0, 0), (0, wide)))
@@ -33,31 +33,31 @@ class Found(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """A batch, and what the query tower made of it."""
+    """A batch with its query vectors."""
 
     batch: QueryBatch
     known_E: NDArray[np.bool_]
     """Which queries the tower answers."""
     vector_ED: NDArray[np.float32]
-    """0 for those that it does not."""
+    """Query vectors; 0 for queries that the tower does not answer."""
     rules: Sequence[Rules]
-    """Of each query."""
+    """The rules of each query."""
 
     def masks(self, at_A: NDArray[np.int64]) -> list[ItemMask | None]:
-        """What these queries allow."""
+        """The masks of these queries."""
         return [self.rules[e].mask for e in at_A.tolist()]
 
 
 class Source(Protocol):
-    """One kind of candidates. It is asked by several threads at once."""
+    """One kind of candidates. It must be safe to use from several threads."""
 
     name: str
     ranked: bool
-    """Whether the scorer orders what it finds. It is then asked for as many as the scorer reads, otherwise for k."""
+    """Whether the scorer orders its candidates. If so, as many are requested as the scorer reads, otherwise k."""
 
     def answers(self, encoded: Encoded) -> NDArray[np.bool_]:
-        """Which queries it has candidates for, [E]."""
+        """Which queries the source has candidates for, [E]."""
 
     def find(self, encoded: Encoded, at_A: NDArray[np.int64], depth_A: NDArray[np.int64], dropped: list[Rows]) -> Found:
-        """Up to `depth_A` candidates of the queries `at_A`, available when they are asked and in the mask of their
-        rules, without the `dropped` rows of each; fewer only where there are no more."""
+        """Up to `depth_A` candidates of the queries `at_A`, available at the time of the query and in the mask of its
+        rules, without the `dropped` rows of each; fewer only if there are no more."""

@@ -1,4 +1,4 @@
-"""Items that a query wants first (`pin`).
+"""Items that a query pins to the top of its list (`pin`).
 
 Shapes: as in `sources`.
 """
@@ -12,7 +12,7 @@ from shortlist.recommend.sources import Encoded, Found
 
 
 class PinnedSource:
-    """The pins of each query in their order, also where the user has had them, as long as they are available."""
+    """The pinned items of each query in their order, if available, even if the user has already seen them."""
 
     name = "pinned"
     ranked = False

@@ -1,4 +1,4 @@
-"""Time-decayed popularity: for queries of which nothing is known, and where other sources have too little.
+"""Time-decayed popularity, for queries of which nothing is known and to fill lists that are too short.
 
 Shapes: as in `sources`; N item rows.
 """
@@ -18,21 +18,21 @@ from shortlist.recommend.sources import Encoded, Found
 
 _AT_ONCE = 512
 _KEPT = 8
-"""Masks whose items are kept in order."""
+"""Masks whose item order is cached."""
 
 
 class Popularity:
-    """The items that count most (ties: the lower row first), of those that are available."""
+    """The available items with the highest counts (ties: the lower row first)."""
 
     def __init__(self, counts_N: NDArray[Any], available: Availability | None = None) -> None:
-        """Without `available` all items always are."""
+        """Without `available`, all items are always available."""
         self.available = available or Availability.always(len(counts_N))
         self._best = np.argsort(-counts_N[1:], kind="stable") + 1
         self._place_N = np.full(len(counts_N), len(counts_N))
         self._place_N[self._best] = np.arange(len(self._best))
 
     def within(self, mask: ItemMask) -> "Popularity":
-        """The same order of these items alone."""
+        """The same order, restricted to the items of a mask."""
         found = copy(self)
         found._best = self._best[mask.rows_N[self._best]]
         found._place_N = np.full(len(self._place_N), len(self._place_N))
@@ -40,15 +40,15 @@ class Popularity:
         return found
 
     def rank(self, k: int, exclude: Sequence[Rows], time_E: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
-        """The k most popular item rows of each query, at its time if it has one, without those it excludes, [E, k];
-        0 fills up."""
+        """The k most popular item rows of each query, at its time if given, without its excluded items, [E, k]; 0 is
+        padding."""
         rows_EK = np.zeros((len(exclude), k), np.int64)
         for start in range(0, len(exclude), _AT_ONCE):
             at, width = np.arange(start, min(start + _AT_ONCE, len(exclude))), 2 * k
             while len(at):
-                asked_at = None if time_E is None else time_E[at]
-                rows_EK[at] = self._first(k, min(width, len(self._best)), [exclude[e] for e in at.tolist()], asked_at)
-                # Who has had nearly all of the most popular ones is looked at again, further down the list.
+                times = None if time_E is None else time_E[at]
+                rows_EK[at] = self._first(k, min(width, len(self._best)), [exclude[e] for e in at.tolist()], times)
+                # Queries that exclude nearly all of the most popular items are repeated, further down the list.
                 at = at[rows_EK[at, -1] == 0] if width < len(self._best) else at[:0]
                 width *= 4
         return rows_EK
@@ -56,7 +56,7 @@ class Popularity:
     def _first(
         self, k: int, width: int, exclude: Sequence[Rows], time_E: NDArray[np.int64] | None
     ) -> NDArray[np.int64]:
-        """As `rank`, among the `width` most popular."""
+        """Like `rank`, among the `width` most popular items."""
         place = self._place_N[np.concatenate(exclude)]
         query = np.repeat(np.arange(len(exclude)), [len(rows) for rows in exclude])
         free_EW = np.ones((len(exclude), width), bool)
@@ -71,7 +71,7 @@ class Popularity:
 
 
 class PopularitySource:
-    """Candidates of anybody, with their shares of all events."""
+    """Candidates for any query, with their shares of all events."""
 
     name = "popularity"
     ranked = False

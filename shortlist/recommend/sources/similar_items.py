@@ -13,7 +13,7 @@ from shortlist.retrieval.retrieve import Retriever
 
 
 class SimilarItemsSource:
-    """Neighbours of a query's item by the candidate tower, with their inner products."""
+    """Nearest neighbours of a query's item by the candidate tower, with inner products."""
 
     name = "similar_items"
     ranked = False

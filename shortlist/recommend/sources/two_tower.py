@@ -1,4 +1,4 @@
-"""The nearest items to the query vector, by the index.
+"""The items nearest to the query vector, from the index.
 
 Shapes: as in `sources`.
 """
@@ -12,7 +12,7 @@ from shortlist.retrieval.retrieve import Retriever
 
 
 class TwoTowerSource:
-    """Candidates of a history or a profile, with their inner products."""
+    """Candidates for a history or a profile, with inner products."""
 
     name = "two_tower"
     ranked = True
@@ -35,11 +35,11 @@ def search(
     depth_A: NDArray[np.int64],
     dropped: list[Rows],
 ) -> Found:
-    """The nearest items to a vector of each of the queries `at_A`, as `Source.find` has to return them."""
+    """The items nearest to the vector of each of the queries `at_A`, as `Source.find` returns them."""
     time_A, masks = encoded.batch.time_E[at_A], encoded.masks(at_A)
     rows_AK, scores_AK = retriever.search(vector_AD, int(depth_A.max()), dropped, time_A, masks)
     if (depth_A < rows_AK.shape[1]).any():
-        # What a query gets must not depend on the depth that another one in the batch asks for.
+        # The result of a query must not depend on the depth that another query in the batch requests.
         beyond_AK = np.arange(rows_AK.shape[1]) >= depth_A[:, None]
         rows_AK[beyond_AK], scores_AK[beyond_AK] = 0, -np.inf
     return Found(rows_AK, scores_AK)
