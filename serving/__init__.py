@@ -1,1 +1,1 @@
-"""Answers from a release: a KServe transformer and a TorchServe predictor."""
+"""Serves a release: a KServe transformer and a TorchServe predictor."""

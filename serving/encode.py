@@ -1,4 +1,4 @@
-"""Queries to the arrays that the towers read, by the feature code of the training.
+"""Encodes queries as the arrays that the towers read, with the feature code of training.
 
 Shapes: E queries, L history length.
 """
@@ -28,33 +28,33 @@ class EncodedQueries:
     user_E: NDArray[np.int64]
     """0 for an unknown user."""
     histories: list[NDArray[np.int64]]
-    """Item rows that each query reads: what came with the query, else what the release knows; at most L."""
+    """Item rows of the history of each query, at most L: the one sent with the query, otherwise the stored one."""
     given: list[NDArray[np.int64]]
-    """All item rows that came with each query as history."""
+    """All item rows of the history sent with each query."""
     num_unknown: list[int]
-    """Items of each given history that the release does not know; they are left out."""
+    """Number of unknown items in each sent history; they are left out."""
     excluded: list[NDArray[np.int64]]
-    """Item rows of `exclude`, 0 for an id that the release does not know."""
+    """Item rows of `exclude`, 0 for an unknown id."""
     unknown_values: list[dict[str, list[Any]]]
-    """Categories of each query that the release does not know, by column; they are read as missing."""
+    """Unknown categories of each query, by column; they are read as missing."""
     described: list[bool]
-    """Whether the query told of its user."""
+    """Whether the query has user columns."""
     time_E: NDArray[np.int64]
-    """When each is asked, seconds since the epoch."""
+    """Time of each query, seconds since the epoch."""
     item_E: NDArray[np.int64]
-    """Row of the item whose neighbours are wanted, 0 for none or an unknown one."""
+    """Row of the item for which similar items are requested; 0 for none or an unknown item."""
     anchored: list[bool]
-    """Whether a query names such an item."""
+    """Whether the query names such an item."""
     rules: list[QueryRules | None]
-    """What each query says beside the recipe."""
+    """The rules of each query, in addition to those of the recipe."""
     num_unknown_rules: list[int]
-    """Ids in the rules of each query that the release does not know."""
+    """Number of unknown ids in the rules of each query."""
     inputs: Queries
-    """What the query tower and the ranker read of them."""
+    """The inputs of the query tower and the ranker."""
 
 
 def encode(store: FeatureStore, queries: Sequence[Query]) -> EncodedQueries:
-    """The rows and the queries of E queries."""
+    """Encode E queries."""
     user_E = np.array([_user(store, query) for query in queries], np.int64)
     starts, ends = store.history_bounds(user_E)
     length = store.schema.history_length
@@ -76,7 +76,7 @@ def encode(store: FeatureStore, queries: Sequence[Query]) -> EncodedQueries:
     schema = store.schema.context
     names = [one.name for one in schema.categorical] + [one.name for one in schema.numeric]
     context = store.context({name: [q.context.get(name) for q in queries] for name in names}, time_E)
-    encoded = store.queries(user_E, np.concatenate(histories), start_E, end_E, context, [q.user for q in queries])
+    inputs = store.queries(user_E, np.concatenate(histories), start_E, end_E, context, [q.user for q in queries])
     excluded = [store.items.rows(q.exclude) if q.exclude else _NOTHING for q in queries]
     unknown = [store.unknown_values(q.user, q.context) if q.user or q.context else {} for q in queries]
     items = [q.item_id for q in queries]
@@ -99,29 +99,29 @@ def encode(store: FeatureStore, queries: Sequence[Query]) -> EncodedQueries:
         anchored=anchored,
         rules=rules,
         num_unknown_rules=num_unknown_rules,
-        inputs=encoded,
+        inputs=inputs,
     )
 
 
-def seen_rows(store: FeatureStore, asked: EncodedQueries) -> list[NDArray[np.int64]]:
-    """All item rows that each user has had, as far as the release or the query tells."""
+def seen_rows(store: FeatureStore, encoded: EncodedQueries) -> list[NDArray[np.int64]]:
+    """All item rows that each user has seen, from the stored history and the one sent with the query."""
     return [
         np.concatenate([given, stored_history(store, user)]) if user else given
-        for given, user in zip(asked.given, asked.user_E.tolist(), strict=True)
+        for given, user in zip(encoded.given, encoded.user_E.tolist(), strict=True)
     ]
 
 
 def stored_history(store: FeatureStore, user: int) -> NDArray[np.int64]:
-    """All item rows that the release knows of a user, in time order."""
+    """All item rows of a user's stored history, in time order."""
     start, end = int(store.history_offsets[user]), int(store.history_offsets[user + 1])
     return np.asarray(store.history_items[start:end], np.int64)
 
 
 def written(store: FeatureStore, ids: list[Any], query: Query) -> list[Id]:
-    """Item ids as the answer to a query has them.
+    """Item ids as they are written in the answer to a query.
 
-    Text stays text. Integers become their digits in a string where JSON parsers would round them (2^53 and more), and
-    where the query writes an integer id as a string.
+    Text ids stay text. Integers become strings of digits if JSON parsers would round them (2^53 and more), or if the
+    query writes an integer id as a string.
     """
     if not store.items.integers:
         return ids
@@ -132,7 +132,7 @@ def written(store: FeatureStore, ids: list[Any], query: Query) -> list[Id]:
 
 
 def _rules(store: FeatureStore, given: dict[str, Any]) -> QueryRules:
-    """The rules of a query, with the rows of the items that they name; pins that are not known are left out later."""
+    """The rules of a query with item rows instead of ids; unknown pins are left out later."""
     return QueryRules(
         where=given.get("where"),
         only=store.items.rows(given["only"]) if "only" in given else None,

@@ -1,4 +1,4 @@
-"""A service on this machine that follows the pointer to the live release."""
+"""Keeps a service on this machine on the live release."""
 
 import time
 from collections.abc import Callable
@@ -15,10 +15,10 @@ _MOST_SECONDS = 60.0
 
 
 def follow(service: LocalService, root: Storage, cache_dir: Path, say: Callable[[str], None]) -> None:
-    """Keep answering from the live release below `root`, whatever that becomes.
+    """Serve the live release below `root` and switch to each new one.
 
-    A release that cannot be served is tried and told once, and what answered goes on. A storage that fails is asked
-    again, less and less often. Never returns; raises ServiceError when one of the services ends by itself.
+    A release that cannot be served is tried and reported once, and the previous release stays in service. Storage that
+    fails is retried with increasing pauses. Never returns; raises ServiceError when one of the services ends by itself.
     """
     follower = _Follower(service, root, cache_dir, say)
     pause = _LOOK_SECONDS
@@ -37,26 +37,26 @@ class _Follower:
         self._said = ""
 
     def look(self) -> bool:
-        """Go over where something else is live; False when the storage failed."""
+        """Switch if another release is live; False when the storage failed."""
         try:
             live = read_live(self._root)
             if live is not None and live != self._tried and live.release != self._service.release:
-                self._go_over(live)
+                self._switch_to(live)
         except (OSError, ValueError) as error:
-            self._once(f"cannot tell what is live: {error}; {self._service.release} goes on answering")
+            self._once(f"cannot read which release is live: {error}; {self._service.release} stays in service")
             return False
         return True
 
-    def _go_over(self, live: Live) -> None:
+    def _switch_to(self, live: Live) -> None:
         """Raises OSError when the storage fails."""
         before = self._service.release
         self._once(f"release {live.release} is live now; starting it beside {before}")
         try:
             self._service.switch_to(open_release(self._root.url, live.release, self._cache_dir))
-            self._once(f"release {live.release} answers")
+            self._once(f"release {live.release} is in service")
         except (ValueError, ServiceError) as error:
             self._service.check_alive()
-            self._once(f"release {live.release} cannot be served; {before} goes on answering. The reason: {error}")
+            self._once(f"release {live.release} cannot be served; {before} stays in service. The reason: {error}")
         self._tried = live
 
     def _once(self, message: str) -> None:

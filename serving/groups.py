@@ -1,4 +1,4 @@
-"""A child process and all that it has started, ended together."""
+"""Ends a child process together with all processes that it has started."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def end_group(process: "subprocess.Popen[Any]", seconds: float) -> None:
-    """End the process group that `process` leads: asked first, killed after `seconds`."""
+    """End the process group that `process` leads: SIGTERM first, SIGKILL after `seconds`."""
     for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, 2.0)):
         try:
             os.killpg(process.pid, number)
@@ -24,7 +24,7 @@ def _ends(process: "subprocess.Popen[Any]", seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         process.poll()
-        # As process 1 of a container we are the parent of what its parent left; elsewhere nothing may be ours.
+        # As process 1 of a container, this process adopts orphans of the group; elsewhere it may have none to wait for.
         with contextlib.suppress(ChildProcessError):
             os.waitpid(-process.pid, os.WNOHANG)
         try:

@@ -1,4 +1,4 @@
-"""Transformer and predictor of one release on this machine, for trying out and for tests."""
+"""Transformer and predictor of one release on this machine, for trials and tests."""
 
 import contextlib
 import http.client
@@ -23,9 +23,9 @@ _NAME = "shortlist"
 
 
 class LocalService:
-    """Both services of a release's folder, from `__enter__` to `__exit__`, which leave no process behind.
+    """Both services of a release's folder, running from `__enter__` to `__exit__`.
 
-    They also end when this process is killed. Ports that are not given are free ones.
+    They also end when this process is killed. Free ports are chosen where none are given.
     """
 
     def __init__(
@@ -39,14 +39,15 @@ class LocalService:
         self._predictor: Child | None = None
 
     def __enter__(self) -> Self:
-        """Start both and wait until they are ready.
+        """Start both services and wait until they are ready.
 
-        Raises ValueError for a port in use, no Java or a broken release, ServiceError when one does not start.
+        Raises ValueError for a port in use, missing Java or a broken release, ServiceError when a service does not
+        start.
         """
         self.release = read_manifest(self._release).name
-        """The name of the release that answers."""
+        """The name of the release in service."""
         if self._given_port is not None:
-            check_port(self._given_port, "another http_port", "0.0.0.0")
+            check_port(self._given_port, "http_port", "0.0.0.0")
         http_port, self.grpc_port = free_ports(2)
         self.http_port = self._given_port or http_port
         self._scratch = tempfile.TemporaryDirectory(prefix="shortlist-")
@@ -64,12 +65,12 @@ class LocalService:
 
     @property
     def url(self) -> str:
-        """V1 REST of the transformer."""
+        """V1 REST address of the transformer."""
         return f"http://127.0.0.1:{self.http_port}/v1/models/{_NAME}:predict"
 
     @property
     def predictor_url(self) -> str | None:
-        """V1 REST of the predictor; None for a release without a ranker."""
+        """V1 REST address of the predictor; None for a release without a ranker."""
         host = self._target.predictor_host
         return f"http://{host}/v1/models/{_NAME}:predict" if host else None
 
@@ -93,43 +94,43 @@ class LocalService:
 
     @property
     def pids(self) -> dict[str, int]:
-        """Service -> process that leads it."""
+        """Service -> id of its main process."""
         children = (self._transformer, self._predictor)
         return {child.name: child.pid for child in children if child is not None}
 
     @property
     def logs(self) -> dict[str, str]:
-        """Service -> what it has said; each is quiet unless there is a problem."""
+        """Service -> content of its log, which is empty unless there is a problem."""
         children = (self._transformer, self._predictor)
         return {child.name: child.log for child in children if child is not None}
 
     def check_alive(self) -> None:
-        """Raises ServiceError when one of them has ended by itself."""
+        """Raises ServiceError when a service has ended by itself."""
         for child in (self._transformer, self._predictor):
             if child is not None:
                 child.check_alive()
 
     def wait(self) -> None:
-        """Until one of them ends by itself, which neither should: raises ServiceError then."""
+        """Wait until a service ends by itself, which is an error: raises ServiceError then."""
         while True:
             self.check_alive()
             time.sleep(0.2)
 
     def switch_to(self, release: Path) -> None:
-        """Answer from another release: no request fails, and each is retrieved and ranked by one release.
+        """Switch to another release: no request fails, and each is retrieved and ranked by the same release.
 
-        Its predictor is started beside the one that answers; then the transformer goes over between two requests.
-        Raises ValueError or ServiceError when the new one cannot be served; the old one goes on then.
+        The new predictor is started next to the old one; then the transformer switches between two requests. Raises
+        ValueError or ServiceError when the new release cannot be served; the old one then stays in service.
         """
         name, before = read_manifest(release).name, self._target
         predictor, target = self._start_predictor(release, before.number + 1)
         try:
             self._wait_for_predictor(predictor, target)
-            self._go_over(target)
+            self._set_target(target)
         except BaseException:
-            if self._target is target:  # some processes of the transformer may have gone over
+            if self._target is target:  # some processes of the transformer may have switched
                 with contextlib.suppress(ServiceError, ValueError):
-                    self._go_over(before.model_copy(update={"number": target.number + 1}))
+                    self._set_target(before.model_copy(update={"number": target.number + 1}))
             if predictor is not None:
                 predictor.stop()
             raise
@@ -152,7 +153,7 @@ class LocalService:
         self._wait_for_predictor(self._predictor, self._target)
 
     def _start_predictor(self, release: Path, number: int) -> tuple[Child | None, Target]:
-        """The predictor of a release, if that ranks, and where it will listen."""
+        """The predictor of a release if it has a ranker, and the target with its address."""
         if not (release / "ranking").is_dir():
             return None, Target(number=number, folder=release.absolute(), predictor_host=None)
         (port,) = free_ports(1)
@@ -168,8 +169,8 @@ class LocalService:
     def _ready_file(self, target: Target) -> Path:
         return self._folder / f"predictor-{target.number}.ready"
 
-    def _go_over(self, target: Target) -> None:
-        """Let every process of the transformer go over. Raises ServiceError when one does not."""
+    def _set_target(self, target: Target) -> None:
+        """Switch every process of the transformer to the target. Raises ServiceError when one fails."""
         assert self._transformer is not None
         self._targets.set(target)
         self._target = target

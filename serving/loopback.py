@@ -1,4 +1,4 @@
-"""Requests to this machine itself never go through a proxy."""
+"""Requests to this machine that never use a proxy."""
 
 import http.client
 import os
@@ -9,10 +9,10 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
 def bypass_proxies(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Add the loopback addresses to `no_proxy`, for every client in this process and in those that it starts.
+    """Add the loopback addresses to `no_proxy`, for all clients in this process and its child processes.
 
     requests, urllib, httpx, botocore and the Kubernetes client all read these variables; a proxy would look for the
-    port on its own machine. Nothing is set where no proxy is.
+    port on its own machine. Nothing is set if no proxy is configured.
     """
     if not any(environment.get(name) or environment.get(name.upper()) for name in _PROXIES):
         return
@@ -21,12 +21,12 @@ def bypass_proxies(environment: MutableMapping[str, str] = os.environ) -> None:
     if "*" in hosts:
         return
     every = ",".join(dict.fromkeys([*hosts, *_LOOPBACK]))
-    # Some clients read the one spelling, some the other.
+    # Some clients read the lower-case variable, others the upper-case one.
     environment["no_proxy"] = environment["NO_PROXY"] = every
 
 
 def get(port: int, path: str) -> tuple[int, bytes]:
-    """Status and body of a service on this machine; a client of the environment might ask a proxy for the port.
+    """GET from a service on this machine, without a proxy; returns status and body.
 
     Raises OSError and HTTPException when it does not answer within two seconds.
     """

@@ -1,4 +1,4 @@
-"""One query as a client writes it, checked by the types of `schema`."""
+"""Reads queries from requests and validates them with the types of `schema`."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,32 +20,31 @@ Id = str | int
 
 @dataclass(frozen=True)
 class Query:
-    """What one client wants to know."""
+    """A query for one list."""
 
     k: int
-    """How many items."""
+    """Number of items."""
     user_id: Id | None = None
     history: list[Id] | None = None
-    """Item ids in time order; None takes what the release knows of the user."""
+    """Item ids in time order; None uses the stored history of the user."""
     user: dict[str, Any] = field(default_factory=dict)
-    """Raw user columns by name, instead of what the release knows: how somebody, or a notice, that it has never met
-    describes itself."""
+    """Raw user columns by name, which replace the stored values, for example of a new user."""
     context: dict[str, Any] = field(default_factory=dict)
-    """Raw context columns by name; a missing one is unknown."""
+    """Raw context columns by name; a missing column is unknown."""
     exclude: Sequence[Id] = ()
-    """Item ids that must not come back."""
+    """Item ids to leave out."""
     time: int | None = None
-    """Seconds since the epoch at which it is asked; None is now."""
+    """Time of the query in seconds since the epoch; None is now."""
     item_id: Id | None = None
-    """Whose neighbours are wanted."""
+    """The item for which similar items are requested."""
     rules: dict[str, Any] = field(default_factory=dict)
-    """As the client wrote them, without what is null."""
+    """The rules as the client wrote them, without null values."""
     trace: bool = False
-    """Whether the answer tells what each stage did."""
+    """Whether the answer reports what each stage did."""
 
 
 class QueryReader:
-    """Reads requests for one release: JSON text by one pass, or what is decoded already."""
+    """Reads requests for one release, from JSON text or from decoded values."""
 
     def __init__(self, limits: Serving, schema: FeatureSchema) -> None:
         self._default_k = min(limits.default_k, limits.max_k)
@@ -63,11 +62,12 @@ class QueryReader:
         return [self._query(one) for one in instances]
 
     def texts(self, texts: Sequence[Any]) -> list[Query]:
-        """The queries of as many JSON texts, each an object. Raises BadRequestError."""
+        """The queries of JSON texts, one object each. Raises BadRequestError."""
         if not texts:
             raise BadRequestError('instances is empty; send queries as JSON text, like {"user_id": 7, "k": 10}')
         if len(texts) > MAX_INSTANCES:
-            raise BadRequestError(f"instances has {len(texts)} queries, at most {MAX_INSTANCES} fit", _TOO_LARGE)
+            message = f"instances has {len(texts)} queries, at most {MAX_INSTANCES} are allowed"
+            raise BadRequestError(message, _TOO_LARGE)
         return [self._text(text, f"instances[{i}]") for i, text in enumerate(texts)]
 
     def query(self, given: Any, where: str) -> Query:
@@ -108,10 +108,10 @@ class QueryReader:
 
 
 def _refuse_repeated_keys(body: bytes, num_keys: int, queries: Sequence[Mapping[str, Any]], where: str) -> None:
-    """Parsers keep the last of two equal keys in silence. Raises BadRequestError.
+    """Refuse duplicate keys, of which parsers silently keep the last. Raises BadRequestError.
 
-    There is a colon for each key, `num_keys` of them outside of the queries. Only where there are more, which may
-    also stand in a text, is the body read again.
+    There is one colon per key, `num_keys` of them outside the queries. The body is parsed again only if there are more
+    colons, which may also be part of a text.
     """
     if body.count(b":") == num_keys + sum(map(_num_keys, queries)):
         return
@@ -127,7 +127,7 @@ def _refuse_repeated_keys(body: bytes, num_keys: int, queries: Sequence[Mapping[
 
 
 def _num_keys(value: Any) -> int:
-    """Keys of an object and of the objects in it."""
+    """Number of keys of an object and of the objects in it."""
     if isinstance(value, dict):
         return len(value) + sum(_num_keys(one) for one in value.values() if isinstance(one, dict | list))
     return sum(map(_num_keys, value)) if isinstance(value, list) and value and isinstance(value[0], dict) else 0

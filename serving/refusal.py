@@ -1,4 +1,4 @@
-"""What is wrong with a request, in one sentence: the place, what was found there, what is allowed."""
+"""Error messages for bad requests, in one sentence: the location, the value and what is allowed."""
 
 import difflib
 import math
@@ -25,11 +25,11 @@ _BAD_REQUEST, _TOO_LARGE = 400, 413
 _EXAMPLE = '{"user_id": 7, "k": 10}'
 _SHOWN = 60
 _MANY = 1000
-"""Mistakes."""
+"""Number of errors from which they are only counted."""
 
 
 class BadRequestError(ValueError):
-    """A request that cannot be answered; `status` is the HTTP status that says so."""
+    """A request that cannot be answered; `status` is the HTTP status of the response."""
 
     def __init__(self, message: str, status: int = _BAD_REQUEST) -> None:
         super().__init__(message)
@@ -37,7 +37,7 @@ class BadRequestError(ValueError):
 
 
 class Refuser:
-    """Explains pydantic's errors by the limits and the columns of a release."""
+    """Explains pydantic's errors in terms of the limits and columns of a release."""
 
     def __init__(self, limits: Serving, user: Sequence[str], context: Sequence[str]) -> None:
         self._max_history = limits.max_history
@@ -49,12 +49,12 @@ class Refuser:
         }
 
     def refusal(self, error: ValidationError, where: str) -> BadRequestError:
-        """The first mistake of a request, or of the query that `where` names."""
+        """The first error of a request, or of the query that `where` names."""
         if error.error_count() > _MANY:
-            # To list them all would keep the process from answering others.
+            # Listing them all would block other requests.
             return BadRequestError(f"{where or 'the body'} has {error.error_count()} unknown keys or wrong values")
         errors = error.errors(include_url=False)
-        # A misspelt key is why the right one is missing.
+        # If a key is misspelt, the correct one is reported as missing.
         first = errors[-1] if errors[0]["type"] == "missing" else errors[0]
         if first["type"] == "json_invalid":
             return not_json(first["input"], first["ctx"]["error"], where or "the body")
@@ -66,7 +66,7 @@ class Refuser:
         if first["type"] == "extra_forbidden":
             return self._of_an_unknown_key(where, loc)
         if not loc:
-            return BadRequestError(f"{where} is {kind_of(first['input'])}; a query is an object like {_EXAMPLE}")
+            return BadRequestError(f"{where} is {kind_of(first['input'])}; a query must be an object like {_EXAMPLE}")
         return self._of_a_key(where, str(loc[0]), loc[1:], first["type"], first["input"])
 
     def _of_an_unknown_key(self, where: str, loc: Sequence[Any]) -> BadRequestError:
@@ -78,7 +78,7 @@ class Refuser:
         return BadRequestError(f"{where}{'.' + name if name else ''} has {_unknown_key(str(key), allowed)}")
 
     def _of_a_key(self, where: str, name: str, rest: tuple[Any, ...], kind: str, given: Any) -> BadRequestError:
-        """`rest` goes on from a query's key: columns, positions of a list, members of a union."""
+        """`rest` is the location below a query's key: columns, positions of a list, members of a union."""
         where = f"{where}.{name}"
         if name == "rules":
             return _of_a_rule(where, next((part for part in rest if part in _RULES), None), given, kind)
@@ -87,27 +87,28 @@ class Refuser:
             return BadRequestError(f"{where} is {shown}; {self._numbers[name]}")
         if name in self._columns:
             if not rest or not isinstance(rest[0], str) or kind == "dict_type":
-                return BadRequestError(f"{where} is {kind_of(given)}; it is an object of column names and values")
+                return BadRequestError(f"{where} is {kind_of(given)}; it must be an object of column names and values")
             return _of_a_column(f"{where}.{rest[0]}", rest[1:], given)
         return self._of_ids(where, name, rest, kind, given)
 
     def _of_ids(self, where: str, name: str, rest: tuple[Any, ...], kind: str, given: Any) -> BadRequestError:
         if kind == "too_long":
-            fit = f"at most {self._max_history} fit (serving.max_history); send the last ones"
-            return BadRequestError(f"{where} has {len(given)} ids, {fit}", _TOO_LARGE)
+            allowed = f"at most {self._max_history} are allowed (serving.max_history); send the last ones"
+            return BadRequestError(f"{where} has {len(given)} ids, {allowed}", _TOO_LARGE)
         if name not in ("user_id", "item_id") and not rest:
-            return BadRequestError(f"{where} is {kind_of(given)}; it is a list of item ids in time order, like [17, 4]")
+            required = "it must be a list of item ids in time order, like [17, 4]"
+            return BadRequestError(f"{where} is {kind_of(given)}; {required}")
         at = next((f"[{part}]" for part in rest if isinstance(part, int)), "")
         return _of_an_id(f"{where}{at}", given)
 
 
 def not_json(body: bytes, reason: str, what: str) -> BadRequestError:
-    """A body that cannot be parsed."""
+    """The error for a body that cannot be parsed."""
     if not body.strip():
         return BadRequestError(f"{what} is empty; send a JSON object like {_instances()}")
     hint = ""
     if body.startswith(b"\x1f\x8b"):
-        hint = "; it looks compressed, send it as it is"
+        hint = "; it looks compressed, send it uncompressed"
     elif b"\0" in body[:4]:
         hint = "; it looks like UTF-16 or UTF-32, send UTF-8"
     else:
@@ -119,7 +120,7 @@ def not_json(body: bytes, reason: str, what: str) -> BadRequestError:
 
 
 def kind_of(value: Any) -> str:
-    """What a JSON value is, for a message."""
+    """The name of a JSON value's type, for a message."""
     if value is None:
         return "null"
     if isinstance(value, float) and not math.isfinite(value):
@@ -132,7 +133,7 @@ def _of_the_body(kind: str, loc: Sequence[Any], given: Any) -> BadRequestError:
     if kind == "extra_forbidden":
         return BadRequestError(f"the body has {_unknown_key(str(loc[0]), ('instances',))}")
     if kind == "too_long":
-        return BadRequestError(f"instances has {len(given)} queries, at most {MAX_INSTANCES} fit", _TOO_LARGE)
+        return BadRequestError(f"instances has {len(given)} queries, at most {MAX_INSTANCES} are allowed", _TOO_LARGE)
     if not loc:
         return BadRequestError(f"the body is {kind_of(given)}; send a JSON object like {_instances()}")
     shown = "is missing" if kind == "missing" else "is empty" if kind == "too_short" else f"is {kind_of(given)}"
@@ -140,13 +141,13 @@ def _of_the_body(kind: str, loc: Sequence[Any], given: Any) -> BadRequestError:
 
 
 def _of_a_rule(where: str, name: str | None, given: Any, kind: str) -> BadRequestError:
-    """`given` is what was found at the rule or below it."""
+    """`given` is the value of the rule or a value in it."""
     if name is None:
-        return BadRequestError(f"{where} is {kind_of(given)}; it is an object of {', '.join(_RULES)}")
+        return BadRequestError(f"{where} is {kind_of(given)}; it must be an object of {', '.join(_RULES)}")
     found = (
         "lacks a key"
         if kind == "missing"
-        else "is or holds " + (str(given)[:_SHOWN] if kind_of(given) == "a number" else kind_of(given))
+        else "is or contains " + (str(given)[:_SHOWN] if kind_of(given) == "a number" else kind_of(given))
     )
     return BadRequestError(
         f"{where}.{name} {found}; {_RULES[name]}", _TOO_LARGE if kind == "too_long" else _BAD_REQUEST
@@ -157,11 +158,11 @@ def _of_an_id(where: str, given: Any) -> BadRequestError:
     if isinstance(given, str):
         return _too_long(where, given, MAX_KEY_BYTES)
     shown = "out of range" if type(given) is int else kind_of(given)
-    return BadRequestError(f"{where} is {shown}; an id is text or a whole number of 64 bits")
+    return BadRequestError(f"{where} is {shown}; an id must be text or a 64-bit integer")
 
 
 def _of_a_column(where: str, rest: Sequence[Any], given: Any) -> BadRequestError:
-    """A value of a column, of a list of values, or of a list inside of one."""
+    """The error for a value of a column, an element of a list of values, or a nested list."""
     if not rest:
         return BadRequestError(f"{where} is {kind_of(given)}; it must be a number or null")
     for one in given if isinstance(given, list) else [given]:
@@ -171,11 +172,11 @@ def _of_a_column(where: str, rest: Sequence[Any], given: Any) -> BadRequestError
                 return _too_long(where, one, most)
     wrong = [one for one in given if isinstance(one, list | dict)] if isinstance(given, list) else []
     shown = kind_of(wrong[0] if wrong else given)
-    return BadRequestError(f"{where} is or holds {shown}; it must be text, a number, true, false or null")
+    return BadRequestError(f"{where} is or contains {shown}; it must be text, a number, true, false or null")
 
 
 def _too_long(where: str, given: str, most: int) -> BadRequestError:
-    return BadRequestError(f"{where} has a word of {len(given)} letters, at most {most} fit", _TOO_LARGE)
+    return BadRequestError(f"{where} has a text of {len(given)} characters, at most {most} are allowed", _TOO_LARGE)
 
 
 def _unknown_key(key: str, allowed: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""The release that a service answers from."""
+"""Finds and opens the release that a service serves."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +15,7 @@ from shortlist.storage.folder import Folder
 
 @dataclass(frozen=True)
 class Release:
-    """An opened release: its arrays are memory-mapped."""
+    """An opened release; its arrays are memory-mapped."""
 
     folder: Path
     name: str
@@ -27,12 +27,12 @@ class Release:
 
     @cached_property
     def reader(self) -> QueryReader:
-        """Reads requests by the limits and the columns of this release."""
+        """The reader of requests, with the limits and columns of this release."""
         return QueryReader(self.recipe.serving, self.store.schema)
 
     @classmethod
     def open(cls, folder: Path) -> "Release":
-        """Open what `find_release` found. Raises ValueError for files of another schema."""
+        """Open the folder that `find_release` returned. Raises ValueError for files of another schema."""
         manifest = read_manifest(folder)
         recipe, store = load_released_recipe(folder / "recipe.yaml"), FeatureStore.open(folder / "features")
         return cls(folder, manifest.name, recipe, store, (folder / "ranking").is_dir())
@@ -41,7 +41,7 @@ class Release:
 def find_release(where: str, cache_dir: Path) -> Path:
     """The verified folder of the release that `where` names.
 
-    `where` is a release's own folder, `<root>/releases/<name>`, or a root, which means its live release; both also
+    `where` is a release's folder, `<root>/releases/<name>`, or a root, which means its live release. Both may be
     `s3://`, which is downloaded to `cache_dir` once. Raises ValueError and StorageError (an OSError).
     """
     storage = open_storage(where)
@@ -49,7 +49,7 @@ def find_release(where: str, cache_dir: Path) -> Path:
         verify(storage.root)
         return storage.root
     root, found, name = where.rstrip("/").rpartition("/releases/")
-    # A root may lie below a folder that is called releases too; a release is called by its hash.
+    # A root may itself be below a folder named releases; the name of a release is its hash.
     if found and is_name(name):
         return open_release(root, name, cache_dir)
     return open_release(where, None, cache_dir)

@@ -1,7 +1,7 @@
 """The types of requests and responses.
 
-They are the one source of three things: requests are validated against them, `/openapi.json` is generated from them,
-and the tables of docs/api.md are their descriptions.
+They are the single source of three things: requests are validated against them, `/openapi.json` is generated from
+them, and the tables of docs/api.md contain their descriptions.
 """
 
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ from shortlist.features.item_mask import MAX_LENGTH
 from shortlist.recipe import Serving
 
 MAX_INSTANCES = 64
-"""Queries of one request."""
+"""Maximum number of queries in a request."""
 MAX_TEXT = 20_000
-"""Characters of one column of text."""
+"""Maximum length of a text column in characters."""
 
 _CLOSED = ConfigDict(extra="forbid", strict=True)
 _FIRST_MATCH = Field(union_mode="left_to_right")
@@ -45,7 +45,7 @@ class Columns:
 
     @property
     def names(self) -> list[str]:
-        """Every column that may be given, each once."""
+        """The columns that may be sent, without duplicates."""
         texts = [] if self.table.text is None else self.table.text.columns
         numbers = [one.name for one in self.table.numeric]
         return list(dict.fromkeys([*(one.name for one in self.table.categorical), *numbers, *texts]))

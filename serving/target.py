@@ -1,7 +1,7 @@
-"""What the processes of a transformer are to answer from, and how far each of them is: small files in one folder.
+"""The target release of a transformer's processes and their progress, as small files in one folder.
 
-Whoever started the transformer writes `target.json`; each of its processes loads what it says, goes over to it between
-two requests, and says so in `<pid>.json`. Both are replaced as a whole.
+The parent of the transformer writes `target.json`. Each process of the transformer loads that release, switches to it
+between two requests, and reports this in `<pid>.json`. Both files are replaced atomically.
 """
 
 import contextlib
@@ -14,25 +14,25 @@ _TARGET = "target.json"
 
 
 class Target(BaseModel):
-    """The release to answer from."""
+    """The release to serve."""
 
     model_config = ConfigDict(frozen=True)
 
     number: int
-    """Counts the targets of one transformer."""
+    """Sequence number of the target."""
     folder: Path
-    """The verified release."""
+    """The folder of the verified release."""
     predictor_host: str | None
-    """HOST:PORT of its ranker; None for a release without one."""
+    """HOST:PORT of the predictor; None for a release without a ranker."""
 
 
 class Progress(BaseModel):
-    """Of one process of the transformer."""
+    """The progress of one process of the transformer."""
 
     number: int
-    """The target that it has gone over to, or tried; no request is being answered from an earlier one."""
+    """The target that the process has switched to or tried; no request is being answered from an earlier one."""
     error: str | None = None
-    """Why it could not; it answers from the one before."""
+    """Why it could not switch; it then still serves the previous target."""
 
 
 class Targets:
@@ -42,20 +42,20 @@ class Targets:
         self._folder = folder
 
     def set(self, target: Target) -> None:
-        """For the processes to go over to."""
+        """Set the target that the processes switch to."""
         self._folder.mkdir(exist_ok=True)
         self._place(_TARGET, target)
 
     def get(self) -> Target:
-        """What was set last."""
+        """The current target."""
         return Target.model_validate_json((self._folder / _TARGET).read_bytes())
 
     def report(self, progress: Progress) -> None:
-        """Say how far this process is. To be called before the first `get`, with a number that no target has."""
+        """Report the progress of this process. Call it before the first `get` with a number that no target has."""
         self._place(f"{os.getpid()}.json", progress)
 
     def reports(self) -> list[Progress]:
-        """Of all processes that live."""
+        """The progress of all running processes."""
         found = []
         for path in self._folder.glob("*.json"):
             with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):

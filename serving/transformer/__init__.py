@@ -1,1 +1,1 @@
-"""The KServe transformer: features, retrieval, the predictor's ranking, the answer. It carries no torch."""
+"""The KServe transformer: features, retrieval, the request to the predictor, and the answer. It does not need torch."""

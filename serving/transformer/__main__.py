@@ -1,4 +1,4 @@
-"""python -m shortlist.serving.transformer: answers from a release over KServe's protocols, until a signal."""
+"""python -m shortlist.serving.transformer: serves a release over KServe's protocols until a signal."""
 
 import argparse
 import os
@@ -21,7 +21,7 @@ _WORKER_SECONDS = 60.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0 after a signal, 2 for what the user must mend."""
+    """Returns 0 after a signal, 2 for an error that the user can fix."""
     parser = argparse.ArgumentParser(
         "python -m shortlist.serving.transformer",
         description=__doc__,
@@ -30,11 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--release", required=True, help="a release's folder, or a root of releases; also s3://")
     parser.add_argument("--cache_dir", type=Path, default=Path(".work/cache"), help="where s3:// is downloaded to")
+    parser.add_argument("--drain_seconds", type=float, default=0.0, help="how long to keep answering after SIGTERM")
     parser.add_argument(
-        "--drain_seconds", type=float, default=0.0, help="answer so long after SIGTERM, until nobody asks any more"
-    )
-    parser.add_argument(
-        "--targets", type=Path, help="a folder whose target.json names the release to answer from, and may be replaced"
+        "--targets", type=Path, help="a folder whose target.json names the release to serve, and may be replaced"
     )
     parser.add_argument("--end_with_stdin", action="store_true", help="end when the standard input is closed")
     parser.set_defaults(model_name="shortlist", log_config_file=str(Path(__file__).with_name("logging.yaml")))
@@ -42,9 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.end_with_stdin:
         end_with_stdin()
     bypass_proxies()
-    # ONNX Runtime sends usage data to its makers unless it is told not to before it is imported.
+    # ONNX Runtime sends usage data to its publisher unless this is set before it is imported.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    # KServe reads these from its own parse of the command line.
+    # KServe reads this from its own parse of the command line.
     model_server.args.log_config_file = given.log_config_file
     # KServe kills a worker that is silent for 5 seconds; on a busy core it takes longer to import KServe.
     RESTServerProcess.is_alive.__defaults__ = (_WORKER_SECONDS,)

@@ -1,4 +1,4 @@
-"""From queries to candidates, and from candidates and scores to answers; no network here."""
+"""From queries to candidates, and from candidates and scores to answers, without network access."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,17 +26,17 @@ from shortlist.serving.schema import CandidateSource, Prediction, Source, Stage
 
 @dataclass(frozen=True)
 class Found:
-    """What was found for the queries of one request."""
+    """The candidates for the queries of one request."""
 
     queries: Sequence[Query]
-    asked: EncodedQueries
+    encoded: EncodedQueries
     candidates: Candidates
     timings_ms: dict[Stage, float]
     trace: Trace | None = None
 
     @property
     def request(self) -> RankingRequest | None:
-        """What the ranker is to be asked; None when there is nothing to rank."""
+        """The request to the ranker; None when there is nothing to rank."""
         return self.candidates.request
 
     @cached_property
@@ -48,12 +48,12 @@ class Found:
         known_E = self.candidates.encoded.known_E.tolist()
         return [
             "item" if e in by_item else "popularity" if not known else "history" if len(history) else "profile"
-            for e, (known, history) in enumerate(zip(known_E, self.asked.histories, strict=True))
+            for e, (known, history) in enumerate(zip(known_E, self.encoded.histories, strict=True))
         ]
 
 
 class ReleaseRecommender:
-    """Answers from one release."""
+    """Answers queries from one release."""
 
     def __init__(self, release: Release) -> None:
         self.release = release
@@ -69,7 +69,7 @@ class ReleaseRecommender:
 
     @classmethod
     def open(cls, folder: Path) -> "ReleaseRecommender":
-        """Open a release's folder and ask it once. Raises ValueError when it is broken."""
+        """Open a release's folder and answer one query from it. Raises ValueError when it is broken."""
         recommender = cls(Release.open(folder))
         warm = Query(k=1, history=recommender.release.store.items.values(np.array([1])))
         recommender.answers(recommender.find([warm]), None, None)
@@ -79,37 +79,37 @@ class ReleaseRecommender:
         """Features and retrieval."""
         start = perf_counter()
         store = self.release.store
-        asked = encode(store, queries)
-        seen = seen_rows(store, asked) if self._masks_seen else ()
+        encoded = encode(store, queries)
+        seen = seen_rows(store, encoded) if self._masks_seen else ()
         batch = QueryBatch(
-            asked.inputs,
-            asked.time_E,
+            encoded.inputs,
+            encoded.time_E,
             seen,
-            asked.excluded,
-            np.array(asked.described),
-            item_E=asked.item_E,
-            anchored_E=np.array(asked.anchored),
-            rules=self._rules(asked),
+            encoded.excluded,
+            np.array(encoded.described),
+            item_E=encoded.item_E,
+            anchored_E=np.array(encoded.anchored),
+            rules=self._rules(encoded),
         )
-        encoded = perf_counter()
+        encoded_at = perf_counter()
         trace = Trace() if any(query.trace for query in queries) else None
         candidates = self._recommender.candidates(batch, np.array([query.k for query in queries]), trace)
-        timings: dict[Stage, float] = {"features": encoded - start, "retrieve": perf_counter() - encoded}
-        return Found(queries, asked, candidates, {stage: 1e3 * seconds for stage, seconds in timings.items()}, trace)
+        timings: dict[Stage, float] = {"features": encoded_at - start, "retrieve": perf_counter() - encoded_at}
+        return Found(queries, encoded, candidates, {stage: 1e3 * seconds for stage, seconds in timings.items()}, trace)
 
-    def _rules(self, asked: EncodedQueries) -> list[Rules]:
-        """The rules of each query. Raises BadRequestError for one that cannot be applied."""
+    def _rules(self, encoded: EncodedQueries) -> list[Rules]:
+        """The rules of each query. Raises BadRequestError for a rule that cannot be applied."""
         found = []
-        for i, one in enumerate(asked.rules):
+        for i, one in enumerate(encoded.rules):
             try:
-                found.append(self._recommender.rules.of(one, asked.excluded[i]))
+                found.append(self._recommender.rules.of(one, encoded.excluded[i]))
             except RuleError as error:
                 raise BadRequestError(f"instances[{i}].rules.{error}") from None
         return found
 
     def answers(self, found: Found, scores_RK: NDArray[np.float32] | None, degraded: str | None) -> list[Prediction]:
-        """The predictions; without the ranker's scores in the order of retrieval."""
-        store, asked = self.release.store, found.asked
+        """The predictions; without the ranker's scores, in the order of retrieval."""
+        store, encoded = self.release.store, found.encoded
         lists = self._recommender.recommend(found.candidates, scores_RK, found.trace)
         names = cast(dict[int, CandidateSource], self._recommender.source_names)
         known = found.candidates.encoded.known_E.tolist()
@@ -137,12 +137,12 @@ class ReleaseRecommender:
                         for item, title, score, retrieved, place in items
                     ],
                     "release": self.release.name,
-                    "user": "known" if asked.user_E[i] else "unknown",
+                    "user": "known" if encoded.user_E[i] else "unknown",
                     "source": source,
-                    "unknown_items": asked.num_unknown[i],
-                    "unknown_exclude": int(np.count_nonzero(asked.excluded[i] == UNKNOWN)),
-                    "unknown_rules": asked.num_unknown_rules[i],
-                    "unknown_values": asked.unknown_values[i],
+                    "unknown_items": encoded.num_unknown[i],
+                    "unknown_exclude": int(np.count_nonzero(encoded.excluded[i] == UNKNOWN)),
+                    "unknown_rules": encoded.num_unknown_rules[i],
+                    "unknown_values": encoded.unknown_values[i],
                     "degraded": degraded if degraded and known[i] else False,
                     "timings_ms": found.timings_ms,
                 }

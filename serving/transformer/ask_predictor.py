@@ -1,4 +1,4 @@
-"""Asking the predictor, and what becomes of the answer when it does not give one in time."""
+"""The client of the predictor, which reports why a request was not ranked in time."""
 
 import asyncio
 import io
@@ -15,7 +15,7 @@ _SHOWN = 200
 
 
 class DegradedError(Exception):
-    """The ranker did not answer; `reason` is one word for the metrics, the message is for people."""
+    """The ranker did not answer; `reason` is one word for the metrics, the message is for readers."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(f"{reason}: {message}")
@@ -23,10 +23,10 @@ class DegradedError(Exception):
 
 
 class Predictor:
-    """What is behind `host`, over connections that stay open. Made before there is an event loop.
+    """The predictor at `host`, over connections that stay open. It may be created before there is an event loop.
 
-    A connection that broke is tried once more: to score again does no harm, and behind a Service the next connection
-    leads to a predictor that lives.
+    A request whose connection broke is repeated once: scoring is idempotent, and behind a Service a new connection
+    leads to a running predictor.
     """
 
     def __init__(self, host: str, model_name: str, release: str, *, tls: bool = False) -> None:
@@ -36,13 +36,13 @@ class Predictor:
         self._fresh: aiohttp.ClientSession | None = None
 
     async def scores(self, request: RankingRequest, seconds: float) -> NDArray[np.float32]:
-        """The scores [E, K], within `seconds`. Raises DegradedError and nothing else that a predictor can cause."""
+        """The scores [E, K], within `seconds`. Raises DegradedError for any failure of the predictor."""
         if seconds <= 0:
-            raise DegradedError("timeout", "no time was left to ask the predictor")
+            raise DegradedError("timeout", "no time was left to query the predictor")
         body = request.to_bytes(self._release)
         try:
             async with asyncio.timeout(seconds):
-                status, content = await self._ask(body)
+                status, content = await self._send(body)
         except TimeoutError:
             raise DegradedError("timeout", f"the predictor did not answer within {1e3 * seconds:.0f} ms") from None
         except aiohttp.ClientError as error:
@@ -50,18 +50,18 @@ class Predictor:
         if status == 409:
             raise DegradedError("other_release", _one_line(content.decode(errors="replace")))
         if status != 200:
-            said = _one_line(content.decode(errors="replace"))
-            raise DegradedError("refused", f"the predictor answered {status} {said}")
+            message = _one_line(content.decode(errors="replace"))
+            raise DegradedError("refused", f"the predictor answered {status} {message}")
         return _read(content, request.candidates_EK.shape)
 
-    async def _ask(self, body: bytes) -> tuple[int, bytes]:
+    async def _send(self, body: bytes) -> tuple[int, bytes]:
         """Status and content. Raises aiohttp.ClientError."""
         if self._kept is None or self._fresh is None:
             self._kept, self._fresh = _session(keep=True), _session(keep=False)
         try:
             return await _post(self._kept, self.url, body)
         except aiohttp.ClientError:
-            # Not over a kept one: others of them may lead to the same dead end.
+            # Over a new connection, since other open ones may lead to the same stopped predictor.
             return await _post(self._fresh, self.url, body)
 
     async def close(self) -> None:
@@ -88,9 +88,11 @@ def _read(content: bytes, shape: tuple[int, ...]) -> NDArray[np.float32]:
     try:
         scores = np.load(io.BytesIO(content), allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
-        raise DegradedError("bad_answer", f"the predictor's answer is no npy ({_one_line(str(error))})") from None
+        message = f"the predictor's answer is not an npy file ({_one_line(str(error))})"
+        raise DegradedError("bad_answer", message) from None
     if scores.shape != shape or scores.dtype != np.float32 or not np.isfinite(scores).all():
-        raise DegradedError("bad_answer", f"the predictor answered {scores.dtype} {scores.shape}, not scores {shape}")
+        found = f"an array of {scores.dtype} {scores.shape}"
+        raise DegradedError("bad_answer", f"the predictor answered {found} instead of finite float32 scores {shape}")
     return np.asarray(scores)
 
 

@@ -1,4 +1,4 @@
-"""How a body becomes a request, whatever its content type; what cannot become one is refused in one form."""
+"""Decodes request bodies of any content type; bodies that cannot be decoded are refused in one format."""
 
 import struct
 from typing import Any
@@ -16,9 +16,9 @@ _STRUCTURED = "application/cloudevents+json"
 
 
 class Bodies(DataPlane):  # type: ignore[misc]  # kserve is untyped
-    """KServe reads JSON by its content type and words its own refusals; here a V1 body goes on as it came.
+    """Passes V1 bodies on unchanged, where KServe would decode JSON by content type and write its own error messages.
 
-    A content type says nothing that the body does not: curl, for one, sends forms unless it is told otherwise.
+    The content type is not needed: curl, for example, sends forms by default.
     """
 
     def decode(

@@ -1,8 +1,8 @@
-"""The end of a transformer that somebody may still be asking.
+"""Graceful shutdown of a transformer that still receives requests.
 
-A pod that is to end gets SIGTERM before every node has heard that no request should go there any more. So the server
-goes on for a while, takes new connections too, and asks for each connection to be closed: a client that keeps its
-connection open then never writes to one that is just being cut.
+A pod that is being terminated gets SIGTERM before every node has stopped sending requests to it. The server therefore
+continues for a while, accepts new connections too, and asks clients to close each connection, so that a client with
+keep-alive never writes to a connection that is being closed.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ _CLOSE = (b"connection", b"close")
 
 
 class Drain:
-    """Puts SIGTERM off by `seconds`; until then answers say `Connection: close`. A second one ends at once."""
+    """Delays SIGTERM by `seconds`; until then responses have `Connection: close`. A second SIGTERM ends at once."""
 
     def __init__(self, app: ASGIApp, seconds: float) -> None:
         self._app = app
@@ -24,7 +24,7 @@ class Drain:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" and self._seconds > 0:
-            self._put_off()
+            self._delay_sigterm()
 
         async def last(message: Message) -> None:
             if self._draining and message["type"] == "http.response.start":
@@ -33,8 +33,8 @@ class Drain:
 
         await self._app(scope, receive, last)
 
-    def _put_off(self) -> None:
-        """Stand before the server's own handler, which it has set by the time that it starts the application."""
+    def _delay_sigterm(self) -> None:
+        """Replace the server's own handler, which is set before the application starts, and call it later."""
         loop, handler = asyncio.get_running_loop(), signal.getsignal(signal.SIGTERM)
         assert callable(handler)
 

@@ -1,7 +1,7 @@
-"""Where errors become statuses.
+"""Maps errors to statuses.
 
-Every refusal is `{"error": message}`: 400 for what is wrong, 413 for what is too much, 404 and 405 for what is not
-there; over gRPC INVALID_ARGUMENT and NOT_FOUND.
+Every refusal is `{"error": message}`: 400 for a bad request, 413 for one that is too large, 404 and 405 for an unknown
+path or method; over gRPC INVALID_ARGUMENT and NOT_FOUND.
 """
 
 import logging
@@ -23,12 +23,12 @@ _BYTES_OF_AN_ID = 32
 
 
 def max_body_bytes(max_history: int) -> int:
-    """The longest body that is read."""
+    """The maximum size of a body that is read."""
     return _BODY_BYTES + _BYTES_OF_AN_ID * max_history
 
 
 class RefusedError(InvalidInput):  # type: ignore[misc]  # kserve is untyped
-    """A BadRequestError as KServe wants it."""
+    """A BadRequestError as KServe expects it."""
 
     def __init__(self, error: BadRequestError) -> None:
         super().__init__(str(error))
@@ -36,7 +36,7 @@ class RefusedError(InvalidInput):  # type: ignore[misc]  # kserve is untyped
 
 
 class ClosedRepository(ModelRepositoryExtension):  # type: ignore[misc]  # kserve is untyped
-    """KServe lets whoever may ask a query also unload the model, by REST and by gRPC. Not here."""
+    """Refuses to load and unload models by request, which KServe allows every client by REST and gRPC."""
 
     async def load(self, model_name: str) -> None:
         """Raises RefusedError."""
@@ -48,7 +48,7 @@ class ClosedRepository(ModelRepositoryExtension):  # type: ignore[misc]  # kserv
 
 
 def register(app: FastAPI, max_bytes: Callable[[], int]) -> None:
-    """Handle refusals in KServe's application, before it starts; `max_bytes` is asked at each request."""
+    """Handle refusals in KServe's application, before it starts; `max_bytes` is called for each request."""
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _not_there)
@@ -65,26 +65,26 @@ async def _malformed(_: Any, error: Any) -> JSONResponse:
 
 async def _not_there(request: Any, error: Any) -> JSONResponse:
     """An unknown path or method, or a V2 body that cannot be decoded."""
-    message = f"{request.method} {request.url.path}: {error.detail}; /openapi.json says what may be asked"
+    message = f"{request.method} {request.url.path}: {error.detail}; /openapi.json describes the paths and methods"
     if error.__cause__ is not None:
         message = f"the body is not JSON: {error.__cause__}"
     return JSONResponse({"error": message}, error.status_code, error.headers)
 
 
 def malformed(mistake: Mapping[str, Any]) -> BadRequestError:
-    """What pydantic found wrong with a V2 request, first mistake first."""
+    """The refusal of a V2 request, from an error of pydantic."""
     if mistake["type"] == "json_invalid":
         return BadRequestError(f"the body is not JSON: {mistake['ctx']['error']} at character {mistake['loc'][-1]}")
     place = ".".join(str(part) for part in mistake["loc"] if part not in ("body", "InferenceRequest")) or "the body"
     return BadRequestError(
-        f"this is not a V2 inference request: {place}: {mistake['msg']}; send "
+        f"the body is not a V2 inference request: {place}: {mistake['msg']}; send "
         '{"inputs": [{"name": "instances", "shape": [1], "datatype": "BYTES", "data": ["{\\"user_id\\": 7}"]}]}, '
         "or a V1 request to /v1/models/NAME:predict"
     )
 
 
 class BodyLimit:
-    """Refuses what is empty or too long before it is read as JSON, and what is asked by another verb than POST."""
+    """Refuses empty and too long bodies before they are parsed, and queries sent by another method than POST."""
 
     def __init__(self, app: ASGIApp, max_bytes: Callable[[], int]) -> None:
         self._app = app
@@ -93,7 +93,7 @@ class BodyLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST":
             if scope["type"] == "http" and scope["path"].endswith(":predict"):
-                refusal = f"{scope['method']} asks for nothing here; send the queries with POST"
+                refusal = f"{scope['method']} is not allowed here; send the queries with POST"
                 await JSONResponse({"error": refusal}, 405, {"Allow": "POST"})(scope, receive, send)
                 return
             await self._app(scope, receive, send)
@@ -103,7 +103,7 @@ class BodyLimit:
         while more:
             message = await receive()
             if message["type"] != "http.request":
-                return  # the client went away
+                return  # the client disconnected
             size += len(message.get("body", b""))
             if size <= most:
                 parts.append(message.get("body", b""))
@@ -113,7 +113,7 @@ class BodyLimit:
             return
         if size > most:
             refusal = (
-                f"the body has {size} bytes, at most {most} are read; "
+                f"the body has {size} bytes, at most {most} are allowed; "
                 "send shorter histories (serving.max_history) or fewer instances"
             )
             await JSONResponse({"error": refusal}, 413)(scope, receive, send)
@@ -127,7 +127,7 @@ class BodyLimit:
 
 
 class NoRefusals(logging.Filter):
-    """Leaves out KServe's traceback for a request that the client must change."""
+    """Drops KServe's traceback for a request that is refused."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not (record.exc_info and isinstance(record.exc_info[1], InvalidInput | ModelNotFound))

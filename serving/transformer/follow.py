@@ -1,4 +1,4 @@
-"""One process of a transformer goes over from a release to the next, between two requests."""
+"""Switches one process of a transformer from a release to the next, between two requests."""
 
 import asyncio
 import threading
@@ -19,7 +19,7 @@ _BEFORE_ANY = -1
 
 
 class Follower:
-    """Holds what answers; with `targets` it watches that folder and replaces what answers."""
+    """Holds the current service; with `targets`, it watches that folder and replaces the service."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class Follower:
         predictor_host: str | None,
         targets: Path | None,
     ) -> None:
-        """Raises ValueError when the release is broken, or ranks and has no predictor."""
+        """Raises ValueError when the release is broken, or has a ranker but no predictor."""
         self._open = opened
         self._answering: Counter[Service] = Counter()
         self._changing = threading.Lock()
@@ -37,7 +37,7 @@ class Follower:
             self.service = opened(folder, predictor_host)
             return
         self._targets = Targets(targets)
-        # First this, so that a target is not set between the look and the load without anybody waiting for us.
+        # Reported first, so that whoever sets a target while this one is being loaded waits for this process.
         self._targets.report(Progress(number=_BEFORE_ANY))
         target = self._targets.get()
         self.service = opened(target.folder, target.predictor_host)
@@ -46,7 +46,7 @@ class Follower:
 
     @contextmanager
     def answering(self) -> "Iterator[Service]":
-        """What answers one request; it is kept until the block ends. To be called in the server's event loop."""
+        """The service for one request; it is kept until the block ends. Call it in the server's event loop."""
         self._loop = asyncio.get_running_loop()
         with self._changing:
             service = self.service
@@ -62,26 +62,26 @@ class Follower:
             time.sleep(_LOOK_SECONDS)
             try:
                 wanted = self._targets.get()
-            except FileNotFoundError:  # whoever set targets has gone, and this process will
+            except FileNotFoundError:  # the parent has removed the folder and will end this process
                 return
             if wanted == current:
                 continue
             current = wanted
             try:
                 new = self._open(wanted.folder, wanted.predictor_host)
-            except Exception as error:  # noqa: BLE001  # whatever is wrong with the new one, the old one goes on
+            except Exception as error:  # noqa: BLE001  # the old service stays, whatever the error
                 self._targets.report(Progress(number=wanted.number, error=str(error) or type(error).__name__))
                 continue
             self._replace_by(new)
             self._targets.report(Progress(number=wanted.number))
 
     def _replace_by(self, new: "Service") -> None:
-        """Let `new` answer from the next request on, and wait for the last one of the old."""
+        """Use `new` from the next request on, and wait for the last request of the old service."""
         with self._changing:
             old, self.service = self.service, new
         while self._answering[old]:
             time.sleep(0.01)
         with self._changing:
             del self._answering[old]
-        if self._loop is not None:  # else nobody has asked, and nothing is open
+        if self._loop is not None:  # otherwise there was no request, and no connection is open
             asyncio.run_coroutine_threadsafe(old.close(), self._loop).result()

@@ -1,4 +1,4 @@
-"""What /metrics tells beside KServe's own numbers."""
+"""Metrics at /metrics in addition to KServe's own."""
 
 from prometheus_client import Counter, Histogram
 

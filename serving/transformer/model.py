@@ -1,4 +1,4 @@
-"""The transformer as KServe sees it."""
+"""The KServe model of the transformer."""
 
 import asyncio
 import threading
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from shortlist.serving.transformer.service import Service
 
 
-_ASKED: "ContextVar[Service]" = ContextVar("asked")
-"""What answers the request that is being answered: another may take its place before the request is done."""
+_SERVICE: "ContextVar[Service]" = ContextVar("service")
+"""The service of the current request, which may be replaced for later requests before this one is done."""
 
 
 class Transformer(Model):  # type: ignore[misc]  # kserve is untyped
-    """Answers from one release, and with `targets` from the one that is named there, whatever that is at the time.
+    """Serves one release; with `targets`, the release that is currently named there.
 
-    A worker gets it pickled as its arguments, and opens the release, memory-mapped, before its first answer: KServe
-    wants a sign of life soon after the start.
+    It is pickled as its arguments for a worker, which opens the release, memory-mapped, before its first answer rather
+    than at the start: KServe expects a worker to respond soon after it started.
     """
 
     def __init__(
@@ -51,17 +51,20 @@ class Transformer(Model):  # type: ignore[misc]  # kserve is untyped
 
     @property
     def service(self) -> "Service":
-        """What answers this request; outside of one, what answers now, once it is loaded."""
+        """The service of the current request; outside a request, the current service. It must be loaded."""
         assert self._follower is not None
-        return _ASKED.get(self._follower.service)
+        return _SERVICE.get(self._follower.service)
 
     @property
     def max_history(self) -> int:
-        """Of the release that answers; before it is loaded, what was given."""
+        """The limit of the release in service; before it is loaded, the given one."""
         return self.service.release.recipe.serving.max_history if self._follower is not None else self._max_history
 
     def load(self) -> bool:
-        """Ready once the release has answered. Raises ValueError when it is broken, or ranks and has no predictor."""
+        """Ready once the release has answered a query.
+
+        Raises ValueError when the release is broken, or has a ranker but no predictor.
+        """
         from shortlist.serving.transformer.service import Service  # noqa: PLC0415  # brings FAISS and ONNX Runtime
 
         name, folder, host, tls, _, targets = self._arguments
@@ -76,20 +79,20 @@ class Transformer(Model):  # type: ignore[misc]  # kserve is untyped
         return self.ready
 
     async def healthy(self) -> bool:
-        """KServe asks this before every request."""
+        """KServe calls this before every request."""
         if self._follower is None:
             await asyncio.to_thread(self.load)
         return self.ready
 
     async def __call__(self, *arguments: Any, **options: Any) -> Any:
-        """One request, answered by one release from its first byte to its last."""
+        """Answer a request, from one release throughout."""
         assert self._follower is not None
         with self._follower.answering() as service:
-            token = _ASKED.set(service)
+            token = _SERVICE.set(service)
             try:
                 return await super().__call__(*arguments, **options)
             finally:
-                _ASKED.reset(token)
+                _SERVICE.reset(token)
 
     def stop(self) -> None:
         """KServe calls this at the end, in its event loop."""
@@ -116,7 +119,7 @@ class Transformer(Model):  # type: ignore[misc]  # kserve is untyped
             raise errors.RefusedError(error) from None
 
     async def predict(self, payload: tuple[list[Query], Any], *_: Any) -> tuple[list[Prediction], Any]:
-        """The predictions, and the request that they answer. Raises RefusedError for a rule that does not fit."""
+        """The predictions, and the request that they answer. Raises RefusedError for a rule that cannot be applied."""
         queries, request = payload
         try:
             return await self.service.answer(queries), request
@@ -129,7 +132,7 @@ class Transformer(Model):  # type: ignore[misc]  # kserve is untyped
 
     async def explain(self, *_: Any) -> Any:
         """Raises RefusedError."""
-        raise errors.RefusedError(BadRequestError("answers are not explained; ask with :predict", 501))
+        raise errors.RefusedError(BadRequestError("explanations are not supported; use :predict", 501))
 
 
 def _in_a_worker(
@@ -156,7 +159,7 @@ def _in_a_worker(
 
 def prepare_server(model: Transformer, drain_seconds: float = 0.0) -> None:
     """Set up KServe's application in this process, before it starts."""
-    # About KServe's own answers, once in every log.
+    # A warning about KServe's own responses, which would be in every log.
     warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
     errors.register(app, lambda: errors.max_body_bytes(model.max_history))
     openapi.describe(app, model)

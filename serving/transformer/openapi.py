@@ -1,4 +1,4 @@
-"""The description that the service gives of itself at /openapi.json, made of `schema` and the release it serves."""
+"""The service's OpenAPI description at /openapi.json, made from `schema` and the release in service."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 _REF = "#/components/schemas/{model}"
 _HIDDEN = ("/repository/", ":explain", "/versions/")
 REFUSALS = {
-    "400": "The request is wrong: the message names the place, what is allowed and the nearest name.",
+    "400": "The request is wrong. The message gives the location, the allowed values and the nearest name.",
     "404": "There is no such model.",
-    "405": "Queries are asked with POST.",
+    "405": "Queries must be sent with POST.",
     "413": "The body, a list or a text is too long.",
-    "500": "A fault of the service. Asking again does no harm.",
-    "503": "The service starts or ends. Ask again.",
+    "500": "An error of the service. It is safe to repeat the request.",
+    "503": "The service is starting or stopping. Repeat the request.",
 }
 
 
 def describe(app: FastAPI, model: "Transformer") -> None:
-    """Let KServe's application give our description instead of its own; made anew for each release."""
+    """Replace the description of KServe's application; it is made anew for each release."""
 
     def openapi() -> dict[str, Any]:
         model.load()
@@ -70,13 +70,14 @@ def document(app: FastAPI, model: "Transformer") -> dict[str, Any]:
     components = found.setdefault("components", {}).setdefault("schemas", {})
     components |= schemas["$defs"]
     example = {"instances": [{"user_id": 7, "k": 10}]}
-    _ask(paths["/v1/models/{model_name}:predict"]["post"], "Ask for lists (V1).", "Request", "Answer", example)
+    predict = paths["/v1/models/{model_name}:predict"]["post"]
+    _describe_route(predict, "Request lists (V1).", "Request", "Answer", example)
     tensor = {"name": "instances", "shape": [1], "datatype": "BYTES", "data": [json.dumps(example["instances"][0])]}
     infer = paths["/v2/models/{model_name}/infer"]["post"]
-    _ask(infer, "Ask for lists (V2).", "InferenceRequest", "InferenceResponse", {"inputs": [tensor]})
+    _describe_route(infer, "Request lists (V2).", "InferenceRequest", "InferenceResponse", {"inputs": [tensor]})
     infer["description"] += (
-        " One BYTES tensor `instances` [N], of which every element is the JSON text of a `Query`; the answer has "
-        "one BYTES tensor `predictions` [N] of the JSON texts of a `Prediction` each."
+        " One BYTES tensor `instances` [N], each element the JSON text of a `Query`; the answer has one BYTES tensor "
+        "`predictions` [N], each element the JSON text of a `Prediction`."
     )
     for path in paths.values():
         for operation in path.values():
@@ -89,10 +90,12 @@ def document(app: FastAPI, model: "Transformer") -> dict[str, Any]:
     return found | {"paths": paths}
 
 
-def _ask(operation: dict[str, Any], summary: str, request: str, answer: str, example: dict[str, Any]) -> None:
-    """Say of a route that takes queries what goes in and what comes out."""
+def _describe_route(
+    operation: dict[str, Any], summary: str, request: str, answer: str, example: dict[str, Any]
+) -> None:
+    """Describe the input and output of a route that takes queries."""
     operation["summary"] = summary
-    operation["description"] = "Asking changes nothing, so it may be repeated."
+    operation["description"] = "Requests change nothing and may be repeated."
     operation["parameters"] = [one for one in operation["parameters"] if one["name"] == "model_name"]
     content = {"schema": {"$ref": _REF.format(model=request)}, "example": example}
     operation["requestBody"] = {"required": True, "content": {"application/json": content}}

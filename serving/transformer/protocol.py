@@ -1,4 +1,4 @@
-"""V1 and V2 requests to queries, and predictions back.
+"""Converts V1 and V2 requests to queries, and predictions to answers.
 
 V1 REST     {"instances": [query, ...]} -> {"predictions": [prediction, ...]}
 V2 REST     one BYTES tensor `instances` [N], each element the JSON text of a query
@@ -23,7 +23,7 @@ OUTPUT = {"name": "predictions", "datatype": "BYTES", "shape": [-1]}
 
 
 def read(payload: Any, reader: QueryReader) -> list[Query]:
-    """The queries of a request, whichever way it came. Raises BadRequestError."""
+    """The queries of a request in either protocol. Raises BadRequestError."""
     return reader.texts(_instances(payload)) if isinstance(payload, InferRequest) else reader.request(payload)
 
 
@@ -50,12 +50,12 @@ def _instances(request: InferRequest) -> list[Any]:
     names = [tensor.name for tensor in request.inputs]
     if names != [INPUT["name"]] or request.inputs[0].datatype != "BYTES":
         raise BadRequestError(
-            f"the inputs are {names}; send one BYTES tensor named 'instances', of which every element is the JSON "
-            'text of a query, like {"user_id": 7, "k": 10}'
+            f"the inputs are {names}; send one BYTES tensor named 'instances', each element the JSON text of a query, "
+            'like {"user_id": 7, "k": 10}'
         )
     try:
         texts = request.inputs[0].as_numpy()
     except (ValueError, TypeError, struct.error, InvalidInput) as error:
-        raise BadRequestError(f"instances: the tensor's shape and data do not fit: {error}") from None
+        raise BadRequestError(f"instances: the tensor's shape and data do not match: {error}") from None
     found: list[Any] = texts.ravel().tolist()
     return found

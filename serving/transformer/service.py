@@ -1,4 +1,4 @@
-"""Queries to predictions within the deadline: find, ask the predictor, answer."""
+"""From queries to predictions within the deadline: retrieve, query the predictor, answer."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +13,11 @@ from shortlist.serving.transformer.ask_predictor import DegradedError, Predictor
 from shortlist.serving.transformer.metrics import DEGRADED, QUERIES, STAGE_SECONDS
 
 _WAIT_SHARE = 0.9
-"""Of the deadline is waited for the predictor; the rest is for writing the answer."""
+"""Share of the deadline to wait for the predictor; the rest is for writing the answer."""
 
 
 class Service:
-    """Answers from one release, with its predictor where the release ranks."""
+    """Answers queries from one release, with its predictor if the release has a ranker."""
 
     def __init__(self, recommender: ReleaseRecommender, predictor: Predictor | None) -> None:
         self._recommender = recommender
@@ -27,42 +27,45 @@ class Service:
 
     @classmethod
     def open(cls, folder: Path, model_name: str, predictor_host: str | None, *, tls: bool = False) -> "Service":
-        """Open a release and ask it once. Raises ValueError when it is broken, or ranks and has no predictor."""
+        """Open a release and answer one query from it.
+
+        Raises ValueError when it is broken, or has a ranker but no predictor.
+        """
         recommender = ReleaseRecommender.open(folder)
         if not recommender.release.ranks:
             return cls(recommender, None)
         if predictor_host is None:
-            raise ValueError(f"{folder}: this release has a ranker; say where it runs with --predictor_host HOST:PORT")
+            raise ValueError(f"{folder}: the release has a ranker; set its address with --predictor_host HOST:PORT")
         return cls(recommender, Predictor(predictor_host, model_name, recommender.release.name, tls=tls))
 
     @property
     def release(self) -> Release:
-        """What it answers from."""
+        """The release in service."""
         return self._recommender.release
 
     async def answer(self, queries: Sequence[Query]) -> list[Prediction]:
-        """One prediction a query, within the recipe's deadline.
+        """One prediction per query, within the recipe's deadline.
 
-        When the predictor fails or is slow they come in the order of retrieval, and say so.
+        If the predictor fails or is slow, the lists are in the order of retrieval and `degraded` has the reason.
         """
         start = perf_counter()
         found = self._recommender.find(queries)
-        asked = perf_counter()
-        ranks, degraded = None, None
+        retrieved = perf_counter()
+        scores, degraded = None, None
         if found.request is not None and self._predictor is not None:
             try:
-                ranks = await self._predictor.scores(found.request, self._wait_seconds - (asked - start))
+                scores = await self._predictor.scores(found.request, self._wait_seconds - (retrieved - start))
             except DegradedError as error:
                 degraded = str(error)
                 DEGRADED.labels(error.reason).inc()
-        found.timings_ms["rank"] = 1e3 * (perf_counter() - asked)
-        predictions = self._recommender.answers(found, ranks, degraded)
+        found.timings_ms["rank"] = 1e3 * (perf_counter() - retrieved)
+        predictions = self._recommender.answers(found, scores, degraded)
         found.timings_ms["total"] = 1e3 * (perf_counter() - start)
         self._count(found)
         return predictions
 
     async def close(self) -> None:
-        """Leave the predictor's connections."""
+        """Close the connections to the predictor."""
         if self._predictor is not None:
             await self._predictor.close()
 
@@ -70,5 +73,5 @@ class Service:
         for stage, milliseconds in found.timings_ms.items():
             self._stages[stage].observe(milliseconds / 1e3)
             found.timings_ms[stage] = round(milliseconds, 3)
-        for user, source in zip(found.asked.user_E.tolist(), found.sources, strict=True):
+        for user, source in zip(found.encoded.user_E.tolist(), found.sources, strict=True):
             QUERIES.labels("known" if user else "unknown", source).inc()

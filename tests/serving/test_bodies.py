@@ -44,7 +44,7 @@ def test_a_body_that_is_no_json(service: LocalService, path: str, kind: str, bod
         (b'{"k": NaN}', ".k is not a finite number; it must be a whole number"),
         (b'{"time": -Infinity}', ".time is not a finite number; it is seconds since 1970"),
         (b'{"context": {"volume": 1e999}}', ".context.volume is not a finite number; it must be a number or null"),
-        (b'{"user_id": ' + b"9" * 400 + b"}", ".user_id is out of range; an id is text or a whole number of 64 bits"),
+        (b'{"user_id": ' + b"9" * 400 + b"}", ".user_id is out of range; an id must be text or a 64-bit integer"),
         (b'{"user_id": 18446744073709551615}', ".user_id is out of range"),
         (b'{"k": 1, "k": 2}', " has the key 'k' twice in one object"),
         (b'{"user_id": "\\ud800"}', " is not JSON: "),
@@ -79,7 +79,7 @@ def test_a_wrong_v2_body_with_a_binary_part(service: LocalService, length: str, 
 def test_a_v1_body_sent_to_v2_is_told_where_to_go(service: LocalService) -> None:
     for kind in TYPES:
         error = refused(service, V2, b'{"instances": [{}]}', {"Content-Type": kind})
-        assert error.startswith("this is not a V2 inference request: inputs: Field required; send ")
+        assert error.startswith("the body is not a V2 inference request: inputs: Field required; send ")
         assert error.endswith("or a V1 request to /v1/models/NAME:predict")
 
 
@@ -87,10 +87,10 @@ def test_a_v1_body_sent_to_v2_is_told_where_to_go(service: LocalService) -> None
     ("method", "path", "status", "message"),
     [
         ("POST", "/v1/models/other:predict", 404, "Model with name other does not exist."),
-        ("POST", "/v1/predict", 404, "POST /v1/predict: Not Found; /openapi.json says what may be asked"),
-        ("GET", V1, 405, "GET asks for nothing here; send the queries with POST"),
-        ("GET", V2, 405, f"GET {V2}: Method Not Allowed; /openapi.json says what may be asked"),
-        ("POST", "/v1/models/shortlist:explain", 501, "answers are not explained; ask with :predict"),
+        ("POST", "/v1/predict", 404, "POST /v1/predict: Not Found; /openapi.json describes the paths and methods"),
+        ("GET", V1, 405, "GET is not allowed here; send the queries with POST"),
+        ("GET", V2, 405, f"GET {V2}: Method Not Allowed; /openapi.json describes the paths and methods"),
+        ("POST", "/v1/models/shortlist:explain", 501, "explanations are not supported; use :predict"),
     ],
 )
 def test_what_is_not_there(service: LocalService, method: str, path: str, status: int, message: str) -> None:

@@ -118,10 +118,10 @@ async def answers_a_pickle(_: web.Request) -> web.StreamResponse:
         (dies, "unreachable: "),
         (breaks, "refused: the predictor answered 503 Prediction failed Traceback"),
         (serves_another, "other_release: "),
-        (answers_text, "bad_answer: the predictor's answer is no npy"),
-        (answers_too_few, "bad_answer: the predictor answered float32 (1, 3)"),
+        (answers_text, "bad_answer: the predictor's answer is not an npy file"),
+        (answers_too_few, "bad_answer: the predictor answered an array of float32 (1, 3)"),
         (answers_nan, "bad_answer: "),
-        (answers_a_pickle, "bad_answer: the predictor's answer is no npy"),
+        (answers_a_pickle, "bad_answer: the predictor's answer is not an npy file"),
     ],
 )
 def test_a_failing_predictor(folder: Path, handler: Handler, reason: str) -> None:

@@ -178,9 +178,9 @@ def test_a_service_follows_the_pointer(release: Path, other: Path, tmp_path: Pat
             second = publish(root, other, replaces=first).release
             assert eventually(lambda: service.ask({"user_id": 3})["release"] == second), said
             # A broken one is told once, and what answers goes on; the pointer is read on.
-            assert eventually(lambda: said[-1:] == [f"release {second} answers"])
+            assert eventually(lambda: said[-1:] == [f"release {second} is in service"])
             promote(root, first)
-            assert eventually(lambda: said[-1:] == [f"release {first} answers"]), said
+            assert eventually(lambda: said[-1:] == [f"release {first} is in service"]), said
             (where / second / "retrieval/vectors.npy").write_bytes(b"")
             pointer = json.loads((tmp_path / "releases/made/live.json").read_text())
             (tmp_path / "releases/made/live.json").write_text(json.dumps(pointer | {"release": second}))

@@ -84,27 +84,27 @@ def test_a_wrong_body(body: Any, status: int, message: str) -> None:
         ({"k": 2.5}, 400, ".k is 2.5"),
         ({"k": "10"}, 400, ".k is text"),
         ({"k": True}, 400, ".k is true or false"),
-        ({"user_id": [7]}, 400, ".user_id is a list; an id is text or a whole number"),
-        ({"user_id": 1.5}, 400, ".user_id is a number; an id is text or a whole number"),
+        ({"user_id": [7]}, 400, ".user_id is a list; an id must be text or a 64-bit integer"),
+        ({"user_id": 1.5}, 400, ".user_id is a number; an id must be text or a 64-bit integer"),
         ({"user_id": 2**63}, 400, ".user_id is out of range"),
-        ({"user_id": "u" * 257}, 413, ".user_id has a word of 257 letters"),
-        ({"history": "1,2"}, 400, ".history is text; it is a list of item ids"),
+        ({"user_id": "u" * 257}, 413, ".user_id has a text of 257 characters"),
+        ({"history": "1,2"}, 400, ".history is text; it must be a list of item ids"),
         ({"history": [1, None]}, 400, ".history[1] is null"),
         ({"history": [1, True]}, 400, ".history[1] is true or false"),
         ({"history": [1, [2]]}, 400, ".history[1] is a list"),
-        ({"history": [1] * 1001}, 413, ".history has 1001 ids, at most 1000 fit (serving.max_history)"),
+        ({"history": [1] * 1001}, 413, ".history has 1001 ids, at most 1000 are allowed (serving.max_history)"),
         ({"exclude": {"a": 1}}, 400, ".exclude is an object"),
-        ({"exclude": ["x" * 10_000]}, 413, ".exclude[0] has a word of 10000 letters"),
+        ({"exclude": ["x" * 10_000]}, 413, ".exclude[0] has a text of 10000 characters"),
         ({"context": [1]}, 400, ".context is a list"),
         ({"context": {"devise": 1}}, 400, ".context has the unknown key 'devise'; did you mean 'device'?"),
         ({"context": {"volume": "loud"}}, 400, ".context.volume is text; it must be a number or null"),
-        ({"context": {"device": {"a": 1}}}, 400, ".context.device is or holds an object"),
-        ({"context": {"device": [["a"]]}}, 400, ".context.device is or holds a list"),
-        ({"user": "road"}, 400, ".user is text; it is an object"),
+        ({"context": {"device": {"a": 1}}}, 400, ".context.device is or contains an object"),
+        ({"context": {"device": [["a"]]}}, 400, ".context.device is or contains a list"),
+        ({"user": "road"}, 400, ".user is text; it must be an object"),
         ({"user": {"titel": "x"}}, 400, ".user has the unknown key 'titel'; did you mean 'title'?"),
         ({"user": {"price": "low"}}, 400, ".user.price is text; it must be a number or null"),
-        ({"user": {"title": "x" * 20_001}}, 413, ".user.title has a word of 20001 letters, at most 20000"),
-        ({"user": {"works": ["w" * 257]}}, 413, ".user.works has a word of 257 letters, at most 256"),
+        ({"user": {"title": "x" * 20_001}}, 413, ".user.title has a text of 20001 characters, at most 20000"),
+        ({"user": {"works": ["w" * 257]}}, 413, ".user.works has a text of 257 characters, at most 256"),
         ({"time": "now"}, 400, ".time is text; it is seconds since 1970"),
         ({"time": -1}, 400, ".time is -1; it is seconds since 1970"),
         ({"time": 1767225600000}, 400, ".time is 1767225600000; it is seconds since 1970 (not milliseconds)"),
@@ -157,7 +157,7 @@ def test_the_bytes_before_utf_8_that_windows_writes_are_read_over() -> None:
 
 def test_texts_are_queries_each() -> None:
     assert READER.texts([b'{"k": 3}', '{"user_id": "ü"}']) == [Query(k=3), Query(k=10, user_id="ü")]
-    with pytest.raises(BadRequestError, match="instances has 65 queries, at most 64 fit"):
+    with pytest.raises(BadRequestError, match="instances has 65 queries, at most 64 are allowed"):
         READER.texts(["{}"] * 65)
 
 

@@ -140,8 +140,8 @@ def test_v2_grpc(service: LocalService, raw: bool) -> None:
         (b'{"instances": [{"user_id": 1, "k": 1000000000}]}', 400, "from 1 to 600 (serving.max_k)"),
         (b'{"instances": [{"usr_id": 1}]}', 400, "did you mean 'user_id'?"),
         (b'{"instances": [{"user_id": {"a": 1}}]}', 400, "instances[0].user_id is an object"),
-        (b'{"instances": [{"history": [' + b"1," * 10_000 + b"1]}]}", 413, "has 10001 ids, at most 10000 fit"),
-        (b'{"instances": [{"history": [' + b"1234567," * 1_300_000 + b"1]}]}", 413, "are read"),
+        (b'{"instances": [{"history": [' + b"1," * 10_000 + b"1]}]}", 413, "has 10001 ids, at most 10000 are allowed"),
+        (b'{"instances": [{"history": [' + b"1234567," * 1_300_000 + b"1]}]}", 413, "are allowed; send shorter"),
     ],
 )
 def test_a_bad_request_gets_one_clear_message(service: LocalService, body: bytes, status: int, message: str) -> None:
@@ -158,11 +158,11 @@ def test_a_bad_v2_request_gets_one_clear_message(service: LocalService) -> None:
     tensor = {"name": "instances", "shape": [1], "datatype": "BYTES", "data": ["{"]}
     for change, message in (
         ({}, "instances[0] is not JSON"),
-        ({"shape": [2]}, "shape and data do not fit"),
+        ({"shape": [2]}, "shape and data do not match"),
         ({"name": "x"}, "the inputs are ['x']"),
         ({"datatype": "FP32", "data": [1.0]}, "send one BYTES tensor"),
         ({"data": [5]}, "instances[0] is not text"),
-        ({"shape": "x"}, "this is not a V2 inference request"),
+        ({"shape": "x"}, "the body is not a V2 inference request"),
     ):
         status, answer = post(url, json.dumps({"inputs": [tensor | change]}).encode(), JSON)
         assert (status, message in json.loads(answer)["error"]) == (400, True), answer

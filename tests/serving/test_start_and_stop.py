@@ -133,13 +133,13 @@ def refusal(service: str, capsys: pytest.CaptureFixture[str], *arguments: str, p
 
 
 def test_a_port_in_use(release: Path, busy: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ValueError, match=f"port {busy} cannot be used .*another http_port"):
+    with pytest.raises(ValueError, match=f"port {busy} cannot be used .*another port: http_port"):
         LocalService(release, http_port=int(busy)).__enter__()
     for service, flag in (("predictor", "--port"), ("transformer", "--http_port"), ("transformer", "--grpc_port")):
         others = ["--http_port", str(free_ports(1)[0])] if flag == "--grpc_port" else []
         said = refusal(service, capsys, "--release", str(release), *others, flag, busy)
-        assert f"port {busy} cannot be used (Address already in use); stop what listens there, " in said
-        assert said.endswith(f"or give another one: {flag}")
+        assert f"port {busy} cannot be used (Address already in use); stop the process that uses it, " in said
+        assert said.endswith(f"or set another port: {flag}")
 
 
 def test_no_java(
@@ -173,7 +173,7 @@ def test_a_release_that_cannot_be_served(
         ("predictor", broken, "retrieval/vectors.npy: corrupted"),
         ("transformer", foreign, "the release has schema 99; this version of shortlist reads schema 1"),
         ("transformer", tmp_path / "nothing", "no release is live"),
-        ("transformer", release, "say where it runs with --predictor_host HOST:PORT"),
+        ("transformer", release, "set its address with --predictor_host HOST:PORT"),
         ("predictor", unranked, "this release has no ranking/"),
     ):
         assert message in refusal(service, capsys, "--release", str(folder), *ports[service])
