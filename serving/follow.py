@@ -50,7 +50,7 @@ class _Follower:
     def _switch_to(self, live: Live) -> None:
         """Raises OSError when the storage fails."""
         before = self._service.release
-        self._once(f"release {live.release} is live now; starting it beside {before}")
+        self._once(f"release {live.release} is live now; starting it next to {before}")
         try:
             self._service.switch_to(open_release(self._root.url, live.release, self._cache_dir))
             self._once(f"release {live.release} is in service")

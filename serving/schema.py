@@ -90,7 +90,7 @@ def request_types(limits: Serving, of_user: Columns, of_context: Columns) -> tup
 
     @with_config(_CLOSED)
     class Rules(TypedDict, total=False):
-        """Rules of one list, beside those of the recipe. Every key may be left out or null."""
+        """Rules of one list, in addition to those of the recipe. Every key may be left out or null."""
 
         where: Annotated[
             str | None,
@@ -349,7 +349,7 @@ class Refusal(TypedDict):
     error: Annotated[
         str,
         Field(
-            description="One sentence for people: the place, what is wrong there, what is allowed.",
+            description="One readable sentence: the location, the value found and what is allowed.",
             examples=["instances[0].k is 0; it must be a whole number from 1 to 200 (serving.max_k)"],
         ),
     ]
