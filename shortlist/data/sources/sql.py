@@ -1,6 +1,6 @@
-"""The SQL of recipes: one Polars SQL expression, and messages that name the clause that is wrong and its place.
+"""Parses the SQL expressions of recipes with Polars; error messages name the wrong clause and its position.
 
-`docs/expressions.md` is its page for users, `sql_names` knows the functions.
+The user documentation is `docs/expressions.md`; the functions are listed in `sql_names`.
 """
 
 import re
@@ -18,7 +18,7 @@ _NULL = re.compile(r"(?<![<>])(=|==|<>|!=)\s*NULL\b", re.IGNORECASE)
 
 
 def parse(sql: str, where: str) -> pl.Expr:
-    """One SQL expression. Raises SourceError, which begins with `where`, when it is none."""
+    """Parse one SQL expression. Raises SourceError, whose message begins with `where`, if it is not valid."""
     bare = _QUOTED.sub(lambda match: "x" * len(match[0]), sql)
     try:
         problem = _unbalanced(bare) or _syntax(sql) or _misunderstanding(bare)
@@ -26,12 +26,12 @@ def parse(sql: str, where: str) -> pl.Expr:
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         problem = _explained(str(error), bare)
     if problem or expression is None:
-        raise SourceError(f"{where}: {sql!r} is no SQL expression: {problem}")
+        raise SourceError(f"{where}: {sql!r} is not a valid SQL expression: {problem}")
     return expression
 
 
 def names_in(sql: str) -> list[str]:
-    """The columns that an expression names, each once; none where it is wrong, which `parse` explains."""
+    """The columns of an expression without duplicates; empty if it is not valid, which `parse` reports."""
     try:
         return list(dict.fromkeys(pl.sql_expr(sql).meta.root_names()))
     except pl.exceptions.PolarsError:
@@ -39,23 +39,23 @@ def names_in(sql: str) -> list[str]:
 
 
 def _unbalanced(bare: str) -> str:
-    """What is wrong with quotes and parentheses, with its position; empty when nothing is."""
-    for mark, name in (("'", "text"), ('"', "a name")):
+    """The error in quotes or parentheses with its position; empty if there is none."""
+    for mark, name in (("'", "text"), ('"', "name")):
         if mark in bare:
-            return f"{name} that begins with {mark} at character {bare.index(mark) + 1} does not end"
+            return f"the {name} that begins with {mark} at character {bare.index(mark) + 1} is not closed"
     opened: list[int] = []
     for at, letter in enumerate(bare, 1):
         if letter == "(":
             opened.append(at)
         elif letter == ")":
             if not opened:
-                return f"the ) at character {at} closes nothing"
+                return f"the ) at character {at} has no matching ("
             opened.pop()
     return f"the ( at character {opened[-1]} is not closed" if opened else ""
 
 
 def _syntax(sql: str) -> str:
-    """Where the grammar stops, which a whole statement tells and an expression does not; empty when it does not."""
+    """The syntax error with its position, which Polars reports for statements but not for expressions; else empty."""
     if not sql.strip():
         return "it is empty"
     try:
@@ -63,14 +63,14 @@ def _syntax(sql: str) -> str:
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         place = _PLACE.search(str(error))
         if place is None:
-            return ""  # the grammar is right; `pl.sql_expr` says what else is not
+            return ""  # the syntax is valid; `pl.sql_expr` reports other errors
         expected = {")": "an operator or the end", "end of statement": "the end"}.get(place[1], place[1])
         return f"{_where(sql, int(place[3]), int(place[4]))}{expected} is expected{_hint(place[2], sql)}"
     return ""
 
 
 def _where(sql: str, line: int, column: int) -> str:
-    """The place of a statement in the expression: `at character 6, '1': `."""
+    """The position in a statement as one in the expression: `at character 6, '1', `."""
     lines = sql.split("\n")
     if line > len(lines):
         return f"at the end, after {sql.rsplit(maxsplit=1)[-1]!r}, "
@@ -87,7 +87,7 @@ def _hint(found: str, sql: str) -> str:
 
 
 def _misunderstanding(bare: str) -> str:
-    """SQL that is right and not meant: queries, sums over all rows, comparisons with NULL."""
+    """Valid SQL that is not intended: queries, aggregates over all rows, comparisons with NULL."""
     if query := re.search(r"\bselect\b", bare, re.IGNORECASE):
         return f"it is a query, from character {query.start() + 1}; write the expression alone, like `price > 0`"
     if null := _NULL.search(bare):
@@ -97,7 +97,7 @@ def _misunderstanding(bare: str) -> str:
         name = call[1].upper()
         if name in AGGREGATES and not re.match(r"\s*OVER\b", bare[_closing(bare, call.end()) :], re.IGNORECASE):
             return (
-                f"{name} at character {call.start() + 1} sums up rows, and an expression gives a value for each row; "
+                f"{name} at character {call.start() + 1} aggregates rows, but an expression has one value per row; "
                 f"per group write {name}(...) OVER (PARTITION BY x){AGGREGATES[name]}"
             )
         if name in OF_OTHER_SHAPE:
@@ -106,7 +106,7 @@ def _misunderstanding(bare: str) -> str:
 
 
 def _closing(bare: str, inside: int) -> int:
-    """The position after the parenthesis that closes the one before `inside`."""
+    """The position after the parenthesis that matches the one before `inside`."""
     depth = 1
     for at in range(inside, len(bare)):
         depth += {"(": 1, ")": -1}.get(bare[at], 0)
@@ -116,11 +116,11 @@ def _closing(bare: str, inside: int) -> int:
 
 
 def _explained(error: str, bare: str) -> str:
-    """Polars' message for a person: what is not supported, where, and what to write instead."""
+    """A readable form of Polars' message: what is not supported, where, and what to write instead."""
     first = error.splitlines()[0]
-    for pattern, told in _MESSAGES:
+    for pattern, message in _MESSAGES:
         if found := re.search(pattern, first):
-            return told(found, bare)
+            return message(found, bare)
     if first.startswith("unable to parse"):
         return "one value for each row is expected"
     if first.startswith("called `"):
@@ -134,7 +134,7 @@ def _no_function(found: re.Match[str], bare: str) -> str:
     if call is None:
         return _reserved(found, bare)
     if call[1] == ".":
-        return f"{bare[call.start() :].split('(', maxsplit=1)[0]!r} is no SQL; a function is written like LOWER({name})"
+        return f"{bare[call.start() :].split('(', maxsplit=1)[0]!r} is not SQL; write a function like LOWER({name})"
     return f"there is no function {name.upper()} (character {call.start() + 1}); {instead_of(name.upper())}"
 
 
@@ -145,7 +145,7 @@ def _not_supported(found: re.Match[str], bare: str) -> str:
 
 
 def _reserved(found: re.Match[str], _: str) -> str:
-    return f'{found[1].upper()} is a word of SQL; a column of that name goes in double quotes: "{found[1]}"'
+    return f'{found[1].upper()} is an SQL keyword; write a column of that name in double quotes: "{found[1]}"'
 
 
 _MESSAGES: tuple[tuple[str, Callable[[re.Match[str], str], str]], ...] = (

@@ -1,4 +1,4 @@
-"""The functions and types of Polars SQL, and what to write instead of those that other databases have."""
+"""The functions and types of Polars SQL, and replacements for those of other databases."""
 
 import difflib
 
@@ -13,7 +13,7 @@ FUNCTIONS_OF = {
     "Lists": "ARRAY_CONTAINS, ARRAY_GET, ARRAY_LENGTH, ARRAY_MEAN, ARRAY_REVERSE, ARRAY_SUM, ARRAY_TO_STRING, "
     "ARRAY_UNIQUE",
 }
-"""Those that give a value for each row from the row's own columns, as the page lists them."""
+"""Functions that compute a value for each row from its columns, in the order of the documentation."""
 FUNCTIONS = [name for names in FUNCTIONS_OF.values() for name in names.split(", ")]
 
 _OF_ALL_ROWS = (
@@ -24,13 +24,13 @@ AGGREGATES = dict.fromkeys(_OF_ALL_ROWS.split(", "), "") | {
     "MAX": "; the largest of several columns is GREATEST(x, y)",
     "MIN": "; the smallest of several columns is LEAST(x, y)",
 }
-"""Those that sum up rows, each with a further hint."""
+"""Functions that aggregate rows, each with an additional hint."""
 
 OF_OTHER_SHAPE = {
     "COLUMNS": "means several columns; name one",
     "UNNEST": "makes rows; name the column of lists in `explode`",
 }
-"""Those that do not give one value for each row, each with what it does and what to write."""
+"""Functions that do not return one value for each row, each with its meaning and a replacement."""
 
 TYPES = "BIGINT, INTEGER, SMALLINT, DOUBLE, FLOAT, DECIMAL, VARCHAR, BOOLEAN, DATE, TIMESTAMP, TIME"
 
@@ -60,7 +60,7 @@ _CONSTRUCTS = {
     "Interval": "INTERVAL is not supported here; compare with a date, like x >= DATE '2024-01-31'",
     "Overlay": "OVERLAY is not supported; write REGEXP_REPLACE(x, 'old', 'new')",
     "PGOverlap": "&& is not supported; write AND",
-    "Placeholder": "?, :x and $1 stand for values that nobody gives; write the value",
+    "Placeholder": "placeholders such as ?, :x and $1 are not supported; write the value",
     "SimilarTo": "SIMILAR TO is not supported; write REGEXP_LIKE(x, '^a|b$')",
     "Tuple": "several values in parentheses are not supported; write x = 1 AND y = 2",
     "TypedString": "a date is written DATE '2024-01-31', a time TIMESTAMP '2024-01-31 10:00:00'",
@@ -68,7 +68,7 @@ _CONSTRUCTS = {
 
 
 def instead_of(name: str) -> str:
-    """What to write where a recipe calls a function that is not there."""
+    """What to write instead of a function that does not exist."""
     if name in _INSTEAD:
         return _INSTEAD[name]
     close = difflib.get_close_matches(name.replace("LIST_", "ARRAY_"), FUNCTIONS, n=1, cutoff=0.7)

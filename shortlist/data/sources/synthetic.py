@@ -1,17 +1,18 @@
-"""A deterministic music log in Yambda's flat layout, with structure that a model can learn, for trying things out.
+"""Generates a deterministic music log in Yambda's flat layout, with structure that a model can learn, for trials.
 
-The same settings and seed give the same files. What there is to learn:
+The same settings and seed give the same files. The structure:
 
-- *Taste.* Artists lie on a ring; close ones are alike, and popular ones take up more of it. A listener has two places
-  on the ring, one for the morning and one for the evening.
-- *Momentum.* With each listen the place moves on, always in the same direction, so what comes next lies just ahead of
-  the last listens: the order of a history says more than its set, and a session hangs together.
-- *Popularity.* A chart takes a share of the listens of everybody, who care less for it. Its items rise and fall.
-- *Drift.* Three tenths of the items come out while the log runs; a listener prefers an artist's newest.
-- *Feedback.* What is far from the place, or from the chart, is more often skipped. Likes follow full plays.
+- *Taste.* Artists are placed on a ring; close artists are similar, and popular ones have a larger arc. A listener has
+  two positions on the ring, one for the morning and one for the evening.
+- *Momentum.* With each listen the position moves, always in the same direction, so the next item is just ahead of the
+  last listens: the order of a history is more informative than its set, and a session is coherent.
+- *Popularity.* A share of every listener's listens comes from a chart and is played less fully. The items of the chart
+  rise and fall.
+- *Drift.* Three tenths of the items are released during the log; half the listens prefer an artist's newest items.
+- *Feedback.* Items far from the position, or from the chart, are skipped more often. Likes follow full plays.
 
-What there is to catch, as a share `dirty` of the rows: null listeners, null items, unknown items, absurd played ratios,
-times far in the future, and exact duplicates.
+The share `dirty` of the rows has errors to detect: null listeners, null items, unknown items, implausible played
+ratios, times far in the future, and exact duplicates.
 """
 
 from dataclasses import replace
@@ -37,28 +38,28 @@ from shortlist.data.sources.yambda import read_yambda
 from shortlist.recipe import Recipe, SyntheticSource, YambdaSource
 
 START = 1_735_689_600
-"""2025-01-01: real dates make an answer easier to read than Yambda's unknown origin."""
+"""2025-01-01: real dates are easier to read than Yambda's unknown origin."""
 FUTURE = 4_102_444_800
 """2100-01-01."""
 _PUBLISHED_USERS = 1_000_000
 _UNKNOWN = 1_000_000_000
-"""Added to an item's id to make one that no mapping knows."""
+"""Added to an item's id to make an id that is in no mapping."""
 _BLOCK = 1 << 20
 _SESSION_LISTENS = 12
 _STEP = 0.35
-"""How far a place moves with each listen, in artists of average popularity."""
+"""Movement of the position with each listen, in artists of average popularity."""
 _SPREAD = 1.2
-"""How far around the place the listens lie, in the same unit."""
+"""Standard deviation of the listens around the position, in the same unit."""
 _CHART, _REPEAT = 0.15, 0.12
 """Shares of listens from the chart and of repeats."""
 
 
 def read_synthetic(recipe: Recipe, source: SyntheticSource, scratch: Path) -> RawTables:
-    """Write the log below `scratch` and read it as Yambda is read."""
+    """Write the log below `scratch` and read it like Yambda."""
     folder = scratch / "yambda"
     write_log(folder, source, recipe.seed)
     raw = read_yambda(recipe, YambdaSource(kind="yambda", path=str(folder)), scratch)
-    # The scratch folder goes away, so nobody should be told its name.
+    # The scratch folder is deleted, so its name must not be shown.
     return RawTables(
         events=[replace(table, name=_shown(table.name, folder)) for table in raw.events],
         items=None if raw.items is None else replace(raw.items, name=_shown(raw.items.name, folder)),
@@ -71,11 +72,11 @@ def _shown(name: str, folder: Path) -> str:
 
 
 def write_log(folder: Path, source: SyntheticSource, seed: int) -> dict[str, int]:
-    """Write Yambda's flat layout below `folder`; returns how many dirty rows there are of each kind."""
+    """Write Yambda's flat layout below `folder`; returns the number of dirty rows of each kind."""
     rng = np.random.default_rng(seed)
     catalogue = make_catalogue(source, rng)
     num_dirty = round(source.events * source.dirty)
-    num_sound = source.events - num_dirty // 6  # a sixth of the dirt are repeated rows
+    num_sound = source.events - num_dirty // 6  # a sixth of the dirty rows are duplicates
     activity_U = rng.lognormal(0.0, 0.8, source.users)
     num_U = rng.multinomial(num_sound, activity_U / activity_U.sum()).astype(np.int64)
     uid_U = np.sort(rng.permutation(max(_PUBLISHED_USERS, 2 * source.users))[: source.users] + 1)
@@ -94,12 +95,12 @@ def write_log(folder: Path, source: SyntheticSource, seed: int) -> dict[str, int
 
 
 def _listens(catalogue: Catalogue, uid_U: Ints, num_U: Ints, days: int, rng: np.random.Generator) -> pl.DataFrame:
-    """The listens of some listeners, in the published order; `close`, 0 to 1, says how near they are to the taste."""
+    """The listens of some listeners, in the published order; `close`, 0 to 1, is their similarity to the taste."""
     user_N = np.repeat(np.arange(len(num_U)), num_U)
     first_U = np.cumsum(num_U) - num_U
     start_N, evening_N = _sessions(user_N, first_U, num_U, days, rng)
     count = len(user_N)
-    # The place: each listener's walk, one for the morning and one for the evening, moves on with each of its listens.
+    # The position: each listener has a walk for the morning and one for the evening, which move with each listen.
     behind_N = np.stack([_count_before(~evening_N, first_U, user_N), _count_before(evening_N, first_U, user_N)], 1)
     walk_N = behind_N[np.arange(count), evening_N.astype(np.int64)]
     arc = 1.0 / len(catalogue.ring_A)
@@ -110,7 +111,7 @@ def _listens(catalogue: Catalogue, uid_U: Ints, num_U: Ints, days: int, rng: np.
     item_N = released(catalogue, artist_N, start_N, rng)
     chart_N = rng.random(count) < _CHART
     item_N = np.where(chart_N, chart(catalogue, start_N, rng), item_N)
-    # A repeat copies one of the last listens; what it copies may be from the chart, but is never a repeat itself.
+    # A repeat copies one of the last listens, which may be from the chart but is never a repeat itself.
     back_N = np.minimum(rng.geometric(0.05, count), np.arange(count) - first_U[user_N])
     repeat_N = (rng.random(count) < _REPEAT) & (back_N > 0)
     item_N = np.where(repeat_N, item_N[np.arange(count) - back_N], item_N)
@@ -138,12 +139,12 @@ def _listens(catalogue: Catalogue, uid_U: Ints, num_U: Ints, days: int, rng: np.
 def _sessions(
     user_N: Ints, first_U: Ints, num_U: Ints, days: int, rng: np.random.Generator
 ) -> tuple[Ints, NDArray[np.bool_]]:
-    """For every listen, in time order for each listener: when its session starts (seconds), whether in the evening."""
+    """Start of the session of every listen (seconds), and whether it is in the evening; in time order per listener."""
     breaks_N = rng.random(len(user_N)) < 1 / _SESSION_LISTENS
     breaks_N[first_U[num_U > 0]] = True
     session_N = np.cumsum(breaks_N) - 1
     user_S = user_N[breaks_N]
-    # Most listeners are there from the first day; some join while the log runs, a few just before its end.
+    # Most listeners are present from the first day; some join later, a few just before the end of the log.
     joined_U = np.where(rng.random(len(num_U)) < 0.3, rng.random(len(num_U)) * 0.97, 0.0)
     day_S = np.floor(days * (joined_U[user_S] + (1 - joined_U[user_S]) * rng.random(len(user_S))))
     evening_S = rng.random(len(user_S)) < 0.6
@@ -154,7 +155,7 @@ def _sessions(
 
 
 def _played_ratio(close_N: Floats, rng: np.random.Generator) -> Ints:
-    """Percent played: full, partly or skipped; full plays now and then wind back."""
+    """Percent played: full, partial or skipped; a few full plays include a rewind."""
     count = len(close_N)
     draw_N = rng.random(count)
     full_N, part_N = draw_N < 0.15 + 0.65 * close_N, draw_N < 0.25 + 0.68 * close_N
@@ -166,7 +167,7 @@ def _played_ratio(close_N: Floats, rng: np.random.Generator) -> Ints:
 
 
 def _count_before(chosen_N: NDArray[np.bool_], first_U: Ints, user_N: Ints) -> Ints:
-    """How many of a listener's earlier rows are chosen."""
+    """Number of a listener's earlier rows that are chosen."""
     before_N: Ints = np.cumsum(chosen_N) - chosen_N
     at_start_U: Ints = np.append(before_N, 0)[first_U]
     return before_N - at_start_U[user_N]
@@ -182,7 +183,7 @@ def _sum_before(spent_N: Ints, start_N: Ints, user_N: Ints) -> Ints:
 
 
 def _feedback(listens: pl.DataFrame, rng: np.random.Generator) -> dict[str, pl.DataFrame]:
-    """Likes of full plays and dislikes of skips, given while the track runs or would; one in ten is taken back."""
+    """Likes of full plays and dislikes of skips, within the length of the track; one in ten is withdrawn."""
     draw, near = rng.random(len(listens)), listens["close"].to_numpy()
     ratio = listens["played_ratio_pct"].to_numpy()
     after = (rng.random(len(listens)) * listens["track_length_seconds"].to_numpy()) // 5 * 5
@@ -198,7 +199,7 @@ def _feedback(listens: pl.DataFrame, rng: np.random.Generator) -> dict[str, pl.D
 
 
 def _with_dirt(listens: pl.DataFrame, count: int, rng: np.random.Generator) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Spoil some listens, each in one way, and repeat some; all lie where the published order would have them."""
+    """Corrupt some listens, each in one way, and duplicate some; the result is in the published order."""
     wrong = {
         "null_user": pl.lit(None, pl.UInt32).alias("uid"),
         "null_item": pl.lit(None, pl.UInt32).alias("item_id"),

@@ -1,4 +1,4 @@
-"""The artists and items of the invented music log."""
+"""The artists and items of the synthetic music log."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Items in the order of their artist and release; artists in their order on the ring."""
+    """Items ordered by artist and release; artists ordered by position on the ring."""
 
     ring_A: Floats
     """End of each artist's arc on the ring, which ends at 1."""
@@ -28,23 +28,23 @@ class Catalogue:
     """First item of each artist."""
     artist_I: Ints
     release_I: Ints
-    """Seconds after the start; 0 for what was there before."""
+    """Seconds after the start; 0 for items that were released before."""
     length_I: Ints
     """Seconds."""
     id_I: Ints
     chart_I: Ints
-    """The items in the order in which the chart gets to them."""
+    """The items in the order in which they enter the chart."""
     second_end: int
 
     def num_released(self, artist_N: Ints, time_N: Ints) -> Ints:
-        """How many of each artist's items are out at a time: one search in artist and release as a rising number."""
-        rising_I = self.artist_I * self.second_end + self.release_I
-        asked_N = artist_N * self.second_end + np.minimum(time_N, self.second_end - 1)
-        return np.searchsorted(rising_I, asked_N, "right") - self.first_A[artist_N]
+        """Number of each artist's released items at a time: one search in a sorted key of artist and release."""
+        key_I = self.artist_I * self.second_end + self.release_I
+        key_N = artist_N * self.second_end + np.minimum(time_N, self.second_end - 1)
+        return np.searchsorted(key_I, key_N, "right") - self.first_A[artist_N]
 
 
 def make_catalogue(source: SyntheticSource, rng: np.random.Generator) -> Catalogue:
-    """Popular artists have wider arcs and more items; an artist's first item is out from the start."""
+    """Popular artists have larger arcs and more items; an artist's first item is released before the start."""
     num_artists = max(source.items // _ITEMS_PER_ARTIST, 1)
     weight_A = rng.permutation((np.arange(num_artists) + 5.0) ** -0.7)
     weight_A /= weight_A.sum()
@@ -70,7 +70,7 @@ def make_catalogue(source: SyntheticSource, rng: np.random.Generator) -> Catalog
 
 
 def released(catalogue: Catalogue, artist_N: Ints, time_N: Ints, rng: np.random.Generator) -> Ints:
-    """One of the artist's items that are out at the time: half the listens prefer the newest, half the oldest."""
+    """One of the artist's released items for each listen: half the listens prefer the newest, half the oldest."""
     out_N = catalogue.num_released(artist_N, time_N)
     skew_N = rng.random(len(artist_N)) ** 1.7
     newest_N = rng.random(len(artist_N)) < 0.5
@@ -80,8 +80,8 @@ def released(catalogue: Catalogue, artist_N: Ints, time_N: Ints, rng: np.random.
 
 
 def chart(catalogue: Catalogue, time_N: Ints, rng: np.random.Generator) -> Ints:
-    """The chart: of a fixed order of the items, what is near the first place of the day. It goes to the next item every
-    second day, so that items rise and fall, and none is gone overnight."""
+    """An item of the chart for each listen: near the current top item in a fixed order of the items. The top moves to
+    the next item every second day, so that items rise and fall gradually."""
     width = max(len(catalogue.chart_I) // 50, 1)
     side_N = rng.choice([-1, 1], len(time_N))
     place_N = time_N // (2 * DAY) + side_N * np.floor(width * rng.random(len(time_N)) ** 2).astype(np.int64)
@@ -96,7 +96,7 @@ def write_items(folder: Path, catalogue: Catalogue, rng: np.random.Generator) ->
     num_items, num_artists = len(catalogue.id_I), len(catalogue.ring_A)
     items = pl.Series("item_id", catalogue.id_I.astype(np.uint32))
     artist_I = catalogue.artist_I
-    # Two out of a hundred tracks are by two artists who are neighbours on the ring.
+    # Two per cent of the tracks are by two artists who are neighbours on the ring.
     guests = np.flatnonzero(rng.random(num_items) < 0.02)
     artist = np.concatenate([artist_I, (artist_I[guests] + 1) % num_artists]) + 1
     by = pl.DataFrame({"artist_id": artist.astype(np.uint32), "item_id": pl.concat([items, items.gather(guests)])})

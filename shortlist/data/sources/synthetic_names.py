@@ -1,4 +1,4 @@
-"""Names for invented artists and tracks."""
+"""Names of synthetic artists and tracks."""
 
 import numpy as np
 import polars as pl
@@ -22,10 +22,10 @@ _SECOND = (  # noqa: SIM905
 
 
 def artist_names(count: int) -> pl.Series:
-    """Different names; a number follows once all pairs of words are used up."""
+    """Distinct names; a number is appended once all pairs of words are used."""
     at = np.arange(count)
     pairs = len(_FIRST) * len(_SECOND)
-    # A step coprime to the number of pairs visits each once, and neighbours sound different.
+    # A step coprime to the number of pairs visits each pair once, and gives neighbours different names.
     pair = at * 2_657 % pairs
     round_ = at // pairs
     suffix = pl.Series(np.where(round_ > 0, " " + (round_ + 1).astype(str), ""))

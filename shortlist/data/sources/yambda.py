@@ -2,24 +2,24 @@
 
     flat/<size>/listens.parquet         uid u32, timestamp u32, item_id u32, is_organic u8, played_ratio_pct u16,
                                         track_length_seconds u32; sorted by (uid, timestamp)
-    flat/<size>/likes.parquet           uid, timestamp, item_id, is_organic; dislikes.parquet alike
-    artist_item_mapping.parquet         artist_id, item_id; several artists an item
+    flat/<size>/likes.parquet           uid, timestamp, item_id, is_organic; dislikes.parquet likewise
+    artist_item_mapping.parquet         artist_id, item_id; several artists per item
     album_item_mapping.parquet          album_id, item_id
-    embeddings.parquet                  item_id, embed, normalized_embed: 128 numbers of the audio
-    titles.parquet                      item_id, title; not published, read when somebody has put it there
+    embeddings.parquet                  item_id, embed, normalized_embed: audio embeddings of width 128
+    titles.parquet                      item_id, title; not published, read if it exists
 
-`timestamp` counts seconds, in steps of 5, from a moment that the publisher keeps to himself. `played_ratio_pct` goes
-over 100 when a listener wound back. An item belongs to the catalogue when a listen of the chosen size names it and one
-of the mappings knows it.
+`timestamp` is in seconds, in steps of 5, from an origin that is not published. `played_ratio_pct` exceeds 100 when a
+listener rewound. The catalogue consists of the items that occur in the listens of the chosen size and in one of the
+mappings.
 
-Events can be described by these columns beside the published ones, joined only when the recipe names them:
+Events can have these columns in addition to the published ones; they are joined only if the recipe names them:
 
-    liked, disliked                 whether the listener does so at this listen or within 30 minutes after it
-    liked_before, disliked_before   whether the listener has ever done so before this listen
+    liked, disliked                 whether the listener likes or dislikes the item at this listen or within 30 minutes
+    liked_before, disliked_before   whether the listener has ever liked or disliked the item before this listen
 
-The first two look ahead: they are labels, for `interactions.positive` and `interactions.weight`. A recipe that would
-let them reach a model's input, as context or through the history, is refused. 30 minutes is also the gap between
-train and test of the published benchmark; with `split.gap: 30m` no label looks over a cut.
+The first two look ahead: they are labels, for `interactions.positive` and `interactions.weight`. A recipe that uses
+them as a model's input, as context or through the history, is refused. 30 minutes is also the gap between train and
+test in the published benchmark; with `split.gap: 30m`, no label looks across a split boundary.
 """
 
 from pathlib import Path
@@ -39,7 +39,7 @@ _LISTENER = ["uid", "item_id"]
 
 
 def read_yambda(recipe: Recipe, source: YambdaSource, scratch: Path) -> RawTables:
-    """The listens as events and their items. Raises SourceError; the mappings and the feedback may be absent."""
+    """Read the listens as events, and their items; mappings and feedback are optional. Raises SourceError."""
     folder = Folder(source, scratch, recipe.resources.of("ingest").memory_gb)
     listens = folder.table(f"flat/{source.size}/listens")
     if listens is None:
@@ -73,14 +73,14 @@ def read_yambda(recipe: Recipe, source: YambdaSource, scratch: Path) -> RawTable
 
 
 class Folder:
-    """The published files that have been asked for."""
+    """The published files, and a record of those that were read."""
 
     def __init__(self, source: YambdaSource, scratch: Path, memory_gb: float) -> None:
         self.files: list[Found] = []
         self._path, self._scratch, self._memory_gb = source.path.rstrip("/"), scratch, memory_gb
 
     def table(self, name: str) -> pl.LazyFrame | None:
-        """A file by its path without the ending; None where there is none."""
+        """A file by its path without the suffix; None if it does not exist."""
         try:
             found = find(f"{self._path}/{name}.parquet", self._scratch)
         except MissingSourceError:
@@ -90,10 +90,10 @@ class Folder:
 
 
 def with_label(listens: pl.LazyFrame, feedback: pl.LazyFrame, name: str) -> pl.LazyFrame:
-    """Whether one of the listener's actions on the item lies 0 to `LABEL_SECONDS` seconds after the listen.
+    """Add whether one of the listener's actions on the item is 0 to `LABEL_SECONDS` seconds after the listen.
 
-    Time is cut into windows of that length, so that the action is in the listen's window or in the next one: two hash
-    joins with unique keys, which stream the listens in their order.
+    Time is divided into windows of that length, so the action is in the window of the listen or in the next one: two
+    hash joins with unique keys, which stream the listens in their order.
     """
     time, window = pl.col("timestamp").cast(pl.Int64), pl.col("timestamp").cast(pl.Int64) // LABEL_SECONDS
     keys = [*_LISTENER, "window"]
@@ -107,7 +107,7 @@ def with_label(listens: pl.LazyFrame, feedback: pl.LazyFrame, name: str) -> pl.L
 
 
 def with_past(listens: pl.LazyFrame, feedback: pl.LazyFrame, name: str) -> pl.LazyFrame:
-    """Whether one of the listener's actions on the item is before the listen; taking it back does not count."""
+    """Add whether one of the listener's actions on the item is before the listen; its withdrawal is ignored."""
     first = feedback.group_by(_LISTENER).agg(first=pl.col("timestamp").min())
     joined = listens.join(first, on=_LISTENER, how="left", maintain_order="left")
     past = (pl.col("first") < pl.col("timestamp")).fill_null(value=False)
@@ -115,9 +115,10 @@ def with_past(listens: pl.LazyFrame, feedback: pl.LazyFrame, name: str) -> pl.La
 
 
 def _items(recipe: Recipe, source: YambdaSource, folder: Folder, listens: pl.LazyFrame) -> pl.LazyFrame | None:
-    """One row an item in the order of the ids, with the columns that the recipe names; None without any mapping.
+    """One row per item, sorted by id, with the columns that the recipe names; None without any mapping.
 
-    The ids and mappings of the listened items are held in memory (some 20 bytes an item); embeddings are streamed.
+    The ids and mappings of the items in the listens are kept in memory (about 20 bytes per item); embeddings are
+    streamed.
     """
     mappings = {f"{key}_id": folder.table(f"{key}_item_mapping") for key in ("artist", "album")}
     there = {column: table for column, table in mappings.items() if table is not None}
@@ -162,11 +163,11 @@ def _used_columns(recipe: Recipe) -> set[str]:
     for label in ("liked", "disliked"):
         if label in features:
             raise SourceError(
-                f"{features[label]}: {label!r} looks 30 minutes ahead and is no feature; use '{label}_before'"
+                f"{features[label]}: {label!r} looks 30 minutes ahead and cannot be a feature; use '{label}_before'"
             )
         if label in named["interactions.history"]:
             raise SourceError(
-                f"interactions.history: {label!r} looks 30 minutes ahead, so the history would know the future; "
+                f"interactions.history: {label!r} looks 30 minutes ahead, so the history would contain the future; "
                 "set interactions.history to an expression without it, like 'played_ratio_pct >= 50'"
             )
     return set().union(*named.values(), (column.name for column in wanted_columns(recipe, "events")))

@@ -302,11 +302,14 @@ def test_expressions(sql: str, expected: list[object]) -> None:
             "raitng >= 4",
             "interactions.positive: u.csv has no column 'raitng'; did you mean 'rating'? It has: user, genres",
         ),
-        ("rating >=", "interactions.positive: 'rating >=' is no SQL expression: "),
-        ("rating >= 4; DROP TABLE x", "interactions.positive: 'rating >= 4; DROP TABLE x' is no SQL expression: "),
+        ("rating >=", "interactions.positive: 'rating >=' is not a valid SQL expression: "),
+        (
+            "rating >= 4; DROP TABLE x",
+            "interactions.positive: 'rating >= 4; DROP TABLE x' is not a valid SQL expression: ",
+        ),
         ("NOSUCH(rating)", "there is no function NOSUCH"),
         ("genres + 1 > 'x'", "does not work on u.csv: "),
-        ("SUM(rating) > 3", "SUM at character 1 sums up rows"),
+        ("SUM(rating) > 3", "SUM at character 1 aggregates rows"),
     ],
 )
 def test_expressions_that_cannot_be(sql: str, said: str) -> None:

@@ -128,7 +128,8 @@ def test_label_and_past_say_what_they_say(
     [
         (
             {"features": {"context": {"categorical": [{"name": "liked"}]}}},
-            "features.context.categorical.0: 'liked' looks 30 minutes ahead and is no feature; use 'liked_before'",
+            "features.context.categorical.0: 'liked' looks 30 minutes ahead and cannot be a feature; "
+            "use 'liked_before'",
         ),
         (
             {"interactions": {"history": "NOT disliked"}},
