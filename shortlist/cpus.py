@@ -1,7 +1,7 @@
-"""How many cores this process may use, and threads that keep to it.
+"""The number of cores that this process may use, and the limit of threads to that number.
 
-Libraries ask the machine for its cores. In a container with a CPU limit they then start a thread for each core of the
-node, and threads that wait for one another while the kernel holds them back can make a step ten times slower.
+Libraries use the number of cores of the machine. In a container with a CPU limit they start a thread for each core of
+the node, and threads that wait for one another while the kernel throttles them can make a step ten times slower.
 """
 
 import os
@@ -16,17 +16,17 @@ _VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUM
 
 
 def available_cpus(root: Path = _ROOT, groups: Path = Path("/proc/self/cgroup")) -> int:
-    """Whole cores that the affinity and the control groups (v1 and v2) leave to this process, at least 1.
+    """Whole cores that the affinity and the control groups (v1 and v2) allow this process to use, at least 1.
 
-    A quota of 2.5 cores is 2: a third thread would wait half of the time, and the others for it. A pod that has a
-    request and no limit may use the cores of its node.
+    A quota of 2.5 cores counts as 2: a third thread would wait half of the time, and the others would wait for it. A
+    pod with a CPU request but no limit may use all cores of its node.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min([cores, *(int(quota) for quota in _quotas(root, groups))]))
 
 
 def limit_threads(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Tell libraries that are imported later, here and in child processes; what is set already stays."""
+    """Limit the threads of libraries that are imported later, also in child processes; existing values are kept."""
     given = environment.get("OMP_NUM_THREADS", "")
     threads = given if given.isdigit() else str(available_cpus())
     for name in _VARIABLES:
@@ -53,7 +53,7 @@ def _quotas(root: Path, groups: Path) -> list[float]:
 
 
 def _upwards(root: Path, path: str, read: Callable[[Path], list[float]]) -> list[float]:
-    """The quotas of a group and of all above it. In a container the path may be the host's: then its root counts."""
+    """The quotas of a group and its ancestors. In a container the path may be the host's; then the root is read."""
     folder = root / path.lstrip("/")
     found = []
     while True:

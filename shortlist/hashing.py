@@ -1,4 +1,4 @@
-"""Hashes of files, and of numbers where a draw must depend on them alone."""
+"""Hashes of files, and of numbers for draws that depend only on them."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 GAMMA = np.uint64(0x9E3779B97F4A7C15)
-"""By which the state of SplitMix64 grows from one number to the next."""
+"""Increment of the state of SplitMix64 from one number to the next."""
 
 
 def hash_file(path: Path) -> str:
@@ -19,7 +19,7 @@ def hash_file(path: Path) -> str:
 
 
 def hash_files(folder: Path, names: Iterable[str] | None = None) -> dict[str, str]:
-    """SHA-256 of these files of a folder, or of all below it, by their names there. Raises OSError."""
+    """SHA-256 of the named files of a folder, or of all files below it, by relative name. Raises OSError."""
     if names is None:
         names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     listed = list(names)
@@ -28,7 +28,7 @@ def hash_files(folder: Path, names: Iterable[str] | None = None) -> dict[str, st
 
 
 def hash_of_hashes(hashes: Mapping[str, str]) -> str:
-    """One SHA-256 of files by their names and their own hashes, whatever their order."""
+    """One SHA-256 of files from their names and hashes, independent of their order."""
     return hashlib.sha256("".join(f"{name} {hashes[name]}\n" for name in sorted(hashes)).encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Ranges of different lengths, end to end."""
+"""Concatenated ranges of different lengths."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,24 +17,24 @@ def ranges(start_R: NDArray[Any], length_R: NDArray[Any]) -> NDArray[np.int64]:
 def gather(
     values: NDArray[Any], offsets: NDArray[np.int64], at_R: NDArray[np.int64]
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """The values of R rows end to end, and how many each has; row `r` is `values[offsets[r]:offsets[r + 1]]`."""
+    """The concatenated values of R rows, and the length of each; row `r` is `values[offsets[r]:offsets[r + 1]]`."""
     start_R = offsets.take(at_R)
     length_R = offsets.take(at_R + 1) - start_R
     return values.take(ranges(start_R, length_R)), length_R
 
 
 def places(length_R: NDArray[Any]) -> NDArray[np.int64]:
-    """The place of each element in its own range, from 0, [sum of the lengths]."""
+    """The position of each element in its own range, from 0, [sum of the lengths]."""
     return ranges(np.zeros_like(length_R), length_R)
 
 
 def places_of_sorted(keys: NDArray[Any]) -> NDArray[np.int64]:
-    """The place of each element among those of the same key, from 0; `keys` are sorted."""
+    """The position of each element among those with the same key, from 0; `keys` must be sorted."""
     return np.arange(len(keys)) - np.searchsorted(keys, keys)
 
 
 def row_blocks(count_R: NDArray[np.int64], limit: int, *, first: int = 0) -> Iterator[tuple[int, int]]:
-    """Blocks `start:stop` of the rows from `first` on with at most `limit` elements each; a row with more is alone."""
+    """Blocks `start:stop` of the rows from `first` on, with at most `limit` elements or a single row each."""
     total, start = np.cumsum(count_R), first
     while start < len(count_R):
         before = total[start - 1] if start else 0

@@ -1,4 +1,4 @@
-"""Rows drawn by a seed."""
+"""Draws random rows from a seed."""
 
 from collections.abc import Sequence
 

@@ -49,7 +49,7 @@ def test_a_name_is_refused_or_is_a_file_of_its_own_below_the_folder(first: str, 
 
 @pytest.mark.parametrize("name", OUTSIDE)
 def test_what_leads_out_is_refused_with_its_name(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ForeignNameError, match="is not a name for a file"):
+    with pytest.raises(ForeignNameError, match="is not a valid file name"):
         below(tmp_path, name)
 
 
@@ -66,7 +66,7 @@ def test_a_link_that_leads_out_is_refused(tmp_path: Path) -> None:
 
 
 def test_columns_that_name_files_stay_in_their_folder(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="is not a name"), ColumnWriter(tmp_path / "samples") as columns:
+    with pytest.raises(ValueError, match="is not a valid file name"), ColumnWriter(tmp_path / "samples") as columns:
         columns.add("../out", "int8", (0,))
     for name in ("../x", "genre/main", ".x", "/x"):
         with pytest.raises(ValueError, match="name"):
@@ -82,7 +82,7 @@ def test_a_store_reads_no_file_outside_of_it(tmp_path: Path) -> None:
 
 
 def test_a_file_of_a_hub_that_leads_out_is_refused_before_it_is_asked_for() -> None:
-    with pytest.raises(ValueError, match=r"datasets/a/b: '\.\./x' is not a name"):
+    with pytest.raises(ValueError, match=r"datasets/a/b: '\.\./x' is not a valid file name"):
         Repository("datasets", "a/b", None).download("../x")
 
 
