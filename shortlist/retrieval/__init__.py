@@ -1,1 +1,1 @@
-"""The two towers: their training, their export, the index, and retrieval without torch."""
+"""The two-tower model: training, export, the index, and retrieval without torch."""

@@ -1,4 +1,5 @@
-"""Data without order: a sample is a basket, all that one user has, and asks for each item with that one left out.
+"""Samples of data without order: a sample is a basket, the set of a user's items, each of which is predicted from the
+others.
 
 Shapes: S baskets, T items of all of them, B baskets of a batch, E examples of it (its items), X pairs.
 """
@@ -23,10 +24,10 @@ class Baskets:
 
     @classmethod
     def of(cls, samples: Samples, examples: NDArray[np.int64], width: int) -> "Baskets":
-        """Of `examples`, positions in `samples`, which are in the order of the users.
+        """The baskets of `examples`, positions in `samples`, which are ordered by user.
 
-        A user with more than `width` items, as many as a query reads, makes several baskets of nearly one size; the
-        items of one may be negatives of another, so the width is best at least the longest list.
+        A user with more than `width` items, the maximum that a query reads, has several baskets of nearly equal size;
+        the items of one may be negatives of another, so the width should be at least the longest list.
         """
         user, item = samples.user[examples].astype(np.int64), samples.item[examples].astype(np.int64)
         _, once = np.unique(user * (int(item.max(initial=0)) + 1) + item, return_index=True)
@@ -43,7 +44,7 @@ class Baskets:
         return len(self.first) - 1
 
     def take(self, chosen_B: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The samples of these baskets, end to end, and how many are of each."""
+        """The samples of these baskets, concatenated, and the size of each basket."""
         return gather(self.sample_T, self.first, chosen_B)
 
 

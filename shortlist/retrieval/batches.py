@@ -1,16 +1,16 @@
-"""Training batches as gathers: a sample is a pointer into the histories, and no Python runs per row.
+"""Training batches, gathered without a Python loop over rows: a sample is a pointer into the histories.
 
-Which samples a step holds follows from (seed, epoch, step) alone, so a run that is resumed at a step goes on exactly.
+The samples of a step depend only on (seed, epoch, step), so a resumed run continues exactly.
 
 `positions: last`    a sample is one train positive with the history before it: window `e` is that of example `e`.
-`positions: every`   a sample is a window of one user's history, of at most L events, that starts every L // 2 events.
-                     It answers for the train positives whose history ends in it: the first window for all, a later one
-                     for those in its second half, so that each has at least half a window to look back on and none is
-                     asked twice. A window holds nothing that its last example may not see, and an example sees the
-                     window's first `prefix_E` events.
+`positions: every`   a sample is a window of one user's history, of at most L events; windows start every L // 2 events.
+                     Its examples are the train positives whose history ends in it: all for the first window, those in
+                     the second half for a later one, so that each example has at least half a window of history and
+                     is in only one window. A window contains no event that its last example may not see, and an example
+                     sees the window's first `prefix_E` events.
 `positions: leave_one_out`
-                     a sample is a basket, all that one user has in no order: each of its items is left out once
-                     and asked for from all others.
+                     a sample is a basket, the set of a user's items without order: each item is left out once and
+                     predicted from all others.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,44 +33,44 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Together:
-    """What the batches of all processes hold together in one step."""
+    """The examples of all processes in one step."""
 
     item_E: NDArray[np.int64]
-    """The items of all their examples."""
+    """The items of all examples."""
     weight: float
-    """Of all their examples."""
+    """The total weight of all examples."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """E examples: what is asked, which item was right and how much it counts."""
+    """E examples: the queries, the target items and the weights."""
 
     queries: Queries | PackedQueries
     """Packed unless `positions: last`."""
     item_E: NDArray[np.int64]
     weight_E: NDArray[np.float32]
     known_2X: NDArray[np.int64] | None = None
-    """(example, item) of all that is known to be right, where that is more than the example's own item."""
+    """(example, item) of all known positives, if there are more than the example's own item."""
     together: Together | None = None
-    """With several processes, what all of them have; None where this is all there is."""
+    """With several processes, the examples of all of them; otherwise None."""
 
 
 @dataclass(frozen=True)
 class Windows:
-    """W windows over runs of train positives: window `w` answers for examples `first[w]:first[w + 1]`."""
+    """W windows over runs of train positives: window `w` has the examples `first[w]:first[w + 1]`."""
 
     start: NDArray[np.int64]
-    """Where the window begins in the history, [W]."""
+    """Start of the window in the history, [W]."""
     end: NDArray[np.int64]
-    """And ends: where the history of its last example does, [W]."""
+    """End of the window, which is the end of the history of its last example, [W]."""
     first: NDArray[np.int64]
     """Bounds of the runs, [W + 1]."""
 
     @classmethod
     def of(cls, samples: Samples, examples: NDArray[np.int64], width: int) -> "Windows":
-        """Cut the histories of `examples`, positions in `samples`, which are in the order of user and time.
+        """Cut the histories of `examples`, positions in `samples`, which are ordered by user and time.
 
-        A run has at most `width + 1` examples, so that many positives with one history make several windows.
+        A run has at most `width + 1` examples, so many positives with the same history are split into several windows.
         """
         user, start, end = samples.user[examples], samples.start[examples], samples.end[examples]
         stride = max(width // 2, 1)
@@ -84,8 +84,8 @@ class Windows:
         bounds = np.append(first, len(examples))
         return cls(start[first] + number[first] * stride, end[bounds[1:] - 1], bounds)
 
-    def answered(self, chosen: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """What the windows `chosen` answer for: which of these windows, and which example, each [E]."""
+    def examples_of(self, chosen: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The examples of the windows `chosen`: the position of the window in `chosen`, and the example, each [E]."""
         first_B = self.first[chosen]
         length_B = self.first[chosen + 1] - first_B
         return np.repeat(np.arange(len(chosen)), length_B), ranges(first_B, length_B)
@@ -95,7 +95,7 @@ class Windows:
 
 
 class RetrievalBatches:
-    """The batches of one process; with several, each takes another part of every step."""
+    """The batches of one process; with several processes, each takes a different part of every step."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class RetrievalBatches:
         process: int = 0,
         processes: int = 1,
     ) -> None:
-        """Of the positives of these parts of the split."""
+        """The batches of the positives in these parts of the split."""
         assert 0 <= process < processes
         self.prepared = prepared
         self.seed, self.batch_size = recipe.seed, recipe.retrieval.training.batch_size
@@ -123,15 +123,15 @@ class RetrievalBatches:
 
     @property
     def num_samples(self) -> int:
-        """Train positives, windows or baskets."""
+        """Number of train positives, windows or baskets."""
         return len(self.windows or self.baskets or self.examples)
 
     def num_batches(self, epoch: int) -> int:  # noqa: ARG002 - a sampler of hard negatives may depend on the epoch
-        """Steps an epoch, the same for every process."""
+        """Steps per epoch, the same for every process."""
         return -(-self.num_samples // (self.batch_size * self.processes))
 
     def batch(self, epoch: int, step: int) -> Batch:
-        """The batch of one step. All samples come once an epoch; batches of an epoch differ by one sample at most."""
+        """The batch of one step. Each sample occurs once per epoch; batch sizes differ by at most one sample."""
         count, total = self.num_samples, self.num_batches(epoch) * self.processes
         assert 0 <= step < self.num_batches(epoch), (step, epoch)
         at = step * self.processes + self.process
@@ -140,7 +140,7 @@ class RetrievalBatches:
         if self.processes == 1:
             return batch
         first, last = step * self.processes, (step + 1) * self.processes
-        item_E, weight_E = self._asked_for(order[count * first // total : count * last // total])
+        item_E, weight_E = self._targets(order[count * first // total : count * last // total])
         return replace(batch, together=Together(item_E, float(weight_E.sum(dtype=np.float64))))
 
     def _batch(self, chosen: NDArray[np.int64]) -> Batch:
@@ -148,13 +148,13 @@ class RetrievalBatches:
             return self.leave_one_out(self.baskets, chosen)
         return self.positives(chosen) if self.windows is None else self.every(chosen)
 
-    def _asked_for(self, chosen: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The items and the weights [E] of the examples of these samples, without what is known of them."""
+    def _targets(self, chosen: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The target items and weights [E] of the examples of these samples, without their queries."""
         samples = self.prepared.samples
         if self.baskets is not None:
             at = self.baskets.take(chosen)[0]
         else:
-            at = self.examples[chosen if self.windows is None else self.windows.answered(chosen)[1]]
+            at = self.examples[chosen if self.windows is None else self.windows.examples_of(chosen)[1]]
         return samples.item[at].astype(np.int64), self._weights(at)
 
     def positives(self, chosen: NDArray[np.int64]) -> Batch:
@@ -167,12 +167,12 @@ class RetrievalBatches:
         return Batch(queries, samples.item[at].astype(np.int64), self._weights(at))
 
     def every(self, chosen: NDArray[np.int64]) -> Batch:
-        """The windows `chosen` with all examples that they answer for."""
+        """The windows `chosen` with all of their examples."""
         windows, samples, store = self.windows, self.prepared.samples, self.prepared.store
         assert windows is not None
         start_B = windows.start[chosen]
-        window_E, answered_E = windows.answered(chosen)
-        at = self.examples[answered_E]
+        window_E, example_E = windows.examples_of(chosen)
+        at = self.examples[example_E]
         prefix_E = samples.end[at] - start_B[window_E]
         queries = store.packed(
             start_B, windows.end[chosen], window_E, prefix_E, samples.user[at], samples.context.take(at)
@@ -191,7 +191,7 @@ class RetrievalBatches:
         return Batch(queries, item_E, self._weights(at), pairs_within(item_E, length_B))
 
     def _weights(self, at_E: NDArray[np.int64]) -> NDArray[np.float32]:
-        """What samples count [E]: their weight, halved for every half-life before the last of all that trains."""
+        """The weights of samples [E], halved for every half-life before the latest training sample."""
         samples = self.prepared.samples
         weight_E: NDArray[np.float32] = samples.weight[at_E]
         if self._decay is not None:
@@ -206,7 +206,7 @@ class RetrievalBatches:
 
 
 class Ahead(Generic[T]):
-    """What `make(epoch, step)` gives, made by a thread while the model works on the step before."""
+    """Prefetches the results of `make(epoch, step)` in a thread while the model works on the previous step."""
 
     def __init__(self, make: Callable[[int, int], T], num_batches: Callable[[int], int], *, depth: int = 2) -> None:
         self._make, self._num_batches, self._depth = make, num_batches, depth
@@ -214,7 +214,7 @@ class Ahead(Generic[T]):
         self._pending: dict[tuple[int, int], Future[T]] = {}
 
     def at(self, epoch: int, step: int) -> T:
-        """That of one step, with the `depth` steps after it under way; raises what `make` raised."""
+        """The result for one step; the next `depth` steps are started. Raises the errors of `make`."""
         if (epoch, step) not in self._pending:
             for made in self._pending.values():
                 made.cancel()

@@ -1,7 +1,7 @@
 """The FAISS index over the exported item vectors, with its measured recall.
 
-index/index.faiss   searched by inner product; position p is item row p + 1
-index/index.json    factory, metric, nprobe, recall; no times, so the same input gives the same bytes
+index/index.faiss   inner-product index; position p is item row p + 1
+index/index.json    factory, metric, nprobe, recall; without times, so the same input gives the same bytes
 """
 
 import dataclasses
@@ -21,8 +21,8 @@ from shortlist.retrieval.onnx_query_tower import OnnxQueryTower
 from shortlist.sampling import draw_rows
 from shortlist.step_result import StepResult
 
-_QUERIES = 1_000  # that recall is measured with
-_BLOCK = 1 << 18  # vectors checked at a time
+_QUERIES = 1_000  # for the measurement of recall
+_BLOCK = 1 << 18  # vectors checked per block
 
 
 def build_indexes(
@@ -33,7 +33,10 @@ def build_indexes(
     out: Path,
     out_before_refit: Path,
 ) -> StepResult:
-    """`build_index` of the towers that are served, whose result it is, and of those before a refit if there was one."""
+    """Run `build_index` for the served towers, and for those before the refit if the recipe has one.
+
+    The result is that of the served towers.
+    """
     out_before_refit.mkdir(parents=True, exist_ok=True)
     if recipe.retrieval.refit.epochs:
         build_index(recipe, prepared, retrieval_before_refit, out_before_refit)
@@ -43,8 +46,8 @@ def build_indexes(
 def build_index(recipe: Recipe, prepared: Prepared, retrieval_folder: Path, out: Path) -> StepResult:
     """Index `vectors.npy` of an export and measure it with the validation queries; reads no samples.
 
-    Raises ValueError when the export is not of this recipe and data, its vectors are not finite, the factory is none,
-    or the recall is below `index.min_recall`.
+    Raises ValueError when the export is not of this recipe and data, its vectors are not finite, the factory is not
+    valid, or the recall is below `index.min_recall`.
     """
     tower = OnnxQueryTower.open(retrieval_folder, prepared.store, threads=faiss.omp_get_max_threads())
     if tower.metric != recipe.retrieval.metric:
@@ -56,8 +59,8 @@ def build_index(recipe: Recipe, prepared: Prepared, retrieval_folder: Path, out:
     factory = choose_factory(recipe.index, len(vectors_ND))
     say(f"index: {factory} over {len(vectors_ND)} items of width {tower.dim}")
     index = make_index(factory, vectors_ND, recipe.seed)
-    asked_QD, origin = _asked(prepared, tower, vectors_ND, recipe.seed)
-    points = measure_index(index, vectors_ND, asked_QD, recipe.index.nprobe)
+    query_QD, origin = _queries(prepared, tower, vectors_ND, recipe.seed)
+    points = measure_index(index, vectors_ND, query_QD, recipe.index.nprobe)
     inverted = faiss.try_extract_index_ivf(index)
     nprobe = min(recipe.index.nprobe, inverted.nlist) if inverted is not None else 0
     chosen = next(point for point in points if point.nprobe == nprobe)
@@ -75,7 +78,7 @@ def build_index(recipe: Recipe, prepared: Prepared, retrieval_folder: Path, out:
         "nprobe": nprobe,
         "recall_at_10": chosen.recall_at_10,
         "recall_at_100": chosen.recall_at_100,
-        "num_queries": len(asked_QD),
+        "num_queries": len(query_QD),
         "queries_from": origin,
     }
     (out / "index.json").write_text(json.dumps(settings, indent=1, sort_keys=True) + "\n")
@@ -102,16 +105,16 @@ def _vectors(folder: Path, num_items: int, dim: int) -> NDArray[np.float32]:
     for start in range(0, num_items, _BLOCK):
         if not np.isfinite(vectors[start : start + _BLOCK]).all():
             raise ValueError(
-                f"{folder}/vectors.npy: some vectors are not finite: the training diverged; "
+                f"{folder}/vectors.npy: some vectors are not finite, since the training diverged; "
                 "lower retrieval.training.learning_rate, or set retrieval.training.clip_norm"
             )
     return vectors
 
 
-def _asked(
+def _queries(
     prepared: Prepared, tower: OnnxQueryTower, vectors_ND: NDArray[np.float32], seed: int
 ) -> tuple[NDArray[np.float32], str]:
-    """Vectors of real queries, or of items where the validation has no query."""
+    """Vectors of validation queries, or of items if there are no validation queries."""
     queries = prepared.valid.draw(_QUERIES, seed)
     if len(queries):
         return np.ascontiguousarray(tower.embed(prepared.encode(queries))), "validation"
@@ -122,7 +125,7 @@ def _too_low(index: Index, factory: str, chosen: Point, points: list[Point]) -> 
     found = f"index: {factory} finds {chosen.recall_at_100:.3f} of the best 100 at index.nprobe {chosen.nprobe}"
     enough = [point for point in points if point.recall_at_100 >= index.min_recall]
     if enough:
-        mend = f"set index.nprobe to {enough[0].nprobe}, which finds {enough[0].recall_at_100:.3f}"
+        fix = f"set index.nprobe to {enough[0].nprobe}, which finds {enough[0].recall_at_100:.3f}"
     else:
-        mend = "no nprobe is enough: take a finer index.factory such as 'Flat', or raise index.exact_below"
-    return f"{found}, less than index.min_recall {index.min_recall}; {mend}"
+        fix = "no nprobe is enough: use a finer index.factory such as 'Flat', or raise index.exact_below"
+    return f"{found}, less than index.min_recall {index.min_recall}; {fix}"

@@ -1,7 +1,7 @@
-"""Which items a search may return: those that the towers know something of and that are available when asked.
+"""The items that a search may return: those known to the towers and available at the time of the query.
 
-    retrieval/known.npy   bool [num_item_rows]: whether the item was trained on or has a feature. Of any other the tower
-                          makes the one vector of the unknown item, which says nothing of it
+    retrieval/known.npy   bool [num_item_rows]: whether the item was trained on or has a feature. All other items get
+                          the vector of the unknown item, which has no information about them
 
 Shapes: N item rows, I items (position p is item row p + 1), E queries, D width of vectors.
 """
@@ -22,9 +22,9 @@ from shortlist.features.item_mask import ItemMask
 KNOWN = "known.npy"
 _ANY_TIME = -1
 KEPT = 8
-"""Subsets that are kept at hand. In serving all queries of now have the same until the next item comes or goes."""
+"""Number of cached subsets. In serving, all current queries share one until the availability of an item changes."""
 
-_Bitmap: Any = faiss.IDSelectorBitmap  # its stub knows the C++ constructor, this one takes an array
+_Bitmap: Any = faiss.IDSelectorBitmap  # the stub declares the C++ constructor, this one takes an array
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Subset:
 
     @property
     def whole(self) -> bool:
-        """Whether it is all of the catalogue."""
+        """Whether the subset is the whole catalogue."""
         return self.count == len(self.there_I)
 
     @cached_property
@@ -47,7 +47,7 @@ class Subset:
         return np.flatnonzero(self.there_I)
 
     def selector(self, without: NDArray[np.int64] | None = None) -> Any:
-        """For FAISS: these positions, but for those in `without`."""
+        """A FAISS selector of these positions, except those in `without`."""
         bits = self._bits
         if without is not None:
             bits = bits.copy()
@@ -71,9 +71,9 @@ class Candidates:
 
     @classmethod
     def open(cls, retrieval: Path, available: Availability) -> "Candidates":
-        """Of an exported tower; one that was exported before towers told it is taken to know all items.
+        """Open the candidates of an exported tower; exports of older versions without the file know all items.
 
-        Raises ValueError when the file is broken, or of another catalogue.
+        Raises ValueError when the file is broken or of another catalogue.
         """
         path, num_rows = retrieval / KNOWN, len(available.from_N)
         if not path.exists():
@@ -81,21 +81,23 @@ class Candidates:
         try:
             known_N = np.load(path, allow_pickle=False)
         except (EOFError, ValueError, OSError) as error:
-            raise ValueError(f"{path}: this is not an array ({error}); export the towers again") from None
+            raise ValueError(f"{path}: the file is not an array ({error}); export the towers again") from None
         if known_N.shape != (num_rows,) or known_N.dtype != np.bool_:
-            raise ValueError(f"{path}: it is {known_N.dtype} {known_N.shape}, the features have {num_rows} item rows")
+            raise ValueError(
+                f"{path}: the array is {known_N.dtype} {known_N.shape}, but the features have {num_rows} item rows"
+            )
         return cls(known_N, available)
 
     def known(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which item rows the towers know something of; row 0 is none."""
+        """Which item rows are known to the towers; row 0 is not."""
         return np.asarray((rows > 0) & self._known_I[rows - 1])
 
     def groups(
         self, count: int, time_E: NDArray[np.int64] | None, masks: Sequence[ItemMask | None] = ()
     ) -> Iterator[tuple[NDArray[np.int64], Subset]]:
-        """The queries by what may be returned to them; without times, whatever is available at some time.
+        """Group the queries by the subset that they may return; without times, all known items.
 
-        `masks` has what each query allows; None, and no masks at all, allow everything.
+        `masks` has the mask of each query; None and an empty sequence allow all items.
         """
         stretch_E = np.full(count, _ANY_TIME) if time_E is None else self.available.stretch(time_E)
         if not any(mask is not None for mask in masks):

@@ -1,4 +1,4 @@
-"""Dropout (Srivastava et al. 2014) whose mask costs a CPU little."""
+"""Dropout (Srivastava et al. 2014) with a mask that is cheap on a CPU."""
 
 import torch
 from torch import Tensor, nn
@@ -8,10 +8,10 @@ _LEVELS = 1 << 16
 
 
 class Dropout(nn.Dropout):
-    """`nn.Dropout`, with a share that is rounded to 1 / 65,536 on a CPU.
+    """`nn.Dropout` with a rate that is rounded to 1 / 65,536 on a CPU.
 
-    torch draws a double for every element there, one after the other: an eighth of a transformer's training on one
-    core. One draw of 64 bits is four elements here. Other devices, and what is not training, are torch's own.
+    On a CPU, torch draws one double per element sequentially, which takes an eighth of a transformer's training time on
+    one core. Here one 64-bit draw serves four elements. Other devices and evaluation use torch's implementation.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,11 +1,12 @@
-"""Exports the towers to what serving reads without torch.
+"""Exports the towers to files that serving reads without torch.
 
     query_tower.onnx   history f32 [B, L, D], length i64 [B], user f32 [B, U] if users have ids, i64 [B, W] for each
                        categorical field of a query, numeric f32 [B, F] if there are numbers -> vectors f32 [B, D]
     item_inputs.npy    f32 [num_item_rows, D]; row 0 is the unknown item
-    user_inputs.npy    f32 [num_user_rows, U], if users have ids; row 0 is the unknown user, and who was never trained
-    vectors.npy        f32 [num_items, D]: position p is item row p + 1, whether it was ever trained on or not
-    known.npy          bool [num_item_rows]: what the towers know something of (candidates.py)
+    user_inputs.npy    f32 [num_user_rows, U], if users have ids; row 0 is the unknown user, whose vector is also that
+                       of users that were not trained on
+    vectors.npy        f32 [num_items, D]: position p is item row p + 1; includes items that were not trained on
+    known.npy          bool [num_item_rows]: the items known to the towers (candidates.py)
     retrieval.json     metric, dim, inputs (their names), history_length
 
 Shapes: B queries, L history length, U user width, W values of a field, F numbers, N item rows, D width of vectors and
@@ -45,13 +46,13 @@ _OPSET = 20
 _TOLERANCE = 1e-4
 _QUERIES = 64
 _ROWS = 16_384
-"""Items embedded at a time."""
+"""Items embedded per block."""
 
 
 def export_all(recipe: Recipe, prepared: Prepared, checkpoint: Path, out: Path, out_before_refit: Path) -> StepResult:
-    """`export` to `out`, and the towers of the best epoch to `out_before_refit` where the recipe has a refit.
+    """`export` to `out`, and the towers of the best epoch to `out_before_refit` if the recipe has a refit.
 
-    Elsewhere that is an empty folder, since those are the towers that are served.
+    Without a refit, `out_before_refit` is an empty folder, since the towers of the best epoch are the served ones.
     """
     out_before_refit.mkdir(parents=True, exist_ok=True)
     if recipe.retrieval.refit.epochs:
@@ -61,10 +62,10 @@ def export_all(recipe: Recipe, prepared: Prepared, checkpoint: Path, out: Path, 
 
 
 def export(recipe: Recipe, prepared: Prepared, checkpoint: Path, out: Path) -> StepResult:
-    """Export the towers that are served to `out`: of the best epoch, or of the refit if the recipe has one.
+    """Export the served towers to `out`: those of the best epoch, or of the refit if the recipe has one.
 
-    Reads no samples. Raises ValueError when the weights are not of this recipe and data, or when the exported tower
-    answers real queries otherwise than torch by more than 1e-4.
+    Reads no samples. Raises ValueError when the weights are not of this recipe and data, or when the vectors of the
+    exported tower for real queries differ from torch by more than 1e-4.
     """
     refit = checkpoint / REFIT if recipe.retrieval.refit.epochs else None
     model = _trained(recipe, prepared, refit or checkpoint)
@@ -74,8 +75,8 @@ def export(recipe: Recipe, prepared: Prepared, checkpoint: Path, out: Path) -> S
     unknown = int((~np.load(out / KNOWN)[1:]).sum())
     if unknown:
         say(
-            f"export: {unknown:,} of {len(inputs.item_row) - 1:,} items were never trained and have no feature, so "
-            "that the towers do not retrieve them; name features in features.item, or train on the last days too "
+            f"export: {unknown:,} of {len(inputs.item_row) - 1:,} items have no train positive and no feature, so the "
+            "towers do not retrieve them; name features in features.item, or train on the last days too "
             "(retrieval.refit)"
         )
     vectors_ND, untrained = np.load(out / "vectors.npy", mmap_mode="r"), inputs.item_row[1:] == 0
@@ -97,7 +98,7 @@ def export(recipe: Recipe, prepared: Prepared, checkpoint: Path, out: Path) -> S
 
 @contextlib.contextmanager
 def _draft(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that takes its place when the block has filled it."""
+    """A folder next to `out` that replaces it at the end of the block."""
     draft = out.with_name(f"{out.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
@@ -107,7 +108,7 @@ def _draft(out: Path) -> Iterator[Path]:
 
 
 def _write(model: TwoTower, inputs: Inputs, prepared: Prepared, folder: Path) -> tuple[list[str], float]:
-    """One pair of towers; the names of the graph's inputs, and its largest difference from torch."""
+    """Write a pair of towers; returns the names of the graph's inputs and the largest difference from torch."""
     schema = prepared.store.schema
     with torch.no_grad():
         write_items(model, inputs, folder)
@@ -133,7 +134,7 @@ def _trained(recipe: Recipe, prepared: Prepared, checkpoint: Path) -> TwoTower:
 
 
 def write_items(model: TwoTower, inputs: Inputs, folder: Path) -> None:
-    """Inputs of every row and vectors of every item, a block at a time. Raises ValueError when one is not a number."""
+    """Write the inputs of every row and the vectors of every item in blocks. Raises ValueError for NaN or infinity."""
     count = inputs.store.schema.num_item_rows
     rows_ND = np.lib.format.open_memmap(folder / "item_inputs.npy", "w+", np.float32, (count, model.dim))
     vectors_ND = np.lib.format.open_memmap(folder / "vectors.npy", "w+", np.float32, (count - 1, model.dim))
@@ -145,7 +146,7 @@ def write_items(model: TwoTower, inputs: Inputs, folder: Path) -> None:
         wrong = (~(input_ND.isfinite().all(1) & vector_ND.isfinite().all(1))).nonzero()[:, 0]
         if len(wrong):
             item = inputs.store.items.values(rows[wrong[:1].numpy()])[0]
-            raise ValueError(f"the vector of item {item!r} is not a number; look at its numeric features and embedding")
+            raise ValueError(f"the vector of item {item!r} is not finite; check its numeric features and its embedding")
         rows_ND[rows] = input_ND.numpy()
         vectors_ND[np.maximum(rows, 1) - 1] = vector_ND.numpy()  # row 0 first, then overwritten by row 1
         bar.advance(len(rows))
@@ -166,12 +167,12 @@ class _Served(nn.Module):
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
         length_B = inputs["length"]
         categorical = {name: inputs[slot(name)] for name in self.fields}
-        asked = QueryInputs(None, length_B, length_B, categorical, inputs.get("numeric", length_B[:, None]))
-        return self.tower.forward(inputs["history"], asked, inputs.get("user"))
+        query = QueryInputs(None, length_B, length_B, categorical, inputs.get("numeric", length_B[:, None]))
+        return self.tower.forward(inputs["history"], query, inputs.get("user"))
 
 
 def write_query_tower(model: TwoTower, schema: FeatureSchema, path: Path) -> list[str]:
-    """Write the graph; the names of its inputs."""
+    """Write the graph; returns the names of its inputs."""
     inputs = {"history": torch.zeros(2, schema.history_length, model.dim), "length": torch.tensor([1, 2])}
     if model.users is not None:
         inputs["user"] = torch.zeros(2, model.users.embedding_dim)
@@ -202,7 +203,7 @@ def write_query_tower(model: TwoTower, schema: FeatureSchema, path: Path) -> lis
 
 @contextlib.contextmanager
 def _only_errors(name: str) -> Iterator[None]:
-    """The exporter warns of every optional package that it does not find."""
+    """Log only errors: the exporter warns about every optional package that is missing."""
     logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -213,7 +214,7 @@ def _only_errors(name: str) -> Iterator[None]:
 
 
 def _strip(model: onnx.ModelProto) -> None:
-    """Take out what tells of the machine and the code that wrote the graph: traces, paths, documentation."""
+    """Remove data about the machine and the code that wrote the graph: stack traces, paths, documentation."""
     graphs = [model.graph]
     for message in (model, model.graph, *model.functions):
         message.ClearField("metadata_props")
@@ -227,16 +228,16 @@ def _strip(model: onnx.ModelProto) -> None:
 
 
 def check_parity(model: TwoTower, inputs: Inputs, prepared: Prepared, folder: Path) -> float:
-    """The largest difference to torch over real queries with empty, short and full histories.
+    """The largest difference from torch over real queries with empty, short and full histories.
 
     Raises ValueError when it is above 1e-4.
     """
     queries = probes(prepared)
-    asked = inputs.query(queries, torch.device("cpu"))
+    query = inputs.query(queries, torch.device("cpu"))
     item_inputs = np.load(folder / "item_inputs.npy", mmap_mode="r")
     history = item_inputs[queries.history_BL]
-    users = None if model.users is None else model.users(asked.user_E)
-    wanted = model.query(torch.from_numpy(history), asked, users).numpy()
+    users = None if model.users is None else model.users(query.user_E)
+    wanted = model.query(torch.from_numpy(history), query, users).numpy()
     values = {"history": history, "length": queries.prefix_E, "numeric": queries.numeric_EF}
     values |= {slot(name): rows for name, rows in queries.categorical.items()}
     if model.users is not None:
@@ -249,14 +250,14 @@ def check_parity(model: TwoTower, inputs: Inputs, prepared: Prepared, folder: Pa
     scale = max(1.0, float(np.abs(wanted).max()))
     if not difference <= _TOLERANCE * scale:
         raise ValueError(
-            f"the exported query tower differs from torch by {difference:.2g}, more than {_TOLERANCE * scale:g} is not "
-            "accepted; try another version of onnxruntime, or lower retrieval.training.learning_rate"
+            f"the exported query tower differs from torch by {difference:.2g}, which is more than the tolerance "
+            f"{_TOLERANCE * scale:g}; try another version of onnxruntime, or lower retrieval.training.learning_rate"
         )
     return difference
 
 
 def probes(prepared: Prepared) -> Queries:
-    """Validation queries with their histories cut to nothing, one event, half a window and all there is."""
+    """Validation queries with their histories cut to no event, one event, half a window, a window and not at all."""
     queries = prepared.valid.take(np.arange(min(_QUERIES, len(prepared.valid))))
     length = prepared.store.schema.history_length
     most = queries.end - queries.start

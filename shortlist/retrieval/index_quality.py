@@ -1,4 +1,4 @@
-"""How much of what exact search finds an index finds, and how fast.
+"""Measures the recall of an index against exact search, and its speed.
 
 Shapes: Q queries, N items, D vector dim, k results.
 """
@@ -20,26 +20,26 @@ _NPROBES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 @dataclass(frozen=True)
 class Point:
-    """One way to search: how good and how fast it is."""
+    """Recall and speed of one setting."""
 
     nprobe: int
-    """0 where the index has no inverted lists."""
+    """0 if the index has no inverted lists."""
     recall_at_10: float
     recall_at_100: float
     queries_per_second: float
-    """One after the other on one thread, for 100 results, as in serving."""
+    """One query at a time on one thread, for 100 results, as in serving."""
 
 
 def measure_index(
-    index: Any, vectors_ND: NDArray[np.float32], asked_QD: NDArray[np.float32], nprobe: int
+    index: Any, vectors_ND: NDArray[np.float32], query_QD: NDArray[np.float32], nprobe: int
 ) -> list[Point]:
-    """Recall and speed of an index for several `nprobe`, among them the given one; one point without lists.
+    """Recall and speed of an index for several `nprobe`, including the given one; one point without lists.
 
-    Recall@k is the share of k results whose exact score is at least the k-th best exact score, so that items of
-    equal vectors stand for one another; k is at most N.
+    Recall@k is the share of k results whose exact score is at least the k-th best exact score, so that items with
+    equal vectors are interchangeable; k is at most N.
     """
     depth = min(100, index.ntotal)
-    best_QK = _exact_scores(vectors_ND, asked_QD, depth)
+    best_QK = _exact_scores(vectors_ND, query_QD, depth)
     inverted = faiss.try_extract_index_ivf(index)
     probes = sorted({min(n, inverted.nlist) for n in (*_NPROBES, nprobe)}) if inverted is not None else [0]
     progress = Progress("index: recall and speed", len(probes))
@@ -47,15 +47,15 @@ def measure_index(
     for num_probes in probes:
         if inverted is not None:
             inverted.nprobe = num_probes
-        _, positions_QK = index.search(asked_QD, depth)
+        _, positions_QK = index.search(query_QD, depth)
         scores_QK = np.full(positions_QK.shape, -np.inf, np.float32)
-        for start in range(0, len(asked_QD), _BLOCK):
+        for start in range(0, len(query_QD), _BLOCK):
             part = slice(start, start + _BLOCK)
             found = np.asarray(vectors_ND[positions_QK[part]])
-            scores_QK[part] = np.einsum("qkd,qd->qk", found, asked_QD[part])
+            scores_QK[part] = np.einsum("qkd,qd->qk", found, query_QD[part])
         scores_QK[positions_QK < 0] = -np.inf
         at_10, at_100 = (_recall(scores_QK, best_QK, min(k, depth)) for k in (10, 100))
-        points.append(Point(num_probes, at_10, at_100, _speed(index, asked_QD, depth)))
+        points.append(Point(num_probes, at_10, at_100, _speed(index, query_QD, depth)))
         progress.advance(recall_at_100=at_100)
     if inverted is not None:
         inverted.nprobe = min(nprobe, inverted.nlist)
@@ -67,23 +67,23 @@ def _recall(scores_QK: NDArray[np.float32], best_QK: NDArray[np.float32], k: int
     return round(float(reached.mean()), 6)
 
 
-def _exact_scores(vectors_ND: NDArray[np.float32], asked_QD: NDArray[np.float32], k: int) -> NDArray[np.float32]:
-    """The k best inner products of every query, best first, [Q, k]; the vectors are read in parts."""
-    best = np.full((len(asked_QD), 0), -np.inf, np.float32)
+def _exact_scores(vectors_ND: NDArray[np.float32], query_QD: NDArray[np.float32], k: int) -> NDArray[np.float32]:
+    """The k best inner products of every query, best first, [Q, k]; the vectors are read in blocks."""
+    best = np.full((len(query_QD), 0), -np.inf, np.float32)
     for start in range(0, len(vectors_ND), 1 << 18):
         part = np.ascontiguousarray(vectors_ND[start : start + (1 << 18)])
-        scores, _ = faiss.knn(asked_QD, part, min(k, len(part)), metric=faiss.METRIC_INNER_PRODUCT)
+        scores, _ = faiss.knn(query_QD, part, min(k, len(part)), metric=faiss.METRIC_INNER_PRODUCT)
         best = -np.sort(-np.concatenate([best, scores], axis=1), axis=1)[:, :k]
     return best
 
 
-def _speed(index: Any, asked_QD: NDArray[np.float32], k: int) -> float:
+def _speed(index: Any, query_QD: NDArray[np.float32], k: int) -> float:
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
-    asked = asked_QD[:_TIMED_QUERIES]
+    timed_QD = query_QD[:_TIMED_QUERIES]
     start = time.perf_counter()
-    for e in range(len(asked)):
-        index.search(asked[e : e + 1], k)
+    for e in range(len(timed_QD)):
+        index.search(timed_QD[e : e + 1], k)
     seconds = time.perf_counter() - start
     faiss.omp_set_num_threads(threads)
-    return round(len(asked) / seconds, 1)
+    return round(len(timed_QD) / seconds, 1)

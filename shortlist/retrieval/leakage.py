@@ -1,6 +1,6 @@
-"""Proof that the training of the towers cuts and draws nothing from the prepared folder that knows too much.
+"""Checks that the training of the towers uses nothing from the prepared folder that leaks the future.
 
-The folder itself is proven when it is prepared (`dataset/leakage/`).
+The folder itself is checked when it is prepared (`dataset/leakage/`).
 """
 
 from dataclasses import asdict, dataclass
@@ -19,10 +19,10 @@ from shortlist.retrieval.refit import REFIT_PARTS
 
 @dataclass(frozen=True)
 class TrainingProof:
-    """How much was checked."""
+    """Numbers of checked objects."""
 
     windows: int
-    """Of `positions: every`; 0 otherwise."""
+    """Windows of `positions: every`; 0 otherwise."""
     drawable_items: int
     """Items that may be negatives, of the training and of a refit."""
 
@@ -31,21 +31,22 @@ class TrainingProof:
 
 
 def prove_training(batches: RetrievalBatches, recipe: Recipe) -> TrainingProof:
-    """Check what the training draws, and the negatives of a refit. Raises LeakageError for what knows too much."""
+    """Check the windows of the training, and its negatives and those of a refit. Raises LeakageError for a leak."""
     return TrainingProof(windows=prove_windows(batches), drawable_items=prove_negatives(batches.prepared, recipe))
 
 
 def prove_windows(batches: RetrievalBatches) -> int:
-    """With `positions: every`, each train positive is in one window and reads its own history alone there; how many.
+    """Check that with `positions: every` each train positive is in one window and reads only its own history there.
 
-    The encoders are causal, so that what stands behind a prefix of the window never reaches the example.
+    Returns the number of windows. The encoders are causal, so events after the prefix of a window never reach the
+    example.
     """
     windows, samples = batches.windows, batches.prepared.samples
     if windows is None:
         return 0
     length = np.diff(windows.first)
     if windows.first[0] != 0 or windows.first[-1] != len(batches.examples) or (length < 1).any():
-        raise LeakageError("the windows do not hold each train positive once")
+        raise LeakageError("the windows do not contain each train positive exactly once")
     width = batches.prepared.store.schema.history_length
     for block in in_blocks(len(batches.examples)):
         at = batches.examples[block]
@@ -54,18 +55,18 @@ def prove_windows(batches: RetrievalBatches) -> int:
         outside = (start < samples.start[at]) | (start > end) | (end > windows.end[window])
         bad = first_where(outside | (end - start > width))
         if bad is not None:
-            raise LeakageError(f"sample {at[bad]} is in a window that is not of its history")
+            raise LeakageError(f"sample {at[bad]} is in a window outside its history")
     last = batches.examples[windows.first[1:] - 1]
     bad = first_where(windows.end > samples.end[last])
     if bad is not None:
-        raise LeakageError(f"window {bad} holds events behind the history of its last example, sample {last[bad]}")
+        raise LeakageError(f"window {bad} contains events after the history of its last example, sample {last[bad]}")
     return len(windows)
 
 
 def prove_negatives(prepared: Prepared, recipe: Recipe) -> int:
-    """What may be drawn as a negative was available while its examples were made; how many items may be.
+    """Check that all items that may be drawn as negatives were available during the examples; returns their number.
 
-    When each item is available has been proven with the prepared folder.
+    The availability of each item is checked with the prepared folder.
     """
     available, num_drawable = prepared.store.available, 0
     for parts in ((TRAIN,), REFIT_PARTS)[: 2 if recipe.retrieval.refit.epochs else 1]:

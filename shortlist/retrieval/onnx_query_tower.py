@@ -1,4 +1,4 @@
-"""The query tower as it is served: exported, in ONNX Runtime, without torch.
+"""The exported query tower in ONNX Runtime, without torch, as in serving.
 
 Shapes: E queries, L history length, D vector dim.
 """
@@ -14,12 +14,12 @@ from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 from shortlist.features import FeatureStore, Queries
 
-_EMBED_FLOATS = 4_000_000  # of history inputs in one run of the tower: 16 MB
+_EMBED_FLOATS = 4_000_000  # history inputs in one run of the tower: 16 MB
 _BROKEN_MODEL = (runtime.Fail, runtime.InvalidArgument, runtime.InvalidGraph, runtime.InvalidProtobuf)
 
 
 class OnnxQueryTower:
-    """The exported tower and the inputs that it shares with the candidates."""
+    """The exported tower and the item inputs that it shares with the candidates."""
 
     def __init__(self, session: Any, metric: str, dim: int, item_inputs: Any, user_inputs: Any) -> None:
         self.metric = metric
@@ -31,7 +31,7 @@ class OnnxQueryTower:
 
     @classmethod
     def open(cls, folder: Path, store: FeatureStore, *, threads: int = 1) -> "OnnxQueryTower":
-        """Raises ValueError when a file is missing or broken, or the tower wants what the store does not have."""
+        """Raises ValueError when a file is missing or broken, or the store lacks an input of the tower."""
         try:
             settings = json.loads((folder / "retrieval.json").read_text())
             metric, dim = str(settings["metric"]), int(settings["dim"])
@@ -46,10 +46,11 @@ class OnnxQueryTower:
         known = {"history", "length", "user", "numeric"} | fields
         wanted = {given.name for given in session.get_inputs()}
         if not wanted <= known or ("user" in wanted) != (user_inputs is not None):
-            raise ValueError(f"{folder}: the tower asks for {sorted(wanted)}, the features give {sorted(known)}")
+            raise ValueError(f"{folder}: the tower needs {sorted(wanted)}, but the features have {sorted(known)}")
         if len(item_inputs) != store.schema.num_item_rows:
             raise ValueError(
-                f"{folder}: item_inputs.npy has {len(item_inputs)} rows, the features have {store.schema.num_item_rows}"
+                f"{folder}: item_inputs.npy has {len(item_inputs)} rows, but the features have "
+                f"{store.schema.num_item_rows}"
             )
         return cls(session, metric, dim, item_inputs, user_inputs)
 
@@ -64,7 +65,7 @@ class OnnxQueryTower:
     def _run(self, queries: Queries, part: slice) -> NDArray[np.float32]:
         length_E = queries.prefix_E[part]
         history_EL = queries.history_BL[queries.window_E[part]]
-        history_EL[np.arange(history_EL.shape[1]) >= length_E[:, None]] = 0  # what comes after the query
+        history_EL[np.arange(history_EL.shape[1]) >= length_E[:, None]] = 0  # events after the query
         values: dict[str, NDArray[Any]] = {"history": self._item_inputs[history_EL], "length": length_E}
         if self._user_inputs is not None:
             values["user"] = self._user_inputs[queries.user_E[part]]
@@ -75,10 +76,10 @@ class OnnxQueryTower:
 
 
 def map_array(path: Path) -> NDArray[np.float32]:
-    """An array of a folder, opened without reading it. Raises ValueError when it is empty or none."""
+    """Memory-map an array. Raises ValueError when the file is empty or not an array."""
     try:
         return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    except EOFError as error:  # numpy's word for an empty file
+    except EOFError as error:  # numpy raises it for an empty file
         raise ValueError(f"{path.name} is empty") from error
 
 

@@ -1,4 +1,4 @@
-"""Two pairs of towers: those of the best epoch, and those that then learnt from the validation window too.
+"""Two pairs of towers: those of the best epoch, and those trained further on the validation window (refit).
 
 | artifact | of the best epoch | of the refit |
 |---|---|---|
@@ -6,9 +6,10 @@
 | export | `retrieval_before_refit` | `retrieval`: served |
 | index | `index_before_refit` | `index`: served |
 
-Beside the checkpoints of a refit lies which items and users it trained, `items/trained.npy` and `users/trained.npy`.
-The ranker learns from validation queries, so it needs towers that have not seen the answers: docs/decisions/refit.md.
-Without a refit there is one pair, `retrieval` and `index`, and the artifacts `before_refit` are empty folders.
+The items and users that a refit trained are stored next to its checkpoints, in `items/trained.npy` and
+`users/trained.npy`. The ranker learns from validation queries, so it needs towers that were not trained on them:
+docs/decisions/refit.md. Without a refit there is one pair, `retrieval` and `index`, and the artifacts `before_refit`
+are empty folders.
 """
 
 from pathlib import Path
@@ -22,16 +23,16 @@ from shortlist.retrieval.towers import Trained
 
 REFIT = "refit"
 REFIT_PARTS = (TRAIN, VALID)
-"""Of the split, that a refit learns from."""
+"""Parts of the split that a refit learns from."""
 
 
 def for_ranker(recipe: Recipe, *, served: Path, before_refit: Path) -> Path:
-    """Which of the two exports, or indexes, the ranker learns from: that of towers to which validation is new."""
+    """The export, or index, for training the ranker: that of the towers that were not trained on validation."""
     return before_refit if recipe.retrieval.refit.epochs else served
 
 
 def trained_by_refit(prepared: Prepared) -> Trained:
-    """The items and users that have an id of their own after a refit."""
+    """The items and users that have a trained id after a refit."""
     samples, schema = prepared.samples, prepared.store.schema
     at = samples.positives(REFIT_PARTS)
     items, users = np.zeros(schema.num_item_rows, bool), np.zeros(schema.num_user_rows, bool)

@@ -1,4 +1,4 @@
-"""Retrieval as it is served: the exported query tower in ONNX Runtime and the FAISS index, without torch.
+"""Retrieval as in serving: the exported query tower in ONNX Runtime and the FAISS index, without torch.
 
 Shapes: E queries, L history length, D vector dim, k results. Item row `r` is position `r - 1` of the index.
 """
@@ -19,12 +19,12 @@ from shortlist.features.item_mask import ItemMask
 from shortlist.retrieval.candidates import KEPT, Candidates, Subset
 from shortlist.retrieval.onnx_query_tower import OnnxQueryTower, map_array
 
-# The stubs of faiss know the C++ constructors; these take keywords and arrays from Python.
+# The stubs of faiss declare the C++ constructors; these take keywords and arrays from Python.
 _Parameters: Any = faiss.SearchParameters
 _ParametersIVF: Any = faiss.SearchParametersIVF
 _NOTHING = np.zeros(0, np.int64)
 _FEW = 16_384
-"""Vectors that are compared one by one in about a millisecond."""
+"""Number of vectors that can be compared exhaustively in about a millisecond."""
 
 
 class Retriever:
@@ -42,8 +42,8 @@ class Retriever:
         self._threads = threads
         self._num_probes = num_probes
         self._gathered = lru_cache(KEPT)(lambda subset: vectors[subset.positions])
-        """Of subsets of a few, where gathering takes longer than all the rest of a search."""
-        # Only these read a selector and a number of lists from the parameters of one search; others ignore them.
+        """Vectors of small subsets, where gathering takes longer than the rest of a search."""
+        # Only these indexes read a selector and a number of lists from the search parameters; others ignore them.
         self._inverted = isinstance(index, faiss.IndexIVFScalarQuantizer | faiss.IndexIVFFlat)
         self._selects = self._inverted or isinstance(index, faiss.IndexFlat)
         inside = faiss.try_extract_index_ivf(index)
@@ -60,9 +60,9 @@ class Retriever:
         threads: int = 1,
         available: Availability | None = None,
     ) -> "Retriever":
-        """Open an exported tower and its index, memory-mapped. When items are available says the store, or `available`.
+        """Open an exported tower and its index, memory-mapped; `available` replaces the availability of the store.
 
-        Raises ValueError when a file is broken, or the tower, the index and the store are not of one another.
+        Raises ValueError when a file is broken, or the tower, the index and the store do not belong together.
         """
         tower = OnnxQueryTower.open(retrieval, store, threads=threads)
         searched, settings = open_index(index)
@@ -72,14 +72,14 @@ class Retriever:
             raise ValueError(f"{retrieval}: vectors.npy cannot be read: {error}") from error
         if settings["metric"] != tower.metric:
             raise ValueError(
-                f"{index}: the index searches by {settings['metric']}, the tower of {retrieval} was trained for "
+                f"{index}: the index searches by {settings['metric']}, but the tower of {retrieval} was trained for "
                 f"{tower.metric}; build the index of this export again"
             )
         shape = (store.schema.num_item_rows - 1, tower.dim)
         if (searched.ntotal, searched.d) != shape or vectors.shape != shape:
             raise ValueError(
-                f"{index}: {searched.ntotal} vectors of width {searched.d}, but the features know {shape[0]} items "
-                f"and the tower gives width {shape[1]}; they are not of the same run"
+                f"{index}: {searched.ntotal} vectors of width {searched.d}, but the features have {shape[0]} items "
+                f"and the tower has width {shape[1]}; they are not of the same run"
             )
         candidates = Candidates.open(retrieval, available or store.available)
         return cls(tower, searched, vectors, candidates, num_probes=settings["nprobe"], threads=threads)
@@ -102,12 +102,12 @@ class Retriever:
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Item rows and their inner products with the query, best first, both [E, k].
 
-        `exclude` holds for each query the item rows that must not come back, in any order; what is not available at
-        the query's `time_E` (seconds), not known to the tower or not in the query's mask does not come back either. A
-        query gets `k` items unless there are fewer to offer; then row 0 with score -inf fills up.
+        `exclude` has the item rows to leave out for each query, in any order. Items that are not available at the
+        query's `time_E` (seconds), not known to the tower or not in the query's mask are also left out. A query gets
+        `k` items unless there are fewer; then the rest is row 0 with score -inf.
         """
         assert k >= 1, k
-        # OpenMP keeps the number of threads by calling thread, so it is set where the search runs.
+        # OpenMP stores the number of threads per calling thread, so it is set in the thread of the search.
         faiss.omp_set_num_threads(self._threads)
         vectors_ED = np.ascontiguousarray(vectors_ED, np.float32)
         count = len(vectors_ED)
@@ -115,8 +115,8 @@ class Retriever:
         rows_EK, scores_EK = np.zeros((count, k), np.int64), np.full((count, k), -np.inf, np.float32)
         for of, subset in self.candidates.groups(count, time_E, masks):
             seen = [_NOTHING] * len(of) if exclude is None else [self._known(exclude[e], subset) for e in of.tolist()]
-            # Asking for as many more as may be dropped is right for every index, and quick for all queries at once
-            # while few are dropped. A query that drops more goes alone, by a selector where the index reads one.
+            # Requesting as many more results as may be dropped works for every index, and is fast for a whole batch if
+            # few are dropped. A query that drops more is searched alone, with a selector if the index supports one.
             many = np.array([len(rows) > k for rows in seen], bool)
             for at in [np.flatnonzero(~many), *np.flatnonzero(many)[:, None]]:
                 if len(at):
@@ -132,11 +132,11 @@ class Retriever:
     def _search(
         self, vectors_ED: NDArray[np.float32], k: int, seen: list[NDArray[np.int64]], subset: Subset
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """As `search`; the rows of `seen` are sorted, unique and of the subset."""
+        """Like `search`; the rows of `seen` are sorted, unique and in the subset."""
         if subset.whole or not self._inverted:
             return self._search_index(vectors_ED, k, seen, subset, self._num_probes)
-        # As many vectors are compared as without a subset: in more lists where few of a list may come back, and where
-        # these are few, or no more than all that would be compared, each of them.
+        # As many vectors are compared as without a subset: more lists are searched if few items of a list are allowed.
+        # If the subset is small, or not larger than the number of vectors that would be compared, all are compared.
         if subset.count <= max(_FEW, self.num_items * self._num_probes // self.index.nlist):
             return self._search_exactly(vectors_ED, k, seen, subset)
         num_probes = -(-self._num_probes * self.num_items // subset.count)
@@ -156,7 +156,7 @@ class Retriever:
         if self._selects and (alone or not subset.whole):
             selector = subset.selector(seen[0] - 1 if alone else None)
         depth = k if alone else k + int(num_seen_E.max())
-        if not self._selects:  # what is not of the subset is dropped from more answers
+        if not self._selects:  # items outside the subset are dropped from a larger result
             depth = -(-depth * self.num_items // max(subset.count, 1))
         depth = max(min(depth, self.num_items), 1)
         if self._inverted and num_probes > self._num_probes:
@@ -180,10 +180,10 @@ class Retriever:
     def _search_lists(
         self, vectors_ED: NDArray[np.float32], depth: int, num_probes: int, selector: Any
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """As `index.search` in many lists, chosen by comparing all their centres.
+        """Like `index.search` in many lists, which are chosen by comparing all centroids.
 
-        The graph by which an index chooses a few lists does not reach all of them: of 2,048 that were asked for, one
-        returned 600, and the recall was .59 where it is .98 now.
+        The HNSW graph by which an index chooses lists does not reach all of them: of 2,048 requested lists, one index
+        returned 600, and the recall was .59 instead of .98.
         """
         count, num_probes = len(vectors_ED), min(num_probes, self.index.nlist)
         nearness_EC = vectors_ED @ self._centres.T
@@ -191,7 +191,7 @@ class Retriever:
         nearness_EP = np.ascontiguousarray(np.take_along_axis(nearness_EC, lists_EP, axis=1))
         lists_EP = np.ascontiguousarray(lists_EP)
         scores, positions = np.empty((count, depth), np.float32), np.empty((count, depth), np.int64)
-        # The method for arrays takes no parameters.
+        # The method for arrays does not take search parameters.
         pointers = [faiss.swig_ptr(one) for one in (vectors_ED, lists_EP, nearness_EP, scores, positions)]
         vectors, lists, nearness, out_scores, out_positions = pointers
         self.index.search_preassigned_c(
@@ -209,7 +209,7 @@ class Retriever:
 
     @cached_property
     def _centres(self) -> NDArray[np.float32]:
-        """Of all lists of an inverted index."""
+        """The centroids of all lists of an inverted index."""
         quantizer = faiss.downcast_index(self.index.quantizer)
         return np.asarray(quantizer.reconstruct_n(0, self.index.nlist))
 
@@ -221,8 +221,8 @@ class Retriever:
     def _search_exactly(
         self, vectors_ED: NDArray[np.float32], k: int, seen: list[NDArray[np.int64]], subset: Subset
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Over all vectors of the subset, one query after the other: where they are few, or for an index that found
-        too few and cannot look further."""
+        """Exhaustive search of the subset, one query at a time: for small subsets, and if an index found too few and
+        cannot search further."""
         rows_EK, scores_EK = np.zeros((len(seen), k), np.int64), np.full((len(seen), k), -np.inf, np.float32)
         if subset.whole:
             vectors_SD = self._vectors
@@ -241,7 +241,7 @@ def open_index(folder: Path) -> tuple[Any, dict[str, Any]]:
     try:
         settings = json.loads((folder / "index.json").read_text())
         settings = {**settings, "metric": str(settings["metric"]), "nprobe": int(settings["nprobe"])}
-        # This flag maps flat vectors and inverted lists alike, and unlike IO_FLAG_MMAP starts no threads in a search.
+        # This flag maps both flat vectors and inverted lists, and unlike IO_FLAG_MMAP starts no threads in a search.
         index = faiss.read_index(str(folder / "index.faiss"), faiss.IO_FLAG_MMAP_IFC)
     except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{folder}: the index cannot be read: {type(error).__name__}: {error}") from error
@@ -253,8 +253,7 @@ def open_index(folder: Path) -> tuple[Any, dict[str, Any]]:
 def _drop(
     rows: NDArray[np.int64], scores: NDArray[np.float32], seen: list[NDArray[np.int64]], subset: Subset
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Without each query's `seen` rows and what is not of the subset: what stays moves to the left, 0 and -inf come
-    after."""
+    """Drop each query's `seen` rows and rows outside the subset: the others move left, followed by 0 and -inf."""
     base = np.arange(len(rows)) * (len(subset.there_I) + 1)
     keys = np.concatenate([[-1], *(one + start for one, start in zip(seen, base, strict=True))])
     wanted = rows + base[:, None]
@@ -268,6 +267,6 @@ def _drop(
 
 
 def _to_width(values: NDArray[Any], width: int, fill: float) -> NDArray[Any]:
-    """The first `width` columns, filled up where there are fewer."""
+    """The first `width` columns, padded if there are fewer."""
     short = width - values.shape[1]
     return np.pad(values, ((0, 0), (0, short)), constant_values=fill) if short > 0 else values[:, :width]

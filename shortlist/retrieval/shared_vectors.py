@@ -1,16 +1,16 @@
-"""Which items have one vector, so that no query tells them apart."""
+"""Finds items with identical vectors, which no query can distinguish."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 _STEPS = 1e5
-"""Vectors are equal when they are in steps of the largest number divided by this: the same item at another place of a
-batch differs in the last bits."""
+"""Vectors are compared after rounding to the largest absolute value divided by this number: the same item at another
+position of a batch differs in the last bits."""
 _ROWS = 1 << 16
 
 
 def shared(vectors_ND: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Which vectors occur more than once, [N]; compared by a hash of their rounded numbers."""
+    """Which vectors occur more than once, [N]; they are compared by a hash of their rounded components."""
     blocks = range(0, len(vectors_ND), _ROWS)
     largest = max((float(np.abs(vectors_ND[at : at + _ROWS]).max(initial=0)) for at in blocks), default=0.0) or 1.0
     weights = np.random.default_rng(0).integers(np.iinfo(np.int64).max, size=vectors_ND.shape[1]) | 1

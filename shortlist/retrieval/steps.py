@@ -1,9 +1,9 @@
-"""All that one step of a training reads, made by a thread and copied to the device while the step before is at work.
+"""The inputs of one training step, made by a thread and copied to the device during the previous step.
 
-What is left to the thread that trains is to start the towers' kernels. A step follows from (seed, epoch, step) alone,
-but for hard negatives, which are those of the epoch.
+The training thread only has to start the towers' kernels. A step depends only on (seed, epoch, step), except for hard
+negatives, which are those of the epoch.
 
-Shapes: E examples, B histories, L events of each, T events of all of them end to end, U unique items of a step,
+Shapes: E examples, B histories, L events of each, T events of all of them concatenated, U unique items of a step,
 V of them whose vectors it needs, N of these that are candidates, M hard negatives of an example, X pairs.
 """
 
@@ -30,23 +30,23 @@ class Step:
     items: Items
     """Features of the U items: those of the histories and those whose vectors are needed."""
     history: Tensor
-    """Places of the histories' events among them, [B, L] or packed [T]."""
+    """Positions of the histories' events among the U items, [B, L] or packed [T]."""
     queries: QueryInputs
     vector_V: Tensor
-    """Places of the items whose vectors are needed."""
+    """Positions of the items whose vectors are needed."""
     positive_E: Tensor
-    """Place of each example's own item among these."""
+    """Position of each example's own item among the V items."""
     candidate_N: Tensor
-    """Places of the candidates among these."""
+    """Positions of the candidates among the V items."""
     weight_E: Tensor
     no_negative_2X: Tensor
-    """(example, candidate): own items and others known to be right; on the CPU, where the loss cuts it."""
+    """(example, candidate): own items and other known positives; on the CPU, where the loss splits it."""
     log_q_N: Tensor | None
     hard_EM: Tensor | None
     num_examples: int
-    """Of all processes."""
+    """Number of examples of all processes."""
     total_weight: float | None
-    """Of the examples of all processes, if there are several."""
+    """Total weight of the examples of all processes, if there are several."""
 
 
 class Steps:
@@ -61,7 +61,7 @@ class Steps:
         taken = batches.prepared.samples.item[batches.examples]
         may = drawable(batches.prepared, batches.examples)
         self.num_drawable = int(may.sum())
-        """Items that an example may be compared with."""
+        """Number of items that an example may be compared with."""
         self._negatives = NegativeSampler(recipe.retrieval, np.bincount(taken, minlength=self._num_rows), may)
         self._unique = Unique(self._num_rows)
         self._catalogue: Items | None = None
@@ -71,8 +71,8 @@ class Steps:
         queries, mined = batch.queries, self.hard_negatives
         hard_EM = None if mined is None else mined.of(queries.user_E)
         rng = torch.Generator().manual_seed(int(np.random.SeedSequence([self._seed, epoch, step]).generate_state(1)[0]))
-        # With several processes each embeds the candidates of all, since what a step holds follows from its number:
-        # nothing but gradients is exchanged, and the loss is that of one process with all their examples.
+        # With several processes, each embeds the candidates of all, since a step depends only on its number: only
+        # gradients are exchanged, and the loss equals that of one process with all examples.
         together = batch.together
         step_E = batch.item_E if together is None else together.item_E
         sampled = self._negatives.sample(batch.item_E, batch.known_2X, hard_EM, rng, step_E)

@@ -1,6 +1,6 @@
-"""The two towers as the training loop sees them: the loss of a step, and a quick validation each epoch.
+"""The training task of the two towers: the loss of a step, and a quick validation after each epoch.
 
-Shapes: B histories, L events of each, T events of all of them end to end, E examples, U unique items of a step,
+Shapes: B histories, L events of each, T events of all of them concatenated, E examples, U unique items of a step,
 V of them whose vectors it needs, N items of the catalogue, D width of vectors and item inputs.
 """
 
@@ -25,15 +25,15 @@ from shortlist.retrieval.transfer import to_device
 from shortlist.training.processes import ALONE, Processes
 
 _QUERIES = 5_000
-"""At most so many validation queries are asked each epoch."""
+"""Maximum number of validation queries per epoch."""
 _DEPTH = 10
 METRICS = ("recall_at_10", "ndcg_at_10")
 _FLOATS = 16_000_000
-"""Of one block of item features, histories or scores: 64 MB."""
+"""Size of a block of item features, histories or scores: 64 MB."""
 
 
 class RetrievalTask:
-    """The towers as the training loop sees them (`train.Task`)."""
+    """The training task of the towers (`train.Task`)."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class RetrievalTask:
         refit_of: TwoTower | None = None,
         processes: Processes = ALONE,
     ) -> None:
-        """With `refit_of`, goes on from these weights with all positives but the test's, and has none to judge it."""
+        """With `refit_of`, training continues from these weights with all positives except the test's, unvalidated."""
         self.metric = "ndcg_at_10" if refit_of is None else None
         torch.manual_seed(recipe.seed)
         self.retrieval, self.prepared = recipe.retrieval, prepared
@@ -63,14 +63,14 @@ class RetrievalTask:
         if num := recipe.retrieval.num_hard:
             mined = HardNegatives(prepared, self.batches.examples, recipe.index, num=num, seed=recipe.seed)
         if refit_of is not None:
-            self._go_on_from(refit_of)
+            self._continue_from(refit_of)
         self._known_N = self.inputs.known()
         self.steps = Steps(recipe, self.batches, self.inputs, mined)
         self.compare = loss_of(recipe.retrieval.loss, self.steps.num_drawable)
         self._ahead = Ahead(lambda epoch, step: self.steps.make(epoch, step, self.device), self.batches.num_batches)
 
-    def _go_on_from(self, model: TwoTower) -> None:
-        """Take the weights; ids that are first met now begin as the unknown one, which stood in for them so far."""
+    def _continue_from(self, model: TwoTower) -> None:
+        """Load the weights; newly trained ids start from the unknown id, which represented them before."""
         self.model.load_state_dict(model.state_dict())
         before, self.inputs = self.inputs, Inputs(self.prepared.store, trained_by_refit(self.prepared))
         users = self.model.users
@@ -107,17 +107,17 @@ class RetrievalTask:
         return self.compare(compared), given.num_examples
 
     def step(self, epoch: int, step: int) -> Step:
-        """What one step learns from: on a GPU made by a thread while the model works on the step before.
+        """The inputs of one step; on a GPU they are made by a thread while the model works on the previous step.
 
-        On a CPU there is nothing to overlap, and a second thread with an OpenMP team of its own makes the first
-        team sleep between operations instead of spin: steps took a fifth longer.
+        On a CPU there is nothing to overlap, and a second thread with its own OpenMP team makes the first team sleep
+        between operations instead of spin: steps took a fifth longer.
         """
         if self.device.type == "cuda":
             return self._ahead.at(epoch, step)
         return self.steps.make(epoch, step, self.device)
 
     def _mine(self, epoch: int) -> None:
-        """Find the hard negatives of an epoch, with the weights of its first step."""
+        """Find the hard negatives of an epoch, with the weights at its first step."""
         mined = self.steps.hard_negatives
         if mined is None or mined.epoch == epoch:
             return
@@ -132,13 +132,13 @@ class RetrievalTask:
         return np.asarray(vectors.float().cpu().numpy())
 
     def item_inputs(self, items: Items) -> Tensor:
-        """Inputs [U, D] of items; in training some ids are hidden, so that the unknown row learns to stand in."""
+        """Inputs [U, D] of items; in training, some ids are hidden so that the unknown row is trained."""
         hidden = self._hidden(len(items.row_N))
         inputs: Tensor = self.model.items(items if hidden is None else items.without_ids(hidden))
         return inputs
 
     def query(self, queries: Queries, history_BLD: Tensor) -> Tensor:
-        """Query vectors [E, D] of queries whose histories have these inputs."""
+        """Query vectors [E, D] of queries with these history inputs."""
         return self._query(history_BLD, self.inputs.query(queries, self.device))
 
     def _query(self, history: Tensor, inputs: QueryInputs) -> Tensor:
@@ -157,9 +157,9 @@ class RetrievalTask:
         return torch.rand(count, device=self.device) < self.retrieval.id_dropout
 
     def validate(self) -> dict[str, float]:
-        """Recall and NDCG at 10 over the whole catalogue, exactly, of a fixed sample of the validation queries.
+        """Exact recall and NDCG at 10 over the whole catalogue, for a fixed sample of the validation queries.
 
-        Nothing in a refit, which has learnt the answers.
+        Empty in a refit, which was trained on the validation window.
         """
         if self.metric is None:
             return {}
@@ -171,7 +171,7 @@ class RetrievalTask:
             encoded = self.prepared.encode(part)
             history_BLD = take(input_ND, to_device(self.device, encoded.history_BL))
             scores_EN = self.query(encoded, history_BLD) @ vector_ND.T
-            scores_EN.masked_fill_(to_device(self.device, self._away(part)), -torch.inf)
+            scores_EN.masked_fill_(to_device(self.device, self._no_candidates(part)), -torch.inf)
             if self.mask_seen:
                 e, row = self._seen(part)
                 scores_EN[to_device(self.device, e), to_device(self.device, row)] = -torch.inf
@@ -180,14 +180,14 @@ class RetrievalTask:
         measured = ranking_metrics(hits_QD, np.diff(queries.target_offsets), [_DEPTH])
         return {name: float(measured[name].mean()) for name in METRICS}
 
-    def _away(self, queries: EvaluationQueries) -> NDArray[np.bool_]:
-        """What is no candidate of a query, [E, N], or of all alike, [1, N]."""
+    def _no_candidates(self, queries: EvaluationQueries) -> NDArray[np.bool_]:
+        """Which items are not candidates of each query, [E, N]; [1, N] if all queries have the same time."""
         available, (time_M, at_E) = self.prepared.store.available, np.unique(queries.time, return_inverse=True)
         there_MN = np.stack([available.at(int(time)) for time in time_M]) & self._known_N
         return ~(there_MN if len(time_M) == 1 else there_MN[at_E])
 
     def catalogue(self) -> tuple[Tensor, Tensor]:
-        """Inputs [N, D] and candidate vectors [N, D] of every item row, row 0 being the unknown item."""
+        """Inputs [N, D] and candidate vectors [N, D] of every item row; row 0 is the unknown item."""
         count = self._num_rows
         step = max(1, _FLOATS // 1024)
         rows = [np.arange(first, min(first + step, count)) for first in range(0, count, step)]
@@ -195,12 +195,12 @@ class RetrievalTask:
         return torch.cat(parts), torch.cat([self.model.candidate(part) for part in parts])
 
     def _seen(self, queries: EvaluationQueries) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(query, item row) of every event that its history holds, whole."""
+        """(query, item row) of every event of each query's whole history."""
         length = queries.end - queries.start
         e = np.repeat(np.arange(len(queries)), length)
         return e, self.prepared.store.history_items[ranges(queries.start, length)].astype(np.int64)
 
 
 def take(rows_ND: Tensor, at: Tensor) -> Tensor:
-    """`rows_ND[at]`; the gradient of index_select takes a third of the time of that of indexing."""
+    """`rows_ND[at]`; the backward pass of index_select takes a third of the time of indexing."""
     return rows_ND.index_select(0, at.flatten()).view(*at.shape, rows_ND.shape[1])

@@ -1,10 +1,10 @@
-"""Train the two towers in several processes.
+"""Trains the two towers in several processes.
 
     torchrun ... -m shortlist.retrieval.together RECIPE FEATURES SAMPLES QUERIES OUT RESULT
 
-`torchrun` starts this once a GPU (or, to try it, several times on a CPU) and says who is who by the environment. The
-first process leaves the checkpoints in the folder OUT and what the training did in the JSON file RESULT; without
-`torchrun` there is one process, and it does the same as the pipeline's step.
+`torchrun` starts this once per GPU (or several times on a CPU, for tests) and sets the rank in the environment. The
+first process writes the checkpoints to the folder OUT and the step's result to the JSON file RESULT. Without `torchrun`
+there is one process, which does the same as the pipeline's step.
 """
 
 import os
@@ -21,11 +21,11 @@ from shortlist.training.processes import joined
 
 
 def main(recipe: str, features: str, samples: str, queries: str, out: str, result: str) -> None:
-    """Raises TrainingError, in all processes alike."""
+    """Raises TrainingError, in all processes equally."""
     torch.set_num_threads(max(available_cpus() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1))
     with joined() as processes:
         if not processes.first:
-            sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - progress is said once, until this process ends
+            sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - only the first process prints progress
         prepared = Prepared(features=Path(features), samples=Path(samples), queries=Path(queries))
         done = train_retrieval(load_recipe(recipe), prepared, Path(out), processes)
         if processes.first:

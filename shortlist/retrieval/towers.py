@@ -1,14 +1,14 @@
 """The two towers of retrieval, and the item inputs that they share.
 
-Shapes: N items asked for, W values of a categorical field, B histories, L events of each, T events of all of them end
-to end, E examples, U user width, D width of vectors and item inputs.
+Shapes: N requested items, W values of a categorical field, B histories, L events of each, T events of all of them
+concatenated, E examples, U user width, D width of vectors and item inputs.
 
-    item_inputs_ND = id + P [attributes; numbers; given embedding]       P [id; ...], if the id has not the width D
+    item_inputs_ND = id + P [attributes; numbers; given embedding]       P [id; ...] if the width of the id is not D
     candidate_ND   = unit(item_inputs + mlp(item_inputs))
     query_ED       = unit(state + mlp([state; user; query fields; numbers])),    state = encoder(history's item_inputs)
 
-Both towers begin at the item inputs and learn what to add: before any training, a query points to where its history
-lies. `unit` divides by the length where the metric is cosine.
+Both towers are residual: they start from the item inputs and learn what to add. Before any training, a query vector is
+therefore close to the items of its history. `unit` divides by the length if the metric is cosine.
 """
 
 from collections.abc import Mapping
@@ -29,34 +29,34 @@ from shortlist.retrieval.encoders import Packed, encoder_of
 from shortlist.retrieval.transfer import to_device
 
 _SPARSE_FROM = 30_000
-"""Rows from which a table is updated sparsely; below, touching every row is quicker than finding the right ones."""
+"""Number of rows from which a table is updated sparsely; below it, a dense update is faster."""
 
 
 @dataclass(frozen=True)
 class Items:
-    """Features of N items; of an id that was never trained or is hidden, the row is 0."""
+    """Features of N items; the row of an untrained or hidden id is 0."""
 
     row_N: Tensor
     categorical: dict[str, Tensor]
     """Field -> rows [N, W]."""
     dense_NF: Tensor
-    """Numbers, then the vector of the text, then the given embedding."""
+    """Numbers, then the text vector, then the given embedding."""
     rarity_N: Tensor
-    """Square root of the mean popularity of the items that trained, divided by that of the item; 1 for the others."""
+    """sqrt(mean popularity of the trained items / popularity of the item); 1 for untrained items."""
 
     def without_ids(self, hidden_N: Tensor) -> "Items":
-        """The same items, some of them as if their id were unknown."""
+        """The same items, some of them with an unknown id."""
         return Items(self.row_N.masked_fill(hidden_N, 0), self.categorical, self.dense_NF, self.rarity_N)
 
 
 @dataclass(frozen=True)
 class QueryInputs:
-    """E queries, each over its own padded history, or all over histories that lie end to end."""
+    """E queries, each over its own padded history, or all over packed histories."""
 
     packed: Packed | None
-    """The layout of those that lie end to end."""
+    """The layout of packed histories."""
     at_E: Tensor
-    """How many events query e sees of its history; of packed ones, 1 + the last event it sees, 0 for none."""
+    """Number of events of its history that a query sees; if packed, 1 + the last event that it sees, 0 for none."""
     user_E: Tensor
     categorical: dict[str, Tensor]
     """Qualified name -> rows [E, W]."""
@@ -65,14 +65,14 @@ class QueryInputs:
 
 @dataclass(frozen=True)
 class Trained:
-    """Which item rows and user rows have an id of their own: those with a positive to learn it from."""
+    """Which item rows and user rows have a trained id: those with a positive."""
 
     items: NDArray[np.bool_]
     users: NDArray[np.bool_]
 
     @classmethod
     def open(cls, folder: Path) -> "Trained":
-        """Of the features' folder, the train window; of a refit's checkpoints, that and the validation window."""
+        """From a feature store, for the train window; from a refit's checkpoints, including the validation window."""
         return cls(np.load(folder / "items/trained.npy"), np.load(folder / "users/trained.npy"))
 
     def save(self, folder: Path) -> None:
@@ -82,10 +82,10 @@ class Trained:
 
 
 class Inputs:
-    """Makes the towers' tensors from a store's memory-mapped arrays."""
+    """Makes the towers' input tensors from a store's memory-mapped arrays."""
 
     def __init__(self, store: FeatureStore, trained: Trained | None = None) -> None:
-        """`trained` is by default what the train window has."""
+        """`trained` defaults to the items and users of the train window."""
         self.store = store
         trained = trained or Trained.open(store.folder)
         self.item_row = np.where(trained.items, np.arange(len(trained.items)), 0)
@@ -95,7 +95,7 @@ class Inputs:
         self.user_row = np.where(trained.users, np.arange(len(trained.users)), 0)
 
     def known(self) -> NDArray[np.bool_]:
-        """Which items were trained or have a feature, [num_item_rows]: the vector of any other says nothing of it."""
+        """Which items were trained or have a feature, [num_item_rows]; other vectors have no information."""
         there = (self.item_row > 0) | self.store.described()
         there[0] = False
         return there
@@ -129,23 +129,23 @@ class Inputs:
 
 
 class Table(nn.Embedding):
-    """Embeddings of rows, updated sparsely where the table is long."""
+    """An embedding table, updated sparsely if it is long."""
 
     def __init__(self, num_rows: int, dim: int, metric: str) -> None:
         super().__init__(num_rows, dim, sparse=num_rows >= _SPARSE_FROM)
-        # Unit rows for the cosine; with inner products a training begins best where all candidates are alike.
+        # Unit rows for cosine; with inner products, training works best if all candidates start nearly equal.
         nn.init.normal_(self.weight, std=dim**-0.5 if metric == "cosine" else 0.02)
 
     def forward(self, rows: Tensor) -> Tensor:
         """Embeddings [..., dim] of rows [...]."""
         if self.sparse:
             return super().forward(rows)
-        # On a CPU its backward takes a third of the time of nn.Embedding's.
+        # On a CPU, its backward pass takes a third of the time of nn.Embedding's.
         return self.weight.index_select(0, rows.flatten()).view(*rows.shape, self.embedding_dim)
 
 
 class Categories(nn.Module):
-    """Embeddings of a table's categorical fields, side by side; several values are averaged, 0 is no value."""
+    """Concatenated embeddings of a table's categorical fields; several values are averaged, 0 is no value."""
 
     def __init__(self, fields: Mapping[str, CategoricalField], metric: str) -> None:
         super().__init__()
@@ -166,10 +166,10 @@ class Categories(nn.Module):
 
 
 class ItemInputs(nn.Module):
-    """What both towers see of an item, [N, D].
+    """The input of both towers for an item, [N, D].
 
-    Candidates that are compared by their cosine leave the length of an input free for what the item says of those who
-    have it. In a history without order, where no encoder weighs the items, what few have begins as worth more, with
+    If candidates are compared by cosine, the length of an input is free to express how informative the item is about
+    its users. For histories without order, where no encoder weighs the items, rare items start with a larger weight,
     1 / sqrt(popularity) as in LightGCN (He et al. 2020).
     """
 
@@ -178,20 +178,20 @@ class ItemInputs(nn.Module):
         self.id = Table(schema.num_item_rows, id_dim, retrieval.metric)
         self.fields = Categories({field.name: field for field in schema.item.categorical}, retrieval.metric)
         self.numeric_dim = schema.item.numeric_dim + schema.item.text_dim
-        # Given embeddings come in any scale.
+        # Given embeddings may have any scale.
         self.norm = nn.LayerNorm(schema.embedding_dim) if schema.embedding_dim else None
         width = self.fields.dim + self.numeric_dim + schema.embedding_dim
         self.adds_id = id_dim == retrieval.dim
         width += 0 if self.adds_id else id_dim
-        # Without a bias: it would be common to all items, and their cosines would begin alike.
+        # Without a bias, which would be common to all items and make their initial cosines nearly equal.
         self.project = nn.Linear(width, retrieval.dim, bias=False) if width else None
         self.weighs = retrieval.positions == "leave_one_out" and retrieval.metric == "cosine"
 
     def forward(self, items: Items) -> Tensor:
-        input_ND = self._told(items)
+        input_ND = self._combined(items)
         return input_ND * items.rarity_N[:, None] if self.weighs else input_ND
 
-    def _told(self, items: Items) -> Tensor:
+    def _combined(self, items: Items) -> Tensor:
         id_ND: Tensor = self.id(items.row_N)
         parts = [] if self.adds_id else [id_ND]
         parts += self.fields(items.categorical)
@@ -201,12 +201,12 @@ class ItemInputs(nn.Module):
             parts.append(self.norm(items.dense_NF[:, self.numeric_dim :]))
         if self.project is None:
             return id_ND
-        told_ND: Tensor = self.project(torch.cat(parts, dim=1))
-        return id_ND + told_ND if self.adds_id else told_ND
+        projected_ND: Tensor = self.project(torch.cat(parts, dim=1))
+        return id_ND + projected_ND if self.adds_id else projected_ND
 
 
 class Head(nn.Module):
-    """base + mlp([base; more]); begins as the base alone."""
+    """base + mlp([base; more]), initialised to the base alone."""
 
     def __init__(self, dim: int, more_dim: int, hidden: list[int], dropout: float) -> None:
         super().__init__()
@@ -242,7 +242,7 @@ class QueryTower(nn.Module):
         self.unit = retrieval.metric == "cosine"
 
     def forward(self, history: Tensor, inputs: QueryInputs, user_EU: Tensor | None) -> Tensor:
-        """Vectors [E, D] of queries whose histories have these item inputs, [B, L, D] or packed [T, D]."""
+        """Vectors [E, D] of queries; `history` has the item inputs of the histories, [B, L, D] or packed [T, D]."""
         if inputs.packed is None:
             state_ED = self.encoder.last(history, inputs.at_E)
             state_ED = torch.where((inputs.at_E > 0)[:, None], state_ED, self.empty_D.to(state_ED.dtype))
@@ -286,7 +286,7 @@ class TwoTower(nn.Module):
 
 
 def slot(name: str) -> str:
-    """A qualified name as PyTorch and ONNX allow it."""
+    """A qualified name as PyTorch and ONNX accept it."""
     return name.replace(".", "_")
 
 

@@ -1,14 +1,14 @@
-"""The two towers trained by as many processes as the recipe gives GPUs and nodes.
+"""Trains the two towers with one process per GPU, on one or several nodes.
 
-| `resources` | what trains |
+| `resources` | training processes |
 |---|---|
 | no GPU, or one | this process |
-| several GPUs in the step's pod | `torchrun` in this pod, a process a GPU |
+| several GPUs in the step's pod | `torchrun` in this pod, one process per GPU |
 | `distributed` | a TrainJob of Kubeflow Trainer on several nodes, `torchrun` in each; without Trainer as above |
 
-The nodes share a folder on a mounted volume (ReadWriteMany): the step puts its input there, starts the job, waits, and
-takes the checkpoints back. They stay in the folder, so a step that is tried again goes on with them; and so does what
-the processes said, since Kubernetes removes the pods of a job that fails.
+The nodes share a folder on a mounted volume (ReadWriteMany): the step writes its input there, starts the job, waits for
+it, and copies the checkpoints back. The checkpoints stay in the folder, so a retried step continues from them. The logs
+of the processes stay too, since Kubernetes removes the pods of a failed job.
 """
 
 import os
@@ -37,19 +37,19 @@ _STDOUT_AND_STDERR = "3"
 
 
 class Cluster(Protocol):
-    """What is asked of Kubernetes."""
+    """The interface to Kubernetes."""
 
     image: str
-    """That this step runs in."""
+    """The image of this step."""
 
     def create(self, job: dict[str, Any]) -> bool:
-        """Whether the cluster knows TrainJobs."""
+        """Create the job; False if the cluster has no TrainJobs."""
 
     def conditions(self, name: str) -> list[dict[str, Any]]:
-        """What is known of the job by now. Raises ValueError when it is gone."""
+        """The current conditions of the job. Raises ValueError when it does not exist any more."""
 
     def delete(self, name: str) -> None:
-        """Nothing, when it is gone already."""
+        """Delete the job if it exists."""
 
 
 def train(recipe: Recipe, prepared: Prepared, out: Path, connect: Callable[[], Cluster]) -> StepResult:
@@ -59,7 +59,7 @@ def train(recipe: Recipe, prepared: Prepared, out: Path, connect: Callable[[], C
         result = _by_job(recipe, prepared, out, cluster)
         if result is not None:
             return result
-        say("warning: this cluster has no Kubeflow Trainer; trains in this pod alone")
+        say("warning: this cluster has no Kubeflow Trainer; training runs in this pod only")
     gpus = torch.cuda.device_count() if recipe.retrieval.training.device != "cpu" else 0
     return _by_torchrun(recipe, prepared, out, gpus) if gpus > 1 else train_retrieval(recipe, prepared, out)
 
@@ -72,20 +72,20 @@ def _by_torchrun(recipe: Recipe, prepared: Prepared, out: Path, processes: int) 
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     done = subprocess.run([*torchrun, "-m", _MODULE, *paths], check=False)
     if done.returncode != 0:
-        raise ValueError(f"one of {processes} training processes failed; the lines above say why")
+        raise ValueError(f"one of {processes} training processes failed; the lines above have the reason")
     result = StepResult.model_validate_json((work / "result.json").read_text())
     shutil.rmtree(work)
     return result
 
 
 def _by_job(recipe: Recipe, prepared: Prepared, out: Path, cluster: Cluster) -> StepResult | None:
-    """None when the cluster knows no TrainJobs."""
+    """None if the cluster has no TrainJobs."""
     assert recipe.resources.distributed is not None
     shared = Path(recipe.resources.distributed.folder) / recipe.name
     shared.mkdir(parents=True, exist_ok=True)
     current = shared / "job"
     if current.exists():
-        # Left by a step that was killed, or of a run that goes on beside this one: two would write the same files.
+        # Left by a step that was killed, or of another run of the recipe: both jobs would write the same files.
         cluster.delete(current.read_text())
     for old in ("prepared", "logs"):
         shutil.rmtree(shared / old, ignore_errors=True)
@@ -103,23 +103,23 @@ def _by_job(recipe: Recipe, prepared: Prepared, out: Path, cluster: Cluster) -> 
         finally:
             cluster.delete(name)
     if failed is not None:
-        last = "".join(f"\n{line}" for line in _last_words(shared / "logs"))
-        raise ValueError(f"TrainJob {name} failed: {failed}; {shared / 'logs'} has what its processes said{last}")
+        last = "".join(f"\n{line}" for line in _last_lines(shared / "logs"))
+        raise ValueError(f"TrainJob {name} failed: {failed}; the logs of its processes are in {shared / 'logs'}{last}")
     shutil.copytree(shared / "towers", out, dirs_exist_ok=True)
     return StepResult.model_validate_json((shared / "result.json").read_text())
 
 
 def _job_name(recipe: Recipe) -> str:
-    """It begins with a letter, and what JobSet appends for a thousand pods still fits into 63 characters."""
+    """A name that starts with a letter and stays within 63 characters with the suffix of JobSet for a thousand pods."""
     return f"towers-{recipe.name[:30]}-{os.urandom(4).hex()}"
 
 
 @contextmanager
 def _ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM, which a run that is terminated sends, becomes an exception: by itself no `finally` would see it."""
+    """Convert SIGTERM, sent when a run is terminated, to an exception, so that `finally` blocks run."""
 
     def end(*_: object) -> None:
-        # Argo sends it again at once, which must not break off what the first one began.
+        # Argo sends it again immediately, which must not interrupt the clean-up.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         sys.exit(1)
 
@@ -130,14 +130,14 @@ def _ended_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _last_words(logs: Path) -> list[str]:
-    """What each process said last, each once: the errors that ended them."""
-    said = [path.read_text(errors="replace").rstrip() for path in logs.rglob("stderr.log")]
-    return sorted({text.rpartition("\n")[2] for text in said if text})
+def _last_lines(logs: Path) -> list[str]:
+    """The last line of each process's log without duplicates: the errors that ended them."""
+    texts = [path.read_text(errors="replace").rstrip() for path in logs.rglob("stderr.log")]
+    return sorted({text.rpartition("\n")[2] for text in texts if text})
 
 
 def _wait(cluster: Cluster, name: str) -> str | None:
-    """Until the job is over; why it failed, if it did."""
+    """Wait until the job has ended; returns the reason if it failed."""
     while True:
         for condition in cluster.conditions(name):
             if condition["type"] in _OVER and condition["status"] == "True":
@@ -148,7 +148,8 @@ def _wait(cluster: Cluster, name: str) -> str | None:
 def train_job(name: str, recipe: Recipe, shared: Path, image: str) -> dict[str, Any]:
     """The TrainJob: the step's resources on each node, and the volumes that the nodes share.
 
-    The runtime's plug-in for Torch tells `torchrun` by its environment how many nodes there are and who is the first.
+    The runtime's Torch plug-in passes the number of nodes and the address of the first one to `torchrun` in its
+    environment.
     """
     given, distributed = recipe.resources.of("train_retrieval"), recipe.resources.distributed
     assert distributed is not None

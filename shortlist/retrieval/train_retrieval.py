@@ -17,10 +17,10 @@ from shortlist.training.processes import ALONE, Processes
 
 
 def train_retrieval(recipe: Recipe, prepared: Prepared, out: Path, processes: Processes = ALONE) -> StepResult:
-    """Train on all parts of `prepared`; `out` holds the checkpoints. Goes on with those that are there already.
+    """Train on all parts of `prepared`; `out` has the checkpoints. Continues from existing checkpoints.
 
-    With several processes each calls this; only the first one reads and writes `out`. Raises TrainingError with what to
-    change when the training cannot start or go on, and LeakageError when it would draw what knows too much.
+    With several processes, each calls this; only the first one reads and writes `out`. Raises TrainingError with what
+    to change when the training cannot start or continue, and LeakageError when it would leak the future.
     """
     task = RetrievalTask(recipe, prepared, processes=processes)
     leakage = prove_training(task.batches, recipe).as_dict() if processes.first else {}
@@ -43,7 +43,7 @@ def train_retrieval(recipe: Recipe, prepared: Prepared, out: Path, processes: Pr
 
 
 def _refit(recipe: Recipe, prepared: Prepared, best: TwoTower, out: Path, processes: Processes) -> FitResult:
-    """Go on from the best weights with the validation positives as well: docs/decisions/refit.md."""
+    """Continue from the best weights with the validation positives as well: docs/decisions/refit.md."""
     settings, training = recipe.retrieval.refit, recipe.retrieval.training
     task = RetrievalTask(recipe, prepared, refit_of=best, processes=processes)
     changes = {"epochs": settings.epochs, "learning_rate": settings.learning_rate * training.learning_rate}
@@ -56,7 +56,7 @@ def _refit(recipe: Recipe, prepared: Prepared, best: TwoTower, out: Path, proces
         identity=_identity(recipe, task),
         processes=processes,
     )
-    if processes.first:  # for the export, which has no samples to tell it from
+    if processes.first:  # for the export, which has no samples
         trained_by_refit(prepared).save(out)
     return result
 
@@ -81,9 +81,9 @@ def _step_result(trained: FitResult, task: RetrievalTask) -> StepResult:
 
 
 def _identity(recipe: Recipe, task: RetrievalTask) -> str:
-    """Of the settings and the data: another one begins a training anew.
+    """A hash of the settings and the data; a training with another identity starts anew.
 
-    A refit comes after the training, and its own settings are those of its `fit`.
+    The settings of the refit are excluded, since it comes after the training and passes them to its own `fit`.
     """
     digest = hashlib.sha256()
     retrieval = recipe.retrieval.model_dump_json(exclude={"refit"})
@@ -92,7 +92,7 @@ def _identity(recipe: Recipe, task: RetrievalTask) -> str:
     samples, at = task.prepared.samples, task.batches.examples
     for column in (samples.user, samples.item, samples.time):
         digest.update(np.ascontiguousarray(column[at]).tobytes())
-    if task.metric is None:  # begins where the training before it ended
+    if task.metric is None:  # a refit starts from the weights of the training
         for weight in task.model.state_dict().values():
             digest.update(weight.detach().cpu().numpy().tobytes())
     return digest.hexdigest()

@@ -230,5 +230,5 @@ def test_an_item_without_numbers_is_named(folder: Path, tmp_path: Path, monkeypa
         return made
 
     monkeypatch.setattr(Inputs, "items", items)
-    with pytest.raises(ValueError, match="vector of item 7 is not a number"):
+    with pytest.raises(ValueError, match="vector of item 7 is not finite"):
         export(made_for("attention"), Prepared.open(folder / "prepared"), folder / "attention", tmp_path / "out")

@@ -131,12 +131,12 @@ def test_too_low_a_recall_stops_and_names_the_nprobe_that_is_enough(tmp_path: Pa
 
 
 def test_too_low_a_recall_at_every_nprobe_names_a_finer_factory(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"no nprobe is enough: take a finer index.factory"):
+    with pytest.raises(ValueError, match=r"no nprobe is enough: use a finer index.factory"):
         built(tmp_path, factory="IVF4,PQ2x4")
 
 
 def test_a_word_that_is_no_factory_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"index.factory 'FLAT!' is no FAISS index"):
+    with pytest.raises(ValueError, match=r"index.factory 'FLAT!' is not a FAISS index"):
         built(tmp_path, factory="FLAT!")
 
 
@@ -182,7 +182,7 @@ def test_vectors_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     vectors = item_vectors(5)
     vectors[3, 1] = np.nan
     write_retrieval(tmp_path / "retrieval", vectors)
-    with pytest.raises(ValueError, match="not finite: the training diverged"):
+    with pytest.raises(ValueError, match="not finite, since the training diverged"):
         build_index(recipe_of(), Prepared.open(tmp_path / "prepared"), tmp_path / "retrieval", tmp_path / "index")
 
 

@@ -77,19 +77,19 @@ def batches(sound, monkeypatch):
 
 def test_windows_that_reach_behind_their_last_example(batches, sound):
     batches.windows.end[3] += 1
-    with pytest.raises(LeakageError, match="window 3 holds events behind the history of its last example"):
+    with pytest.raises(LeakageError, match="window 3 contains events after the history of its last example"):
         prove_training(batches, sound[1])
 
 
 def test_windows_of_another_history(batches, sound):
     batches.windows.start[5] -= 1
-    with pytest.raises(LeakageError, match="is in a window that is not of its history"):
+    with pytest.raises(LeakageError, match="is in a window outside its history"):
         prove_training(batches, sound[1])
 
 
 def test_windows_that_leave_an_example_out(batches, sound):
     batches.windows.first[-1] -= 1
-    with pytest.raises(LeakageError, match="the windows do not hold each train positive once"):
+    with pytest.raises(LeakageError, match="the windows do not contain each train positive exactly once"):
         prove_training(batches, sound[1])
 
 

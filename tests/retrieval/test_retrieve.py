@@ -136,7 +136,7 @@ def test_an_index_of_another_metric_is_refused(tmp_path: Path) -> None:
     retriever(tmp_path)
     settings = json.loads((tmp_path / "index/index.json").read_text()) | {"metric": "dot"}
     (tmp_path / "index/index.json").write_text(json.dumps(settings))
-    with pytest.raises(ValueError, match=r"searches by dot, the tower of .* for cosine; build the index"):
+    with pytest.raises(ValueError, match=r"searches by dot, but the tower of .* for cosine; build the index"):
         reopen(tmp_path)
 
 
@@ -155,7 +155,7 @@ def test_folders_of_different_runs_are_refused(tmp_path: Path) -> None:
     (tmp_path / "index/index.json").unlink()
     (tmp_path / "index").rmdir()
     write_index(tmp_path / "index", VECTORS[:200])
-    with pytest.raises(ValueError, match="200 vectors of width 8, but the features know 300 items"):
+    with pytest.raises(ValueError, match="200 vectors of width 8, but the features have 300 items"):
         reopen(tmp_path)
 
 
@@ -182,7 +182,7 @@ def test_a_tower_that_wants_other_inputs_is_refused(tmp_path: Path) -> None:
     schema = json.loads((tmp_path / "features/schema.json").read_text()) | {"clock": []}
     (tmp_path / "features/schema.json").write_text(json.dumps(schema))
     store = FeatureStore.open(tmp_path / "features")
-    with pytest.raises(ValueError, match=r"the tower asks for .*clock_hour"):
+    with pytest.raises(ValueError, match=r"the tower needs .*clock_hour"):
         OnnxQueryTower.open(tmp_path / "retrieval", store)
 
 
@@ -284,5 +284,5 @@ class TestAvailability:
     def test_a_file_of_another_catalogue_is_refused(self, tmp_path: Path) -> None:
         self.searched(tmp_path, "Flat", share=0.5)
         np.save(tmp_path / "retrieval/known.npy", np.ones(7, bool))
-        with pytest.raises(ValueError, match=r"known.npy: it is bool \(7,\), the features have 301 item rows"):
+        with pytest.raises(ValueError, match=r"known.npy: the array is bool \(7,\), but .* 301 item rows"):
             Retriever.open(tmp_path / "retrieval", tmp_path / "index", FeatureStore.open(tmp_path / "features"))

@@ -1,4 +1,4 @@
-"""How a query tower reads a history: encoders over one causal interface, chosen by `retrieval.encoder`."""
+"""Encoders of the history in the query tower, with a common causal interface, chosen by `retrieval.encoder`."""
 
 from shortlist.recipe import Retrieval
 from shortlist.retrieval.encoders.attention import AttentionEncoder
@@ -13,7 +13,7 @@ __all__ = ["Encoder", "Packed", "encoder_of"]
 
 
 def encoder_of(retrieval: Retrieval, history_length: int) -> Encoder:
-    """The encoder of a recipe, for histories of at most so many events."""
+    """The encoder of a recipe, for histories of at most `history_length` events."""
     dim, heads = retrieval.dim, retrieval.heads
     if retrieval.positions == "leave_one_out":
         return LeaveOneOutEncoder()

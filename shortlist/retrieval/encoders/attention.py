@@ -14,8 +14,8 @@ class AttentionEncoder(Encoder):
         weight_{p,j} = softmax over j <= p of  <u_h, x_j> + r_h[p - j],     state_p = W [sum_j weight_{p,j} x_j]_h
 
     `u_h` is the learned query of head h in the space of the keys, `r_h` a learned bias for every distance (like the
-    relative bias of T5, Raffel et al. 2020), begun with the slopes of ALiBi (Press et al. 2022) so that heads look
-    back differently far. Values are projected after the sum, which is the same by linearity and L times cheaper.
+    relative bias of T5, Raffel et al. 2020), initialised with the slopes of ALiBi (Press et al. 2022) so that heads
+    have different ranges. Values are projected after the sum, which is equal by linearity and L times cheaper.
     """
 
     def __init__(self, dim: int, history_length: int, heads: int) -> None:
@@ -24,7 +24,7 @@ class AttentionEncoder(Encoder):
         slope_H = torch.cat([torch.zeros(1), 0.5 ** torch.arange(heads - 1, dtype=torch.float32)])
         self.recency_HL = nn.Parameter(-slope_H[:, None] * torch.arange(history_length))
         self.value = nn.Linear(heads * dim, dim, bias=False)
-        with torch.no_grad():  # begins as the mean over the heads, in the space of the items
+        with torch.no_grad():  # starts as the mean over the heads, in the space of the items
             self.value.weight.copy_(torch.eye(dim).repeat(1, heads) / heads)
 
     def forward(self, history_TD: Tensor, packed: Packed) -> Tensor:

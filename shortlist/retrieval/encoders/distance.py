@@ -1,4 +1,4 @@
-"""Learnt weights of how far apart two events are."""
+"""Learned weights by the distance between two events."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from torch.nn import functional
 def by_distance(weight_HL: Tensor, width: int) -> Tensor:
     """`weight_HL[h, p - j]` at [h, p, j] for j <= p, and 0 for later events; [H, width, width].
 
-    Row p is a window of the reversed weights, so the gradient is a sum along diagonals and no scatter.
+    Row p is a window of the reversed weights, so the gradient is a sum along diagonals instead of a scatter.
     """
     reversed_HV = functional.pad(weight_HL[:, :width].flip(1), (0, width - 1))
     return reversed_HV.unfold(1, width, 1).flip(1)

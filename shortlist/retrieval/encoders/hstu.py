@@ -1,7 +1,7 @@
 """The sequential transduction unit of HSTU.
 
-Shapes: B histories, L events of each, T events of all of them end to end, b histories of a rectangle of width l,
-D width, H heads, K width of a head; M instead of T or [B, L] where either will do.
+Shapes: B histories, L events of each, T events of all of them concatenated, b histories of a rectangle of width l,
+D width, H heads, K width of a head; M stands for either T or [B, L].
 """
 
 import torch
@@ -17,7 +17,7 @@ from shortlist.retrieval.encoders.packed import Packed
 class HstuEncoder(Encoder):
     """A stack of HSTU layers (Zhai et al. 2024, "Actions Speak Louder than Words").
 
-    Of the paper's relative bias it has the part of positions; that of times would need the times of the history in
+    It has the positional part of the paper's relative bias. The temporal part would need the times of the history in
     every request, and not all logs have times.
     """
 
@@ -45,7 +45,7 @@ class HstuEncoder(Encoder):
 
 
 class Layer(nn.Module):
-    """Pointwise attention that keeps how much there was, not only in which shares.
+    """Pointwise attention, which keeps the magnitude of the attention instead of normalising it.
 
     u, v, q, k = silu(W1 norm(x))
     a_{p,j} = silu(<q_p, k_j> + r_h[p - j]) / L  for j <= p, else 0
@@ -67,7 +67,7 @@ class Layer(nn.Module):
         return self._rest(x_TD, packed.within(qkv_TC, lambda qkv_blC: self._mix(qkv_blC, bias_HLL)), u_TD)
 
     def padded(self, x_BLD: Tensor) -> Tensor:
-        """The same over histories side by side, [B, L, D]."""
+        """The same over padded histories, [B, L, D]."""
         qkv_BLC, u_BLD = self._read(x_BLD)
         at_L = torch.arange(x_BLD.shape[1], device=x_BLD.device)
         bias_HLL = self.bias_HL[:, (at_L[:, None] - at_L).clamp_min(0)]

@@ -8,20 +8,20 @@ from shortlist.retrieval.encoders.packed import Packed
 
 
 class LeaveOneOutEncoder(Encoder):
-    """state_t = mean of all events of the history but t, so that one pass asks for each item from all others.
+    """state_t = mean of all events of the history except t, so that one pass predicts each item from all others.
 
         state_t = (sum_j x_j - x_t) / (n - 1)
 
-    Nothing of x_t is left in it: what a sum holds, a subtraction takes out. The state of an event that is alone has no
-    meaning. What is served is the mean of all. The length of an item's input is free where candidates are compared by
-    their cosine, so that training finds how much an item tells about its users; that is FISM (Kabbur et al. 2013) with
-    learned weights.
+    The state does not contain x_t, since it is subtracted from the sum. The state of a single event is undefined.
+    Serving uses the mean of all events. If candidates are compared by cosine, the length of an item's input is free, so
+    that training learns how informative an item is about its users; that is FISM (Kabbur et al. 2013) with learned
+    weights.
     """
 
     def forward(self, history_TD: Tensor, packed: Packed) -> Tensor:
         num_histories = sum(number for number, _ in packed.rectangles)
         history_T = (packed.position_T == 0).cumsum(0) - 1
-        # In full precision: a sum of hundreds in half of it would not give back what is subtracted.
+        # In full precision: in half precision, subtracting from a sum of hundreds of terms would be inexact.
         x_TD = history_TD.float()
         count_B = x_TD.new_zeros(num_histories).index_add(0, history_T, x_TD.new_ones(len(x_TD)))
         sum_BD = x_TD.new_zeros(num_histories, x_TD.shape[1]).index_add(0, history_T, x_TD)

@@ -1,4 +1,4 @@
-"""The mean of what was seen."""
+"""The mean of the events so far."""
 
 import torch
 from torch import Tensor

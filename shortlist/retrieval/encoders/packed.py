@@ -1,16 +1,16 @@
-"""Histories end to end, without padding between them.
+"""Packed histories: concatenated, without padding between them.
 
 Shapes: B histories, T events of all of them, S events of all rectangles, b histories of a rectangle of width l,
 C channels, D width.
 
-What an encoder does to an event by itself (projections, norms, gates, the loss) it does to the T events there are.
-Only where events of one history meet does it need histories side by side: `Packed.within` lays those of a similar
-length into a rectangle. Behind the end of a short one stand the events that happen to follow it in memory: they come
-later than all of its own, so a causal function never reads them, and what they give is left behind. A rectangle is at
-least `_FILL` full in each row, and no history meets another.
+Operations on single events (projections, norms, gates, the loss) run on the T events. Only operations between events of
+one history need padded rectangles: `Packed.within` puts histories of similar length into one. After the end of a
+shorter history, its row has the events that follow in memory: they come after all of its own, so a causal function
+never reads them, and their outputs are discarded. Each row of a rectangle is filled to at least `_FILL`, and histories
+are never mixed.
 
-Flash attention over lengths (`torch.nn.attention.varlen`) would waste nothing at all, but exists for CUDA in half
-precision alone; nested tensors pad on a CPU. This is one way that is the same on both, for any causal function.
+Flash attention over lengths (`torch.nn.attention.varlen`) would need no padding, but exists only for CUDA in half
+precision; nested tensors pad on a CPU. This layout works equally on both, for any causal function.
 """
 
 from collections.abc import Callable
@@ -31,20 +31,20 @@ _SHORT = 8
 
 @dataclass(frozen=True)
 class Packed:
-    """Where B histories lie among T events."""
+    """The layout of B histories among T events."""
 
     position_T: Tensor
-    """Place of each event in its own history, from 0."""
+    """Position of each event in its own history, from 0."""
     event_S: Tensor
-    """The event in each cell of the rectangles, one after the other, row by row."""
+    """The event in each cell of the concatenated rectangles, row by row."""
     cell_T: Tensor
-    """And the cell of each event."""
+    """The cell of each event."""
     rectangles: tuple[tuple[int, int], ...]
-    """Number of histories and width of each."""
+    """Number of histories and width of each rectangle."""
 
     @classmethod
     def of(cls, length_B: NDArray[np.int64], *, fill: float = _FILL) -> "Packed":
-        """The layout of histories of these lengths; one without events takes no room."""
+        """The layout of histories of these lengths; a history without events takes no space."""
         first_B = np.cumsum(length_B) - length_B
         total = int(length_B.sum())
         position_T = places(length_B)
@@ -73,13 +73,13 @@ class Packed:
         )
 
     def to(self, device: torch.device) -> "Packed":
-        """The same on a device."""
+        """The same layout on a device."""
         position_T, event_S, cell_T = (to_device(device, one) for one in (self.position_T, self.event_S, self.cell_T))
         return Packed(position_T, event_S, cell_T, self.rectangles)
 
     @property
     def width(self) -> int:
-        """The longest history."""
+        """Length of the longest history."""
         return max((width for _, width in self.rectangles), default=0)
 
     def within(self, x_TC: Tensor, causal: Callable[[Tensor], Tensor]) -> Tensor:

@@ -1,6 +1,6 @@
-"""Rotary positions (Su et al. 2021): attention sees how far apart two events are and never where the window began.
+"""Rotary positions (Su et al. 2021): attention depends on the distance between events, not on the start of the window.
 
-A window cut from a long history so means the same as a whole short one.
+A window of a long history is therefore equivalent to a short history.
 """
 
 import torch
@@ -16,7 +16,7 @@ def turns(at: Tensor, head_dim: int) -> tuple[Tensor, Tensor]:
 
 
 def rotate(x: Tensor, turned: tuple[Tensor, Tensor]) -> Tensor:
-    """Each pair (k, k + K/2) of `x` [..., heads, K] turned by its angle."""
+    """Rotate each pair (k, k + K/2) of `x` [..., heads, K] by its angle."""
     half = x.shape[-1] // 2
     cos, sin = turned[0].to(x.dtype), turned[1].to(x.dtype)
     left, right = x[..., :half], x[..., half:]

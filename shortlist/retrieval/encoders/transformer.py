@@ -1,7 +1,7 @@
 """The causal transformer.
 
-Shapes: B histories, L events of each, T events of all of them end to end, b histories of a rectangle of width l,
-D width, H heads, K width of a head, F inner width; M instead of T or [B, L] where either will do.
+Shapes: B histories, L events of each, T events of all of them concatenated, b histories of a rectangle of width l,
+D width, H heads, K width of a head, F inner width; M stands for either T or [B, L].
 """
 
 import torch
@@ -17,9 +17,9 @@ from shortlist.retrieval.encoders.rotary import rotate, turns
 class TransformerEncoder(Encoder):
     """Pre-norm transformer (Xiong et al. 2020) with causal attention, as in SASRec (Kang & McAuley 2018).
 
-    With rotary positions and dropout of the inputs too. `gated` is the block of LiGR (Borisyuk et al. 2025), which
-    eSASRec (Tikhonovich et al. 2025) found to be the better one: each branch is gated by what it reads, and the
-    feed-forward part is a SwiGLU (Shazeer 2020).
+    It has rotary positions and also dropout of the inputs. `gated` uses the block of LiGR (Borisyuk et al. 2025), which
+    eSASRec (Tikhonovich et al. 2025) found to be better: each branch is gated by its input, and the feed-forward part
+    is a SwiGLU (Shazeer 2020).
     """
 
     def __init__(self, dim: int, layers: int, heads: int, dropout: float, *, gated: bool) -> None:
@@ -53,7 +53,7 @@ class Block(nn.Module):
         gate = sigmoid(W norm(x)) if gated, else 1
         mlp(h) = W2 (silu(W1 h) * W3 h) with F = 8/3 D if gated, else W2 gelu(W1 h) with F = 4 D: as many weights
 
-    What reads one input is one matrix: queries, keys, values and gate, then both halves of the mlp and its gate.
+    Projections of the same input share a matrix: queries, keys, values and gate; both halves of the mlp and its gate.
     """
 
     def __init__(self, dim: int, head_dim: int, dropout: float, gated: bool) -> None:
@@ -72,7 +72,7 @@ class Block(nn.Module):
         return self._rest(x_TD, packed.within(qkv_TC, self._mix), gate_TD)
 
     def padded(self, x_BLD: Tensor, turned: tuple[Tensor, Tensor]) -> Tensor:
-        """The same over histories side by side, [B, L, D]."""
+        """The same over padded histories, [B, L, D]."""
         qkv_BLC, gate_BLD = self._read(x_BLD, turned)
         return self._rest(x_BLD, self._mix(qkv_BLC), gate_BLD)
 
@@ -90,7 +90,7 @@ class Block(nn.Module):
         return self._rest(last_event(x_BLD, length_B), mixed_BH1K.flatten(1), gate_BD)
 
     def _read(self, x_MD: Tensor, turned: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor | None]:
-        """Queries, keys and values, the first two turned, [M, 3 D]; and the gate."""
+        """Queries, keys and values, the first two rotated, [M, 3 D]; and the gate."""
         widths = [2 * self.dim, self.dim, self.dim] if self.gated else [2 * self.dim, self.dim]
         query_key, value_MD, *gate = torch.split(self.attend(self.norm1(x_MD)), widths, -1)
         turned_MC = rotate(query_key.view(*query_key.shape[:-1], -1, self.head_dim), turned).flatten(-2)
@@ -98,7 +98,7 @@ class Block(nn.Module):
 
     def _mix(self, qkv_blC: Tensor) -> Tensor:
         query, key, value = (self._heads(part) for part in qkv_blC.chunk(3, -1))
-        # Without dropout on the weights: it would turn the fused attention off.
+        # Without dropout on the attention weights, which would disable fused attention.
         mixed_bHlK = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
         return mixed_bHlK.transpose(1, 2).flatten(2)
 

@@ -1,18 +1,17 @@
-"""What retrieval learns from: how an example's positive stands against other items.
+"""Losses of retrieval, which compare an example's positive with other items.
 
 Shapes: E examples, C of them in one chunk, N candidates, M hard negatives of an example, X pairs, D vector width.
 
 | `retrieval.loss.kind` | loss | paper |
 |---|---|---|
-| `softmax` | softmax over all items, or some weighted by how likely they are drawn | Yi et al. 2019, Yang et al. 2020 |
+| `softmax` | softmax over all items, or a sample weighted by probability | Yi et al. 2019, Yang et al. 2020 |
 | `bce` | binary cross-entropy against sampled negatives | Kang & McAuley 2018 |
-| `gbce` | binary cross-entropy, its positive tempered for the sampling | Petrov & Macdonald 2023 |
+| `gbce` | binary cross-entropy, the positive term calibrated for the sampling | Petrov & Macdonald 2023 |
 | `bpr` | the positive above each negative | Rendle et al. 2009 |
-| `cosine_contrastive` | cosines of negatives count from a margin on | Mao et al. 2021 |
+| `cosine_contrastive` | cosines of negatives above a margin are penalised | Mao et al. 2021 |
 
-Each has a file of its name: one function of a chunk's scores to a loss and its derivative; `chunked.py` does the rest.
-What is compared with what is drawn by `retrieval/negatives`. How far each is from the softmax over all items:
-docs/figures.md.
+Each file defines one function from a chunk's scores to a loss and its derivatives; `chunked.py` does the rest. The
+negatives are drawn by `retrieval/negatives`. For a comparison with the softmax over all items see docs/figures.md.
 """
 
 from collections.abc import Callable

@@ -2,9 +2,9 @@
 
     loss = -log sigma(s_p) - 1/k  sum over the k negatives j of log(1 - sigma(s_j)),    s_j = <q, v_j> / temperature
 
-The paper draws one negative for a positive. Here k of them are there, and their mean estimates what that one stands
-for, with less noise: a positive weighs as much as its negatives together, however many there are. What the scores learn
-depends on how negatives are drawn, since nothing corrects for it; gBCE (`gbce.py`) sums over them and does.
+The paper draws one negative per positive. Here there are k, and their mean estimates the same expectation with less
+variance: a positive has the same weight as all its negatives together, whatever their number. The scores depend on the
+sampling of negatives, since nothing corrects for it; gBCE (`gbce.py`) sums over the negatives and corrects for it.
 """
 
 import torch

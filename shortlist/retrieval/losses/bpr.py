@@ -2,9 +2,9 @@
 
     loss = -1/k  sum over the k negatives j of log sigma(s_p - s_j),    s_j = <q, v_j> / temperature
 
-The paper draws triples (user, positive, negative) evenly; the mean over the negatives that are there is such a draw
-with less noise. Its regularisation, a Gaussian prior of the weights, is `training.weight_decay`. Only differences of
-scores count, so that the loss gives an order and no probabilities.
+The paper draws triples (user, positive, negative) uniformly; the mean over the sampled negatives estimates the same
+with less variance. Its regularisation, a Gaussian prior of the weights, is `training.weight_decay`. Only differences of
+scores count, so the scores define an order but no probabilities.
 """
 
 import torch

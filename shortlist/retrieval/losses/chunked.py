@@ -2,7 +2,7 @@
 
 Shapes: E examples, C of them in one chunk, N candidates, M hard negatives of an example, X pairs, D vector width.
 
-Memory does not grow with E * N: the derivative by the scores is turned into gradients of the vectors while it is there.
+Memory does not grow with E * N: the derivatives by a chunk's scores are turned into gradients of the vectors at once.
 """
 
 from collections.abc import Callable
@@ -15,38 +15,38 @@ from torch import Tensor
 from shortlist.retrieval.transfer import to_device
 
 _CHUNK = {"cpu": 8_000_000, "cuda": 200_000_000}
-"""Scores held at a time: 32 MB in float32 on a CPU, whose caches count, 800 MB on a GPU, whose launches do."""
+"""Scores per chunk: 32 MB in float32 on a CPU, for its caches, and 800 MB on a GPU, to limit kernel launches."""
 
 ChunkLoss = Callable[[Tensor, Tensor, Tensor, slice], tuple[Tensor, Tensor, Tensor]]
-"""(positive's score [C], scores [C, N], pairs that are no negatives [2, X], which examples)
--> loss [C] and its derivatives by the positive's score [C] and by the scores [C, N]. It may write over the scores."""
+"""(positive's score [C], scores [C, N], pairs that are not negatives [2, X], slice of the examples)
+-> loss [C] and its derivatives by the positive's score [C] and by the scores [C, N]. It may overwrite the scores."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """E examples and the candidates that they are compared with."""
+    """E examples and their candidates."""
 
     query_ED: Tensor
     positive_ED: Tensor
     """The vector of each example's own item."""
     candidate_ND: Tensor
     weight_E: Tensor
-    """How much an example counts in the mean."""
+    """The weight of each example in the mean."""
     no_negative_2X: Tensor
-    """(example, candidate): an example's own item and others known to be right, in the order of the examples; on the
-    CPU, where it is cut into chunks without waiting for a GPU."""
+    """(example, candidate): an example's own item and other known positives, in the order of the examples; on the CPU,
+    so that it is split into chunks without waiting for a GPU."""
     log_q_N: Tensor | None = None
-    """Logarithm of the probability that each candidate is there; None where all are there for certain, inf for one that
-    is there for nobody but those whose hard negative it is."""
+    """Logarithm of the probability that each candidate is sampled; None if all are certain, inf for a candidate that is
+    only a hard negative of some examples."""
     hard_EM: Tensor | None = None
-    """Candidates that are there for certain for this example, its hard negatives; -1 is none."""
+    """The hard negatives of each example, which it is compared with for certain; -1 is padding."""
     total_weight: float | None = None
-    """Of the whole step, when these examples are a part of it; the losses of the parts add up to that of the whole."""
+    """The weight of the whole step, if these examples are a part of it; the losses of the parts add up."""
 
 
 def mean_loss(compared: Compared, chunk_loss: ChunkLoss) -> Tensor:
     """Weighted mean of `chunk_loss` over the examples, a scalar; gradients flow to the three vectors' tensors."""
-    # Half precision would cost the scores their second digit: cosines are divided by a small temperature.
+    # In half precision, scores would lose their second digit: cosines are divided by a small temperature.
     with torch.autocast(compared.query_ED.device.type, enabled=False):
         weight_E = compared.weight_E.float()
         total = weight_E.sum() if compared.total_weight is None else weight_E.new_tensor(compared.total_weight)
@@ -104,5 +104,5 @@ class _MeanLoss(torch.autograd.Function):
 
 
 def num_negatives(scores_CN: Tensor, pairs_2X: Tensor) -> Tensor:
-    """How many of the candidates are negatives of each example, at least 1, [C]; `pairs_2X` are those that are not."""
+    """Number of negatives of each example, at least 1, [C]; `pairs_2X` are the candidates that are not negatives."""
     return (scores_CN.shape[1] - pairs_2X[0].bincount(minlength=len(scores_CN))).clamp_min(1)

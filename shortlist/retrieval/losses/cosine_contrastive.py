@@ -2,8 +2,8 @@
 
     loss = (1 - cos(q, v_p)) + w / k  sum over the k negatives j of max(0, cos(q, v_j) - margin)
 
-A negative that is farther than the margin costs nothing, so that the many easy ones do not drown the few that matter.
-It gives no probabilities: nothing says how its scores relate to those of the softmax.
+A negative with a cosine below the margin has no loss, so that many easy negatives do not outweigh the few hard ones.
+The scores are not probabilities and have no defined relation to those of the softmax.
 """
 
 from torch import Tensor
@@ -12,7 +12,7 @@ from shortlist.retrieval.losses.chunked import Compared, mean_loss, num_negative
 
 
 def cosine_contrastive_loss(compared: Compared, *, margin: float, negative_weight: float) -> Tensor:
-    """Weighted mean over the examples, a scalar; vectors have length 1, the candidates are drawn evenly."""
+    """Weighted mean over the examples, a scalar; vectors have length 1, the candidates are drawn uniformly."""
 
     def chunk_loss(p_C: Tensor, s_CN: Tensor, pairs_2X: Tensor, part: slice) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ARG001
         count_C1 = num_negatives(s_CN, pairs_2X)[:, None]

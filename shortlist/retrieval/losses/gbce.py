@@ -1,13 +1,13 @@
-"""gBCE: binary cross-entropy that does not grow overconfident when negatives are sampled.
+"""gBCE: binary cross-entropy that does not become overconfident when negatives are sampled.
 
     loss = -beta log sigma(s_p) - sum over the k negatives j of log(1 - sigma(s_j)),    s_j = <q, v_j> / temperature
 
-With k of N - 1 negatives drawn evenly, plain cross-entropy (beta = 1) sees a positive (N - 1) / k times too often, and
-its probabilities are as much too high. Petrov & Macdonald 2023 ("gSASRec", eq. 13) raise sigma(s_p) to the power
+With k of N - 1 negatives drawn uniformly, plain cross-entropy (beta = 1) sees a positive (N - 1) / k times too often,
+and overestimates its probability by as much. Petrov & Macdonald 2023 ("gSASRec", eq. 13) raise sigma(s_p) to the power
 
     beta = alpha (t (1 - 1/alpha) + 1/alpha),    alpha = k / (N - 1),
 
-which at t = 1 is alpha and undoes it exactly, at t = 0 is 1 and plain cross-entropy; they take t = 0.75.
+which at t = 1 is alpha and corrects it exactly, and at t = 0 is 1, plain cross-entropy; they use t = 0.75.
 """
 
 import torch
@@ -18,7 +18,7 @@ from shortlist.retrieval.losses.chunked import Compared, mean_loss
 
 
 def gbce_loss(compared: Compared, *, temperature: float, num_items: int, calibration: float) -> Tensor:
-    """Weighted mean over the examples, a scalar. The candidates are drawn evenly from `num_items`; their log_q is not
+    """Weighted mean over the examples, a scalar. The candidates are drawn uniformly from `num_items`; log_q is not
     used. `calibration` is the paper's t."""
     scale = 1.0 / temperature
 

@@ -4,18 +4,18 @@ For an example with query q and positive p the loss over a catalogue is
 
     -log( exp(s_p) / Z ),   Z = sum over all items j of exp(s_j),   s_j = <q, v_j> / temperature.
 
-In a step only some items are there. Weighted by the probability Q of being there, they estimate Z without bias
-(Horvitz & Thompson 1952; for softmax Bengio & Senecal 2008):
+A step has only a sample of the items. Weighted by the inverse of their inclusion probability Q, they estimate Z without
+bias (Horvitz & Thompson 1952; for softmax Bengio & Senecal 2008):
 
-    Z ~ exp(s_p) + sum over the items j != p that are there of exp(s_j) / Q_j
-      = exp(s_p) + sum over the items j != p that are there of exp(s_j - log Q_j)
+    Z ~ exp(s_p) + sum over the sampled items j != p of exp(s_j) / Q_j
+      = exp(s_p) + sum over the sampled items j != p of exp(s_j - log Q_j)
 
-so the logarithm of Q is *subtracted* from a negative's logit (logQ correction, Yi et al. 2019). The positive
-is in the sum for certain, so it is not corrected (Khrylchenko et al. 2025, "Correcting the LogQ Correction"). Nor are
-the hard negatives of an example: it always sees them, and of Z only the rest is estimated. They are the largest terms,
-which makes the estimate a better one, and no other.
+so the logarithm of Q is *subtracted* from a negative's logit (logQ correction, Yi et al. 2019). The positive is always
+in the sum, so it is not corrected (Khrylchenko et al. 2025, "Correcting the LogQ Correction"). The hard negatives of an
+example are not corrected either: they are always in the sum, and only the rest of Z is estimated. Since they are the
+largest terms, this reduces the variance of the estimate and leaves it unbiased.
 
-Mixed negatives (Yang et al. 2020) are the batch's items and some drawn evenly; an item's Q is that of either.
+Mixed negatives (Yang et al. 2020) are the batch's items and uniform draws; Q is the probability of being in either.
 """
 
 import torch
@@ -42,7 +42,7 @@ def softmax_loss(compared: Compared, *, temperature: float) -> Tensor:
 
 
 def _corrected(logits_CN: Tensor, log_q_N: Tensor, hard_EM: Tensor | None, part: slice) -> Tensor:
-    """Logits less log Q, which is 0 for an example's hard negatives."""
+    """Logits minus log Q, which is 0 for an example's hard negatives."""
     if hard_EM is None:
         return logits_CN.sub_(log_q_N)
     row, slot = (hard_EM[part] >= 0).nonzero(as_tuple=True)
@@ -54,7 +54,7 @@ def _corrected(logits_CN: Tensor, log_q_N: Tensor, hard_EM: Tensor | None, part:
 
 
 def log_q_of(share_N: Tensor, num_draws: int) -> Tensor:
-    """Logarithm of the probability Q that an item with this share of the draws is among `num_draws` of them; [N].
+    """Logarithm of the probability Q that an item with this share of the draws is among `num_draws` draws; [N].
 
     1 - (1 - share)^draws, in double precision, since a share may be 1e-9.
     """

@@ -1,14 +1,14 @@
-"""Which items the examples of a step are compared with, and how likely each of them was to be there.
+"""Negative sampling: the items that the examples of a step are compared with, and their sampling probabilities.
 
 | `retrieval.negatives.kind` | candidates |
 |---|---|
 | `in_batch` | the step's own positives, at most `max_in_batch` of them |
-| `mixed` | those, and `num_uniform` drawn evenly from the drawable ones (Yang et al. 2020) |
-| `uniform` | `num_uniform` drawn evenly |
-| `full` | all items that are drawable |
+| `mixed` | these, and `num_uniform` uniform draws from the drawable items (Yang et al. 2020) |
+| `uniform` | `num_uniform` uniform draws |
+| `full` | all drawable items |
 
-In-batch negatives are drawn by popularity and never hold an item that nobody took; even draws do, so that the tower
-also learns where such items do not belong; but none that was not available while the examples were made
+In-batch negatives are drawn by popularity and never contain an item without positives. Uniform draws do, so that the
+tower is trained on such items too. Items that were not available during the examples are never drawn
 (docs/decisions/availability.md). The hard negatives of `in_batch` and `mixed` come from `hard_negatives.py`.
 """
 

@@ -1,7 +1,7 @@
-"""The candidates that all examples of a step share, one class a kind.
+"""The candidates that all examples of a step share, one class per kind.
 
-Each gives the sorted rows of its candidates and the logarithm of the probability Q that a step has them, which is how
-often they are there over many steps. The softmax divides by Q (`losses/softmax.py`); None is certainty.
+Each class returns the sorted rows of its candidates and the logarithm of the probability Q that a step contains them.
+The softmax divides by Q (`losses/softmax.py`); None means that all are certain.
 
 Shapes: E examples of the step (of all processes), N candidates.
 """
@@ -21,7 +21,7 @@ Rows = NDArray[np.int64]
 
 
 class SharedCandidates(Protocol):
-    """Draws them."""
+    """Draws the shared candidates."""
 
     def sample(self, item_E: Rows, rng: torch.Generator | None) -> tuple[Rows, Tensor | None]:
         """Rows [N] and log Q [N] for a step whose examples' own items are `item_E`."""
@@ -29,7 +29,7 @@ class SharedCandidates(Protocol):
 
 
 class Full:
-    """All that may be drawn."""
+    """All drawable items."""
 
     def __init__(self, drawable: Rows) -> None:
         self._drawable = drawable
@@ -39,7 +39,7 @@ class Full:
 
 
 class Uniform:
-    """Draws with replacement, each item as likely as another: Q = 1 - (1 - 1/V)^draws of V items."""
+    """Uniform draws with replacement: Q = 1 - (1 - 1/V)^draws for V items."""
 
     def __init__(self, num_uniform: int, drawable: Rows, unique: Unique) -> None:
         self._num_uniform, self._drawable, self._unique = num_uniform, drawable, unique
@@ -58,7 +58,7 @@ class Uniform:
 
 
 class InBatch:
-    """The step's own items, each drawn by its popularity: Q = 1 - (1 - share)^E, times the share that is kept."""
+    """The step's own items, drawn by popularity: Q = 1 - (1 - share)^E, times the share that is kept."""
 
     def __init__(self, max_in_batch: int, popularity: NDArray[np.int64], unique: Unique) -> None:
         self._max, self._unique = max_in_batch, unique
@@ -74,7 +74,7 @@ class InBatch:
         return batch[kept.sort().values.numpy()], self._max / len(batch)
 
     def log_q(self, rows: Rows, num_examples: int, kept: float) -> Tensor:
-        """In double precision, also of rows that are not of this step."""
+        """Log Q in double precision, also for rows that are not in this step."""
         return log_q_of(self._share[torch.from_numpy(rows)], num_examples).double() + float(np.log(kept))
 
     def sample(self, item_E: Rows, rng: torch.Generator | None) -> tuple[Rows, Tensor | None]:
@@ -83,7 +83,7 @@ class InBatch:
 
 
 class Mixed:
-    """The step's own items and even draws; Q of either is a + b (1 - a)."""
+    """The step's own items and uniform draws; Q of being in either is a + b (1 - a)."""
 
     def __init__(self, in_batch: InBatch, uniform: Uniform, unique: Unique) -> None:
         self._in_batch, self._uniform, self._unique = in_batch, uniform, unique
@@ -98,7 +98,7 @@ class Mixed:
 def shared_candidates_of(
     settings: Negatives, popularity: NDArray[np.int64], drawable: Rows, unique: Unique
 ) -> SharedCandidates:
-    """Those of a recipe; `popularity` counts the examples of each item row, `drawable` are rows."""
+    """The shared candidates of a recipe; `popularity` counts the examples of each item row, `drawable` are rows."""
     match settings:
         case InBatchNegatives():
             return InBatch(settings.max_in_batch, popularity, unique)

@@ -1,4 +1,4 @@
-"""All that a step's examples are compared with: the candidates that they share, and the hard negatives of each.
+"""Samples the candidates of a step: those that all examples share, and the hard negatives of each.
 
 Shapes: E examples, V items whose vectors are needed, N of them that are candidates, S of these that all examples share,
 M hard negatives of an example, X pairs.
@@ -23,14 +23,14 @@ class SampledNegatives:
     row_V: Rows
     """The items whose vectors are needed, sorted."""
     positive_E: Rows
-    """Place of each example's own item among them."""
+    """Position of each example's own item among them."""
     candidate_N: Rows
-    """Places of the candidates."""
+    """Positions of the candidates."""
     no_negative_2X: Rows
-    """(example, candidate): own items and others known to be right."""
+    """(example, candidate): own items and other known positives."""
     log_q_N: Tensor | None
     hard_EM: Rows | None
-    """Candidates that are hard negatives of the example; -1 is none."""
+    """Candidates that are hard negatives of the example; -1 is padding."""
 
 
 class NegativeSampler:
@@ -39,8 +39,8 @@ class NegativeSampler:
     def __init__(
         self, retrieval: Retrieval, popularity: NDArray[np.int64], drawable: NDArray[np.bool_] | None = None
     ) -> None:
-        """`popularity` counts the examples of each item row; `drawable` are the rows that may be negatives, by default
-        all items."""
+        """`popularity` counts the examples of each item row; `drawable` marks the rows that may be negatives, by
+        default all items."""
         rows = np.arange(1, len(popularity)) if drawable is None else np.flatnonzero(drawable)
         self._unique = Unique(len(popularity))
         self._shared = shared_candidates_of(retrieval.negatives, popularity, rows, self._unique)
@@ -58,9 +58,9 @@ class NegativeSampler:
     ) -> SampledNegatives:
         """Candidates for examples whose own items are `item_E`.
 
-        `known_2X` are (example, item row) of all items that are right for it, its own among them, in the order of the
-        examples; by default its own alone. `hard_EM` are item rows, 0 is none. What is drawn is drawn by the generator,
-        by default torch's own. `step_E` are the items of all processes' examples; by default these are all.
+        `known_2X` are (example, item row) of all known positives, including the example's own item, in the order of the
+        examples; by default only its own item. `hard_EM` are item rows, 0 is padding. `rng` is by default torch's
+        global generator. `step_E` are the items of all processes' examples, by default `item_E`.
         """
         shared, log_q_S = self._shared.sample(item_E if step_E is None else step_E, rng)
         if not self._corrects:
