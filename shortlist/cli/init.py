@@ -33,6 +33,7 @@ def init(
     Prints each guess with its reason. If a column cannot be guessed, the command stops and shows the available columns
     and the option to pass.
     """
+    from shortlist.data.sources.check_expressions import check_expressions
     from shortlist.data.tables import disk_errors
     from shortlist.propose import ProposalRequest, propose, recipe_text, summary
     from shortlist.propose.propose import name_of
@@ -60,7 +61,7 @@ def init(
         proposal = propose(request, Path(scratch))
     tables = {"events": events, "items": items, "users": users}
     text = recipe_text(proposal, {name: _written(path, to) for name, path in tables.items() if path is not None})
-    parse_recipe(text, str(to))
+    check_expressions(parse_recipe(text, str(to)), str(to), text)
     write_whole(to, text)
     for guess in summary(proposal):
         typer.echo(f"{'' if guess.sure else '? '}{guess.what:<{14 if guess.sure else 12}}{guess.value:<28} {guess.why}")

@@ -1,5 +1,6 @@
 """Which columns describe an item or a user, and as what: categorical, numeric, text, title."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -22,10 +23,14 @@ _TITLES = (
     "headline",
     "description",
 )
+_ENDINGS = words("title titel")
+"""Of longer words, like `projecttitle`."""
 _CLASSES = words("id ids code category class type kind group zip genre brand cluster")
 _PRIVATE = words("email mail phone address password firstname lastname surname")
 _DATES = words("date datum fecha timestamp datetime")
 _RESERVED = words("row reason item_id user_id available_from available_until")
+_NO_NAME = re.compile(r"column_\d+")
+"""Of a file without a header."""
 _LIST_MARKS = ("|", ", ", ";", ",")
 _MIN_FLAGS = 3
 _MOST_TEXTS = 4
@@ -83,24 +88,21 @@ def _title(columns: Sequence[Column]) -> Column | None:
     texts = [column for column in columns if column.is_text and not column.is_url and column.distinct > 1]
     for word in _TITLES:
         for column in texts:
-            if word in column.words and (column.mean_words <= 20) and not _PRIVATE & set(column.words):
+            if _has(column, word) and column.mean_words <= 20 and not _PRIVATE & set(column.words):
                 return column
+    if all(_NO_NAME.fullmatch(column.name) for column in columns):
+        return next((one for one in texts if one.distinct > 0.5 * len(one.there) and one.mean_words >= _LONG), None)
     return None
 
 
+def _has(column: Column, word: str) -> bool:
+    return word in column.words or (word in _ENDINGS and any(one.endswith(word) for one in column.words))
+
+
 def _place(column: Column, found: Attributes, *, described: bool) -> None:
-    name, why = column.name, ""
-    usable = "/" not in name and not name.startswith(".") and name not in _RESERVED
-    if not len(column.there):
-        why = "it is empty"
-    elif column.distinct < 2:
-        why = "it has one value"
-    elif _PRIVATE & set(column.words):
-        why = "it is personal"
-    elif column.is_url:
-        why = "it holds addresses"
-    elif not usable:
-        why = "its name cannot be that of a feature; give it another one in `columns`"
+    why = _unusable(column)
+    if why:
+        pass
     elif isinstance(column.dtype, pl.List):
         why = _place_list(column, found)
     elif column.dtype.is_nested():
@@ -112,7 +114,24 @@ def _place(column: Column, found: Attributes, *, described: bool) -> None:
     else:
         why = _place_text(column, found, described=described)
     if why:
-        found.unused[name] = why
+        found.unused[column.name] = why
+
+
+def _unusable(column: Column) -> str:
+    """Why a column of any type is no feature; empty where it may be one."""
+    name = column.name
+    reasons = (
+        (not len(column.there), "it is empty"),
+        (column.distinct < 2, "it has one value"),
+        (column.counts_rows, "it counts the rows"),
+        (bool(_PRIVATE & set(column.words)), "it is personal"),
+        (column.is_url, "it holds addresses"),
+        (
+            not name.strip() or "/" in name or name.startswith(".") or name in _RESERVED,
+            "its name cannot be that of a feature; give it another one in `columns`",
+        ),
+    )
+    return next((why for holds, why in reasons if holds), "")
 
 
 def _place_list(column: Column, found: Attributes) -> str:
@@ -134,7 +153,7 @@ def _place_number(column: Column, numbers: pl.Series, found: Attributes) -> None
         else:
             found.unused[column.name] = f"nearly every row has its own ({column.distinct:,} values)"
         return
-    if column.has_decimal_commas:
+    if column.is_text:
         found.expressions[column.name] = column.number_sql
     if numbers.n_unique() > 1:
         found.numeric.append(column.name)

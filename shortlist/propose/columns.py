@@ -15,6 +15,7 @@ def words(text: str) -> frozenset[str]:
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+")
 _URL = r"^(?:https?://|www\.)"
 _DECIMAL_COMMA = r"^-?\d{1,3}(?:\.\d{3})*,\d+$|^-?\d+,\d+$"
+_DECIMAL_POINT = r"^-?\d*\.\d+(?:[eE][-+]?\d+)?$"
 _WHOLE_NUMBER = r"^-?\d+$"
 
 
@@ -68,12 +69,30 @@ class Column:
         if not self.is_text:
             return False
         lengths = self.there.str.len_chars()
+        if self.has_decimal_points:
+            return False
         return bool(lengths.mean() <= 64) and self.num_decimals < 0.5 * len(self.there)  # type: ignore[operator]
 
     @cached_property
     def num_decimals(self) -> int:
         """Values with a decimal comma, like `3,5` and `1.234,50`."""
         return int(self.there.str.contains(_DECIMAL_COMMA).sum()) if self.is_text else 0
+
+    @cached_property
+    def has_decimal_points(self) -> bool:
+        """Whether this is a column of numbers with a point that is read as text, since a double loses digits of it."""
+        if not self.is_text or not len(self.there):
+            return False
+        points = int(self.there.str.contains(_DECIMAL_POINT).sum())
+        whole = int(self.there.str.contains(_WHOLE_NUMBER).sum())
+        return points >= 0.5 * len(self.there) and points + whole >= 0.95 * len(self.there)
+
+    @cached_property
+    def counts_rows(self) -> bool:
+        """Whether the values are those of an index, like the nameless first column that pandas writes."""
+        if not self.dtype.is_integer() or self.null_share or len(self.series) < 3:
+            return False
+        return self.series[0] in (0, 1) and bool((self.series.diff().drop_nulls() == 1).all())
 
     @cached_property
     def has_decimal_commas(self) -> bool:
@@ -108,6 +127,8 @@ class Column:
     @property
     def number_sql(self) -> str:
         """The column as numbers."""
+        if self.has_decimal_points:
+            return f"TRY_CAST({self.sql} AS DOUBLE)"
         if not self.has_decimal_commas:
             return self.sql
         dots = bool(self.there.str.contains(r"\d\.\d{3},").any())
@@ -119,6 +140,8 @@ class Column:
         """The values as Float64; None where they are no numbers."""
         if self.is_number:
             return self.there.cast(pl.Float64)
+        if self.has_decimal_points:
+            return self.there.cast(pl.Float64, strict=False).drop_nulls()
         if not self.has_decimal_commas:
             return None
         plain = self.there.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)

@@ -16,11 +16,16 @@ from shortlist.recipe import DataFile
 
 SEPARATORS = ("\t", ";", "|", "::", ",", " ")
 """Comma is late because it also stands inside numbers and titles; blanks are everywhere."""
+HEAD = 1 << 16
+"""Bytes that tell the format."""
 _HEAD_TEXT = 1 << 20
 _ROWS = 1_000
 _CONTROL = frozenset(range(32)) - {0, 9, 10, 12, 13, 27, 31}
 _BINARY = 8
 _MOSTLY = 0.98
+_UNUSED = ("\t", "|", ";", ",", SEPARATOR)
+"""One that no line contains is the separator of a file whose lines are one column each."""
+_FEWEST_LISTS, _SHORTEST_LISTS, _ALMOST_ALL = 3, 2.5, 0.95
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,8 @@ class Dialect:
     header: bool | None = None
     reasons: dict[str, str] | None = None
     """Setting -> why; for those that are not as the recipe takes them by default."""
+    entries: str | None = None
+    """What separates the entries of a line that is a user and a list of items; the line is then one column."""
 
     def table(self, path: str) -> DataFile:
         return DataFile(
@@ -58,11 +65,23 @@ def guess_format(head: bytes, name: str) -> Format:
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if not text:
         raise SourceError(f"{name}: the file is empty")
+    if text.startswith(b'{"') and len(head) >= HEAD and b"\n" not in text:
+        raise SourceError(
+            f"{name}: this is one large JSON object; write one object a line, for example: "
+            f"{_jq('to_entries[] | {id: .key, values: .value}', name)} > rows.jsonl"
+        )
     if text.startswith(b"["):
         raise SourceError(
-            f"{name}: this is one JSON array; write one object a line, for example: jq -c '.[]' {name} > events.jsonl"
+            f"{name}: this is one JSON array; write one object a line, for example: {_jq('.[]', name)} > events.jsonl"
         )
     return "jsonl" if text.startswith(b"{") and _is_object(text) else "csv"
+
+
+def _jq(program: str, name: str) -> str:
+    """The command that rewrites a file of JSON."""
+    if name.lower().endswith(".gz"):
+        return f"gzip -dc {name} | jq -c '{program}'"
+    return f"jq -c '{program}' {name}"
 
 
 def _is_object(text: bytes) -> bool:
@@ -118,12 +137,16 @@ def guess_csv(data: bytes, name: str, *, encoding: str | None = None, separator:
     if len(data) > _HEAD_TEXT:
         text = text[: text.rfind("\n") + 1] or text
     found = _best(text, [separator] if separator else SEPARATORS)
+    if found is None and (entries := _entries(text, [separator] if separator else SEPARATORS)) is not None:
+        unused = next(mark for mark in _UNUSED if mark != entries and mark.encode() not in data)
+        reasons["separator"] = "no line contains it, so that a line is one column"
+        reasons["header"] = "the first line is a list, not names"
+        return Dialect("csv", encoding, unused, None, header=False, reasons=reasons, entries=entries)
     if found is None:
         first = text.splitlines()[0][:80] if text.strip() else ""
         raise SourceError(
             f"{name}: no separator divides its lines into equally many fields (tried tab ; | :: , and blank); the "
-            f"first line is {first!r}. Pass --separator if it has another one. Where a line is a user and a list of "
-            "items, see `explode` in recipes/products.yaml"
+            f"first line is {first!r}. Pass --separator if it has another one"
         )
     sep, quote, rows = found
     if sep != ",":
@@ -146,6 +169,24 @@ def _best(text: str, separators: Sequence[str]) -> tuple[str, str | None, list[l
                 alike = round(count / len(rows), 3)
                 found[alike, separator != " ", width, quote is not None, -at] = (separator, quote, rows)
     return found[max(found)] if found else None
+
+
+def _entries(text: str, separators: Sequence[str]) -> str | None:
+    """What separates the entries of lines that are a user and the user's items, like `7 12 5 40`; None for other text.
+
+    Every line has another user, the lines differ in length, and the entries have digits, as ids have.
+    """
+    lines = [line.strip() for line in text.splitlines()[:_ROWS]]
+    for separator in separators:
+        rows = [line.split(separator) for line in lines if line]
+        entries = [entry for row in rows for entry in row]
+        if len(rows) < _FEWEST_LISTS or len(entries) < _SHORTEST_LISTS * len(rows):
+            continue
+        users, equal = len({row[0] for row in rows}), Counter(map(len, rows)).most_common(1)[0][1]
+        ids = sum(" " not in entry and any(letter.isdigit() for letter in entry) for entry in entries)
+        if users >= _ALMOST_ALL * len(rows) > equal and ids >= _ALMOST_ALL * len(entries):
+            return separator
+    return None
 
 
 def _rows(text: str, separator: str, quote: str | None) -> list[list[str]]:

@@ -32,7 +32,7 @@ class Moment:
 
 def read_moment(column: Column, clock: Column | None = None) -> Moment | None:
     """How to read the column as times; None when it holds none. A `clock` is a second column with times of day."""
-    dtype, sql = column.dtype, column.name
+    dtype, sql = column.dtype, column.sql
     if not len(column.there):
         return None
     if dtype == pl.Date or isinstance(dtype, pl.Datetime):
@@ -56,7 +56,7 @@ def _of_numbers(column: Column) -> Moment | None:
         inside = values.is_between(_FIRST * per_second, now * per_second).mean()
         if inside is not None and inside >= _MOSTLY and _FIRST <= middle / per_second <= now:  # type: ignore[operator]
             names = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
-            return Moment(column.name, unit, _seconds(column.series, unit), f"{names[unit]} since 1970")  # type: ignore[arg-type]
+            return Moment(column.sql, unit, _seconds(column.series, unit), f"{names[unit]} since 1970")  # type: ignore[arg-type]
     if column.dtype.is_integer() and bool(values.is_between(*_DAYS).all()):
         texts = column.series.cast(pl.String)
         found = texts.str.to_datetime("%Y%m%d", strict=False)
@@ -81,7 +81,7 @@ def _of_text(column: Column, clock: Column | None) -> Moment | None:
                 return Moment(
                     sql, "s", _seconds(both.select(pl.format("{}T{}", "d", "t")).to_series(), "s"), "ISO 8601"
                 )
-            return Moment(column.name, "s", found, "ISO 8601, UTC where no zone is given")
+            return Moment(column.sql, "s", found, "ISO 8601, UTC where no zone is given")
     found_patterns = patterns(head.to_list())
     for pattern in found_patterns:
         zone = "UTC" if "%z" in pattern else None

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from shortlist.propose.describe import Described
+from shortlist.propose.lists import Lists
 from shortlist.propose.meaning import Meaning
 from shortlist.propose.roles import Roles
 from shortlist.propose.sample import Sample
@@ -13,6 +14,7 @@ from shortlist.propose.sizes import SplitGuess, Volume
 class Proposal:
     name: str
     events: Sample
+    """Of a log with lists, one row per item."""
     roles: Roles
     meaning: Meaning
     split: SplitGuess
@@ -29,3 +31,5 @@ class Proposal:
     """Whether the hour is a feature."""
     unused: list[str]
     """Columns of the events."""
+    lists: Lists | None = None
+    """How a log with lists is unfolded."""

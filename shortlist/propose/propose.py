@@ -11,6 +11,7 @@ from shortlist.data.sources import SourceError, bind
 from shortlist.data.sources.plain import unpacked_name
 from shortlist.propose.columns import Column, columns_of
 from shortlist.propose.describe import Described, from_log, own_table
+from shortlist.propose.lists import unfold
 from shortlist.propose.meaning import Meaning, guess_meaning
 from shortlist.propose.proposal import Proposal
 from shortlist.propose.roles import ITEMS, USERS, Roles, find_roles
@@ -43,14 +44,18 @@ class ProposalRequest:
 def propose(asked: ProposalRequest, scratch: Path) -> Proposal:
     """Look at the tables and propose a recipe's contents. Raises SourceError with the place and the mend."""
     sample = look(asked.events, scratch / "events", encoding=asked.encoding, separator=asked.separator)
+    log = unfold(sample, asked.user, asked.item)
+    sample, lists = log.sample, log.lists
     columns = columns_of(sample.frame)
     roles = find_roles(
-        columns,
+        [column for column in columns if column.name not in log.ignored],
         asked.events,
         named_columns=sample.dialect.header is not False,
         user=asked.user,
         item=asked.item,
         time=asked.time,
+        known_user=None if lists is None else lists.role(lists.user, columns, "the first entry"),
+        known_item=None if lists is None else lists.role(lists.item, columns, "the entries"),
     )
     if roles.user.column is roles.item.column:
         raise SourceError(f"{asked.events}: user and item are both {roles.user.column.name!r}; pass --user and --item")
@@ -62,7 +67,9 @@ def propose(asked: ProposalRequest, scratch: Path) -> Proposal:
     time = None if roles.moment is None else roles.moment.seconds
     positive = _positive(sample, meaning)
     volume = measure(roles.user.column, roles.item.column, time, positive, sample.rows)
-    items = _described(asked.items, sample, roles.item.column, rest, asked.item_key, scratch, items=True)
+    # The rows of a log with lists describe no single item.
+    of_items = rest if lists is None else []
+    items = _described(asked.items, sample, roles.item.column, of_items, asked.item_key, scratch, items=True)
     used = set() if items is None or asked.items else {column.name for column in rest} & _read_by(items)
     users = _described(
         asked.users,
@@ -74,7 +81,7 @@ def propose(asked: ProposalRequest, scratch: Path) -> Proposal:
         items=False,
     )
     used |= set() if users is None or asked.users else _read_by(users)
-    split = guess_split(roles.user.column, time, positive, whole=sample.whole)
+    split = guess_split(roles.user.column, roles.item.column, time, positive, whole=sample.whole, ordered=roles.ordered)
     return Proposal(
         name=name_of(asked.events),
         events=sample,
@@ -90,6 +97,7 @@ def propose(asked: ProposalRequest, scratch: Path) -> Proposal:
         unreferenced=_unreferenced(roles.item.column, items if asked.items else None),
         clock=time is not None and _tells_hours(time),
         unused=[column.name for column in rest if column.name not in used],
+        lists=lists,
     )
 
 

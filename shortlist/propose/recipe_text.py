@@ -51,10 +51,14 @@ def _source(proposal: Proposal, written: Mapping[str, str]) -> Iterator[str]:
     if proposal.where:
         yield from _comment(f"{proposal.where[1]}", 6)
         yield f"      where: {_scalar(proposal.where[0])}"
+    made = {} if proposal.lists is None else proposal.lists.columns
+    if proposal.lists is not None:
+        yield from _comment(f"CHECK: {proposal.lists.why}.", 6)
+        yield "      explode: item_id"
     yield "      columns:"
     for ours, role in (("user_id", roles.user), ("item_id", roles.item)):
         yield from _comment(f"{'' if role.sure else 'CHECK: '}{role.why}.", 8)
-        yield f"        {ours}: {_scalar(role.column.name)}"
+        yield f"        {ours}: {_scalar(made.get(role.column.name, role.column.sql))}"
     if roles.time is not None and roles.moment is not None:
         doubt = f" CHECK: {roles.moment.doubt}." if roles.moment.doubt else ""
         yield from _comment(f"{'' if roles.time.sure else 'CHECK: '}{roles.time.why}.{doubt}", 8)
@@ -83,7 +87,7 @@ def _described(table: str, described: Described, written: Mapping[str, str]) -> 
     yield "    columns:"
     if not log:
         yield from _comment(f"{described.why}.", 6)
-    yield f"      {table.removesuffix('s')}_id: {_scalar(described.key.name)}"
+    yield f"      {table.removesuffix('s')}_id: {_scalar(described.key.sql)}"
     for ours, sql in described.attributes.expressions.items():
         yield from _expression(ours, sql)
 
@@ -112,7 +116,7 @@ def _file(sample: Sample, path: str) -> Iterator[str]:
     )
     for name, value, default in settings:
         if value != default:
-            if name in ("encoding", "header"):
+            if name in ("encoding", "header") or (name == "separator" and dialect.entries is not None):
                 yield from _comment(f"{_capital(reasons.get(name, 'given'))}.")
             yield f"{name}: {_scalar(value)}"
 
@@ -128,7 +132,7 @@ def _interactions(proposal: Proposal) -> Iterator[str]:
         yield f"  history: {_scalar(meaning.history)}"
     if roles.moment is None:
         yield from _comment("There is no time; the rows are in the order in which things happened." if roles.ordered
-                            else "There is no time, and nothing tells what came first.", 2)  # fmt: skip
+                            else "There is no time, and the order is unknown.", 2)  # fmt: skip
         yield "  time_unit: row"
         if not roles.ordered:
             yield "  ordered: false"
@@ -225,7 +229,7 @@ def _models(proposal: Proposal) -> Iterator[str]:
     )
     if proposal.split.kind == "temporal":
         yield from _comment(
-            "What is asked for drifts: an event that is two validation windows old counts half, and the towers learn "
+            "Demand changes: an event that is two validation windows old counts half, and the towers learn "
             "from the validation window at the end."
         )
     for block in ("retrieval", "ranking"):

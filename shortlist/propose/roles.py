@@ -10,13 +10,13 @@ from shortlist.propose.moments import Moment, is_clock, read_moment
 USERS = {
     3: "user users customer client member buyer shopper listener reader viewer player subscriber account profile "
     "visitor reviewer rater person people kunde nutzer benutzer cliente usuario utilisateur uid userid username "
-    "patient student",
+    "patient student bidder applicant voter donor tenant",
     2: "session household device cookie guest fullvisitor",
 }
 ITEMS = {
     3: "item items product products article sku asin movie film track song book isbn video iid pid mid recipe game app "
     "stock artikel produkt producto produit libro articulo anime course job listing hotel restaurant post ad "
-    "news content",
+    "news content tender auction notice vacancy",
     2: "artist business poi place venue location shop store brand merchant album channel station offer repo repository",
 }
 _ID = words("id ids key code no nr num number uuid guid hash token nummer")
@@ -50,30 +50,38 @@ class Roles:
     user: Role
     item: Role
     time: Role | None
-    """None where the rows are in order (`row`), or nothing tells the order (`none`)."""
+    """None where the rows are in order (`row`), or the order is unknown (`none`)."""
     moment: Moment | None
     ordered: bool
     clock: Column | None = None
 
 
 def find_roles(
-    columns: Sequence[Column], file: str, *, named_columns: bool, user: str | None, item: str | None, time: str | None
+    columns: Sequence[Column],
+    file: str,
+    *,
+    named_columns: bool,
+    user: str | None,
+    item: str | None,
+    time: str | None,
+    known_user: Role | None = None,
+    known_item: Role | None = None,
 ) -> Roles:
     """The roles; what is given is taken. Raises SourceError that lists the columns and names the option to pass."""
     timed, moment, clock = _find_time(columns, file, time)
     ordered = time != "none"
     rest = [column for column in columns if timed is None or column is not timed.column]
-    found_user = None if user is None else _given(columns, user, file, "--user")
-    found_item = None if item is None else _given(columns, item, file, "--item")
+    found_user = known_user if user is None else _given(columns, user, file, "--user")
+    found_item = known_item if item is None else _given(columns, item, file, "--item")
     taken = {id(role.column) for role in (found_user, found_item) if role is not None}
     rest = [column for column in rest if id(column) not in taken]
     # The likeliest first: `item_id` beside `item_user_rating` takes nothing from the user.
     if found_user is None:
-        found_user = _by_name(rest, USERS, ITEMS)
+        found_user = by_name(rest, USERS, ITEMS)
     if found_user is not None:
         rest = [column for column in rest if column is not found_user.column]
     if found_item is None:
-        found_item = _by_name(rest, ITEMS, USERS)
+        found_item = by_name(rest, ITEMS, USERS)
     if found_user is None or found_item is None:
         found_user, found_item = _by_place(columns, timed, found_user, found_item, named_columns=named_columns)
     missing = [name for name, role in (("user", found_user), ("item", found_item)) if role is None]
@@ -114,7 +122,7 @@ def _given(columns: Sequence[Column], name: str, file: str, option: str) -> Role
     raise missing_column(option, name, file, [column.name for column in columns])
 
 
-def _by_name(columns: Sequence[Column], words: dict[int, str], others: dict[int, str]) -> Role | None:
+def by_name(columns: Sequence[Column], words: dict[int, str], others: dict[int, str]) -> Role | None:
     scored = [
         (name_score(column, words) - max(name_score(column, others) - 1, 0), -at, column)
         for at, column in enumerate(columns)
@@ -134,7 +142,7 @@ def _by_place(
 ) -> tuple[Role | None, Role | None]:
     """What no name tells: without names the user stands before the item; with names, one id that is left is it."""
     taken = [role.column for role in (timed, user, item) if role is not None]
-    free = [column for column in columns if column not in taken and _like_ids(column)]
+    free = [column for column in columns if column not in taken and like_ids(column)]
     if named_columns:
         free = [column for column in free if _ID & set(column.words) or "".join(column.words).endswith("id")]
         if len(free) != (user is None) + (item is None):
@@ -149,7 +157,7 @@ def _by_place(
     return user, item
 
 
-def _like_ids(column: Column) -> bool:
+def like_ids(column: Column) -> bool:
     """Values that come again, and are more than a scale or a class."""
     return column.can_be_id and column.mean_words <= 1.5 and _FEW < column.distinct < len(column.there)
 
@@ -197,7 +205,7 @@ def _unknown(columns: Sequence[Column], file: str, missing: Sequence[str]) -> So
         "user": "--user COLUMN",
         "item": "--item COLUMN",
         "time": "--time COLUMN (or --time row if the rows are in the order in which they happened, --time none if "
-        "nothing tells the order)",
+        "the order is unknown)",
     }
     floats = [column.name for column in columns if _float_ids(column)]
     hint = ""
@@ -207,8 +215,8 @@ def _unknown(columns: Sequence[Column], file: str, missing: Sequence[str]) -> So
             "integers with missing values that pandas wrote; pass it by the option if they are whole numbers"
         )
     return SourceError(
-        f"{file}: cannot tell the {' and the '.join(missing)}. Pass {', '.join(options[name] for name in missing)}. "
-        f"The columns are:\n{shown}{hint}"
+        f"{file}: cannot determine the {' and the '.join(missing)}. "
+        f"Pass {', '.join(options[name] for name in missing)}. The columns are:\n{shown}{hint}"
     )
 
 

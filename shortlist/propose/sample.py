@@ -13,7 +13,7 @@ from shortlist.data.sources.locate import Found, find
 from shortlist.data.sources.parquet import num_rows
 from shortlist.data.sources.plain import unpacked, unpacked_name
 from shortlist.data.sources.sniff import NO_EXCEL
-from shortlist.propose.dialect import Dialect, guess_csv, guess_encoding, guess_format
+from shortlist.propose.dialect import HEAD, Dialect, guess_csv, guess_encoding, guess_format
 from shortlist.recipe import DataFile
 
 _WHOLE = 48 << 20
@@ -128,7 +128,7 @@ def _head(file: Found) -> bytes:
         head = next(blocks, b"")
     if not head.strip():
         raise SourceError(f"{file.name}: the file is empty")
-    return head[: 1 << 16]
+    return head[:HEAD]
 
 
 def _bytes(file: Found, most: int) -> bytes:

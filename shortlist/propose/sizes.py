@@ -25,6 +25,8 @@ _STEPS = 16
 _QUERIES = 200
 _ASKED_SHARES = (0.15, 0.08, 0.04, 0.0)
 """Of the users that come back in a window: as many as there can be, since they are the queries."""
+_KNOWN = 0.02
+"""With a smaller share of known items in a window there is nothing to recommend."""
 _MIN_ASKED = 10
 """With fewer users to ask, leaving out their last positives tells nothing."""
 
@@ -79,11 +81,18 @@ def measure(user: Column, item: Column, time: pl.Series | None, positive: pl.Ser
     )
 
 
-def guess_split(user: Column, time: pl.Series | None, positive: pl.Series, *, whole: bool) -> SplitGuess:
+def guess_split(
+    user: Column, item: Column, time: pl.Series | None, positive: pl.Series, *, whole: bool, ordered: bool = True
+) -> SplitGuess:
     """By time where the positives reach over it and users come back, else each user's last ones."""
+    if time is None and not ordered:
+        return SplitGuess(
+            "leave_one_out", "the order is unknown: the test is one positive of each user, drawn at random"
+        )
     if time is None:
-        return SplitGuess("leave_one_out", "there are no times: each user's last positive is asked for")
-    frame = pl.DataFrame({"user": user.series, "time": time, "positive": positive}).drop_nulls().filter("positive")
+        return SplitGuess("leave_one_out", "there are no times: the test is each user's last positive")
+    events = {"user": user.series, "item": item.series, "time": time, "positive": positive}
+    frame = pl.DataFrame(events).drop_nulls().filter("positive")
     moments = np.sort(frame["time"].to_numpy())
     if not len(moments):
         return SplitGuess("leave_one_out", "no positive event has a time")
@@ -95,22 +104,39 @@ def guess_split(user: Column, time: pl.Series | None, positive: pl.Series, *, wh
         found = (_window(frame, moments, min(_QUERIES, share * users)) for share in _ASKED_SHARES)
         length = next((one for one in found if one), None) or _by_rows(moments)
     if length is None:
-        return SplitGuess("leave_one_out", f"the events span only {told(span)}: each user's last positive is asked for")
-    late = frame.filter(pl.col("time") > last - length)["user"].unique()
-    early = frame.filter(pl.col("time") <= last - length)["user"].unique()
-    back = float(late.is_in(early.implode()).mean() or 0.0)  # type: ignore[arg-type]
-    if back < _RETURNING and _can_leave_out(frame) < _MIN_ASKED:
-        why = f"only {back:.0%} of the users of the last {told(length)} were there before, and few have an order"
-        return SplitGuess("temporal", why, length, length, sure=False)
-    if back < _RETURNING:
-        return SplitGuess(
-            "leave_one_out",
-            f"only {back:.0%} of the users of the last {told(length)} were there before: each user's last positive is "
-            "asked for",
-        )
+        return SplitGuess("leave_one_out", f"the events span only {told(span)}: the test is each user's last positive")
+    unfit = _unfit(frame, last, length, users_of=user.name, items_of=item.name, whole=whole)
+    if unfit is not None:
+        return unfit
     share = float((moments > last - length).mean())
     why = f"the events span {told(span)}; the last {told(length)} hold {share:.1%} of the positives"
     return SplitGuess("temporal", why, length, length)
+
+
+def _unfit(
+    frame: pl.DataFrame, last: int, length: int, *, users_of: str, items_of: str, whole: bool
+) -> SplitGuess | None:
+    """What else to do where windows of a length have too few users, or too few items, of before."""
+    late = frame.filter(pl.col("time") > last - length)["user"].unique()
+    early = frame.filter(pl.col("time") <= last - length)["user"].unique()
+    back = float(late.is_in(early.implode()).mean() or 0.0)  # type: ignore[arg-type]
+    queries = _fewest_queries(frame, last, length) if whole else _MIN_ASKED
+    if back < _RETURNING or queries < _MIN_ASKED:
+        few = f"only {back:.0%} of the users of the last {told(length)} were there before"
+        if back >= _RETURNING:
+            few = f"a window of {told(length)} has only {queries} users who were there before"
+        if _can_leave_out(frame) >= _MIN_ASKED:
+            return SplitGuess("leave_one_out", f"{few}: the test is each user's last positive")
+        return SplitGuess("temporal", f"{few}, and few have an order", length, length, sure=False)
+    if whole and _known_items(frame, last, length) < _KNOWN:
+        why = (
+            f"nearly all positives of a window of {told(length)} are of items that have no event before it, which no "
+            "list made before it can contain: the test is each user's last positive. If the items are known earlier, "
+            "write available_from into source.items and make the split temporal; if each new item is to find "
+            f"its users, pass --user {items_of} --item {users_of}"
+        )
+        return SplitGuess("leave_one_out", why, sure=False)
+    return None
 
 
 def _can_leave_out(positives: pl.DataFrame) -> int:
@@ -132,14 +158,25 @@ def _window(frame: pl.DataFrame, moments: NDArray[np.int64], askable: float) -> 
         both = count - np.searchsorted(moments, last - 2 * length, side="right")
         if test < need or both - test < need / 2:
             continue
-        if (
-            askable
-            and min(_returning(frame, last - length, last), _returning(frame, last - 2 * length, last - length))
-            < askable
-        ):
+        if askable and _fewest_queries(frame, last, length) < askable:
             continue
         return length
     return None
+
+
+def _known_items(frame: pl.DataFrame, last: int, length: int) -> float:
+    """Share of the positives of a window whose items have an event before it, of the two windows the smaller one."""
+    shares = []
+    for after, until in ((last - length, last), (last - 2 * length, last - length)):
+        inside = frame.filter(pl.col("time").is_between(after, until, closed="right"))["item"]
+        before = frame.filter(pl.col("time") <= after)["item"].unique()
+        shares.append(float(inside.is_in(before.implode()).mean() or 0.0))  # type: ignore[arg-type]
+    return min(shares)
+
+
+def _fewest_queries(frame: pl.DataFrame, last: int, length: int) -> int:
+    """Users with a query in the test window or in the validation window, whichever has fewer."""
+    return min(_returning(frame, last - length, last), _returning(frame, last - 2 * length, last - length))
 
 
 def _returning(frame: pl.DataFrame, after: int, until: int) -> int:

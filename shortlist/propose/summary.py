@@ -29,13 +29,15 @@ def summary(proposal: Proposal) -> list[Guess]:
 def _guesses(proposal: Proposal) -> Iterator[Guess]:
     roles, volume, split = proposal.roles, proposal.volume, proposal.split
     yield from _file("events", proposal.events)
+    if proposal.lists is not None:
+        yield Guess("lists", "explode", proposal.lists.why, sure=False)
     yield Guess("user", roles.user.column.name, roles.user.why, roles.user.sure)
     yield Guess("item", roles.item.column.name, roles.item.why, roles.item.sure)
     if roles.time is not None and roles.moment is not None:
         sure = roles.time.sure and not roles.moment.doubt
         yield Guess("time", roles.moment.expression, roles.moment.doubt or roles.time.why, sure)
     else:
-        yield Guess("time", "none", "the order of the rows counts" if roles.ordered else "nothing tells the order")
+        yield Guess("time", "none", "the order of the rows counts" if roles.ordered else "the order is unknown")
     yield Guess("positives", proposal.meaning.positive, proposal.meaning.why, proposal.meaning.sure)
     if proposal.where is not None:
         yield Guess("left out", f"not {proposal.where[0]}", proposal.where[1].rstrip("."))

@@ -67,7 +67,7 @@ def test_what_cannot_be_told_writes_nothing(tmp_path: Path) -> None:
     before = left(tmp_path) | {"tmp"}
     done = shortlist("init", "log.csv", cwd=tmp_path)
     assert done.returncode == 1
-    assert "cannot tell the user and the item and the time" in done.stderr
+    assert "cannot determine the user and the item and the time" in done.stderr
     assert left(tmp_path) == before
 
 

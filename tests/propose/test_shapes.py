@@ -87,3 +87,49 @@ def test_the_split_leaves_both_windows_users_who_were_there_before(shape: str, t
     proposal, _ = proposed(tmp_path, events=str(getattr(shapes, shape)(tmp_path)))
     assert proposal.split.kind == "temporal"
     assert proposal.split.test + proposal.split.valid < shapes.DAYS * 86_400 / 2
+
+
+def _times(count: int, days: int) -> list[str]:
+    return [f"2024-{1 + at * days // count // 28:02d}-{at * days // count % 28 + 1:02d}" for at in range(count)]
+
+
+def test_a_window_without_returning_users_gives_way_to_the_last_positives(tmp_path: Path) -> None:
+    # Twenty users of whom each is there for some days only; two are there all the time.
+    lines = ["user,item,time"] + [
+        f"{at % 2 if at % 10 == 0 else 2 + at // 50},{at % 17},{day}" for at, day in enumerate(_times(900, 270))
+    ]
+    (tmp_path / "log.csv").write_text("\n".join(lines) + "\n")
+    proposal, _ = proposed(tmp_path, events=str(tmp_path / "log.csv"))
+    assert proposal.split.kind == "leave_one_out"
+    assert "were there before" in proposal.split.why
+
+
+def test_items_that_come_and_go_are_said_to_be_unknown_beforehand(tmp_path: Path) -> None:
+    lines = ["bidder,tender,day"] + [f"b{(at * 7) % 23},{at // 4},{day}" for at, day in enumerate(_times(900, 270))]
+    (tmp_path / "bids.csv").write_text("\n".join(lines) + "\n")
+    proposal, _ = proposed(tmp_path, events=str(tmp_path / "bids.csv"))
+    assert proposal.split.kind == "leave_one_out"
+    assert not proposal.split.sure
+    assert "--user tender --item bidder" in proposal.split.why
+
+
+def test_an_index_column_is_no_feature_and_long_decimals_are_numbers(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text(
+        "\n".join(["user,item,time", *(f"{n % 9},{n % 17},2024-01-{n % 28 + 1:02d}" for n in range(99))])
+    )
+    rows = [f"{n},{n * 3 % 17},{n / 7 - 1:.19f}" for n in range(17)]
+    (tmp_path / "items.csv").write_text("\n".join([",item,post_energy", *rows]))
+    proposal, recipe = proposed(tmp_path, events=str(tmp_path / "log.csv"), items=str(tmp_path / "items.csv"))
+    assert proposal.items is not None
+    assert proposal.items.attributes.numeric == ["post_energy"]
+    assert proposal.items.attributes.unused == {"": "it counts the rows"}
+    read(recipe, tmp_path)
+    energy = scan(tmp_path / "tables", "items").collect().sort("item_id")["post_energy"]
+    assert energy.is_between(-1, 16 / 7).all()
+
+
+def test_a_table_without_names_has_a_title(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("\n".join(f"{n % 19},{n % 17},2024-01-{n % 28 + 1:02d}" for n in range(400)))
+    (tmp_path / "items.dat").write_text("\n".join(f"{n}::Film no. {n}::{'a|b' if n % 2 else 'b'}" for n in range(17)))
+    _, recipe = proposed(tmp_path, events=str(tmp_path / "log.csv"), items=str(tmp_path / "items.dat"))
+    assert recipe.features.item.title == "column_2"
