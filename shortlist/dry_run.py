@@ -1,4 +1,4 @@
-"""Tries a recipe on its data in seconds: reads, validates and prepares the data, and runs one training step."""
+"""Tries a recipe on its data in seconds: reads, validates and prepares the data, and trains each model for one step."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -6,7 +6,9 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from shortlist.data.ingest import ingest
@@ -15,8 +17,13 @@ from shortlist.data.validate import DataError, validate
 from shortlist.recipe import Recipe
 from shortlist.step_result import StepResult
 
+if TYPE_CHECKING:
+    from shortlist.retrieval.task import RetrievalTask
+
 _MOST_EVENTS = 200_000
 """The maximum number of events to prepare; larger data is sampled by user, which keeps the time span."""
+_QUERIES = 64
+"""The number of queries that the ranker is tried with."""
 _SHOWN = 3
 
 
@@ -40,7 +47,7 @@ class Trial:
 
 
 def try_recipe(recipe: Recipe, folder: Path, report: Callable[[str], None]) -> None:
-    """Read all data and run one training step in `folder`, which the caller removes.
+    """Read all data and train each model for one step in `folder`, which the caller removes.
 
     Raises the errors of the steps: SourceError, DataError, ValueError for an empty split, TrainingError.
     """
@@ -66,8 +73,12 @@ def try_recipe(recipe: Recipe, folder: Path, report: Callable[[str], None]) -> N
         if share == 1:  # a sample may lack the values that rules use
             _check_rules(recipe, folder / "prepared/features")
     with trial.part() as lines:
-        parameters = _step(recipe, folder / "prepared", folder / "towers")
-        lines.append(f"step       one batch, one step, a checkpoint and a validation of {parameters:,} parameters")
+        task = _step(recipe, folder / "prepared", folder / "towers")
+        size = sum(weight.numel() for weight in task.model.parameters())
+        lines.append(f"step       one batch, one step, a checkpoint and a validation of {size:,} parameters")
+    if recipe.ranking.enabled:
+        with trial.part() as lines:
+            lines.append(f"ranker     {_rank(recipe, task, folder / 'ranker')}")
     report(f"total      {time.perf_counter() - trial.started:.1f} s; nothing was kept")
 
 
@@ -129,11 +140,31 @@ def _check_rules(recipe: Recipe, features: Path) -> None:
     check_rules(recipe, FeatureStore.open(features))
 
 
-def _step(recipe: Recipe, prepared: Path, out: Path) -> int:
+def _step(recipe: Recipe, prepared: Path, out: Path) -> "RetrievalTask":
     from shortlist.dataset.prepared import Prepared  # noqa: PLC0415 - torch takes seconds to load
     from shortlist.retrieval.task import RetrievalTask  # noqa: PLC0415
     from shortlist.training.fit import dry_run  # noqa: PLC0415
 
     task = RetrievalTask(recipe, Prepared.open(prepared))
     dry_run(task, recipe.retrieval.training, out, seed=recipe.seed, label="train retrieval")
-    return sum(weight.numel() for weight in task.model.parameters())
+    return task
+
+
+def _rank(recipe: Recipe, towers: "RetrievalTask", out: Path) -> str:
+    """One step of the ranker on candidates of the untrained towers, or on labels; then save, open and score."""
+    from shortlist.ranking.ranker import Calibration, Ranker  # noqa: PLC0415
+    from shortlist.ranking.training.dry_run import first_candidates, ranking_task  # noqa: PLC0415
+    from shortlist.training.fit import dry_run  # noqa: PLC0415
+
+    found = first_candidates(recipe, towers, _QUERIES, out)
+    if found is None:
+        return "not tried: there are fewer than two validation queries of known users"
+    task = ranking_task(recipe, found, out)
+    if task is None:
+        return "not tried: ranking.learn_from is labels, and the train or the validation part has no labelled event"
+    dry_run(task, recipe.ranking.training, out, seed=recipe.seed, label="train ranking")
+    Ranker(task.model, Calibration()).save(out, {})
+    request = found.request(np.arange(len(found.queries)))
+    scores = Ranker.open(out, out, towers.prepared.store).score(request)
+    assert np.isfinite(scores).all(), "scores are probabilities"
+    return f"one batch, one step, a checkpoint; saved, opened, and scored {int((found.rows_QK > 0).sum()):,} candidates"

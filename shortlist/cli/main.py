@@ -100,7 +100,7 @@ def validate(
     recipe: RecipePath,
     show: Annotated[bool, typer.Option(help="Print the recipe as a run would use it.")] = False,
     data: Annotated[
-        bool, typer.Option("--data", help="Also read the data, check the contract and run one training step.")
+        bool, typer.Option("--data", help="Also read the data, check the contract and train each model for a step.")
     ] = False,
 ) -> None:
     """Check a recipe and its SQL expressions; without --data, no data is read."""

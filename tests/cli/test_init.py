@@ -44,6 +44,7 @@ def test_two_commands_from_a_file_to_an_answer(tmp_path: Path) -> None:
         "contract   passed",
         "prepared ",
         "step  ",
+        "ranker     one batch",
         "nothing was kept",
         "run verkauf.yaml",
     ):
