@@ -78,7 +78,8 @@ def _key(
         raise SourceError(
             f"{file}: no column holds the ids of the events' {events_key.name!r} (like "
             f"{named([str(one) for one in events_key.there.head(3).to_list()])}); its columns are: "
-            f"{named(column.name for column in columns)}. Pass {option} COLUMN, or leave the file out{floats}"
+            f"{named(column.name for column in columns)}. Pass {option} COLUMN, or leave the file out; "
+            f"if another file has both ids, see `join` in recipes/products.yaml{floats}"
         )
     _, best, shared = max(scored, key=lambda one: one[0])
     return best, f"{shared:.0%} of the ids of the events are in it"

@@ -27,6 +27,8 @@ class Proposal:
     earliest: str | None
     unreferenced: float
     """Share of the events whose item the items table does not have."""
+    idle: float
+    """Share of the items of the items table that have no event; 0 if only a part of the events was read."""
     clock: bool
     """Whether the hour is a feature."""
     unused: list[str]

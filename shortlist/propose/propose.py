@@ -82,6 +82,7 @@ def propose(asked: ProposalRequest, scratch: Path) -> Proposal:
     )
     used |= set() if users is None or asked.users else _read_by(users)
     split = guess_split(roles.user.column, roles.item.column, time, positive, whole=sample.whole, ordered=roles.ordered)
+    idle = _idle(roles.item.column, items) if asked.items and sample.whole else 0.0
     return Proposal(
         name=name_of(asked.events),
         events=sample,
@@ -89,12 +90,13 @@ def propose(asked: ProposalRequest, scratch: Path) -> Proposal:
         meaning=meaning,
         split=split,
         volume=volume,
-        sizes=model_sizes(volume, split, ordered=roles.ordered),
+        sizes=model_sizes(volume, split, ordered=roles.ordered, idle=idle),
         items=items,
         users=users,
         where=_where(roles),
         earliest=_earliest(time),
         unreferenced=_unreferenced(roles.item.column, items if asked.items else None),
+        idle=idle,
         clock=time is not None and _tells_hours(time),
         unused=[column.name for column in rest if column.name not in used],
         lists=lists,
@@ -152,6 +154,10 @@ def _unreferenced(key: Column, items: Described | None) -> float:
     if items is None:
         return 0.0
     return 1.0 - float(key.ids.is_in(items.key.ids.implode()).mean() or 0.0)  # type: ignore[arg-type]
+
+
+def _idle(key: Column, items: Described | None) -> float:
+    return 0.0 if items is None else 1.0 - float(items.key.ids.is_in(key.ids.implode()).mean() or 0.0)  # type: ignore[arg-type]
 
 
 def _tells_hours(time: pl.Series) -> bool:

@@ -8,7 +8,7 @@ from shortlist.propose.attributes import Attributes
 from shortlist.propose.describe import Described
 from shortlist.propose.proposal import Proposal
 from shortlist.propose.sample import Sample
-from shortlist.propose.sizes import buys_again, told
+from shortlist.propose.sizes import buys_again, has_idle_items, told
 from shortlist.recipe.yaml_text import YamlTextError, dump_yaml, load_yaml, quoted_yaml
 
 _WIDTH = 116
@@ -231,6 +231,11 @@ def _models(proposal: Proposal) -> Iterator[str]:
         yield from _comment(
             "Demand changes: an event that is two validation windows old counts half, and the towers learn "
             "from the validation window at the end."
+        )
+    if has_idle_items(proposal.idle):
+        yield from _comment(
+            f"{proposal.idle:.0%} of the items of the table have no event. Some negatives are therefore drawn evenly "
+            "from all items; otherwise the towers never learn to rank these items low."
         )
     for block in ("retrieval", "ranking"):
         yield f"{block}:"

@@ -18,6 +18,7 @@ _MOST_OF_SPAN = 0.2
 _ENOUGH, _SHARE = 1_000, 0.02
 _RETURNING = 0.1
 _REPEATS = 0.3
+_IDLE = 0.2
 _WINDOWS_FROM = 300_000
 """Events from which on a sample is a window of a history, not an event."""
 _STEPS = 16
@@ -211,12 +212,19 @@ def told(length: int) -> str:
     return f"{length}s"
 
 
-def model_sizes(volume: Volume, split: SplitGuess, *, ordered: bool) -> dict[str, object]:
+def has_idle_items(idle: float) -> bool:
+    """Whether so many items have no event that the towers must see them as negatives."""
+    return idle > _IDLE
+
+
+def model_sizes(volume: Volume, split: SplitGuess, *, ordered: bool, idle: float = 0.0) -> dict[str, object]:
     """`features.history_length`, `retrieval` and `ranking`, by how many events, users and items there are."""
     width = 32 if volume.items < 1_000 or volume.rows < 20_000 else 64 if volume.rows < 5_000_000 else 128
     history = next((length for length in (10, 20, 50) if volume.long_history <= length), 100)
     small, huge = volume.rows < 100_000, volume.rows > 5_000_000
     retrieval: dict[str, object] = {"encoder": "attention", "positions": "last", "dim": width, "hidden": [2 * width]}
+    if has_idle_items(idle):
+        retrieval["negatives"] = {"kind": "mixed"}
     batch, rate = (64 if volume.rows < 20_000 else 256), 0.002
     if not ordered:
         retrieval |= {"encoder": "mean", "positions": "leave_one_out"}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from shortlist.propose.describe import Described
 from shortlist.propose.proposal import Proposal
 from shortlist.propose.sample import Sample
-from shortlist.propose.sizes import buys_again, told
+from shortlist.propose.sizes import buys_again, has_idle_items, told
 
 _NAMES = {"\t": "tab", " ": "blank"}
 
@@ -48,6 +48,8 @@ def _guesses(proposal: Proposal) -> Iterator[Guess]:
     yield Guess("split", length, split.why, split.sure)
     sizes = f"{proposal.sizes['id_dim']} wide"
     yield Guess("models", sizes, f"about {volume.rows:,} events, {volume.users:,} users and {volume.items:,} items")
+    if has_idle_items(proposal.idle):
+        yield Guess("negatives", "mixed", f"{proposal.idle:.0%} of the items of the table have no event")
     if buys_again(volume):
         yield Guess("repeats", "stay in lists", f"{volume.repeats:.0%} of the positives are of items had before")
     if volume.duplicates > 0:

@@ -133,3 +133,15 @@ def test_a_table_without_names_has_a_title(tmp_path: Path) -> None:
     (tmp_path / "items.dat").write_text("\n".join(f"{n}::Film no. {n}::{'a|b' if n % 2 else 'b'}" for n in range(17)))
     _, recipe = proposed(tmp_path, events=str(tmp_path / "log.csv"), items=str(tmp_path / "items.dat"))
     assert recipe.features.item.title == "column_2"
+
+
+def test_items_without_events_are_among_the_negatives(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text(
+        "\n".join(["user,item,time", *(f"{n % 19},{n % 17},2024-01-{n % 28 + 1:02d}" for n in range(400))])
+    )
+    asked = {"events": str(tmp_path / "log.csv"), "items": str(tmp_path / "items.csv")}
+    for count, kind in ((17, "in_batch"), (40, "mixed")):
+        rows = [f"{n},title of {n},group {n % 3}" for n in range(count)]
+        (tmp_path / "items.csv").write_text("\n".join(["item,title,group", *rows]) + "\n")
+        _, recipe = proposed(tmp_path, **asked)
+        assert recipe.retrieval.negatives.kind == kind
