@@ -161,7 +161,7 @@ def test_users_that_are_missing_in_many_rows_are_left_out_on_purpose() -> None:
         ("log.csv", b"", "the file is empty"),
         ("log.csv", b"\n \n", "the file is empty"),
         ("log.csv", b"user,item,time\n", "there is not a single row"),
-        ("log.xlsx", b"PK\x03\x04....", "Excel files are not read"),
+        ("log.xlsx", b"PK\x03\x04....", "Excel files"),
         ("log.csv", b"PK\x03\x04....", "Excel"),
         ("log.csv", bytes(range(32)) * 40, "this is a binary file"),
         ("log.json", b'[{"user": 1}]', "this is one JSON array"),
@@ -169,7 +169,7 @@ def test_users_that_are_missing_in_many_rows_are_left_out_on_purpose() -> None:
         ("log.csv", b"user\n1\n2\n", "no separator divides its lines"),
         ("log.csv", b"user,item,time\n1,2,3\n4,5\n" + b"6,7,8\n" * 200, "line 3 has 2 fields"),
         ("log.npy", b"\x93NUMPY\x01\0" + bytes(range(1, 32)) * 100, "this is a binary file"),
-        ("log.csv.gz", b"user,item,time\n", "no sound .gz file"),
+        ("log.csv.gz", b"user,item,time\n", "not a valid .gz file"),
     ],
 )
 def test_files_that_are_no_logs(name: str, content: bytes, message: str, tmp_path: Path) -> None:
