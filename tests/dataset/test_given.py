@@ -196,7 +196,7 @@ def test_validation_cannot_be_taken_from_users_with_one_positive(tmp_path):
         ("{kind: temporal, test: 1d, valid: 1d}", "{ordered: false}", "'temporal' needs an order"),
         ("{kind: given, valid: last}", "{ordered: false, time_unit: row}", "'last' needs an order"),
         ("{kind: given, valid: 0.1}", "{ordered: false}", "set interactions.time_unit to row"),
-        ("{kind: given, valid: 0.1}", "{}", "draws events whatever their time; use `last`"),
+        ("{kind: given, valid: 0.1}", "{}", "samples events regardless of their time; use `last`"),
     ],
 )
 def test_what_needs_an_order_says_so(split, interactions, message):

@@ -360,7 +360,7 @@ def test_what_cannot_be_split_is_refused_and_leaves_nothing(tmp_path, events, sp
         ({"audio": [[1.0, float("nan")]] + [[1.0, 2.0]] * 5}, ATTRIBUTES, "items.audio: 1 embeddings hold NaN"),
         ({"audio": [1.0] * 6}, ATTRIBUTES, "items.audio: an embedding is a list of numbers"),
         ({"price": list("abcdef")}, ATTRIBUTES, "items.price: a column of String is not numeric"),
-        ({"genre": [b"x"] * 6}, ATTRIBUTES, "items.genre: a column of Binary holds no ids or words"),
+        ({"genre": [b"x"] * 6}, ATTRIBUTES, "items.genre: a column of Binary has no ids or words"),
         ({"genre": ["x" * 300] * 6}, ATTRIBUTES, "items.genre: 'xxx.*has 300 bytes"),
         ({"genre": ["x\0"] * 6}, ATTRIBUTES, "items.genre: a value holds a NUL"),
     ],

@@ -190,5 +190,5 @@ def test_what_is_served_is_what_was_trained(folder: Path, tmp_path: Path) -> Non
 def test_unordered_data_need_their_own_samples(retrieval: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         recipe("{kind: given, valid: 0.2}", interactions="{ordered: false, time_unit: row}", retrieval=retrieval)
-    with pytest.raises(ValueError, match="asks for an item from what came later"):
+    with pytest.raises(ValueError, match="predicts an item from later events"):
         recipe(retrieval="{positions: leave_one_out, encoder: mean}")

@@ -95,5 +95,5 @@ def test_a_user_who_has_nearly_all_has_few(tmp_path: Path) -> None:
 def test_only_the_sampled_softmaxes_take_them() -> None:
     with pytest.raises(ValueError, match=r"retrieval.negatives.num_hard: unknown key"):
         recipe(retrieval="{negatives: {kind: full, num_hard: 3}}")
-    with pytest.raises(ValueError, match="only the loss softmax takes hard negatives; set num_hard to 0"):
+    with pytest.raises(ValueError, match="only the loss softmax supports hard negatives; set num_hard to 0"):
         recipe(retrieval="{loss: {kind: bpr}, negatives: {kind: mixed, num_hard: 3}}")
