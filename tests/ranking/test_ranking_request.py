@@ -84,8 +84,8 @@ def tensors(**changes) -> dict[str, np.ndarray]:
         (request().to_bytes(RELEASE) + b"0", "not a safetensors file"),
         ((2**62).to_bytes(8, "little") + b"{}", "too large"),
         (save(tensors()), "release"),
-        (save(tensors(candidates=np.ones((2, 4), np.int64)), {"release": "a"}), "candidates is I64"),
-        (save(tensors(numeric=np.ones((2, 2), np.float64)), {"release": "a"}), "numeric is F64"),
+        (save(tensors(candidates=np.ones((2, 4), np.int64)), {"release": "a"}), "candidates has type I64"),
+        (save(tensors(numeric=np.ones((2, 2), np.float64)), {"release": "a"}), "numeric has type F64"),
         (save(tensors(user=None), {"release": "a"}), "missing .'user'"),
         (save(tensors(surplus=np.ones(2, np.int32)), {"release": "a"}), "unknown .'surplus'"),
         (save(tensors(candidates=np.ones((2, 5), np.int32)), {"release": "a"}), "one for each"),
@@ -104,7 +104,7 @@ def test_malformed_body_says_what_is_wrong(body, message):
 def test_a_body_without_queries_is_refused():
     """Its shape could claim any width without a byte behind it."""
     empty = {name: array[:0] for name, array in tensors().items()}
-    with pytest.raises(ValueError, match="no query"):
+    with pytest.raises(ValueError, match="it has no queries"):
         RankingRequest.from_bytes(save(empty, {"release": "a"}))
 
 
