@@ -40,9 +40,10 @@ def prepare(
     from shortlist.step_result import StepResult, run_step
 
     def work() -> StepResult:
+        parsed = parse_recipe(recipe)
         whole = Path(samples.path).with_name("prepared")
-        done = prepare.prepare(parse_recipe(recipe), Path(clean.path), whole)
-        check_rules(parse_recipe(recipe), FeatureStore.open(whole / "features"))
+        done = prepare.prepare(parsed, Path(clean.path), whole)
+        check_rules(parsed, FeatureStore.open(whole / "features"))
         for part, to in (("features", features), ("samples", samples), ("queries", queries)):
             shutil.move(whole / part, to.path)
         whole.rmdir()

@@ -24,7 +24,7 @@ from shortlist.evaluation.live_recommendations import live_recommendations
 from shortlist.evaluation.repeats import evaluate_repeats
 from shortlist.evaluation.rule_effects import rule_effects
 from shortlist.evaluation.slices import slices_of
-from shortlist.evaluation.tables import minus, system_result, tables
+from shortlist.evaluation.tables import minus, num_available, system_result, tables
 from shortlist.evaluation.whole_path import PathRecommendations, WholePath
 from shortlist.metrics.ranking import coverage
 from shortlist.progress import say
@@ -61,7 +61,7 @@ def evaluate(
     threads = faiss.omp_get_max_threads()
     ranking = ranking_folder if recipe.ranking.enabled else None
     path = WholePath.open(recipe, store, retrieval_folder, index_folder, ranking, threads=threads)
-    num_items = int(store.available.within(int(queries.time.min()), int(queries.time.max())).sum())
+    num_items = num_available(store, queries)
     say(f"evaluate: {len(queries)} queries over {num_items} items")
     seen = _seen(recipe, prepared.histories(queries))
     trace = Trace()

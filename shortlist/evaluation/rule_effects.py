@@ -10,16 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.dataset.prepared import EvaluationQueries, Prepared
-from shortlist.evaluation.tables import minus, system_result, tables
+from shortlist.dataset.prepared import Prepared
+from shortlist.evaluation.tables import minus, num_available, system_result, tables
 from shortlist.evaluation.whole_path import WholePath
 from shortlist.metrics.ranking import coverage
 from shortlist.recipe import Recipe, Rules
-from shortlist.recommend.query import QueryBatch
 from shortlist.recommend.rules import RuleBook
 
 _QUERIES = 1_000
-_AT_ONCE = 100
 
 
 def rule_effects(recipe: Recipe, prepared: Prepared, path: WholePath, k: int) -> dict[str, Any] | None:
@@ -32,11 +30,12 @@ def rule_effects(recipe: Recipe, prepared: Prepared, path: WholePath, k: int) ->
         return None
     queries = prepared.test.draw(_QUERIES, recipe.seed)
     store = prepared.store
-    num_items = int(store.available.within(int(queries.time.min()), int(queries.time.max())).sum())
+    num_items = num_available(store, queries)
     values, described = {}, {}
     for name, rules in variants.items():
         start = perf_counter()
-        rows_QK = _lists(prepared, path, queries, rules, k)
+        one = RuleBook(store, rules).of(None)
+        rows_QK = path.recommend_queries(prepared, queries, k, rules=one).ranked.rows_EK
         seconds = perf_counter() - start
         values[name] = system_result(rows_QK, queries, [k]).values
         described[name] = {
@@ -64,24 +63,13 @@ def _variants(rules: Rules) -> dict[str, Rules]:
     return {"none": Rules(), **(alone if len(alone) > 1 else {}), "all": rules}
 
 
-def _lists(prepared: Prepared, path: WholePath, queries: EvaluationQueries, rules: Rules, k: int) -> NDArray[np.int64]:
-    one = RuleBook(prepared.store, rules).of(None)
-    found = []
-    for start in range(0, max(len(queries), 1), _AT_ONCE):
-        part = queries.take(np.arange(start, min(start + _AT_ONCE, len(queries))))
-        batch = QueryBatch(prepared.encode(part), part.time, prepared.histories(part), rules=[one] * len(part))
-        found.append(path.recommend(batch, k).ranked.rows_EK)
-    return np.concatenate(found)
-
-
 def _diversity(path: WholePath, rows_QK: NDArray[np.int64]) -> float:
     """1 minus the mean cosine similarity of two items of a list, by the vectors of the candidate tower."""
     distances = []
     for rows in rows_QK:
-        vectors_KD = path.recommender.retriever.item_vectors(rows[rows > 0])
-        if len(vectors_KD) > 1:
-            unit_KD = vectors_KD / np.maximum(np.linalg.norm(vectors_KD, axis=1, keepdims=True), 1e-12)
-            count = len(unit_KD)
+        unit_KD = path.recommender.retriever.unit_vectors(rows[rows > 0])
+        count = len(unit_KD)
+        if count > 1:
             similarity = (float(np.square(unit_KD.sum(axis=0)).sum()) - count) / (count * (count - 1))
             distances.append(1 - similarity)
     return float(np.mean(distances)) if distances else 0.0

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.dataset.prepared import EvaluationQueries
+from shortlist.features import FeatureStore
 from shortlist.metrics.bootstrap import intervals
 from shortlist.metrics.ranking import find_hits, ranking_metrics
 from shortlist.recipe import Recipe
@@ -31,6 +32,11 @@ def system_result(rows_QK: NDArray[np.int64], queries: EvaluationQueries, depths
     """The hits and metrics of the recommendations of one system, [Q, K] item rows."""
     hits = find_hits(rows_QK, queries.target_offsets, queries.target_items)
     return SystemResult(rows_QK, hits, ranking_metrics(hits, np.diff(queries.target_offsets), depths))
+
+
+def num_available(store: FeatureStore, queries: EvaluationQueries) -> int:
+    """Items that are available at some time of the queries."""
+    return int(store.available.within(int(queries.time.min()), int(queries.time.max())).sum())
 
 
 def minus(one: Values, other: Values) -> Values:

@@ -19,6 +19,7 @@ from shortlist.recipe import Recipe
 from shortlist.recommend.lists import Recommendations
 from shortlist.recommend.query import QueryBatch
 from shortlist.recommend.recommender import Recommender
+from shortlist.recommend.rules import Rules
 from shortlist.recommend.scorer import Scorer
 from shortlist.recommend.trace import Trace
 
@@ -87,20 +88,22 @@ class WholePath:
         k: int,
         *,
         mask_seen: bool = True,
+        rules: Rules | None = None,
         label: str = "",
         trace: Trace | None = None,
     ) -> PathRecommendations:
         """Like `recommend`, for the evaluation queries of a run.
 
-        Without `mask_seen`, items of the history may be recommended even where the recipe masks them. With a `label`,
-        progress is shown.
+        Without `mask_seen`, items of the history may be recommended even where the recipe masks them. `rules` replace
+        those of the recipe. With a `label`, progress is shown.
         """
         progress = Progress(label, len(queries)) if label else None
         found = []
         for start in range(0, max(len(queries), 1), _AT_ONCE):
             part = queries.take(np.arange(start, min(start + _AT_ONCE, len(queries))))
             seen = prepared.histories(part) if mask_seen else ()
-            found.append(self.recommend(QueryBatch(prepared.encode(part), part.time, seen), k, trace))
+            of_part = () if rules is None else [rules] * len(part)
+            found.append(self.recommend(QueryBatch(prepared.encode(part), part.time, seen, rules=of_part), k, trace))
             if progress is not None:
                 progress.advance(len(part))
         retrieved, ranked, known = zip(*found, strict=True)

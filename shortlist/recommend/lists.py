@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from shortlist.recommend.candidates import Candidates
 from shortlist.recommend.rerankers import EMPTY, Scored
 from shortlist.recommend.sources import Source
-from shortlist.recommend.sources.pinned import PinnedSource
 
 
 class Recommendations(NamedTuple):
@@ -55,7 +54,7 @@ def side_by_side(candidates: Candidates, sources: Sequence[Source], scores_RK: N
 
 def first_place(sources: Sequence[Source]) -> int:
     """Index of the first source whose items are not pinned; it is position 0 in the lists, and pins come before it."""
-    return next(place for place, source in enumerate(sources) if source.name != PinnedSource.name)
+    return next(place for place, source in enumerate(sources) if source.searches)
 
 
 def cut(scored: Scored, k_E: NDArray[np.int64]) -> Recommendations:

@@ -116,7 +116,7 @@ class Recommender:
             dropped = [dropped_E[e] for e in at_A.tolist()]
             found = source.find(encoded, at_A, depth_A, dropped)
             parts.append(Part(source, at_A, found))
-            if source.name != PinnedSource.name:
+            if source.searches:
                 self._complete(encoded, parts, k_E, dropped)
             count_E[at_A] = num_listable(encoded, parts, at_A, k_E)
             if source is not self._sources[-1]:
@@ -130,7 +130,7 @@ class Recommender:
 
     def _pool(self, source: Source, encoded: Encoded, at_A: NDArray[np.int64]) -> NDArray[np.int64]:
         """Number of candidates that each query needs for scoring or reordering, independently of its list length."""
-        if source.name == PinnedSource.name:
+        if not source.searches:
             return np.zeros(len(at_A), np.int64)
         scored = self._num_ranked if source.ranked else 0
         return np.array([self._num_pool if encoded.rules[e].reorders else scored for e in at_A.tolist()], np.int64)
@@ -145,19 +145,17 @@ class Recommender:
             rules, k = encoded.rules[e], int(k_E[e])
             if not rules.limits:
                 continue
-            rows, scores = rows_of(parts, e), found.scores_AK[a]
-            size = len(rows)
-            while num_fitting(rows, rules, k) < k:
+            rows = rows_of(parts, e)
+            while (need := k - num_fitting(rows, rules, k)) > 0:
                 rest = replace(rules, mask=rules.fitting(rows, self.retriever.num_items + 1))
                 narrowed = encoded._replace(rules=[*encoded.rules[:e], rest, *encoded.rules[e + 1 :]])
-                need = np.array([k - num_fitting(rows, rules, k)])
-                more = source.find(narrowed, at_A[a : a + 1], need, [np.concatenate([dropped[a], rows])])
+                without = [np.concatenate([dropped[a], rows])]
+                more = source.find(narrowed, at_A[a : a + 1], np.array([need]), without)
                 count = np.count_nonzero(more.rows_AK)
                 if not count:
                     break
-                rows, scores = np.append(rows, more.rows_AK[0, :count]), np.append(scores, more.scores_AK[0, :count])
-            if len(rows) > size:
-                found = found.appended(a, rows[size:], scores[len(scores) - (len(rows) - size) :])
+                rows = np.append(rows, more.rows_AK[0, :count])
+                found = found.appended(a, more.rows_AK[0, :count], more.scores_AK[0, :count])
         parts[-1] = Part(source, at_A, found)
 
     def recommend(

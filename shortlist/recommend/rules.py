@@ -79,9 +79,6 @@ class Rules:
         return bool(self.limits) or self.diversity > 0 or len(self.pins) > 0
 
 
-NO_RULES = Rules()
-
-
 @dataclass(frozen=True)
 class QueryRules:
     """The rules that a query sets; None keeps the rule of the recipe."""

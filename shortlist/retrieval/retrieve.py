@@ -92,6 +92,12 @@ class Retriever:
         """The vectors of item rows above 0, [number of rows, D]."""
         return np.asarray(self._vectors[rows - 1])
 
+    def unit_vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """As `item_vectors`, of length 1, for cosines; a vector of zeros stays so."""
+        vectors = self.item_vectors(rows)
+        length = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return np.asarray(np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0))
+
     def search(
         self,
         vectors_ED: NDArray[np.float32],

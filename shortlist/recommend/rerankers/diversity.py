@@ -55,11 +55,11 @@ class Diversity:
         diversity: float,
     ) -> NDArray[np.int64]:
         """The positions of the first `k` items in their new order."""
-        vector_KD, low = self._unit(rows_K), float(scores_K.min())
+        vector_KD, low = self._retriever.unit_vectors(rows_K), float(scores_K.min())
         relevance_K = (scores_K - low) / (float(scores_K.max()) - low or 1.0)
         nearest_K = np.full(len(rows_K), -1.0, np.float32)
         if len(listed):
-            nearest_K = (vector_KD @ self._unit(listed).T).max(axis=1)
+            nearest_K = (vector_KD @ self._retriever.unit_vectors(listed).T).max(axis=1)
         chosen: list[int] = []
         gain_K = (1 - diversity) * relevance_K
         for _ in range(min(k, len(rows_K))):
@@ -68,8 +68,3 @@ class Diversity:
             gain_K[best] = -np.inf
             np.maximum(nearest_K, vector_KD @ vector_KD[best], out=nearest_K)
         return np.array(chosen, np.int64)
-
-    def _unit(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        vectors = self._retriever.item_vectors(rows)
-        length = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return np.asarray(np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0))

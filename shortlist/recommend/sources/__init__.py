@@ -54,6 +54,8 @@ class Source(Protocol):
     name: str
     ranked: bool
     """Whether the scorer orders its candidates. If so, as many are requested as the scorer reads, otherwise k."""
+    searches: bool
+    """Whether it finds more when more are requested. One that does not has a given list, which leads all others."""
 
     def answers(self, encoded: Encoded) -> NDArray[np.bool_]:
         """Which queries the source has candidates for, [E]."""

@@ -16,6 +16,7 @@ class PinnedSource:
 
     name = "pinned"
     ranked = False
+    searches = False
 
     def __init__(self, available: Availability) -> None:
         self._available = available

@@ -75,6 +75,7 @@ class PopularitySource:
 
     name = "popularity"
     ranked = False
+    searches = True
 
     def __init__(self, counts_N: NDArray[Any], available: Availability) -> None:
         counts_N = np.append(0, np.asarray(counts_N, np.float64)[1:])

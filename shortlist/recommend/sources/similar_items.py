@@ -17,6 +17,7 @@ class SimilarItemsSource:
 
     name = "similar_items"
     ranked = False
+    searches = True
 
     def __init__(self, retriever: Retriever) -> None:
         self._retriever = retriever

@@ -16,6 +16,7 @@ class TwoTowerSource:
 
     name = "two_tower"
     ranked = True
+    searches = True
 
     def __init__(self, retriever: Retriever) -> None:
         self._retriever = retriever
