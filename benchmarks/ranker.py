@@ -18,11 +18,11 @@ from shortlist.ranking.network.attention import NUM_EVENTS
 from shortlist.ranking.network.inputs import ItemTables, RankerConfig
 from shortlist.ranking.network.model import RankingModel
 from shortlist.ranking.ranker import Calibration, Ranker, shapes_of
-from shortlist.ranking.statistics.item_neighbours import TABLES, ItemNeighbours
-from shortlist.ranking.statistics.item_statistics import ItemStatistics
-from shortlist.ranking.statistics.user_knn import UserKNN
 from shortlist.recipe import Ranking
 from shortlist.recommend.request import RankingRequest
+from shortlist.statistics.item_neighbours import TABLES, ItemNeighbours
+from shortlist.statistics.item_statistics import ItemStatistics
+from shortlist.statistics.user_knn import UserKNN
 
 
 def catalogue(folder: Path, items: int, history_length: int, dim: int, genres: int) -> FeatureStore:

@@ -30,7 +30,7 @@ def train_ranking(
         retrieval: Item vectors and the query tower, as the export step wrote them.
         index: The FAISS index, as the build_index step wrote it.
         retrieval_before_refit: What it learns from after a refit, whose towers have seen its answers; else empty.
-        index_before_refit: The index of those towers; empty without a refit.
+        index_before_refit: The index of those towers after a refit, and the statistics that candidate sources read.
         ranking: Folder of ranker.safetensors and ranking.json.
         record: Record of the step: time, memory, rows and metrics, as JSON.
         metrics: Metrics of the step, by name.
@@ -50,7 +50,8 @@ def train_ranking(
         data = Prepared(features=Path(features.path), samples=Path(samples.path), queries=Path(queries.path))
         typed = parse_recipe(recipe)
         towers = for_ranker(typed, served=Path(retrieval.path), before_refit=Path(retrieval_before_refit.path))
-        indexed = for_ranker(typed, served=Path(index.path), before_refit=Path(index_before_refit.path))
-        return train_ranking.train_ranking(typed, data, towers, indexed, Path(ranking.path))
+        before_refit = Path(index_before_refit.path)
+        indexed = for_ranker(typed, served=Path(index.path), before_refit=before_refit)
+        return train_ranking.train_ranking(typed, data, towers, indexed, Path(ranking.path), before_refit)
 
     metrics.metadata.update(run_step("train_ranking", work, record.path).result.metrics)

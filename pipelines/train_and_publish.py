@@ -44,7 +44,7 @@ def train_and_publish(resources: Resources, image: str = PIPELINE_IMAGE) -> Base
             trained = train_retrieval(recipe=recipe, **whole)
             exported = export(recipe=recipe, **data, towers=trained.outputs["towers"])
             towers = {name: exported.outputs[name] for name in ("retrieval", "retrieval_before_refit")}
-            indexed = build_index(recipe=recipe, **data, **towers)
+            indexed = build_index(recipe=recipe, **whole, **towers)
             indexes = {name: indexed.outputs[name] for name in ("index", "index_before_refit")}
             ranked = train_ranking(recipe=recipe, **whole, **towers, **indexes)
             served = {"retrieval": towers["retrieval"], "index": indexes["index"]}

@@ -39,6 +39,8 @@ class Query:
     """The item for which similar items are requested."""
     rules: dict[str, Any] = field(default_factory=dict)
     """The rules as the client wrote them, without null values."""
+    sources: frozenset[str] | None = None
+    """Names of the candidate sources to use; None for all."""
     trace: bool = False
     """Whether the answer reports what each stage did."""
 
@@ -103,6 +105,7 @@ class QueryReader:
             time=None if time is None else int(time),
             item_id=given.get("item_id"),
             rules={name: value for name, value in (given.get("rules") or {}).items() if value is not None},
+            sources=None if given.get("sources") is None else frozenset(given["sources"]),
             trace=bool(given.get("trace")),
         )
 

@@ -12,7 +12,7 @@ from shortlist.features.item_mask import MAX_LENGTH
 from shortlist.recipe import Serving
 from shortlist.serving.schema import MAX_BOOSTS, MAX_INSTANCES, MAX_LIMITS, MAX_TEXT
 
-QUERY_KEYS = ("user_id", "history", "user", "context", "k", "exclude", "item_id", "rules", "trace", "time")
+QUERY_KEYS = ("user_id", "history", "user", "context", "k", "exclude", "item_id", "sources", "rules", "trace", "time")
 _RULES = {
     "where": f"it is an expression of at most {MAX_LENGTH:,} characters, like \"genre = 'jazz'\"",
     "only": "it is a list of item ids, like [17, 4]",
@@ -45,6 +45,7 @@ class Refuser:
         self._numbers = {
             "k": f"it must be a whole number from 1 to {limits.max_k} (serving.max_k)",
             "trace": "it is true or false",
+            "sources": 'it is a list of 1 to 32 names of candidate sources, like ["new_items"]',
             "time": "it is seconds since 1970 (not milliseconds), like 1767225600",
         }
 

@@ -33,7 +33,6 @@ Category = Annotated[Annotated[str, Field(max_length=MAX_KEY_BYTES)] | int | Num
 Text = Annotated[Annotated[str, Field(max_length=MAX_TEXT)] | int | Number | bool | None, _FIRST_MATCH]
 Stage = Literal["features", "retrieve", "rank", "total"]
 Source = Literal["history", "profile", "item", "popularity"]
-CandidateSource = Literal["pinned", "similar_items", "two_tower", "popularity"]
 MAX_BOOSTS, MAX_LIMITS = 16, 8
 
 
@@ -201,6 +200,18 @@ def request_types(limits: Serving, of_user: Columns, of_context: Columns) -> tup
                 examples=[1042],
             ),
         ]
+        sources: Annotated[
+            list[Annotated[str, Field(max_length=40)]] | None,
+            Field(
+                min_length=1,
+                max_length=32,
+                fail_fast=True,
+                description="Only candidates of these sources of the recipe (`candidates.sources` and "
+                "`candidates.unknown`), and `popularity`: docs/candidates.md. The list is shorter when they have fewer "
+                "than `k` items.",
+                examples=[["new_items"]],
+            ),
+        ]
         rules: Annotated[Rules | None, Field(description="Rules of this list: docs/rules.md.")]
         trace: Annotated[
             bool | None,
@@ -268,11 +279,15 @@ class Item(TypedDict):
         ),
     ]
     source: Annotated[
-        CandidateSource,
+        str,
         Field(
-            description="The candidate source of the item: `pinned`, `similar_items` (of `item_id`), `two_tower` (the "
-            "user's history or profile) or `popularity`."
+            description="The candidate source that gave the item its place: `pinned`, `similar_items` (of `item_id`), "
+            "`two_tower` (the user's history or profile), another source of the recipe by its name, or `popularity`.",
+            examples=["two_tower"],
         ),
+    ]
+    found_by: NotRequired[
+        Annotated[list[str], Field(description="If `trace` is true, all candidate sources that found the item.")]
     ]
 
 

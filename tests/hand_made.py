@@ -198,10 +198,19 @@ def recipe_of(**sections: Any) -> Recipe:
     return Recipe.model_validate(given | sections)
 
 
-def write_ranking(folder: Path, retrieval: Path, store: FeatureStore, *, score_weight: float) -> None:
+def write_ranking(
+    folder: Path, retrieval: Path, store: FeatureStore, *, score_weight: float, num_sources: int = 0
+) -> None:
     """An untrained ranker: at -1 it turns the order of retrieval around, at 1 it keeps it."""
     tables = ItemTables(retrieval, store)
-    config = RankerConfig(**shapes_of(store, tables, users=False), cross_layers=1, low_rank=0, hidden=[4], dropout=0.0)
+    config = RankerConfig(
+        **shapes_of(store, tables, users=False),
+        cross_layers=1,
+        low_rank=0,
+        hidden=[4],
+        dropout=0.0,
+        source_scale=[1.0] * num_sources,
+    )
     model = RankingModel(config, tables)
     with torch.no_grad():
         model.score_weight.fill_(score_weight)

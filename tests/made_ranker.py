@@ -10,10 +10,10 @@ from shortlist.features.vocabulary import Vocabulary
 from shortlist.ranking.network.inputs import ItemTables, RankerConfig
 from shortlist.ranking.network.model import RankingModel
 from shortlist.ranking.ranker import Calibration, Ranker, shapes_of
-from shortlist.ranking.statistics.item_neighbours import ItemNeighbours
-from shortlist.ranking.statistics.item_statistics import ItemStatistics
-from shortlist.ranking.statistics.user_knn import UserKNN
 from shortlist.recommend.request import RankingRequest
+from shortlist.statistics.item_neighbours import ItemNeighbours
+from shortlist.statistics.item_statistics import ItemStatistics
+from shortlist.statistics.user_knn import UserKNN
 
 NUM_ROWS, NUM_USERS, DIM = 41, 7, 8
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from time import perf_counter
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +15,13 @@ from shortlist.recommend.query import QueryBatch
 from shortlist.recommend.recommender import Recommender
 from shortlist.recommend.request import RankingRequest
 from shortlist.recommend.rules import RuleError, Rules
+from shortlist.recommend.sources.pinned import PINNED
 from shortlist.recommend.trace import Trace
 from shortlist.serving.encode import EncodedQueries, encode, seen_rows, written
 from shortlist.serving.query import Query
 from shortlist.serving.refusal import BadRequestError
 from shortlist.serving.release import Release
-from shortlist.serving.schema import CandidateSource, Prediction, Source, Stage
+from shortlist.serving.schema import Item, Prediction, Source, Stage
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,6 @@ class ReleaseRecommender:
 
     def __init__(self, release: Release) -> None:
         self.release = release
-        self._masks_seen = release.recipe.evaluation.mask_seen
         self._recommender = Recommender.open(
             release.recipe,
             release.store,
@@ -66,6 +65,7 @@ class ReleaseRecommender:
             ranks=release.ranks,
             threads=release.recipe.serving.threads,
         )
+        self._source_names = frozenset(self._recommender.source_names)
 
     @classmethod
     def open(cls, folder: Path) -> "ReleaseRecommender":
@@ -80,7 +80,7 @@ class ReleaseRecommender:
         start = perf_counter()
         store = self.release.store
         encoded = encode(store, queries)
-        seen = seen_rows(store, encoded) if self._masks_seen else ()
+        seen = seen_rows(store, encoded) if self._recommender.reads_seen else ()
         batch = QueryBatch(
             encoded.inputs,
             encoded.time_E,
@@ -90,6 +90,7 @@ class ReleaseRecommender:
             item_E=encoded.item_E,
             anchored_E=np.array(encoded.anchored),
             rules=self._rules(encoded),
+            sources=self._sources(queries),
         )
         encoded_at = perf_counter()
         trace = Trace() if any(query.trace for query in queries) else None
@@ -107,11 +108,22 @@ class ReleaseRecommender:
                 raise BadRequestError(f"instances[{i}].rules.{error}") from None
         return found
 
+    def _sources(self, queries: Sequence[Query]) -> list[frozenset[str] | None]:
+        """The candidate sources that each query selects. Raises BadRequestError for one that is not there."""
+        for i, query in enumerate(queries):
+            unknown = (query.sources or frozenset()) - self._source_names
+            if unknown:
+                there = ", ".join(sorted(self._source_names - {PINNED}))
+                raise BadRequestError(
+                    f"instances[{i}].sources has {min(unknown)[:60]!r}; this release has the candidate sources {there}"
+                )
+        return [query.sources for query in queries] if any(query.sources for query in queries) else []
+
     def answers(self, found: Found, scores_RK: NDArray[np.float32] | None, degraded: str | None) -> list[Prediction]:
         """The predictions; without the ranker's scores, in the order of retrieval."""
         store, encoded = self.release.store, found.encoded
         lists = self._recommender.recommend(found.candidates, scores_RK, found.trace)
-        names = cast(dict[int, CandidateSource], self._recommender.source_names)
+        names = self._recommender.source_names
         known = found.candidates.encoded.known_E.tolist()
         answers: list[Prediction] = []
         for i, (query, source) in enumerate(zip(found.queries, found.sources, strict=True)):
@@ -124,18 +136,22 @@ class ReleaseRecommender:
                 lists.source_EK[i, : len(rows)].tolist(),
                 strict=True,
             )
+            listed: list[Item] = [
+                {
+                    "item_id": item,
+                    "title": title,
+                    "score": score,
+                    "retrieval_score": retrieved,
+                    "source": names[place],
+                }
+                for item, title, score, retrieved, place in items
+            ]
+            if query.trace:
+                for item, found_by in zip(listed, lists.found_by_EK[i].tolist(), strict=False):
+                    item["found_by"] = [name for bit, name in enumerate(names) if found_by >> bit & 1]
             answers.append(
                 {
-                    "items": [
-                        {
-                            "item_id": item,
-                            "title": title,
-                            "score": score,
-                            "retrieval_score": retrieved,
-                            "source": names[place],
-                        }
-                        for item, title, score, retrieved, place in items
-                    ],
+                    "items": listed,
                     "release": self.release.name,
                     "user": "known" if encoded.user_E[i] else "unknown",
                     "source": source,

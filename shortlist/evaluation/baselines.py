@@ -14,8 +14,8 @@ from shortlist.features.availability import Availability
 from shortlist.features.recency import last_of_each_user
 from shortlist.progress import Progress
 from shortlist.ragged import places_of_sorted
-from shortlist.ranking.statistics.co_occurrence import interaction_matrix, product_blocks
 from shortlist.recommend.sources.popularity import Popularity
+from shortlist.statistics.co_occurrence import interaction_matrix, product_blocks
 
 _PRODUCTS = 20_000_000  # in memory at a time: about 240 MB
 _QUERIES = 512  # ranked at a time

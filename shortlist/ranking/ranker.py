@@ -22,8 +22,8 @@ from safetensors.torch import load_file, save
 from shortlist.features import FeatureStore
 from shortlist.ranking.network.inputs import ItemTables, RankerConfig
 from shortlist.ranking.network.model import RankingModel
-from shortlist.ranking.statistics.item_statistics import ItemStatistics
 from shortlist.recommend.request import RankingRequest
+from shortlist.statistics.item_statistics import ItemStatistics
 
 SCHEMA_VERSION = 2
 
@@ -133,6 +133,12 @@ class Ranker:
             )
         for name, field in network.query_fields.items():
             _in_range(name, request.categorical[name], field.num_rows)
+        sources = request.source_scores_EKS
+        if sources is not None and sources.shape[2] != len(network.source_scale):
+            raise ValueError(
+                f"ranking request: has scores of {sources.shape[2]} candidate sources, this release reads "
+                f"{len(network.source_scale)}"
+            )
         widths = {
             "query_vector": (request.query_vector_ED, network.vector_dim),
             "numeric": (request.numeric_EF, network.query_numeric_dim),

@@ -4,6 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from shortlist.recipe.candidates import Candidates, ItemNeighbours, NewItems, SameAttribute, Trending
 from shortlist.recipe.data import (
     Contract,
     FilesSource,
@@ -46,6 +47,8 @@ class Recipe(Section):
     """The model that retrieves candidates."""
     index: Index = Index()
     """The index that candidates are searched in."""
+    candidates: Candidates = Candidates()
+    """The sources of the candidates."""
     ranking: Ranking = Ranking()
     """The ranker of the candidates."""
     rules: Rules = Rules()
@@ -80,10 +83,11 @@ class Recipe(Section):
         if rows and timed:
             raise ValueError(f"source.items.columns.{timed[0]} needs times; interactions.time_unit is 'row': remove it")
         self._check_order()
+        self._check_sources()
         if self.retrieval.positions == "every" and self.retrieval.encoder == "transformer" and self.retrieval.dim % 2:
             raise ValueError("retrieval.dim must be even for the transformer encoder")
         check_loss(self.retrieval.loss, self.retrieval.negatives, self.retrieval.metric)
-        categories = [one.name for one in self.features.item.categorical]
+        categories = self._categories
         for name in self.rules.at_most:
             if name not in categories:
                 raise ValueError(
@@ -97,6 +101,26 @@ class Recipe(Section):
                 f"evaluation.k {self.evaluation.k}, like ndcg_at_{self.evaluation.k[0]}"
             )
         return self
+
+    @property
+    def _categories(self) -> list[str]:
+        return [one.name for one in self.features.item.categorical]
+
+    def _check_sources(self) -> None:
+        """Raises ValueError for candidate sources that the data or the features do not support."""
+        for one in self.candidates.all_sources:
+            where = f"candidates: the source {one.label!r}"
+            if isinstance(one, NewItems) and self.interactions.time_unit == "row":
+                raise ValueError(f"{where} needs times; interactions.time_unit is 'row': remove it")
+            if isinstance(one, Trending) and not isinstance(self.split, TemporalSplit):
+                raise ValueError(f"{where} needs split.kind temporal, or it would know the future of the queries")
+            if isinstance(one, ItemNeighbours) and one.by == "transitions" and not self.interactions.ordered:
+                raise ValueError(f"{where} needs an order; interactions.ordered is false: use by: co_occurrence")
+            if isinstance(one, SameAttribute) and one.of not in self._categories:
+                raise ValueError(
+                    f"{where}: {one.of!r} is not a category of features.item "
+                    f"({', '.join(self._categories) or 'none'}); add it to features.item.categorical"
+                )
 
     def _check_order(self) -> None:
         """Raises ValueError for settings that data without an order, or data with one, does not support."""

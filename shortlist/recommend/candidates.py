@@ -51,7 +51,11 @@ class Candidates:
         queries = self.encoded.batch.queries
         if len(part.at_A) < len(self.k_E):
             queries = queries.take(part.at_A)
-        return RankingRequest.of(queries, self.encoded.vector_ED[part.at_A], *part.found)
+        found = part.found
+        scores_AK = found.retrieval_scores
+        return RankingRequest.of(
+            queries, self.encoded.vector_ED[part.at_A], found.rows_AK, scores_AK, found.members_AKS
+        )
 
 
 def num_listable(

@@ -38,6 +38,8 @@ class QueryBatch:
     """Which queries name such an item, including unknown ones; empty if none does."""
     rules: Sequence[Rules] = ()
     """The rules of each list; if empty, those of the recipe."""
+    sources: Sequence[frozenset[str] | None] = ()
+    """The names of the candidate sources that each query selects, None for all; if empty, no query selects any."""
 
     def __len__(self) -> int:
         return len(self.time_E)

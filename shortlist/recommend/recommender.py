@@ -19,7 +19,7 @@ from shortlist.recommend.candidates import Candidates, Part, num_fitting, num_li
 from shortlist.recommend.filters import Filter
 from shortlist.recommend.filters.excluded import ExcludedFilter
 from shortlist.recommend.filters.seen import SeenFilter
-from shortlist.recommend.lists import Recommendations, cut, first_place, side_by_side
+from shortlist.recommend.lists import Recommendations, cut, side_by_side
 from shortlist.recommend.query import QueryBatch, Rows, reads_profiles
 from shortlist.recommend.rerankers import ReRanker
 from shortlist.recommend.rerankers.at_most import AtMost
@@ -28,10 +28,8 @@ from shortlist.recommend.rerankers.diversity import Diversity
 from shortlist.recommend.rerankers.top_k import TopK
 from shortlist.recommend.rules import RuleBook
 from shortlist.recommend.sources import Encoded, Source
-from shortlist.recommend.sources.pinned import PinnedSource
-from shortlist.recommend.sources.popularity import PopularitySource
-from shortlist.recommend.sources.similar_items import SimilarItemsSource
-from shortlist.recommend.sources.two_tower import TwoTowerSource
+from shortlist.recommend.sources.blended import BlendedSource, labels_of
+from shortlist.recommend.sources.open_sources import open_sources
 from shortlist.recommend.trace import Trace
 from shortlist.retrieval.retrieve import Retriever
 
@@ -70,22 +68,19 @@ class Recommender:
         ranks: bool,
         threads: int = 1,
         available: Availability | None = None,
+        statistics: Path | None = None,
     ) -> "Recommender":
         """The stages of a recipe over an exported tower and its index; `ranks` says whether a scorer is used.
 
-        `available` replaces the item availability of the store. Raises ValueError when a part is broken or the parts do
+        `available` replaces the item availability of the store. `statistics` is the folder of the statistics that the
+        candidate sources read, if it is not that of the index. Raises ValueError when a part is broken or the parts do
         not belong together.
         """
         available = available or store.available
         retriever = Retriever.open(retrieval, index, store, threads=threads, available=available)
         return cls(
             retriever,
-            [
-                PinnedSource(available),
-                SimilarItemsSource(retriever),
-                TwoTowerSource(retriever),
-                PopularitySource(np.asarray(store.popular), available),
-            ],
+            open_sources(recipe, store, retriever, statistics or index, available),
             filters_of(recipe),
             rerankers_of(retriever),
             rules=RuleBook(store, recipe.rules),
@@ -95,10 +90,16 @@ class Recommender:
         )
 
     @property
-    def source_names(self) -> dict[int, str]:
-        """Names of the positions in `Recommendations.source_EK`."""
-        first = first_place(self._sources)
-        return {place - first: source.name for place, source in enumerate(self._sources)}
+    def source_names(self) -> list[str]:
+        """Names of the positions in `Recommendations.source_EK`; some have the same name."""
+        return [label for source in self._sources for label in labels_of(source)]
+
+    @property
+    def reads_seen(self) -> bool:
+        """Whether a filter or a source reads `QueryBatch.seen`."""
+        blends = [source for source in self._sources if isinstance(source, BlendedSource)]
+        masking = [member.masks_seen for blend in blends for member in blend.members]
+        return any(masking) or any(isinstance(one, SeenFilter) for one in self._filters)
 
     def candidates(self, batch: QueryBatch, k_E: NDArray[np.int64], trace: Trace | None = None) -> Candidates:
         """The candidates: at least `k_E` items for each query that satisfy its rules, if there are that many."""
@@ -155,7 +156,7 @@ class Recommender:
                 if not count:
                     break
                 rows = np.append(rows, more.rows_AK[0, :count])
-                found = found.appended(a, more.rows_AK[0, :count], more.scores_AK[0, :count])
+                found = found.appended(a, more)
         parts[-1] = Part(source, at_A, found)
 
     def recommend(
@@ -165,7 +166,8 @@ class Recommender:
         if trace is not None:
             trace.start()
         k_E, rules = candidates.k_E, candidates.encoded.rules
-        scored = side_by_side(candidates, self._sources, scores_RK)
+        before = side_by_side(candidates, self._sources, scores_RK)
+        scored = before.scored
         found = int(np.count_nonzero(scored.rows_EK)) if trace is not None else 0
         for reranker in self._rerankers:
             listed = int(np.count_nonzero(scored.rows_EK)) if trace is not None else 0
@@ -178,7 +180,7 @@ class Recommender:
             if trace is not None and any(needs_E):
                 left = int(np.count_nonzero(scored.rows_EK))
                 trace.record(reranker.name, queries=sum(needs_E), items_in=listed, items_out=left)
-        lists = cut(scored, k_E)
+        lists = cut(scored, k_E, before)
         if trace is not None:
             trace.record("list", queries=len(k_E), items_in=found, items_out=int(np.count_nonzero(lists.rows_EK)))
         return lists

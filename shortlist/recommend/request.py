@@ -19,6 +19,7 @@ from shortlist.features import Queries
 _CATEGORICAL = "categorical."
 _ROWS = ("history", "length", "user", "candidates")
 _NUMBERS = ("numeric", "query_vector", "retrieval_scores")
+_SOURCES = "source_scores"
 _NUM_AXES = {
     "history": 2,
     "length": 1,
@@ -27,6 +28,7 @@ _NUM_AXES = {
     "query_vector": 2,
     "candidates": 2,
     "retrieval_scores": 2,
+    _SOURCES: 3,
 }
 
 
@@ -47,6 +49,9 @@ class RankingRequest:
     """Item rows; 0 is padding, at the end."""
     retrieval_scores_EK: NDArray[np.float32]
     """In the unit of the index; not read where the candidate is padding."""
+    source_scores_EKS: NDArray[np.float32] | None = None
+    """The score of each of S blended sources in its own unit; -inf where it did not find the candidate. None for
+    candidates of the towers alone."""
 
     def __post_init__(self) -> None:
         arrays = self._arrays()
@@ -62,6 +67,12 @@ class RankingRequest:
                 f"ranking request: {list(self.retrieval_scores_EK.shape)} retrieval_scores "
                 f"for {list(self.candidates_EK.shape)} candidates; there must be one for each"
             )
+        sources = self.source_scores_EKS
+        if sources is not None and sources.shape[:2] != self.candidates_EK.shape:
+            raise ValueError(
+                f"ranking request: {list(sources.shape)} source_scores for {list(self.candidates_EK.shape)} "
+                "candidates; the first two axes must be the same"
+            )
         if ((self.length_E < 0) | (self.length_E > self.history_EL.shape[1])).any():
             raise ValueError(f"ranking request: length must be 0 to {self.history_EL.shape[1]}, the width of history")
 
@@ -72,6 +83,7 @@ class RankingRequest:
         query_vector_ED: NDArray[np.float32],
         candidates_EK: NDArray[np.int64],
         retrieval_scores_EK: NDArray[np.float32],
+        source_scores_EKS: NDArray[np.float32] | None = None,
     ) -> "RankingRequest":
         """The given queries with their candidates; events after a query's prefix are left out."""
         history = queries.history_BL[queries.window_E]
@@ -85,6 +97,7 @@ class RankingRequest:
             query_vector_ED,
             candidates_EK,
             retrieval_scores_EK,
+            source_scores_EKS,
         )
 
     @classmethod
@@ -105,7 +118,7 @@ class RankingRequest:
     def to_bytes(self, release: str) -> bytes:
         """A safetensors body: rows as int32, numbers as float32, the release's hash in the metadata."""
         tensors = {
-            name: np.ascontiguousarray(array, np.float32 if name in _NUMBERS else np.int32)
+            name: np.ascontiguousarray(array, np.float32 if name in (*_NUMBERS, _SOURCES) else np.int32)
             for name, array in self._arrays().items()
         }
         return bytes(save(tensors, {"release": release}))
@@ -133,6 +146,9 @@ class RankingRequest:
         finite = np.isfinite(request.retrieval_scores_EK) | (request.candidates_EK == 0)
         if not (finite.all() and np.isfinite(request.query_vector_ED).all() and np.isfinite(request.numeric_EF).all()):
             raise ValueError(f"ranking request: {', '.join(_NUMBERS)} must be finite")
+        sources = request.source_scores_EKS
+        if sources is not None and not (sources < np.inf).all():
+            raise ValueError(f"ranking request: {_SOURCES} must be finite, or -inf where a source has no score")
         return request, str(release)
 
     def _widen(self, width: int) -> "RankingRequest":
@@ -140,19 +156,22 @@ class RankingRequest:
         if not missing:
             return self
         arrays = self._arrays()
-        for name in ("candidates", "retrieval_scores"):
-            arrays[name] = np.pad(arrays[name], ((0, 0), (0, missing)))
+        for name in ("candidates", "retrieval_scores", _SOURCES):
+            if name in arrays:
+                axes = ((0, 0), (0, missing), (0, 0))[: arrays[name].ndim]
+                arrays[name] = np.pad(arrays[name], axes)
         return self._from_arrays(arrays)
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         """Wire name -> array: the field name without its shape; categorical fields have the prefix `categorical.`."""
         plain = {_wire_name(f.name): getattr(self, f.name) for f in fields(self) if f.name != "categorical"}
+        plain = {name: array for name, array in plain.items() if array is not None}
         return plain | {_CATEGORICAL + name: rows for name, rows in self.categorical.items()}
 
     @classmethod
     def _from_arrays(cls, arrays: dict[str, NDArray[Any]]) -> "RankingRequest":
         categorical = {n.removeprefix(_CATEGORICAL): a for n, a in arrays.items() if n.startswith(_CATEGORICAL)}
-        plain = {f.name: arrays[_wire_name(f.name)] for f in fields(cls) if f.name != "categorical"}
+        plain: dict[str, Any] = {f.name: arrays.get(_wire_name(f.name)) for f in fields(cls) if f.name != "categorical"}
         return cls(**plain, categorical=categorical)
 
 
@@ -161,7 +180,7 @@ def _wire_name(field: str) -> str:
 
 
 def _array(name: str, tensor: dict[str, Any]) -> NDArray[Any]:
-    wanted = "F32" if name in _NUMBERS else "I32"
+    wanted = "F32" if name in (*_NUMBERS, _SOURCES) else "I32"
     if tensor["dtype"] != wanted:
         raise ValueError(f"ranking request: {name} has type {tensor['dtype']}, it must be {wanted}")
     flat = np.frombuffer(tensor["data"], np.float32 if wanted == "F32" else np.int32)

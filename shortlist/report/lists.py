@@ -6,6 +6,7 @@ from shortlist.report.charts import Bar, Whisker, bars, whiskers
 from shortlist.report.pieces import card, folded, note, section, table
 from shortlist.report.record import Evaluated, Item, Lists, ListStatistics, Repeats, RunRecord, SampleUser
 from shortlist.report.rules import rules
+from shortlist.report.sources import sources
 from shortlist.report.systems import Systems, color_of, metric_name
 
 _REPEATS = {
@@ -26,6 +27,8 @@ def lists(run: RunRecord, metric: str) -> str:
     parts = [_shares(systems, one.lists), _most(systems, one.lists)] if served is not None else []
     if one.repeats is not None:
         parts.append(_repeats(one.repeats, systems.served, metric))
+    if one.sources is not None:
+        parts.append(sources(one.sources))
     if one.rules is not None:
         parts.append(rules(one.rules))
     parts.append(_users(one.sample_users, systems.served))

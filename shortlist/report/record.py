@@ -121,11 +121,12 @@ class Repeats(BaseModel):
     """Metrics of users who were evaluated again with repeats as targets; empty unless many repeats are masked."""
 
 
-class RuleVariant(BaseModel):
-    """The lists under some of the rules."""
+class Variant(BaseModel):
+    """The lists with some of the rules or candidate sources."""
 
     metrics: Table
-    """With all targets, including those that a rule leaves out of the lists."""
+    """With all targets, including those that a rule leaves out of the lists. Sources also have `candidate_recall`, the
+    share of the targets among all candidates."""
     coverage: float
     """Share of the catalogue in any list."""
     diversity: float
@@ -136,12 +137,40 @@ class RuleVariant(BaseModel):
     """Per query, in batches."""
 
 
+class SourceShare(BaseModel):
+    """The share of one candidate source."""
+
+    items: float
+    """Of the listed items, those that it found."""
+    hits: float
+    """Of the hits, those that it found."""
+    hits_of_it_alone: float
+    """Of the hits, those that no other source found."""
+
+
+class SourceEffects(BaseModel):
+    """What the candidate sources contribute, on a sample of the test queries."""
+
+    queries: int
+    k: int
+    candidates: int
+    """The number of candidates that the sources together give."""
+    reference: str
+    """The source that the others are compared with."""
+    variants: dict[str, Variant]
+    """Each source alone, all without one of them if there are more than two, `all`."""
+    differences: dict[str, Table]
+    """Variant -> its metrics minus those of the reference, paired."""
+    shares: dict[str, SourceShare]
+    """Source -> its share in the lists of `all`; pinned items and the fallback are sources too."""
+
+
 class RuleEffects(BaseModel):
     """What the rules of the recipe change, on a sample of the test queries."""
 
     queries: int
     k: int
-    variants: dict[str, RuleVariant]
+    variants: dict[str, Variant]
     """`none`, each rule alone where there are several, `all`."""
     differences: dict[str, Table]
     """Variant -> its metrics minus those of `none`, paired."""
@@ -170,6 +199,8 @@ class Evaluated(BaseModel):
     live: LiveComparison | None
     unknowable_targets: Unknowable | None = None
     repeats: Repeats | None = None
+    sources: SourceEffects | None = None
+    """Null where the candidates come from the towers alone."""
     rules: RuleEffects | None = None
     """Null where the recipe has no rules."""
     lists: Lists | None = None

@@ -13,12 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.dataset.prepared import Prepared
+from shortlist.dataset.split import TRAIN
 from shortlist.progress import say
 from shortlist.recipe import Index, Recipe
 from shortlist.retrieval.faiss_index import choose_factory, make_index
 from shortlist.retrieval.index_quality import Point, measure_index
 from shortlist.retrieval.onnx_query_tower import OnnxQueryTower
+from shortlist.retrieval.refit import REFIT_PARTS
 from shortlist.sampling import draw_rows
+from shortlist.statistics.collect_for_sources import collect_for_sources
 from shortlist.step_result import StepResult
 
 _QUERIES = 1_000  # for the measurement of recall
@@ -35,16 +38,20 @@ def build_indexes(
 ) -> StepResult:
     """Run `build_index` for the served towers, and for those before the refit if the recipe has one.
 
+    Beside the index are the statistics that the candidate sources read: of the train and validation windows for
+    serving, and of the train window alone in `out_before_refit`, with and without a refit.
     The result is that of the served towers.
     """
-    out_before_refit.mkdir(parents=True, exist_ok=True)
+    for folder, parts in ((out_before_refit, (TRAIN,)), (out, REFIT_PARTS)):
+        folder.mkdir(parents=True, exist_ok=True)
+        collect_for_sources(recipe, prepared, parts).save(folder)
     if recipe.retrieval.refit.epochs:
         build_index(recipe, prepared, retrieval_before_refit, out_before_refit)
     return build_index(recipe, prepared, retrieval_folder, out)
 
 
 def build_index(recipe: Recipe, prepared: Prepared, retrieval_folder: Path, out: Path) -> StepResult:
-    """Index `vectors.npy` of an export and measure it with the validation queries; reads no samples.
+    """Index `vectors.npy` of an export and measure it with the validation queries.
 
     Raises ValueError when the export is not of this recipe and data, its vectors are not finite, the factory is not
     valid, or the recall is below `index.min_recall`.

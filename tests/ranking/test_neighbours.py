@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shortlist.ranking.statistics import find_neighbours as search
-from shortlist.ranking.statistics.find_neighbours import find_neighbours
-from shortlist.ranking.statistics.item_neighbours import ItemNeighbours
-from shortlist.ranking.statistics.item_statistics import ItemStatistics
-from shortlist.ranking.statistics.nearness import nearness
-from shortlist.ranking.statistics.user_knn import UserKNN
+from shortlist.ranking.network.nearness import nearness
 from shortlist.recommend.request import RankingRequest
+from shortlist.statistics import find_neighbours as search
+from shortlist.statistics.find_neighbours import find_neighbours
+from shortlist.statistics.item_neighbours import ItemNeighbours
+from shortlist.statistics.item_statistics import ItemStatistics
+from shortlist.statistics.user_knn import UserKNN
 
 NUM_ROWS = 9
 

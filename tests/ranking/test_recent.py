@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from shortlist.dataset.prepared import Prepared
 from shortlist.ranking.network.configure import ranker_config
 from shortlist.ranking.network.inputs import ItemTables
-from shortlist.ranking.statistics.collect import collect_statistics
-from shortlist.ranking.statistics.recent_popularity import FILE, open_recent, recent_popularity
 from shortlist.ranking.training.batches import retrieve
 from shortlist.ranking.training.candidate_task import CandidateTask
+from shortlist.ranking.training.collect import collect_statistics
 from shortlist.ranking.training.train_ranking import train_ranking
 from shortlist.recommend.recommender import Recommender
+from shortlist.statistics.recent_popularity import FILE, open_recent, recent_popularity
 
 NUM_ITEMS, NUM_USERS = 60, 150
 BY_TIME = {"kind": "temporal", "test": "400s", "valid": "400s"}

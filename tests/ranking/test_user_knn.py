@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shortlist.ranking.statistics import user_knn as module
-from shortlist.ranking.statistics.user_knn import UserKNN
+from shortlist.statistics import user_knn as module
+from shortlist.statistics.user_knn import UserKNN
 
 NUM_ROWS = 9
 

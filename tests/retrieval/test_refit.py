@@ -12,8 +12,7 @@ from clean_tables import recipe, write_clean
 from shortlist.dataset.prepare import prepare
 from shortlist.dataset.prepared import Prepared
 from shortlist.dataset.split import TEST, VALID
-from shortlist.ranking.statistics.collect import collect_statistics
-from shortlist.ranking.statistics.item_statistics import ItemStatistics
+from shortlist.ranking.training.collect import collect_statistics
 from shortlist.ranking.training.train_ranking import train_ranking
 from shortlist.recipe import Recipe
 from shortlist.release.manifest import file_names
@@ -22,6 +21,7 @@ from shortlist.retrieval.export import export_all
 from shortlist.retrieval.refit import for_ranker
 from shortlist.retrieval.task import RetrievalTask
 from shortlist.retrieval.train_retrieval import train_retrieval
+from shortlist.statistics.item_statistics import ItemStatistics
 from shortlist.training import checkpoints
 
 ITEMS, LATE = 30, 30

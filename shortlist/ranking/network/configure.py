@@ -1,6 +1,6 @@
 """The shape of the ranker's network and the scales of its inputs, from the recipe and the training data.
 
-Shapes: Q queries, K candidates each.
+Shapes: Q queries, K candidates each, S blended sources, P pairs of query and candidate.
 """
 
 from typing import Any
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from shortlist.dataset.prepared import Prepared
 from shortlist.ranking.network.attention import NUM_EVENTS
 from shortlist.ranking.network.inputs import ItemTables, RankerConfig
+from shortlist.ranking.network.nearness import nearness
 from shortlist.ranking.ranker import shapes_of
-from shortlist.ranking.statistics.item_statistics import ItemStatistics
-from shortlist.ranking.statistics.nearness import nearness
 from shortlist.ranking.training.batches import Retrieved
 from shortlist.recipe import Recipe
+from shortlist.statistics.item_statistics import ItemStatistics
 
 _SAMPLED_VECTORS = 100_000
 _SAMPLED_QUERIES = 1_000
@@ -59,6 +59,7 @@ def _units(retrieved: Retrieved, tables: ItemTables, config: RankerConfig) -> di
         "score_std": float(scores.std()) or 1.0 if len(scores) else 1.0,
         "vector_scale": _unit_scale(sample),
         "query_scale": _unit_scale(retrieved.vectors_QD),
+        "source_scale": _source_scale(retrieved),
         "near_scale": _near_scale(retrieved, tables.statistics, config) if config.neighbours else [],
     }
 
@@ -75,6 +76,17 @@ def _near_scale(retrieved: Retrieved, statistics: ItemStatistics, config: Ranker
     near = nearness(retrieved.request(at), statistics, config.num_events, ordered=config.ordered)
     near = near.reshape(-1, config.num_near).astype(np.float64)
     means = near.sum(axis=0) / np.maximum((near > 0).sum(axis=0), 1)
+    return [float(mean) or 1.0 for mean in means]
+
+
+def _source_scale(retrieved: Retrieved) -> list[float]:
+    """The mean of the scores of each blended source over the candidates that it found; empty without a blend."""
+    scores_QKS = retrieved.sources_QKS
+    if scores_QKS is None:
+        return []
+    at = np.arange(0, len(scores_QKS), max(1, len(scores_QKS) // _SAMPLED_QUERIES))
+    scores_PS = np.maximum(scores_QKS[at], 0).reshape(-1, scores_QKS.shape[2]).astype(np.float64)
+    means = scores_PS.sum(axis=0) / np.maximum((scores_PS > 0).sum(axis=0), 1)
     return [float(mean) or 1.0 for mean in means]
 
 

@@ -1,7 +1,8 @@
 """The inputs of the ranker's network, gathered from a RankingRequest and the memory-mapped item tables.
 
-Shapes: E queries, K candidates each, L history length, D vector dim, W values of a categorical field, F numbers,
-A fields of an item (its own row is the first), M values of all fields, H values of a whole history, R half-lives.
+Shapes: E queries, K candidates each, L history length, D vector dim, S candidate sources, W values of a
+categorical field, F numbers, A fields of an item (its own row is the first), M values of all fields, H values of a
+whole history, R half-lives.
 
 Gathering a few hundred rows dominates the cost of a request and is several times faster in NumPy than in torch; torch
 is used only for the parts with weights. Training and serving share this code.
@@ -17,10 +18,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from shortlist.features import CategoricalField, FeatureStore
 from shortlist.ranking.network.attention import NUM_EVENTS
-from shortlist.ranking.statistics.item_neighbours import TABLES
-from shortlist.ranking.statistics.item_statistics import ItemStatistics
-from shortlist.ranking.statistics.nearness import HALF_LIFE, IN_ORDER, WITHOUT_ORDER, last_events, nearness
+from shortlist.ranking.network.nearness import HALF_LIFE, IN_ORDER, WITHOUT_ORDER, last_events, nearness
 from shortlist.recommend.request import RankingRequest
+from shortlist.statistics.item_neighbours import TABLES
+from shortlist.statistics.item_statistics import ItemStatistics
 
 
 class RankerConfig(BaseModel):
@@ -51,6 +52,9 @@ class RankerConfig(BaseModel):
     """Whether events have an order; without one, there are no last events and no transitions."""
     near_scale: list[float] = []
     """The divisors of the `num_near` nearness features: their means over the candidates where they are not 0."""
+    source_scale: list[float] = []
+    """The divisors of the scores of the candidate sources: their means over the candidates that each found; empty for
+    candidates of the towers alone."""
     cross_layers: int
     low_rank: int
     num_experts: int = 1
@@ -89,9 +93,9 @@ class RankerConfig(BaseModel):
     @property
     def pair_dim(self) -> int:
         """The number of numeric features of a candidate: its own, its popularity, two shares per field, distances,
-        and nearness."""
+        nearness, and scores of sources."""
         own = self.item_numeric_dim + 1
-        return 2 * own + 2 * len(self.item_widths) + self.num_near
+        return 2 * own + 2 * len(self.item_widths) + self.num_near + len(self.source_scale)
 
     @property
     def item_sizes(self) -> list[int]:
@@ -122,7 +126,8 @@ class Inputs:
     """The number of values of each field, at least 1: the divisor of a sum over them."""
     numeric_EKF: NDArray[np.float32]
     """The item's numbers, log popularity, two shares of each field (see `key_shares`), the distances of its numbers and
-    popularity from the mean of the last events, and its nearness to these events (see `nearness`)."""
+    popularity from the mean of the last events, its nearness to these events (see `nearness`), and log(1 + score) of
+    each candidate source, 0 where it did not find the item."""
     recent_EKR: NDArray[np.float32] | None
     """Log time-decayed popularity, standardised; None if the network does not read it."""
 
@@ -187,6 +192,8 @@ class InputReader:
         if config.neighbours:
             near_EKF = nearness(request, tables.statistics, config.num_events, ordered=config.ordered)
             numeric.append(np.log1p(near_EKF / np.array(config.near_scale, np.float32)))
+        if config.source_scale:
+            numeric.append(self._source_scores(request))
         keys_EKM[..., 0] *= tables.popularity.take(rows_EK) > 0
         lengths_E2 = np.stack([np.log1p(request.length_E), mean_EF[:, -1]], axis=1)
         reads_vectors = config.retrieval and (config.embeddings or config.attention)
@@ -211,6 +218,13 @@ class InputReader:
         scores_EK = np.where(request.candidates_EK > 0, request.retrieval_scores_EK, mean)
         standard_EK: NDArray[np.float32] = (scores_EK - mean) / std
         return standard_EK
+
+    def _source_scores(self, request: RankingRequest) -> NDArray[np.float32]:
+        """[E, K, S]; 0 for a request without scores of sources."""
+        scale_S, scores_EKS = np.array(self.config.source_scale, np.float32), request.source_scores_EKS
+        if scores_EKS is None:
+            return np.zeros((*request.candidates_EK.shape, len(scale_S)), np.float32)
+        return np.log1p(np.maximum(scores_EKS, 0) / scale_S)
 
     def _numbers(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The numbers of item rows [...] and their log popularity, standardised: [..., F + 1]."""

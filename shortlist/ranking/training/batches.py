@@ -1,6 +1,6 @@
 """The training examples of the ranker: the candidates that the served index returns, with their labels.
 
-Shapes: Q queries, K candidates each, E examples of a batch, n negatives per positive.
+Shapes: Q queries, K candidates each, E examples of a batch, n negatives per positive, S blended sources.
 """
 
 from dataclasses import dataclass
@@ -30,6 +30,8 @@ class Retrieved:
     scores_QK: NDArray[np.float32]
     hits_QK: NDArray[np.bool_]
     """Which candidates are targets of their query."""
+    sources_QKS: NDArray[np.float32] | None = None
+    """The score of each blended source, -inf where it did not find the candidate; None without a blend."""
 
     @property
     def num_targets(self) -> NDArray[np.int64]:
@@ -38,18 +40,18 @@ class Retrieved:
 
     def request(self, at_E: NDArray[np.int64], columns_EK: NDArray[np.int64] | None = None) -> RankingRequest:
         """A request for the queries `at_E` with all candidates, or with those in `columns_EK`; column -1 is padding."""
-        if columns_EK is None:
-            rows, scores = self.rows_QK[at_E].astype(np.int64), self.scores_QK[at_E]
-        else:
-            rows = np.where(columns_EK >= 0, self.rows_QK[at_E[:, None], columns_EK], 0).astype(np.int64)
-            scores = self.scores_QK[at_E[:, None], columns_EK]
+        at = (at_E,) if columns_EK is None else (at_E[:, None], columns_EK)
+        rows, scores = self.rows_QK[at].astype(np.int64), self.scores_QK[at]
+        if columns_EK is not None:
+            rows = np.where(columns_EK >= 0, rows, 0)
+        sources = None if self.sources_QKS is None else self.sources_QKS[at]
         encoded = self.prepared.encode(self.queries.take(at_E))
-        return RankingRequest.of(encoded, self.vectors_QD[at_E], rows, scores)
+        return RankingRequest.of(encoded, self.vectors_QD[at_E], rows, scores, sources)
 
 
 def retrieve(prepared: Prepared, recommender: Recommender, queries: EvaluationQueries, *, label: str) -> Retrieved:
     """The candidates of every query, with the path and the number of candidates of serving."""
-    vectors, rows, scores, progress = [], [], [], Progress(label, len(queries))
+    vectors, rows, scores, sources, progress = [], [], [], [], Progress(label, len(queries))
     for first in range(0, max(len(queries), 1), _BLOCK):
         part = queries.take(np.arange(first, min(first + _BLOCK, len(queries))))
         batch = QueryBatch(prepared.encode(part), part.time, prepared.histories(part))
@@ -59,11 +61,16 @@ def retrieve(prepared: Prepared, recommender: Recommender, queries: EvaluationQu
         assert len(ranked.at_A) == len(part), "the query tower encodes every query"
         vectors.append(found.encoded.vector_ED)
         rows.append(ranked.found.rows_AK.astype(np.int32))
-        scores.append(ranked.found.scores_AK)
+        scores.append(ranked.found.retrieval_scores)
+        if ranked.found.members_AKS is not None:
+            sources.append(ranked.found.members_AKS)
         progress.advance(len(part))
     rows_QK = np.concatenate(rows)
     hits_QK = find_hits(rows_QK, queries.target_offsets, queries.target_items)
-    return Retrieved(prepared, queries, np.concatenate(vectors), rows_QK, np.concatenate(scores), hits_QK)
+    scores_QK, vectors_QD = np.concatenate(scores), np.concatenate(vectors)
+    return Retrieved(
+        prepared, queries, vectors_QD, rows_QK, scores_QK, hits_QK, np.concatenate(sources) if sources else None
+    )
 
 
 class RankingBatches:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from shortlist.metrics.ranking import find_hits
 from shortlist.ranking.network.configure import ranker_config
 from shortlist.ranking.network.inputs import ItemTables
-from shortlist.ranking.statistics.collect import collect_statistics
 from shortlist.ranking.training.batches import Retrieved
 from shortlist.ranking.training.candidate_task import CandidateTask, answerable
+from shortlist.ranking.training.collect import collect_statistics
 from shortlist.ranking.training.label_task import LabelTask
 from shortlist.recipe import Recipe
 from shortlist.retrieval.task import RetrievalTask, take

@@ -13,9 +13,9 @@ from shortlist.progress import say
 from shortlist.ranking.network.configure import ranker_config
 from shortlist.ranking.network.inputs import ItemTables
 from shortlist.ranking.ranker import Calibration, Ranker
-from shortlist.ranking.statistics.collect import collect_statistics
 from shortlist.ranking.training.batches import retrieve
 from shortlist.ranking.training.candidate_task import answerable
+from shortlist.ranking.training.collect import collect_statistics
 from shortlist.ranking.training.cross_fit import fit_ranker, learn
 from shortlist.ranking.training.held_out import METRIC
 from shortlist.ranking.training.label_task import LabelTask
@@ -27,12 +27,18 @@ from shortlist.training.fit import FitResult
 
 
 def train_ranking(
-    recipe: Recipe, prepared: Prepared, retrieval_folder: Path, index_folder: Path, out: Path
+    recipe: Recipe,
+    prepared: Prepared,
+    retrieval_folder: Path,
+    index_folder: Path,
+    out: Path,
+    statistics: Path | None = None,
 ) -> StepResult:
     """Write ranker.safetensors and ranking.json to `out`, or nothing if the recipe disables ranking.
 
     The two folders are of towers that have not learnt from the validation window (`refit.for_ranker`): its queries are
-    the ranker's examples.
+    the ranker's examples. `statistics` is the folder of the statistics of the train window that candidate sources
+    read, if it is not that of the index.
     A trained ranker that is worse than retrieval on the held-out queries is not kept: the files then contain the
     initial network, which keeps the order of retrieval, and the result reports it.
     Raises ValueError when the folders are not from the same run, or when training fails.
@@ -43,13 +49,21 @@ def train_ranking(
         return StepResult(details={"enabled": False})
     if recipe.ranking.learn_from == "labels":
         return _from_labels(recipe, prepared, retrieval_folder, out)
-    return _from_candidates(recipe, prepared, retrieval_folder, index_folder, out)
-
-
-def _from_candidates(recipe: Recipe, prepared: Prepared, retrieval: Path, index: Path, out: Path) -> StepResult:
     recommender = Recommender.open(
-        recipe, prepared.store, retrieval, index, ranks=True, threads=torch.get_num_threads()
+        recipe,
+        prepared.store,
+        retrieval_folder,
+        index_folder,
+        ranks=True,
+        threads=torch.get_num_threads(),
+        statistics=statistics,
     )
+    return _from_candidates(recipe, prepared, retrieval_folder, recommender, out)
+
+
+def _from_candidates(
+    recipe: Recipe, prepared: Prepared, retrieval: Path, recommender: Recommender, out: Path
+) -> StepResult:
     queries = answerable(recipe, prepared).draw(recipe.ranking.max_queries, recipe.seed)
     retrieved = retrieve(prepared, recommender, queries, label="train ranking: retrieve")
     tables = ItemTables(retrieval, prepared.store, collect_statistics(recipe, prepared))

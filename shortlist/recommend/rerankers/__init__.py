@@ -4,7 +4,7 @@ Shapes: E queries, K candidates each.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from shortlist.recommend.rules import Rules
 
 EMPTY = 127
-"""The source of a column without an item; such columns come last."""
+"""The tier of a column without an item; such columns come last."""
 
 
 class Scored(NamedTuple):
@@ -24,28 +24,31 @@ class Scored(NamedTuple):
     """The scores that the list is ordered by; -inf where the row is 0."""
     found_EK: NDArray[np.float32]
     """The scores from the source."""
-    source_EK: NDArray[np.int8]
-    """Position of the source of each item; items of a later source come later, whatever their score. EMPTY where the
-    row is 0."""
+    tier_EK: NDArray[np.int8]
+    """Position of the stage that found each item: pinned items are below 0, those of the first source that searches are
+    0. Items of a later tier come later, whatever their score. EMPTY where the row is 0."""
+    column_EK: NDArray[np.int32]
+    """The column that each candidate had before any re-ranker."""
+
+    @property
+    def columns(self) -> Sequence[NDArray[Any]]:
+        """All fields, each [E, K]."""
+        return self
 
     def take(self, order_EK: NDArray[np.int64]) -> "Scored":
         """The columns of each query in this order."""
-        return Scored(
-            np.take_along_axis(self.rows_EK, order_EK, axis=1),
-            np.take_along_axis(self.scores_EK, order_EK, axis=1),
-            np.take_along_axis(self.found_EK, order_EK, axis=1),
-            np.take_along_axis(self.source_EK, order_EK, axis=1),
-        )
+        columns: list[Any] = [np.take_along_axis(column, order_EK, axis=1) for column in self.columns]
+        return Scored(*columns)
 
     def put(self, at: NDArray[np.int64], other: "Scored") -> None:
         """Replace the first columns of some of the queries; items that a re-ranker left out are EMPTY."""
-        width = other.rows_EK.shape[1]
-        self.rows_EK[at, :width], self.scores_EK[at, :width] = other.rows_EK, other.scores_EK
-        self.found_EK[at, :width], self.source_EK[at, :width] = other.found_EK, other.source_EK
+        for mine, new in zip(self.columns, other.columns, strict=True):
+            mine[at, : new.shape[1]] = new
 
     def of(self, at: NDArray[np.int64]) -> "Scored":
         """The queries at these positions."""
-        return Scored(self.rows_EK[at], self.scores_EK[at], self.found_EK[at], self.source_EK[at])
+        columns: list[Any] = [column[at] for column in self.columns]
+        return Scored(*columns)
 
 
 class ReRanker(Protocol):

@@ -26,6 +26,6 @@ class AtMost:
         scored = scored._replace(
             rows_EK=np.where(kept_EK, scored.rows_EK, 0),
             scores_EK=np.where(kept_EK, scored.scores_EK, np.float32(-np.inf)),
-            source_EK=np.where(kept_EK, scored.source_EK, np.int8(EMPTY)),
+            tier_EK=np.where(kept_EK, scored.tier_EK, np.int8(EMPTY)),
         )
         return scored.take(np.argsort(~kept_EK, axis=1, kind="stable"))

@@ -20,10 +20,10 @@ class BoostItems:
     def rerank(self, scored: Scored, k_E: NDArray[np.int64], rules: Sequence[Rules]) -> Scored:  # noqa: ARG002
         scores_EK = scored.scores_EK.copy()
         for e, one in enumerate(rules):
-            for source in np.unique(scored.source_EK[e]).tolist():
-                if source == EMPTY:
+            for tier in np.unique(scored.tier_EK[e]).tolist():
+                if tier == EMPTY:
                     continue
-                at = np.flatnonzero(scored.source_EK[e] == source)
+                at = np.flatnonzero(scored.tier_EK[e] == tier)
                 step, rows = float(scored.scores_EK[e, at].std()), scored.rows_EK[e, at]
                 for boost in one.boosts:
                     scores_EK[e, at] += np.float32(boost.by * step) * boost.mask.rows_N[rows]

@@ -33,12 +33,12 @@ class Diversity:
     def rerank(self, scored: Scored, k_E: NDArray[np.int64], rules: Sequence[Rules]) -> Scored:
         order_EK = np.tile(np.arange(scored.rows_EK.shape[1]), (len(rules), 1))
         for e, one in enumerate(rules):
-            source_K = scored.source_EK[e]
-            pinned = int(np.count_nonzero(source_K < 0))
-            leading = source_K[pinned] if pinned < len(source_K) else EMPTY
+            tier_K = scored.tier_EK[e]
+            pinned = int(np.count_nonzero(tier_K < 0))
+            leading = tier_K[pinned] if pinned < len(tier_K) else EMPTY
             if leading == EMPTY:
                 continue
-            at = np.flatnonzero(source_K == leading)
+            at = np.flatnonzero(tier_K == leading)
             chosen = self._chosen(
                 scored.rows_EK[e, at], scored.scores_EK[e, at], scored.rows_EK[e, :pinned], int(k_E[e]), one.diversity
             )

@@ -22,11 +22,11 @@ class TopK:
         return True
 
     def rerank(self, scored: Scored, k_E: NDArray[np.int64], rules: Sequence[Rules]) -> Scored:
-        source_EK = scored.source_EK
-        several = bool(((source_EK < EMPTY) & (source_EK != source_EK[:, :1])).any() or (source_EK < 0).any())
+        tier_EK = scored.tier_EK
+        several = bool(((tier_EK < EMPTY) & (tier_EK != tier_EK[:, :1])).any() or (tier_EK < 0).any())
         if several:
             scored = scored._replace(scores_EK=_with_pins(scored))
-            order_EK = np.lexsort((-scored.scores_EK, source_EK), axis=1)
+            order_EK = np.lexsort((-scored.scores_EK, tier_EK), axis=1)
         else:
             order_EK = np.argsort(-scored.scores_EK, axis=1, kind="stable")
         if not any(one.shapes_lists for one in rules):
@@ -37,7 +37,7 @@ class TopK:
 
 def _with_pins(scored: Scored) -> NDArray[np.float32]:
     """The scores, where pinned items have the highest score of the others, or 0 if there are no others."""
-    pinned_EK = scored.source_EK < 0
+    pinned_EK = scored.tier_EK < 0
     if not pinned_EK.any():
         return scored.scores_EK
     others_EK = np.where(pinned_EK, np.float32(-np.inf), scored.scores_EK)

@@ -10,11 +10,14 @@ from shortlist.features.availability import Availability
 from shortlist.recommend.query import Rows
 from shortlist.recommend.sources import Encoded, Found
 
+PINNED = "pinned"
+"""Its name, also of the label of its items."""
+
 
 class PinnedSource:
     """The pinned items of each query in their order, if available, even if the user has already seen them."""
 
-    name = "pinned"
+    name = PINNED
     ranked = False
     searches = False
 

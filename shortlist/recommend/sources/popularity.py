@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from shortlist.features.availability import Availability
 from shortlist.features.item_mask import ItemMask
+from shortlist.recipe.candidates import FALLBACK
 from shortlist.recommend.query import Rows
 from shortlist.recommend.sources import Encoded, Found
 
@@ -71,20 +72,26 @@ class Popularity:
 
 
 class PopularitySource:
-    """Candidates for any query, with their shares of all events."""
+    """Candidates for any query, with their shares of all counts: `popularity`, and `trending` of decayed counts."""
 
-    name = "popularity"
     ranked = False
     searches = True
 
-    def __init__(self, counts_N: NDArray[Any], available: Availability) -> None:
+    def __init__(self, counts_N: NDArray[Any], available: Availability, name: str = FALLBACK) -> None:
+        self.name = name
         counts_N = np.append(0, np.asarray(counts_N, np.float64)[1:])
         self._popularity = Popularity(counts_N, available)
         self._share_N = (counts_N / (counts_N.sum() or 1)).astype(np.float32)
         self._within = lru_cache(_KEPT)(self._popularity.within)
 
+    def named(self, name: str) -> "PopularitySource":
+        """The same source under another name."""
+        found = copy(self)
+        found.name = name
+        return found
+
     def answers(self, encoded: Encoded) -> NDArray[np.bool_]:
-        return np.ones(len(encoded.batch), np.bool_)
+        return encoded.selects(self.name)
 
     def find(self, encoded: Encoded, at_A: NDArray[np.int64], depth_A: NDArray[np.int64], dropped: list[Rows]) -> Found:
         masks, k, time_A = encoded.masks(at_A), int(depth_A.max()), encoded.batch.time_E[at_A]

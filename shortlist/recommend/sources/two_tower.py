@@ -14,15 +14,14 @@ from shortlist.retrieval.retrieve import Retriever
 class TwoTowerSource:
     """Candidates for a history or a profile, with inner products."""
 
-    name = "two_tower"
     ranked = True
     searches = True
 
-    def __init__(self, retriever: Retriever) -> None:
-        self._retriever = retriever
+    def __init__(self, retriever: Retriever, name: str = "two_tower") -> None:
+        self._retriever, self.name = retriever, name
 
     def answers(self, encoded: Encoded) -> NDArray[np.bool_]:
-        return encoded.known_E
+        return encoded.known_E & encoded.selects(self.name)
 
     def find(self, encoded: Encoded, at_A: NDArray[np.int64], depth_A: NDArray[np.int64], dropped: list[Rows]) -> Found:
         return search(self._retriever, encoded.vector_ED[at_A], encoded, at_A, depth_A, dropped)
@@ -38,9 +37,4 @@ def search(
 ) -> Found:
     """The items nearest to the vector of each of the queries `at_A`, as `Source.find` returns them."""
     time_A, masks = encoded.batch.time_E[at_A], encoded.masks(at_A)
-    rows_AK, scores_AK = retriever.search(vector_AD, int(depth_A.max()), dropped, time_A, masks)
-    if (depth_A < rows_AK.shape[1]).any():
-        # The result of a query must not depend on the depth that another query in the batch requests.
-        beyond_AK = np.arange(rows_AK.shape[1]) >= depth_A[:, None]
-        rows_AK[beyond_AK], scores_AK[beyond_AK] = 0, -np.inf
-    return Found(rows_AK, scores_AK)
+    return Found(*retriever.search(vector_AD, int(depth_A.max()), dropped, time_A, masks)).cut(depth_A)

@@ -11,11 +11,12 @@ This module does not need scipy: `find_neighbours` computes the tables, and serv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.ranking.statistics.arrays import open_arrays
+from shortlist.statistics.arrays import open_arrays
 
 TABLES = ("co_occurrence", "transitions")
 """Items of the same users, and items that follow soon after each other; data without order has only the first."""
@@ -68,6 +69,18 @@ class ItemNeighbours:
                 near_KTC[:, table] = sums_PC[place_K]
             place_N[rows_K] = 0
         return near.reshape(*candidates_EK.shape, -1)
+
+    def nearest(
+        self, table: int, events_L: NDArray[np.int64], weight_L: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int64], NDArray[Any]]:
+        """All neighbours of the events of one history, in the order of their rows, and the sum of weight times
+        nearness over the events that each is a neighbour of."""
+        neighbour_M = self.rows_TNn[table].take(events_L, axis=0).ravel()
+        sum_M = (self.weights_TNn[table].take(events_L, axis=0) * weight_L[:, None]).ravel()
+        rows, place_M = np.unique(neighbour_M, return_inverse=True)
+        sums = np.bincount(place_M, sum_M, len(rows))
+        kept = (rows > 0) & (sums > 0)
+        return rows[kept].astype(np.int64), sums[kept]
 
     def _sums(
         self,

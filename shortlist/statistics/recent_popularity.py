@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.features.recency import time_decayed_counts
-from shortlist.ranking.statistics.arrays import open_arrays
+from shortlist.statistics.arrays import open_arrays
 
 FILE = "recent_popularity.npy"
 

@@ -1,4 +1,4 @@
-"""Item statistics of the events before the queries, which the ranker reads.
+"""Item statistics of the events before the queries, which the ranker and the candidate sources read.
 
 Shapes: N item rows, R half-lives.
 """
@@ -9,18 +9,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.ranking.statistics import recent_popularity as recent
-from shortlist.ranking.statistics.item_neighbours import ItemNeighbours
-from shortlist.ranking.statistics.user_knn import UserKNN
+from shortlist.statistics import recent_popularity as recent
+from shortlist.statistics.item_neighbours import ItemNeighbours
+from shortlist.statistics.user_knn import UserKNN
 
 
 @dataclass(frozen=True)
 class ItemStatistics:
-    """The statistics; each is None if the ranker does not read it."""
+    """The statistics; each is None if it is not read."""
 
     neighbours: ItemNeighbours | None = None
     user_knn: UserKNN | None = None
-    """Only for data without order."""
     recent_NR: NDArray[np.float32] | None = None
     """Time-decayed popularity."""
 

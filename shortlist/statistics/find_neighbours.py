@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from shortlist.features.recency import last_of_each_user
 from shortlist.ragged import places_of_sorted
-from shortlist.ranking.statistics.co_occurrence import interaction_matrix, product_blocks
-from shortlist.ranking.statistics.item_neighbours import ItemNeighbours
+from shortlist.statistics.co_occurrence import interaction_matrix, product_blocks
+from shortlist.statistics.item_neighbours import ItemNeighbours
 
 _REACH = 5
 _MAX_EVENTS = 500

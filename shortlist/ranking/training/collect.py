@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from shortlist.dataset.prepared import Prepared
 from shortlist.dataset.split import TRAIN
-from shortlist.ranking.statistics.find_neighbours import find_neighbours
-from shortlist.ranking.statistics.item_statistics import ItemStatistics
-from shortlist.ranking.statistics.recent_popularity import recent_popularity
-from shortlist.ranking.statistics.user_knn import UserKNN
 from shortlist.recipe import Recipe, TemporalSplit
 from shortlist.retrieval.refit import REFIT_PARTS
+from shortlist.statistics.find_neighbours import find_neighbours
+from shortlist.statistics.item_statistics import ItemStatistics
+from shortlist.statistics.recent_popularity import recent_popularity
+from shortlist.statistics.user_knn import UserKNN
 
 
 def collect_statistics(recipe: Recipe, prepared: Prepared, *, served: bool = False) -> ItemStatistics:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from shortlist.features.recency import last_of_each_user
 from shortlist.ragged import gather
-from shortlist.ranking.statistics.arrays import open_arrays
+from shortlist.statistics.arrays import open_arrays
 
 _NUM_NEAREST = 400
 """The number of nearest users."""
@@ -85,14 +85,25 @@ class UserKNN:
         # A lookup table over the catalogue, cleared after each query, as in `ItemNeighbours.near`.
         place_N = np.zeros(self.num_rows, np.int32)
         for events_L, rows_K, near_K in zip(events_EL, candidates_EK, near_EK, strict=True):
-            user_V, similarity_V = self._nearest_users(events_L[events_L > 0])
             place_N[rows_K], place_N[0] = np.arange(1, len(rows_K) + 1), 0
-            item_M, lengths_V = gather(self.items_P, self.item_starts, user_V)
-            weight_M = np.repeat(np.square(similarity_V), lengths_V)
+            item_M, weight_M = self._items_of_nearest(events_L[events_L > 0])
             near_K[:] = np.bincount(place_N.take(item_M), weight_M, len(rows_K) + 1)[place_N.take(rows_K)]
             near_K[rows_K == 0] = 0
             place_N[rows_K] = 0
         return near_EK
+
+    def nearest(self, events_L: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[Any]]:
+        """All items of the users nearest to one history, in the order of their rows, and the sums as in `near`."""
+        item_M, weight_M = self._items_of_nearest(events_L[events_L > 0])
+        sum_N = np.bincount(item_M, weight_M, self.num_rows)
+        rows = np.flatnonzero(sum_N)
+        return rows, sum_N[rows]
+
+    def _items_of_nearest(self, item_X: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """The items of each of the nearest users, user after user, with the user's squared similarity."""
+        user_V, similarity_V = self._nearest_users(item_X)
+        item_M, lengths_V = gather(self.items_P, self.item_starts, user_V)
+        return item_M, np.repeat(np.square(similarity_V), lengths_V)
 
     def _nearest_users(self, item_X: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The users nearest to a history, and their similarities."""

@@ -6,8 +6,8 @@ Shapes: E queries, L history length, K candidates.
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.ranking.statistics.item_statistics import ItemStatistics
 from shortlist.recommend.request import RankingRequest
+from shortlist.statistics.item_statistics import ItemStatistics
 
 HALF_LIFE = 3.0
 """The half-life of the recency weight, in events."""

@@ -1,0 +1,166 @@
+"""The candidate sources: `candidates`, one class per kind of source."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, PositiveFloat, model_validator
+
+from shortlist.recipe.fields import Duration, Section
+
+FALLBACK = "popularity"
+"""The source that fills a list where the others have too few items."""
+ITEM_SOURCE = "similar_items"
+"""The source of lists for an item (`item_id` of a query)."""
+
+
+class SourceSettings(Section):
+    """What every candidate source has."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")] | None = None
+    """Its name in answers and reports; the kind by default. Two sources of one kind need different names."""
+    weight: PositiveFloat = 1.0
+    """Its share of the candidates, relative to the other sources, or its weight in the sum of `reciprocal_rank`."""
+    mask_seen: bool | None = None
+    """Whether it leaves out items of the user's history; `evaluation.mask_seen` by default."""
+
+    @property
+    def label(self) -> str:
+        """The name, or the kind."""
+        return self.name or str(getattr(self, "kind"))  # noqa: B009 - every kind of source declares it
+
+
+class TwoTower(SourceSettings):
+    """The items nearest to the query vector."""
+
+    kind: Literal["two_tower"]
+    """Nearest items of the index."""
+
+
+class ItemNeighbours(SourceSettings):
+    """Items that are neighbours of the user's last events."""
+
+    kind: Literal["item_neighbours"]
+    """Item k-NN."""
+    by: Literal["co_occurrence", "transitions"] = "co_occurrence"
+    """Items of the same users, or items that follow soon after; the latter needs data with an order."""
+    neighbours: int = Field(50, ge=1, le=1000)
+    """The number of nearest items of each item; sources of both kinds share the largest of them."""
+
+
+class UserNeighbours(SourceSettings):
+    """Items of the users whose history is most similar."""
+
+    kind: Literal["user_neighbours"]
+    """User k-NN."""
+
+
+class Popularity(SourceSettings):
+    """The most popular items, like the fallback."""
+
+    kind: Literal["popularity"]
+    """Popularity."""
+
+
+class Trending(SourceSettings):
+    """Items with the highest time-decayed popularity."""
+
+    kind: Literal["trending"]
+    """Time-decayed popularity."""
+    half_life: Annotated[Duration, Field(gt=0)] = 7 * 86_400
+    """An event counts half as much as one that is later by this duration."""
+
+
+class NewItems(SourceSettings):
+    """The items that became available last, newest first."""
+
+    kind: Literal["new_items"]
+    """Newest items."""
+    within: Annotated[Duration, Field(gt=0)] = 30 * 86_400
+    """Older items are not new."""
+
+
+class SameAttribute(SourceSettings):
+    """Items that share a category with the user's last events, such as other songs of their artists."""
+
+    kind: Literal["same_attribute"]
+    """Items of the same category."""
+    of: str
+    """A category of `features.item`."""
+
+
+class Repeats(SourceSettings):
+    """Items of the user's own history: what they buy or play again."""
+
+    kind: Literal["repeats"]
+    """Items of the history."""
+    mask_seen: Literal[False] = False
+    """Always false: all of its items have been seen."""
+
+
+class GivenItems(SourceSettings):
+    """A list of items that somebody curates."""
+
+    kind: Literal["given"]
+    """A curated list."""
+    items: Annotated[list[int | str], Field(min_length=1)]
+    """Item ids, the most important one first."""
+
+
+CandidateSource = Annotated[
+    TwoTower
+    | ItemNeighbours
+    | UserNeighbours
+    | Popularity
+    | Trending
+    | NewItems
+    | SameAttribute
+    | Repeats
+    | GivenItems,
+    Field(discriminator="kind"),
+]
+ColdSource = Annotated[Popularity | Trending | NewItems | GivenItems, Field(discriminator="kind")]
+"""Sources that need neither a history nor a profile."""
+
+
+class Candidates(Section):
+    """Where the candidates of a list come from."""
+
+    sources: Annotated[list[CandidateSource], Field(min_length=1, max_length=12)] = [TwoTower(kind="two_tower")]
+    """The sources for users with a history or a profile. The ranker orders the candidates of all of them."""
+    unknown: Annotated[list[ColdSource], Field(min_length=1, max_length=12)] = [Popularity(kind="popularity")]
+    """The sources for new users and anonymous sessions, of which nothing is known; their candidates are not ranked."""
+    blend: Literal["quotas", "reciprocal_rank"] = "quotas"
+    """How the candidates of several sources become one list. `quotas`: each source gets its share of the list, and the
+    others fill what it does not use. `reciprocal_rank`: an item's weighted sum of 1 / (60 + rank) over the sources that
+    found it (Cormack, Clarke and Buettcher 2009), so items that several sources find come first."""
+
+    @property
+    def all_sources(self) -> "list[CandidateSource | ColdSource]":
+        """The sources of known and unknown users by label; a source in both lists appears once."""
+        return list({one.label: one for one in [*self.unknown, *self.sources]}.values())
+
+    @property
+    def by_towers_alone(self) -> bool:
+        """Whether there is no source besides the towers and the fallback."""
+        plain = Candidates()
+        return self.sources == plain.sources and self.unknown == plain.unknown
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        for field in ("sources", "unknown"):
+            labels = [one.label for one in getattr(self, field)]
+            for place, label in enumerate(labels):
+                if label in labels[:place]:
+                    raise ValueError(f"candidates.{field} has two sources named {label!r}: give one another `name`")
+                if label in ("pinned", ITEM_SOURCE):
+                    raise ValueError(f"candidates.{field}: {label!r} is the name of a built-in source; use another one")
+        for cold in self.unknown:
+            twin = next((one for one in self.sources if one.label == cold.label), None)
+            if twin is not None and twin.model_copy(update={"weight": cold.weight}) != cold:
+                raise ValueError(
+                    f"candidates.unknown and candidates.sources have different sources named {cold.label!r}: "
+                    "give one of them another `name`; only the weight may differ"
+                )
+        for one in self.all_sources:
+            if one.label == FALLBACK and one.kind != FALLBACK:
+                raise ValueError(f"candidates: only a source of kind {FALLBACK} may be named {FALLBACK!r}")
+        return self

@@ -1,0 +1,113 @@
+"""The candidate sources of a recipe, in the order in which they fill a list."""
+
+from pathlib import Path
+from typing import assert_never
+
+import numpy as np
+
+from shortlist.features import FeatureStore
+from shortlist.features.availability import Availability
+from shortlist.recipe import Recipe
+from shortlist.recipe import candidates as settings
+from shortlist.recommend.sources import Source
+from shortlist.recommend.sources.blended import BlendedSource, Member
+from shortlist.recommend.sources.given import GivenSource
+from shortlist.recommend.sources.neighbours import ItemNeighboursSource, UserNeighboursSource
+from shortlist.recommend.sources.new_items import NewItemsSource
+from shortlist.recommend.sources.pinned import PinnedSource
+from shortlist.recommend.sources.popularity import PopularitySource
+from shortlist.recommend.sources.repeats import RepeatsSource
+from shortlist.recommend.sources.same_attribute import SameAttributeSource
+from shortlist.recommend.sources.similar_items import SimilarItemsSource
+from shortlist.recommend.sources.two_tower import TwoTowerSource
+from shortlist.retrieval.retrieve import Retriever
+from shortlist.statistics.item_neighbours import TABLES
+from shortlist.statistics.item_statistics import ItemStatistics
+from shortlist.statistics.of_sources import half_lives_of, open_for_sources
+
+
+def open_sources(
+    recipe: Recipe, store: FeatureStore, retriever: Retriever, folder: Path, available: Availability
+) -> list[Source]:
+    """Pinned items, neighbours of an item, the candidates for a user, and popularity, which fills the rest.
+
+    `folder` has the statistics that the sources of the recipe read. Raises ValueError when they are missing or broken.
+    """
+    popularity = PopularitySource(np.asarray(store.popular), available)
+    before: list[Source] = [PinnedSource(available), SimilarItemsSource(retriever)]
+    if recipe.candidates.by_towers_alone:
+        return [*before, TwoTowerSource(retriever), popularity]
+    opener = _Opener(recipe, store, retriever, available, popularity, folder)
+    return [*before, opener.blended(for_known=True), opener.blended(for_known=False), popularity]
+
+
+class _Opener:
+    def __init__(
+        self,
+        recipe: Recipe,
+        store: FeatureStore,
+        retriever: Retriever,
+        available: Availability,
+        popularity: PopularitySource,
+        folder: Path,
+    ) -> None:
+        self._recipe, self._store, self._retriever, self._available = recipe, store, retriever, available
+        self._popularity = popularity
+        self._statistics: ItemStatistics = open_for_sources(recipe, folder, store.schema.num_item_rows)
+        self._sources = {one.label: self._open(one) for one in recipe.candidates.all_sources}
+
+    def blended(self, *, for_known: bool) -> BlendedSource:
+        """All sources, with the weights of one kind of user; a query may select those of the other kind."""
+        candidates, masks_seen = self._recipe.candidates, self._recipe.evaluation.mask_seen
+        used = candidates.sources if for_known else candidates.unknown
+        weights = {one.label: one.weight for one in used}
+        members = [
+            Member(
+                self._sources[one.label],
+                weights.get(one.label, 0.0),
+                masks_seen if one.mask_seen is None else one.mask_seen,
+            )
+            for one in [*used, *(one for one in candidates.all_sources if one.label not in weights)]
+        ]
+        return BlendedSource(
+            "candidates" if for_known else "unknown",
+            members,
+            self._retriever,
+            blend=candidates.blend,
+            for_known=for_known,
+            masks_seen=masks_seen,
+        )
+
+    def _open(self, one: "settings.CandidateSource | settings.ColdSource") -> Source:
+        name, available, statistics = one.label, self._available, self._statistics
+        ordered = self._recipe.interactions.ordered
+        source: Source
+        match one:
+            case settings.TwoTower():
+                source = TwoTowerSource(self._retriever, name)
+            case settings.ItemNeighbours():
+                assert statistics.neighbours is not None
+                table = TABLES.index(one.by)
+                source = ItemNeighboursSource(statistics.neighbours, table, available, name=name, ordered=ordered)
+            case settings.UserNeighbours():
+                assert statistics.user_knn is not None
+                source = UserNeighboursSource(statistics.user_knn, available, name=name)
+            case settings.Popularity():
+                source = self._popularity if name == settings.FALLBACK else self._popularity.named(name)
+            case settings.Trending():
+                assert statistics.recent_NR is not None
+                column = half_lives_of(self._recipe).index(one.half_life)
+                source = PopularitySource(statistics.recent_NR[:, column], available, name)
+            case settings.NewItems():
+                source = NewItemsSource(available, one.within, name=name)
+            case settings.SameAttribute():
+                values_NW = np.asarray(self._store.item_categorical[one.of])
+                popularity_N = np.asarray(self._store.popularity)
+                source = SameAttributeSource(values_NW, popularity_N, available, name=name, ordered=ordered)
+            case settings.Repeats():
+                source = RepeatsSource(available, name=name, ordered=ordered)
+            case settings.GivenItems():
+                source = GivenSource(self._store.items.rows(list(dict.fromkeys(one.items))), available, name=name)
+            case _:
+                assert_never(one)
+        return source

@@ -1,0 +1,35 @@
+"""The last events of a query's history and how much each of them counts.
+
+Shapes: L events.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.recommend.sources import Encoded
+
+DECAY = 0.5
+"""The exponent of the decay, the usual one of memory models."""
+
+
+def recent_events(encoded: Encoded, e: int, *, ordered: bool) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The item rows of the history of query `e`, last one first, and their weights, which sum to 1; both [L].
+
+    An event weighs b ** -0.5 where b is 1 for the last event, 2 for the one before it, and so on (base-level
+    activation: Anderson and Schooler 1991, "Reflections of the environment in memory"). Without an order all events
+    weigh the same.
+    """
+    queries = encoded.batch.queries
+    rows_L = queries.history_BL[queries.window_E[e], : queries.prefix_E[e]][::-1]
+    back_L = np.arange(1, len(rows_L) + 1, dtype=np.float64)
+    weight_L = back_L**-DECAY if ordered else np.ones(len(rows_L))
+    known_L = rows_L > 0
+    rows_L, weight_L = rows_L[known_L], weight_L[known_L]
+    return rows_L, weight_L / max(weight_L.sum(), np.finfo(np.float64).tiny)
+
+
+def have_events(encoded: Encoded) -> NDArray[np.bool_]:
+    """Which queries have a history and ask for items for a user, [E]."""
+    found: NDArray[np.bool_] = encoded.batch.queries.prefix_E > 0
+    anchored_E = encoded.batch.anchored_E
+    return found & ~anchored_E if len(anchored_E) else found

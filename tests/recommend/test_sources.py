@@ -1,0 +1,215 @@
+"""What every candidate source promises, alone and blended."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hand_made import item_vectors, recipe_of, write_ranking, write_release, write_store
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from shortlist.features.availability import Availability
+from shortlist.ranking.ranker import Ranker
+from shortlist.recommend.sources.blend import blend_lists
+from shortlist.serving.query import Query
+from shortlist.serving.refusal import BadRequestError
+from shortlist.serving.transformer.answer import ReleaseRecommender
+from shortlist.statistics.find_neighbours import find_neighbours
+from shortlist.statistics.item_statistics import ItemStatistics
+from shortlist.statistics.recent_popularity import recent_popularity
+from shortlist.statistics.user_knn import UserKNN
+
+NUM_ITEMS, CANDIDATES, TIME, DAY = 80, 12, 90 * 86_400, 86_400
+GONE = 77
+"""Item row that is not available any more."""
+GENRES = [[1 + row % 3 if row % 10 else 0] for row in range(1, NUM_ITEMS + 1)]
+HISTORIES = [np.random.default_rng(size).integers(1, NUM_ITEMS + 1, size).tolist() for size in (1, 5, 30, 55, 20, 40)]
+KINDS: list[dict[str, Any]] = [
+    {"kind": "two_tower"},
+    {"kind": "item_neighbours"},
+    {"kind": "item_neighbours", "by": "transitions", "name": "next_items"},
+    {"kind": "user_neighbours"},
+    {"kind": "trending", "half_life": "1d"},
+    {"kind": "new_items", "within": "30d"},
+    {"kind": "same_attribute", "of": "genre"},
+    {"kind": "given", "items": [30, 10, 999, 20, 770]},
+    {"kind": "repeats"},
+]
+COLD = [{"kind": "trending", "half_life": "1d"}, {"kind": "new_items", "within": "30d"}]
+NAMES = [one.get("name", one["kind"]) for one in KINDS] + ["popularity"]
+
+
+class Service:
+    """A release of 80 items, the later ones newer, every seventh unknown to the towers."""
+
+    def __init__(self, folder: Path, blend: str = "quotas", sources: list[dict[str, Any]] = KINDS) -> None:
+        recipe = recipe_of(
+            ranking={"candidates": CANDIDATES},
+            serving={"max_k": 100},
+            split={"kind": "temporal", "test": "7d", "valid": "7d"},
+            features={"item": {"categorical": [{"name": "genre"}]}},
+            candidates={"sources": sources, "unknown": COLD, "blend": blend},
+        )
+        start, end = np.arange(NUM_ITEMS + 1) * DAY, np.full(NUM_ITEMS + 1, 10**9)
+        end[GONE] = 5
+        store = write_store(folder / "store", HISTORIES, NUM_ITEMS, genres=GENRES, available=Availability(start, end))
+        self.store = store
+        release = write_release(folder / "release", store, item_vectors(NUM_ITEMS), recipe)
+        users = np.repeat(np.arange(1, len(HISTORIES) + 1), [len(one) for one in HISTORIES])
+        items = np.concatenate(HISTORIES)
+        ItemStatistics(
+            find_neighbours(users, items, NUM_ITEMS + 1, 50),
+            UserKNN.of(users, items, NUM_ITEMS + 1),
+            recent_popularity(items, np.arange(len(items)) * 3_600, NUM_ITEMS + 1, [DAY]),
+        ).save(release / "index")
+        retrieval, ranking = release / "retrieval", release / "ranking"
+        write_ranking(ranking, retrieval, store, score_weight=-1, num_sources=len(KINDS))
+        np.save(retrieval / "known.npy", np.arange(NUM_ITEMS + 1) % 7 != 0)
+        self.ranker = Ranker.open(ranking, retrieval, store)
+        self.recommender = ReleaseRecommender.open(release)
+
+    def answers(self, queries: list[Query], *, ranked: bool = True) -> list[dict[str, Any]]:
+        found = self.recommender.find(queries)
+        scores = self.ranker.score(found.request) if ranked and found.request is not None else None
+        return [dict(one) for one in self.recommender.answers(found, scores, None)]
+
+    def rows(self, query: Query, **how: bool) -> list[int]:
+        return [item["item_id"] // 10 for item in self.answers([query], **how)[0]["items"]]
+
+
+@pytest.fixture(scope="module", params=["quotas", "reciprocal_rank"])
+def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Service:
+    return Service(tmp_path_factory.mktemp("sources"), request.param)
+
+
+ITEM = st.integers(1, NUM_ITEMS).map(lambda row: 10 * row)
+QUERY = st.builds(
+    Query,
+    k=st.integers(1, NUM_ITEMS + 5),
+    user_id=st.none() | st.integers(1, 8),
+    history=st.none() | st.lists(ITEM, max_size=8),
+    exclude=st.lists(ITEM, max_size=20),
+    rules=st.fixed_dictionaries({}, optional={"where": st.just("genre = 'g1'"), "pin": st.lists(ITEM, max_size=2)}),
+    sources=st.none() | st.frozensets(st.sampled_from(NAMES), min_size=1, max_size=4),
+    time=st.just(TIME),
+)
+
+
+def clean(query: Query) -> bool:
+    """Whether the rules do not contradict each other."""
+    pins = query.rules.get("pin", [])
+    fits = all(GENRES[pin // 10 - 1] == [1] for pin in pins) if "where" in query.rules else True
+    return len(set(pins)) == len(pins) and not set(pins) & set(query.exclude) and fits
+
+
+@settings(max_examples=150, deadline=None)
+@given(query=QUERY.filter(clean))
+def test_a_list_of_any_sources_is_clean(service: Service, query: Query) -> None:
+    rows = service.rows(query)
+    pins = [item // 10 for item in query.rules.get("pin", [])]
+    assert len(set(rows)) == len(rows)
+    assert not set(rows) & {item // 10 for item in query.exclude}
+    assert GONE not in rows
+    if "where" in query.rules:
+        assert all(GENRES[row - 1] == [1] for row in rows)
+    user = query.user_id if isinstance(query.user_id, int) and query.user_id <= len(HISTORIES) else None
+    seen = {*(item // 10 for item in query.history or []), *(HISTORIES[user - 1] if user else [])}
+    answered = service.answers([query])[0]["items"]
+    for item in answered:
+        if item["source"] not in ("repeats", "pinned"):
+            assert item["item_id"] // 10 not in seen or item["item_id"] // 10 in pins
+    if query.sources is None:
+        can = {row for row in range(1, NUM_ITEMS + 1) if row != GONE} - {item // 10 for item in query.exclude}
+        if "where" in query.rules:
+            can = {row for row in can if GENRES[row - 1] == [1]}
+        assert len(rows) >= min(query.k, len(can - seen)), "k come back whenever there are k"
+    else:
+        assert {item["source"] for item in answered} <= query.sources | {"pinned"}
+
+
+@settings(max_examples=60, deadline=None)
+@given(queries=st.lists(QUERY.filter(clean), min_size=2, max_size=4))
+def test_a_batch_gets_what_each_query_gets_alone(service: Service, queries: list[Query]) -> None:
+    for ranked in (True, False):
+        together = service.answers(queries, ranked=ranked)
+        alone = [service.answers([query], ranked=ranked)[0] for query in queries]
+        for one, other in zip(together, alone, strict=True):
+            assert [(i["item_id"], i["source"]) for i in one["items"]] == [
+                (i["item_id"], i["source"]) for i in other["items"]
+            ]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "popularity"])
+def test_each_source_alone_gives_its_own_items(service: Service, name: str) -> None:
+    query = Query(k=10, user_id=3, sources=frozenset([name]), time=TIME, trace=True)
+    answer = service.answers([query], ranked=False)[0]
+    assert answer["items"], f"{name} finds nothing"
+    assert {item["source"] for item in answer["items"]} == {name}
+    assert all(item["found_by"] == [name] for item in answer["items"])
+    scores = [item["score"] for item in answer["items"]]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_what_each_source_finds(service: Service) -> None:
+    def rows(name: str, **query: Any) -> list[int]:
+        return service.rows(Query(k=80, sources=frozenset([name]), time=TIME, **query), ranked=False)
+
+    history = [10, 20, 30]
+    assert rows("given", user_id=1) == [3, 1, 2], "the unknown and the unavailable item are left out"
+    assert rows("repeats", history=[*history, 10]) == [1, 3, 2], "often and lately first"
+    assert rows("new_items") == [row for row in range(NUM_ITEMS, 60, -1) if row != GONE]
+    assert {GENRES[row - 1][0] for row in rows("same_attribute", history=[10])} == {2}
+    latest = HISTORIES[-1][-1]
+    assert rows("trending")[0] == latest or latest == GONE
+
+
+def test_cold_start_is_a_stated_source(service: Service) -> None:
+    answer = service.answers([Query(k=10, time=TIME, trace=True)])[0]
+    assert {item["source"] for item in answer["items"]} == {"trending", "new_items"}
+    assert all(item["source"] in item["found_by"] for item in answer["items"])
+
+
+def test_an_unknown_source_is_refused(service: Service) -> None:
+    with pytest.raises(BadRequestError, match=r"instances\[0\]\.sources has 'magic'; this release has .*new_items"):
+        service.answers([Query(k=3, sources=frozenset(["magic"]))])
+
+
+def test_quotas_are_kept_and_what_a_source_cannot_use_is_filled() -> None:
+    rows = np.array([[[1, 2, 3, 4, 5, 6, 7, 8], [11, 12, 13, 14, 15, 16, 17, 18], [1, 21, 0, 0, 0, 0, 0, 0]]])
+    scores = np.where(rows > 0, np.float32(1) / (1 + np.arange(8, dtype=np.float32)), np.float32(-np.inf))
+    found = blend_lists(rows, scores, np.array([2.0, 1.0, 1.0]), "quotas", np.array([8]))
+    assert found.lead_AK is not None
+    assert found.members_AKS is not None
+    assert found.rows_AK.tolist() == [[1, 11, 2, 3, 12, 21, 4, 5]]
+    assert np.bincount(found.lead_AK[0]).tolist() == [5, 2, 1]
+    assert np.isfinite(found.members_AKS[0, 0]).tolist() == [True, False, True], "two sources found item 1"
+    assert (np.diff(found.scores_AK[0]) <= 0).all()
+
+
+def test_reciprocal_rank_puts_what_several_sources_find_first() -> None:
+    rows = np.array([[[1, 2, 3], [9, 3, 8]]])
+    scores = np.ones(rows.shape, np.float32)
+    found = blend_lists(rows, scores, np.array([1.0, 1.0]), "reciprocal_rank", np.array([5]))
+    assert found.rows_AK[0].tolist() == [3, 1, 9, 2, 8]
+    assert found.scores_AK[0, 0] == pytest.approx(0.5 / 63 + 0.5 / 62)
+
+
+@pytest.mark.parametrize(
+    ("candidates", "message"),
+    [
+        ({"sources": [{"kind": "repeats"}, {"kind": "repeats"}]}, "two sources named 'repeats'"),
+        ({"sources": [{"kind": "same_attribute", "of": "label"}]}, "'label' is not a category of features.item"),
+        ({"sources": [{"kind": "trending"}]}, "needs split.kind temporal"),
+        ({"sources": [{"kind": "two_tower", "name": "pinned"}]}, "the name of a built-in source"),
+        (
+            {"sources": [{"kind": "new_items", "within": "3d"}], "unknown": [{"kind": "new_items"}]},
+            "different sources named 'new_items'",
+        ),
+        ({"unknown": [{"kind": "item_neighbours"}]}, "candidates.unknown"),
+    ],
+)
+def test_a_recipe_with_wrong_sources_is_refused(candidates: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        recipe_of(candidates=candidates)
