@@ -121,6 +121,19 @@ ColdSource = Annotated[Popularity | Trending | NewItems | GivenItems, Field(disc
 """Sources that need neither a history nor a profile."""
 
 
+class Explore(Section):
+    """Shows some items that the models would not, with a known probability, to learn about them."""
+
+    source: ColdSource = NewItems(kind="new_items")
+    """Where the explored items come from."""
+    share: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+    """The probability that a place of a list is explored: an upper bound of the expected loss of the metric."""
+    first: int = Field(3, ge=1)
+    """The first place that may be explored, from 1."""
+    pool: int = Field(50, ge=1, le=1000)
+    """How many items of the source are drawn from, uniformly."""
+
+
 class Candidates(Section):
     """Where the candidates of a list come from."""
 
@@ -128,6 +141,8 @@ class Candidates(Section):
     """The sources for users with a history or a profile. The ranker orders the candidates of all of them."""
     unknown: Annotated[list[ColdSource], Field(min_length=1, max_length=12)] = [Popularity(kind="popularity")]
     """The sources for new users and anonymous sessions, of which nothing is known; their candidates are not ranked."""
+    explore: Explore | None = None
+    """Exploration in the service, off by default; evaluation, the gate and batch lists never explore."""
     blend: Literal["quotas", "reciprocal_rank"] = "quotas"
     """How the candidates of several sources become one list. `quotas`: each source gets its share of the list, and the
     others fill what it does not use. `reciprocal_rank`: an item's weighted sum of 1 / (60 + rank) over the sources that
@@ -137,6 +152,11 @@ class Candidates(Section):
     def all_sources(self) -> "list[CandidateSource | ColdSource]":
         """The sources of known and unknown users by label; a source in both lists appears once."""
         return list({one.label: one for one in [*self.unknown, *self.sources]}.values())
+
+    @property
+    def with_exploration(self) -> "list[CandidateSource | ColdSource]":
+        """All sources, and that of exploration."""
+        return [*self.all_sources, *([] if self.explore is None else [self.explore.source])]
 
     @property
     def by_towers_alone(self) -> bool:

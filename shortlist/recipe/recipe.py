@@ -108,7 +108,7 @@ class Recipe(Section):
 
     def _check_sources(self) -> None:
         """Raises ValueError for candidate sources that the data or the features do not support."""
-        for one in self.candidates.all_sources:
+        for one in self.candidates.with_exploration:
             where = f"candidates: the source {one.label!r}"
             if isinstance(one, NewItems) and self.interactions.time_unit == "row":
                 raise ValueError(f"{where} needs times; interactions.time_unit is 'row': remove it")

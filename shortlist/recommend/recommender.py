@@ -16,6 +16,7 @@ from shortlist.features import FeatureStore
 from shortlist.features.availability import Availability
 from shortlist.recipe import Recipe
 from shortlist.recommend.candidates import Candidates, Part, num_fitting, num_listable, rows_of
+from shortlist.recommend.exploration import Exploration, Explored
 from shortlist.recommend.filters import Filter
 from shortlist.recommend.filters.excluded import ExcludedFilter
 from shortlist.recommend.filters.seen import SeenFilter
@@ -29,7 +30,7 @@ from shortlist.recommend.rerankers.top_k import TopK
 from shortlist.recommend.rules import RuleBook
 from shortlist.recommend.sources import Encoded, Source
 from shortlist.recommend.sources.blended import BlendedSource, labels_of
-from shortlist.recommend.sources.open_sources import open_sources
+from shortlist.recommend.sources.open_sources import open_exploration, open_sources
 from shortlist.recommend.trace import Trace
 from shortlist.retrieval.retrieve import Retriever
 
@@ -50,12 +51,14 @@ class Recommender:
         num_ranked: int,
         num_pool: int,
         profiles: bool,
+        exploration: Exploration | None = None,
     ) -> None:
         """`num_ranked` candidates are scored, 0 without a scorer; rules that reorder a list choose from `num_pool`
         candidates; `profiles` says whether the tower reads user profiles."""
         self.retriever, self.rules = retriever, rules
         self._sources, self._filters, self._rerankers = sources, filters, rerankers
         self._num_ranked, self._num_pool, self._profiles = num_ranked, num_pool, profiles
+        self._exploration = exploration
 
     @classmethod
     def open(
@@ -87,12 +90,19 @@ class Recommender:
             num_ranked=recipe.ranking.candidates if ranks else 0,
             num_pool=recipe.ranking.candidates,
             profiles=reads_profiles(recipe, store.schema),
+            exploration=open_exploration(recipe, store, retriever, statistics or index, available),
         )
 
     @property
     def source_names(self) -> list[str]:
         """Names of the positions in `Recommendations.source_EK`; some have the same name."""
-        return [label for source in self._sources for label in labels_of(source)]
+        labels = [label for source in self._sources for label in labels_of(source)]
+        return labels if self._exploration is None else [*labels, self._exploration.source.name]
+
+    @property
+    def explores(self) -> bool:
+        """Whether the recipe has exploration."""
+        return self._exploration is not None
 
     @property
     def reads_seen(self) -> bool:
@@ -107,6 +117,7 @@ class Recommender:
             trace.start()
         encoded = self._encode(batch)
         dropped_E = self._dropped(encoded, trace)
+        explorable = None if self._exploration is None else self._exploration.find(encoded, dropped_E)
         count_E, parts = np.zeros(len(batch), np.int64), []
         for source in self._sources:
             at_A = np.flatnonzero(source.answers(encoded) & (count_E < k_E))
@@ -127,7 +138,7 @@ class Recommender:
             if trace is not None:
                 items = int(np.count_nonzero(parts[-1].found.rows_AK))
                 trace.record(f"source {source.name}", queries=len(at_A), items_in=int(depth_A.sum()), items_out=items)
-        return Candidates(encoded, k_E, parts, is_scored=self._num_ranked > 0)
+        return Candidates(encoded, k_E, parts, is_scored=self._num_ranked > 0, explorable=explorable)
 
     def _pool(self, source: Source, encoded: Encoded, at_A: NDArray[np.int64]) -> NDArray[np.int64]:
         """Number of candidates that each query needs for scoring or reordering, independently of its list length."""
@@ -184,6 +195,11 @@ class Recommender:
         if trace is not None:
             trace.record("list", queries=len(k_E), items_in=found, items_out=int(np.count_nonzero(lists.rows_EK)))
         return lists
+
+    def explore(self, lists: Recommendations, candidates: Candidates, rng: np.random.Generator) -> Explored:
+        """The lists with some explored items; the recipe must have exploration."""
+        assert self._exploration is not None
+        return self._exploration.explore(lists, candidates, len(self.source_names) - 1, rng)
 
     def _encode(self, batch: QueryBatch) -> Encoded:
         """The batch with the query vectors of the known queries."""

@@ -13,7 +13,7 @@ from shortlist.statistics.item_statistics import ItemStatistics
 
 def half_lives_of(recipe: Recipe) -> list[int]:
     """The half-lives of the trending sources, in seconds and ascending order: the columns of `recent_NR`."""
-    return sorted({one.half_life for one in recipe.candidates.all_sources if isinstance(one, Trending)})
+    return sorted({one.half_life for one in recipe.candidates.with_exploration if isinstance(one, Trending)})
 
 
 def num_neighbours(recipe: Recipe) -> int:

@@ -9,6 +9,7 @@ from shortlist.features import FeatureStore
 from shortlist.features.availability import Availability
 from shortlist.recipe import Recipe
 from shortlist.recipe import candidates as settings
+from shortlist.recommend.exploration import Exploration
 from shortlist.recommend.sources import Source
 from shortlist.recommend.sources.blended import BlendedSource, Member
 from shortlist.recommend.sources.given import GivenSource
@@ -41,6 +42,19 @@ def open_sources(
     return [*before, opener.blended(for_known=True), opener.blended(for_known=False), popularity]
 
 
+def open_exploration(
+    recipe: Recipe, store: FeatureStore, retriever: Retriever, folder: Path, available: Availability
+) -> Exploration | None:
+    """The exploration of a recipe, None if it has none; the arguments are as in `open_sources`."""
+    explore = recipe.candidates.explore
+    if explore is None:
+        return None
+    opener = _Opener(
+        recipe, store, retriever, available, PopularitySource(np.asarray(store.popular), available), folder
+    )
+    return Exploration(opener.open(explore.source), explore.share, explore.first - 1, explore.pool)
+
+
 class _Opener:
     def __init__(
         self,
@@ -54,7 +68,7 @@ class _Opener:
         self._recipe, self._store, self._retriever, self._available = recipe, store, retriever, available
         self._popularity = popularity
         self._statistics: ItemStatistics = open_for_sources(recipe, folder, store.schema.num_item_rows)
-        self._sources = {one.label: self._open(one) for one in recipe.candidates.all_sources}
+        self._sources = {one.label: self.open(one) for one in recipe.candidates.all_sources}
 
     def blended(self, *, for_known: bool) -> BlendedSource:
         """All sources, with the weights of one kind of user; a query may select those of the other kind."""
@@ -78,7 +92,8 @@ class _Opener:
             masks_seen=masks_seen,
         )
 
-    def _open(self, one: "settings.CandidateSource | settings.ColdSource") -> Source:
+    def open(self, one: "settings.CandidateSource | settings.ColdSource") -> Source:
+        """One source, without a blend."""
         name, available, statistics = one.label, self._available, self._statistics
         ordered = self._recipe.interactions.ordered
         source: Source
