@@ -9,10 +9,10 @@ from pathlib import Path
 from kserve import ModelServer, model_server
 from kserve.protocol.rest.multiprocess.server import RESTServerProcess
 
+from shortlist.answer.release import find_release
 from shortlist.serving.loopback import bypass_proxies
 from shortlist.serving.parent_watcher import end_with_stdin
 from shortlist.serving.ports import check_port
-from shortlist.serving.release import find_release
 from shortlist.serving.transformer.bodies import Bodies
 from shortlist.serving.transformer.errors import ClosedRepository
 from shortlist.serving.transformer.model import Transformer, prepare_server

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from kserve import Model
 from kserve.model_server import app
 
-from shortlist.serving.query import Query
-from shortlist.serving.refusal import BadRequestError
-from shortlist.serving.schema import Prediction
+from shortlist.answer.query import Query
+from shortlist.answer.refusal import BadRequestError
+from shortlist.answer.schema import Prediction
 from shortlist.serving.transformer import errors, openapi, protocol
 from shortlist.serving.transformer.drain import Drain
 from shortlist.serving.transformer.follow import Follower

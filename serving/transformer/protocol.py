@@ -14,9 +14,9 @@ import orjson
 from kserve import InferOutput, InferRequest, InferResponse
 from kserve.errors import InvalidInput
 
-from shortlist.serving.query import Query, QueryReader
-from shortlist.serving.refusal import BadRequestError
-from shortlist.serving.schema import Prediction
+from shortlist.answer.query import Query, QueryReader
+from shortlist.answer.refusal import BadRequestError
+from shortlist.answer.schema import Prediction
 
 INPUT = {"name": "instances", "datatype": "BYTES", "shape": [-1]}
 OUTPUT = {"name": "predictions", "datatype": "BYTES", "shape": [-1]}

@@ -5,10 +5,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import get_args
 
-from shortlist.serving.query import Query
-from shortlist.serving.release import Release
-from shortlist.serving.schema import Prediction, Stage
-from shortlist.serving.transformer.answer import Found, ReleaseRecommender
+from shortlist.answer.query import Query
+from shortlist.answer.release import Release
+from shortlist.answer.release_recommender import Found, ReleaseRecommender
+from shortlist.answer.schema import Prediction, Stage
 from shortlist.serving.transformer.ask_predictor import DegradedError, Predictor
 from shortlist.serving.transformer.metrics import DEGRADED, QUERIES, STAGE_SECONDS
 

@@ -103,7 +103,7 @@ def _batch(places: Places, users: Path, query: dict[str, Any], out: Path) -> int
     from shortlist.cpus import limit_threads
 
     limit_threads()  # before the libraries below are imported
-    from shortlist.serving.batch import users_in, write_lists
+    from shortlist.batch.lists import users_in, write_lists
 
     return write_lists(live_release(places), users_in(users), query, out)
 

@@ -8,9 +8,9 @@ from typing import Self, Unpack, cast
 
 import httpx
 
+from shortlist.answer.schema import Prediction
 from shortlist.client.queries import Query
 from shortlist.client.retry import Deadline, answer_of
-from shortlist.serving.schema import Prediction
 
 _DEADLINE = 2.0
 _CONNECTIONS = 64

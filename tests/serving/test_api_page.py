@@ -11,10 +11,10 @@ import pytest
 from asking import JSON, post
 from pydantic import TypeAdapter
 
+from shortlist.answer.schema import Answer, Columns, Item, Prediction, Refusal, request_types
 from shortlist.features import TableSchema
 from shortlist.recipe import Serving
 from shortlist.serving.local import LocalService
-from shortlist.serving.schema import Answer, Columns, Item, Prediction, Refusal, request_types
 from shortlist.serving.transformer.errors import max_body_bytes
 
 PAGE, RULES = (Path(f"docs/{name}.md").read_text() for name in ("api", "rules"))

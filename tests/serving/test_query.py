@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shortlist.answer.query import Query, QueryReader
+from shortlist.answer.refusal import BadRequestError
 from shortlist.features import CategoricalField, FeatureSchema, NumericField, TableSchema, TextField
 from shortlist.recipe import Serving
-from shortlist.serving.query import Query, QueryReader
-from shortlist.serving.refusal import BadRequestError
 
 SCHEMA = FeatureSchema(
     num_item_rows=3,

@@ -10,6 +10,11 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist.answer.encode import EncodedQueries, encode, seen_rows, written
+from shortlist.answer.query import Query
+from shortlist.answer.refusal import BadRequestError
+from shortlist.answer.release import Release
+from shortlist.answer.schema import CandidateSource, Prediction, Source, Stage
 from shortlist.features.vocabulary import UNKNOWN
 from shortlist.recommend.candidates import Candidates
 from shortlist.recommend.query import QueryBatch
@@ -17,11 +22,6 @@ from shortlist.recommend.recommender import Recommender
 from shortlist.recommend.request import RankingRequest
 from shortlist.recommend.rules import RuleError, Rules
 from shortlist.recommend.trace import Trace
-from shortlist.serving.encode import EncodedQueries, encode, seen_rows, written
-from shortlist.serving.query import Query
-from shortlist.serving.refusal import BadRequestError
-from shortlist.serving.release import Release
-from shortlist.serving.schema import CandidateSource, Prediction, Source, Stage
 
 
 @dataclass(frozen=True)

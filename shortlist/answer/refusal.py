@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from shortlist.answer.schema import MAX_BOOSTS, MAX_INSTANCES, MAX_LIMITS, MAX_TEXT
 from shortlist.data.keys import MAX_KEY_BYTES
 from shortlist.features.item_mask import MAX_LENGTH
 from shortlist.recipe import Serving
-from shortlist.serving.schema import MAX_BOOSTS, MAX_INSTANCES, MAX_LIMITS, MAX_TEXT
 
 QUERY_KEYS = ("user_id", "history", "user", "context", "k", "exclude", "item_id", "rules", "trace", "time")
 _RULES = {

@@ -6,11 +6,11 @@ import polars as pl
 import pytest
 
 from benchmarks.made_release import make_release
+from shortlist.answer.query import Query
+from shortlist.answer.refusal import BadRequestError
+from shortlist.answer.release_recommender import ReleaseRecommender
+from shortlist.batch.lists import users_in, write_lists
 from shortlist.ranking.ranker import Ranker
-from shortlist.serving.batch import users_in, write_lists
-from shortlist.serving.query import Query
-from shortlist.serving.refusal import BadRequestError
-from shortlist.serving.transformer.answer import ReleaseRecommender
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["integers", "text"])

@@ -11,9 +11,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from shortlist.answer.release_recommender import ReleaseRecommender
 from shortlist.progress import Progress
 from shortlist.ranking.ranker import Ranker
-from shortlist.serving.transformer.answer import ReleaseRecommender
 
 _AT_ONCE = 256
 """Users."""

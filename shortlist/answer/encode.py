@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist.answer.query import Id, Query
 from shortlist.data.keys import exact_in_json
 from shortlist.features import FeatureStore, Queries
 from shortlist.features.vocabulary import UNKNOWN
 from shortlist.recommend.rules import QueryRules
-from shortlist.serving.query import Id, Query
 
 _NOTHING = np.zeros(0, np.int64)
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from shortlist.answer.refusal import BadRequestError, Refuser
+from shortlist.answer.schema import MAX_INSTANCES, Columns, request_types
 from shortlist.features import FeatureSchema
 from shortlist.recipe import Serving
-from shortlist.serving.refusal import BadRequestError, Refuser
-from shortlist.serving.schema import MAX_INSTANCES, Columns, request_types
 
 _BOM = b"\xef\xbb\xbf"
 _TOO_LARGE = 413
