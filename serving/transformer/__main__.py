@@ -34,6 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--targets", type=Path, help="a folder whose target.json names the release to serve, and may be replaced"
     )
+    parser.add_argument(
+        "--availability",
+        help="the availability file, in place of the recipe's serving.availability.path",
+    )
     parser.add_argument("--end_with_stdin", action="store_true", help="end when the standard input is closed")
     parser.set_defaults(model_name="shortlist", log_config_file=str(Path(__file__).with_name("logging.yaml")))
     given = parser.parse_args(arguments)
@@ -58,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             tls=given.predictor_use_ssl,
             drain_seconds=given.drain_seconds,
             targets=given.targets,
+            availability=given.availability,
         )
         model.load()
         prepare_server(model, given.drain_seconds)

@@ -5,11 +5,15 @@ from pathlib import Path
 from time import perf_counter
 from typing import get_args
 
+from pydantic import ValidationError
+
 from shortlist.answer.query import Query
 from shortlist.answer.release import Release
 from shortlist.answer.release_recommender import Found, ReleaseRecommender
 from shortlist.answer.schema import Prediction, Stage
+from shortlist.recipe import AvailabilityFile
 from shortlist.serving.transformer.ask_predictor import DegradedError, Predictor
+from shortlist.serving.transformer.availability import AvailabilityWatcher
 from shortlist.serving.transformer.metrics import DEGRADED, QUERIES, STAGE_SECONDS
 
 _WAIT_SHARE = 0.9
@@ -19,24 +23,42 @@ _WAIT_SHARE = 0.9
 class Service:
     """Answers queries from one release, with its predictor if the release has a ranker."""
 
-    def __init__(self, recommender: ReleaseRecommender, predictor: Predictor | None) -> None:
-        self._recommender = recommender
-        self._predictor = predictor
+    def __init__(
+        self,
+        recommender: ReleaseRecommender,
+        predictor: Predictor | None,
+        watcher: AvailabilityWatcher | None = None,
+    ) -> None:
+        self._recommender, self._predictor, self._watcher = recommender, predictor, watcher
         self._stages = {stage: STAGE_SECONDS.labels(stage) for stage in get_args(Stage)}
         self._wait_seconds = _WAIT_SHARE * self.release.recipe.serving.deadline_ms / 1e3
 
     @classmethod
-    def open(cls, folder: Path, model_name: str, predictor_host: str | None, *, tls: bool = False) -> "Service":
-        """Open a release and answer one query from it.
+    def open(
+        cls,
+        folder: Path,
+        model_name: str,
+        predictor_host: str | None,
+        *,
+        tls: bool = False,
+        availability: str | None = None,
+    ) -> "Service":
+        """Open a release and answer one query from it; `availability` replaces the path of its availability file.
 
-        Raises ValueError when it is broken, or has a ranker but no predictor.
+        Raises ValueError when it is broken, or has a ranker but no predictor. A file that cannot be read is not an
+        error: the availability of the release is in use until it can.
         """
         recommender = ReleaseRecommender.open(folder)
-        if not recommender.release.ranks:
-            return cls(recommender, None)
-        if predictor_host is None:
-            raise ValueError(f"{folder}: the release has a ranker; set its address with --predictor_host HOST:PORT")
-        return cls(recommender, Predictor(predictor_host, model_name, recommender.release.name, tls=tls))
+        release, predictor = recommender.release, None
+        if release.ranks:
+            if predictor_host is None:
+                raise ValueError(f"{folder}: the release has a ranker; set its address with --predictor_host HOST:PORT")
+            predictor = Predictor(predictor_host, model_name, release.name, tls=tls)
+        settings = _settings(release.recipe.serving.availability, availability)
+        watcher = None if settings is None else AvailabilityWatcher(recommender, settings)
+        if watcher is not None:
+            watcher.start()
+        return cls(recommender, predictor, watcher)
 
     @property
     def release(self) -> Release:
@@ -65,7 +87,9 @@ class Service:
         return predictions
 
     async def close(self) -> None:
-        """Close the connections to the predictor."""
+        """Close the connections to the predictor, and look at no file any more."""
+        if self._watcher is not None:
+            self._watcher.stop()
         if self._predictor is not None:
             await self._predictor.close()
 
@@ -75,3 +99,14 @@ class Service:
             found.timings_ms[stage] = round(milliseconds, 3)
         for user, source in zip(found.encoded.user_E.tolist(), found.sources, strict=True):
             QUERIES.labels("known" if user else "unknown", source).inc()
+
+
+def _settings(of_release: AvailabilityFile | None, path: str | None) -> AvailabilityFile | None:
+    """The settings of the availability file, with another path if one is given. Raises ValueError for its ending."""
+    if path is None:
+        return of_release
+    given = {} if of_release is None else of_release.model_dump()
+    try:
+        return AvailabilityFile.model_validate({**given, "path": path})
+    except ValidationError as error:
+        raise ValueError(f"--availability: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None

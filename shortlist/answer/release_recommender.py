@@ -15,6 +15,7 @@ from shortlist.answer.query import Query
 from shortlist.answer.refusal import BadRequestError
 from shortlist.answer.release import Release
 from shortlist.answer.schema import CandidateSource, Prediction, Source, Stage
+from shortlist.features.availability import Availability
 from shortlist.features.vocabulary import UNKNOWN
 from shortlist.recommend.candidates import Candidates
 from shortlist.recommend.query import QueryBatch
@@ -31,6 +32,8 @@ class Found:
     queries: Sequence[Query]
     encoded: EncodedQueries
     candidates: Candidates
+    recommender: Recommender
+    """The one that found the candidates, which also orders them."""
     timings_ms: dict[Stage, float]
     trace: Trace | None = None
 
@@ -71,12 +74,30 @@ class ReleaseRecommender:
     def open(cls, folder: Path) -> "ReleaseRecommender":
         """Open a release's folder and answer one query from it. Raises ValueError when it is broken."""
         recommender = cls(Release.open(folder))
-        warm = Query(k=1, history=recommender.release.store.items.values(np.array([1])))
-        recommender.answers(recommender.find([warm]), None, None)
+        recommender._warm_up(recommender._recommender)
         return recommender
+
+    def use(self, available: Availability) -> None:
+        """Answer later requests with this availability instead of the release's; those under way keep theirs.
+
+        The new stages share the towers and the index with the old ones, but nothing that depends on the availability,
+        and have answered a query before they are used.
+        """
+        release, used = self.release, self._recommender
+        over = used.retriever.over(available)
+        changed = Recommender.over(release.recipe, release.store, over, ranks=release.ranks)
+        self._warm_up(changed)
+        self._recommender = changed
+
+    def _warm_up(self, recommender: Recommender) -> None:
+        warm = Query(k=1, history=self.release.store.items.values(np.array([1])))
+        self.answers(self._find([warm], recommender), None, None)
 
     def find(self, queries: Sequence[Query]) -> Found:
         """Features and retrieval."""
+        return self._find(queries, self._recommender)
+
+    def _find(self, queries: Sequence[Query], recommender: Recommender) -> Found:
         start = perf_counter()
         store = self.release.store
         encoded = encode(store, queries)
@@ -89,29 +110,20 @@ class ReleaseRecommender:
             np.array(encoded.described),
             item_E=encoded.item_E,
             anchored_E=np.array(encoded.anchored),
-            rules=self._rules(encoded),
+            rules=_rules(recommender, encoded),
         )
         encoded_at = perf_counter()
         trace = Trace() if any(query.trace for query in queries) else None
-        candidates = self._recommender.candidates(batch, np.array([query.k for query in queries]), trace)
+        candidates = recommender.candidates(batch, np.array([query.k for query in queries]), trace)
         timings: dict[Stage, float] = {"features": encoded_at - start, "retrieve": perf_counter() - encoded_at}
-        return Found(queries, encoded, candidates, {stage: 1e3 * seconds for stage, seconds in timings.items()}, trace)
-
-    def _rules(self, encoded: EncodedQueries) -> list[Rules]:
-        """The rules of each query. Raises BadRequestError for a rule that cannot be applied."""
-        found = []
-        for i, one in enumerate(encoded.rules):
-            try:
-                found.append(self._recommender.rules.of(one, encoded.excluded[i]))
-            except RuleError as error:
-                raise BadRequestError(f"instances[{i}].rules.{error}") from None
-        return found
+        milliseconds = {stage: 1e3 * seconds for stage, seconds in timings.items()}
+        return Found(queries, encoded, candidates, recommender, milliseconds, trace)
 
     def answers(self, found: Found, scores_RK: NDArray[np.float32] | None, degraded: str | None) -> list[Prediction]:
         """The predictions; without the ranker's scores, in the order of retrieval."""
         store, encoded = self.release.store, found.encoded
-        lists = self._recommender.recommend(found.candidates, scores_RK, found.trace)
-        names = cast(dict[int, CandidateSource], self._recommender.source_names)
+        lists = found.recommender.recommend(found.candidates, scores_RK, found.trace)
+        names = cast(dict[int, CandidateSource], found.recommender.source_names)
         known = found.candidates.encoded.known_E.tolist()
         answers: list[Prediction] = []
         for i, (query, source) in enumerate(zip(found.queries, found.sources, strict=True)):
@@ -150,3 +162,14 @@ class ReleaseRecommender:
             if query.trace and found.trace is not None:
                 answers[-1]["trace"] = found.trace.as_dict()
         return answers
+
+
+def _rules(recommender: Recommender, encoded: EncodedQueries) -> list[Rules]:
+    """The rules of each query. Raises BadRequestError for a rule that cannot be applied."""
+    found = []
+    for i, one in enumerate(encoded.rules):
+        try:
+            found.append(recommender.rules.of(one, encoded.excluded[i]))
+        except RuleError as error:
+            raise BadRequestError(f"instances[{i}].rules.{error}") from None
+    return found

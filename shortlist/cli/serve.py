@@ -39,7 +39,7 @@ def serve(
     places = find_places(recipe, work)
     release = live_release(places)
     say(f"starting release {release.name} ...")
-    service = LocalService(release, http_port=port, workers=workers)
+    service = LocalService(release, http_port=port, workers=workers, availability=places.availability)
     with contextlib.suppress(KeyboardInterrupt), service:
         body = json.dumps({"instances": [complete(release, {"k": 10})]}, ensure_ascii=False)
         say(
@@ -132,7 +132,7 @@ def recommend_once(places: Places, query: dict[str, Any], console: "Console") ->
     query = complete(release, query)
     for line in unknown(release, query):
         typer.echo(f"warning: {line}", err=True)
-    with LocalService(release) as service:
+    with LocalService(release, availability=places.availability) as service:
         service.ask(query)  # warms up the services
         show_answer(query, service.ask(query), console)
 

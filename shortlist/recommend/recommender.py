@@ -78,6 +78,12 @@ class Recommender:
         """
         available = available or store.available
         retriever = Retriever.open(retrieval, index, store, threads=threads, available=available)
+        return cls.over(recipe, store, retriever, ranks=ranks)
+
+    @classmethod
+    def over(cls, recipe: Recipe, store: FeatureStore, retriever: Retriever, *, ranks: bool) -> "Recommender":
+        """The stages of a recipe over an open retriever, whose availability holds for every source."""
+        available = retriever.candidates.available
         return cls(
             retriever,
             [
