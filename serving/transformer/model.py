@@ -12,7 +12,7 @@ from kserve.model_server import app
 
 from shortlist.answer.query import Query
 from shortlist.answer.refusal import BadRequestError
-from shortlist.answer.schema import Prediction
+from shortlist.answer.schema import Page, Prediction
 from shortlist.serving.transformer import errors, openapi, protocol
 from shortlist.serving.transformer.drain import Drain
 from shortlist.serving.transformer.follow import Follower
@@ -119,7 +119,7 @@ class Transformer(Model):  # type: ignore[misc]  # kserve is untyped
         except BadRequestError as error:
             raise errors.RefusedError(error) from None
 
-    async def predict(self, payload: tuple[list[Query], Any], *_: Any) -> tuple[list[Prediction], Any]:
+    async def predict(self, payload: tuple[list[Query], Any], *_: Any) -> tuple[list[Prediction | Page], Any]:
         """The predictions, and the request that they answer. Raises RefusedError for a rule that cannot be applied."""
         queries, request = payload
         try:

@@ -5,12 +5,15 @@ from pathlib import Path
 from time import perf_counter
 from typing import get_args
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from shortlist.answer import page
 from shortlist.answer.query import Query
 from shortlist.answer.release import Release
-from shortlist.answer.release_recommender import Found, ReleaseRecommender
-from shortlist.answer.schema import Prediction, Stage
+from shortlist.answer.release_recommender import Found, ReleaseRecommender, paged
+from shortlist.answer.schema import Page, Prediction, Stage
 from shortlist.recipe import AvailabilityFile
 from shortlist.serving.transformer.ask_predictor import DegradedError, Predictor
 from shortlist.serving.transformer.availability import AvailabilityWatcher
@@ -65,26 +68,38 @@ class Service:
         """The release in service."""
         return self._recommender.release
 
-    async def answer(self, queries: Sequence[Query]) -> list[Prediction]:
-        """One prediction per query, within the recipe's deadline.
+    async def answer(self, queries: Sequence[Query]) -> list[Prediction | Page]:
+        """One prediction per query or one page per query with rows, within the recipe's deadline.
 
         If the predictor fails or is slow, the lists are in the order of retrieval and `degraded` has the reason.
         """
         start = perf_counter()
         found = self._recommender.find(queries)
-        retrieved = perf_counter()
-        scores, degraded = None, None
-        if found.request is not None and self._predictor is not None:
-            try:
-                scores = await self._predictor.scores(found.request, self._wait_seconds - (retrieved - start))
-            except DegradedError as error:
-                degraded = str(error)
-                DEGRADED.labels(error.reason).inc()
-        found.timings_ms["rank"] = 1e3 * (perf_counter() - retrieved)
-        predictions = self._recommender.answers(found, scores, degraded)
+        found.timings_ms["rank"] = 0.0
+        scores, degraded = await self._scores(found, found, start)
+        lists, tried = self._recommender.lists(found, scores), set[int]()
+        while (short := self._recommender.short_row(found, lists, tried)) is not None:
+            row, more = short
+            scores, late = await self._scores(more, found, start)
+            lists = page.with_list(lists, row, self._recommender.lists(more, scores))
+            degraded, tried = degraded or late, tried | {row}
+        predictions = self._recommender.predictions(found, lists, degraded)
         found.timings_ms["total"] = 1e3 * (perf_counter() - start)
         self._count(found)
-        return predictions
+        return paged(queries, predictions)
+
+    async def _scores(self, found: Found, of: Found, start: float) -> tuple[NDArray[np.float32] | None, str | None]:
+        """The predictor's scores, or why there are none; the wait is added to the timings of the request."""
+        if found.request is None or self._predictor is None:
+            return None, None
+        asked = perf_counter()
+        try:
+            return await self._predictor.scores(found.request, self._wait_seconds - (asked - start)), None
+        except DegradedError as error:
+            DEGRADED.labels(error.reason).inc()
+            return None, str(error)
+        finally:
+            of.timings_ms["rank"] += 1e3 * (perf_counter() - asked)
 
     async def close(self) -> None:
         """Close the connections to the predictor, and look at no file any more."""

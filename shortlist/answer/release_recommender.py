@@ -1,7 +1,7 @@
 """From queries to candidates, and from candidates and scores to answers, without network access."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from time import perf_counter
@@ -10,19 +10,23 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist.answer import page
 from shortlist.answer.encode import EncodedQueries, encode, seen_rows, written
 from shortlist.answer.query import Query
 from shortlist.answer.refusal import BadRequestError
 from shortlist.answer.release import Release
-from shortlist.answer.schema import CandidateSource, Prediction, Source, Stage
+from shortlist.answer.schema import CandidateSource, Page, Prediction, Similar, Source, Stage
 from shortlist.features.availability import Availability
 from shortlist.features.vocabulary import UNKNOWN
 from shortlist.recommend.candidates import Candidates
+from shortlist.recommend.lists import Recommendations
 from shortlist.recommend.query import QueryBatch
 from shortlist.recommend.recommender import Recommender
 from shortlist.recommend.request import RankingRequest
 from shortlist.recommend.rules import RuleError, Rules
 from shortlist.recommend.trace import Trace
+
+_NOTHING = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -97,43 +101,72 @@ class ReleaseRecommender:
         """Features and retrieval."""
         return self._find(queries, self._recommender)
 
-    def _find(self, queries: Sequence[Query], recommender: Recommender) -> Found:
+    def _find(self, queries: Sequence[Query], recommender: Recommender, without: NDArray[np.int64] = _NOTHING) -> Found:
+        """`without` are item rows that no list may have, pinned or not."""
         start = perf_counter()
         store = self.release.store
         encoded = encode(store, queries)
         seen = seen_rows(store, encoded) if self._masks_seen else ()
+        excluded, rules = encoded.excluded, _rules(recommender, queries, encoded)
+        if len(without):
+            excluded = [np.concatenate([rows, without]) for rows in excluded]
+            rules = [replace(one, pins=one.pins[~np.isin(one.pins, without)]) for one in rules]
         batch = QueryBatch(
             encoded.inputs,
             encoded.time_E,
             seen,
-            encoded.excluded,
+            excluded,
             np.array(encoded.described),
             item_E=encoded.item_E,
             anchored_E=np.array(encoded.anchored),
-            rules=_rules(recommender, encoded),
+            rules=rules,
         )
         encoded_at = perf_counter()
         trace = Trace() if any(query.trace for query in queries) else None
-        candidates = recommender.candidates(batch, np.array([query.k for query in queries]), trace)
+        candidates = recommender.candidates(batch, page.depths(queries), trace)
         timings: dict[Stage, float] = {"features": encoded_at - start, "retrieve": perf_counter() - encoded_at}
         milliseconds = {stage: 1e3 * seconds for stage, seconds in timings.items()}
         return Found(queries, encoded, candidates, recommender, milliseconds, trace)
 
     def answers(self, found: Found, scores_RK: NDArray[np.float32] | None, degraded: str | None) -> list[Prediction]:
         """The predictions; without the ranker's scores, in the order of retrieval."""
+        return self.predictions(found, self.lists(found, scores_RK), degraded)
+
+    def lists(self, found: Found, scores_RK: NDArray[np.float32] | None) -> Recommendations:
+        """The lists in their order; those of rows are longer than what a page shows."""
+        return found.recommender.recommend(found.candidates, scores_RK, found.trace)
+
+    def short_row(self, found: Found, lists: Recommendations, tried: Collection[int]) -> tuple[int, Found] | None:
+        """A row that shows less than it may, and the candidates that may fill it; see `page`.
+
+        `tried` are the rows that were searched again. The candidates make one list, for `page.with_list`.
+        """
+        columns = page.shown(found.queries, lists)
+        for e, (query, rules) in enumerate(zip(found.queries, found.candidates.encoded.rules, strict=True)):
+            if query.page is None or not rules.limits or len(columns[e]) >= query.k or e in tried:
+                continue
+            before = page.rows_before(found.queries, lists, columns, e)
+            if len(before):
+                alone = replace(query, page=None, time=int(found.encoded.time_E[e]))
+                return e, self._find([alone], found.recommender, before)
+        return None
+
+    def predictions(self, found: Found, lists: Recommendations, degraded: str | None) -> list[Prediction]:
+        """What is answered, one a query; of rows, without what the earlier rows of their page show."""
         store, encoded = self.release.store, found.encoded
-        lists = found.recommender.recommend(found.candidates, scores_RK, found.trace)
+        columns = page.shown(found.queries, lists)
         names = cast(dict[int, CandidateSource], found.recommender.source_names)
         known = found.candidates.encoded.known_E.tolist()
         answers: list[Prediction] = []
         for i, (query, source) in enumerate(zip(found.queries, found.sources, strict=True)):
-            rows = lists.rows_EK[i, : np.count_nonzero(lists.rows_EK[i])]
+            at = i, columns[i]
+            rows = lists.rows_EK[at]
             items = zip(
                 written(store, store.items.values(rows), query),
                 store.titles(rows),
-                lists.scores_EK[i, : len(rows)].astype(np.float64).round(6).tolist(),
-                lists.found_EK[i, : len(rows)].astype(np.float64).round(6).tolist(),
-                lists.source_EK[i, : len(rows)].tolist(),
+                lists.scores_EK[at].astype(np.float64).round(6).tolist(),
+                lists.found_EK[at].astype(np.float64).round(6).tolist(),
+                lists.source_EK[at].tolist(),
                 strict=True,
             )
             answers.append(
@@ -159,17 +192,40 @@ class ReleaseRecommender:
                     "timings_ms": found.timings_ms,
                 }
             )
+            if query.name is not None:
+                answers[-1]["name"] = query.name
+            if encoded.item_E[i]:
+                answers[-1]["item"] = self._similar(encoded.item_E[i : i + 1], query)
             if query.trace and found.trace is not None:
                 answers[-1]["trace"] = found.trace.as_dict()
         return answers
 
+    def _similar(self, row: NDArray[np.int64], query: Query) -> Similar:
+        store = self.release.store
+        return {"item_id": written(store, store.items.values(row), query)[0], "title": store.titles(row)[0]}
 
-def _rules(recommender: Recommender, encoded: EncodedQueries) -> list[Rules]:
+
+def paged(queries: Sequence[Query], predictions: Sequence[Prediction]) -> list[Prediction | Page]:
+    """The predictions of a request, those of the rows of a page as one."""
+    found: list[Prediction | Page] = []
+    pages: dict[int, list[Prediction]] = {}
+    for query, prediction in zip(queries, predictions, strict=True):
+        if query.page is None:
+            found.append(prediction)
+        elif query.page in pages:
+            pages[query.page].append(prediction)
+        else:
+            pages[query.page] = [prediction]
+            found.append({"rows": pages[query.page]})
+    return found
+
+
+def _rules(recommender: Recommender, queries: Sequence[Query], encoded: EncodedQueries) -> list[Rules]:
     """The rules of each query. Raises BadRequestError for a rule that cannot be applied."""
     found = []
     for i, one in enumerate(encoded.rules):
         try:
             found.append(recommender.rules.of(one, encoded.excluded[i]))
         except RuleError as error:
-            raise BadRequestError(f"instances[{i}].rules.{error}") from None
+            raise BadRequestError(f"{queries[i].place or f'instances[{i}]'}.rules.{error}") from None
     return found

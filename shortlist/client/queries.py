@@ -20,6 +20,15 @@ class Rules(TypedDict, total=False):
     diversity: float
 
 
+class Row(TypedDict, total=False):
+    name: str
+    k: int
+    exclude: Sequence[Id]
+    item_id: Id
+    similar_to_last: bool
+    rules: Rules
+
+
 class Query(TypedDict, total=False):
     user_id: Id
     history: Sequence[Id]
@@ -28,6 +37,8 @@ class Query(TypedDict, total=False):
     k: int
     exclude: Sequence[Id]
     item_id: Id
+    similar_to_last: bool
     rules: Rules
     trace: bool
     time: float
+    rows: Sequence[Row]
