@@ -99,13 +99,18 @@ def recommend(
     recommend_once(find_places(recipe, work), query, Console(highlight=False, soft_wrap=True))
 
 
-def _batch(places: Places, users: Path, query: dict[str, Any], out: Path) -> int:
+def _batch(places: Places, file: Path, query: dict[str, Any], out: Path) -> int:
     from shortlist.cpus import limit_threads
 
     limit_threads()  # before the libraries below are imported
-    from shortlist.batch.lists import users_in, write_lists
+    from shortlist.batch.lists import AT_ONCE, write_lists
+    from shortlist.batch.users import users_in
 
-    return write_lists(live_release(places), users_in(users), query, out)
+    users = users_in(file, AT_ONCE)
+    availability = places.recipe.serving.availability
+    if availability is not None:
+        availability = availability.model_copy(update={"path": places.availability})
+    return write_lists(live_release(places), lambda _: users, query, out, availability).rows
 
 
 def _object(option: str, text: str | None) -> dict[str, Any] | None:

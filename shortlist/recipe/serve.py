@@ -51,6 +51,25 @@ class Publish(Section):
     """The storage of releases: a folder or `s3://bucket/prefix`."""
 
 
+def _parquet(path: str) -> str:
+    if not path.endswith(".parquet"):
+        raise ValueError(f"{path!r} must end with .parquet, like s3://bucket/lists/today.parquet")
+    return path
+
+
+class Batch(Section):
+    """Lists for many users, written after a release is published."""
+
+    users: str = "all"
+    """`all` users that the release knows, or a file of users: Parquet or CSV with a column `user_id`, any other with a
+    user in each line; a path, `file:///` or `s3://bucket/key`."""
+    k: int = Field(20, ge=1)
+    """The number of items of a list, at most `serving.max_k`."""
+    out: Annotated[str, AfterValidator(_parquet)] | None = None
+    """The Parquet file of the lists, a path, `file:///` or `s3://bucket/key`, replaced when the new one is complete; by
+    default an artifact of the run."""
+
+
 AvailabilityColumn = Literal["item_id", "available", "stock", "available_from", "available_until"]
 
 
