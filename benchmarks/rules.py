@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.made_release import make_release
+from shortlist.answer.query import Query
+from shortlist.answer.release_recommender import ReleaseRecommender
 from shortlist.ranking.ranker import Ranker
-from shortlist.serving.query import Query
-from shortlist.serving.transformer.answer import ReleaseRecommender
 
 _WHERE = "genres IN ('genres 0000001', 'genres 0000002', 'genres 0000003')"
 CASES: dict[str, dict[str, Any]] = {

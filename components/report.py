@@ -18,6 +18,7 @@ def report(
     train_ranking: Input[Artifact],
     evaluate: Input[Artifact],
     publish: Input[Artifact],
+    write_lists: Input[Artifact],
     page: Output[HTML],
     run: Output[Artifact],
 ) -> None:
@@ -34,6 +35,7 @@ def report(
         train_ranking: Record of the train_ranking step: time, memory, rows and metrics, as JSON.
         evaluate: Record of the evaluate step: time, memory, rows and metrics, as JSON.
         publish: Record of the publish step: time, memory, rows and metrics, as JSON.
+        write_lists: Record of the write_lists step: time, memory, rows and metrics, as JSON.
         page: The report of the run, as one self-contained HTML page.
         run: The machine-readable record of the run, run.json.
     """
@@ -48,7 +50,7 @@ def report(
     from shortlist.step_result import read_record
 
     steps = [ingest, validate, prepare, train_retrieval, export, build_index, train_ranking, evaluate, publish]
-    records = [read_record(step.path) for step in steps]
+    records = [read_record(step.path) for step in (*steps, write_lists)]
     report.write_report(parse_recipe(recipe), records, page=Path(page.path), run=Path(run.path))
     say(f"report: {page.uri}")
     say(f"record: {run.uri}")

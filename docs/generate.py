@@ -14,10 +14,10 @@ import typer
 import yaml
 from pydantic import TypeAdapter
 
+from shortlist.answer.schema import Answer, Columns, Refusal, request_types
 from shortlist.cli.main import app
 from shortlist.features import TableSchema
 from shortlist.recipe import Serving, recipe_schema
-from shortlist.serving.schema import Answer, Columns, Refusal, request_types
 from shortlist.serving.transformer.openapi import REFUSALS
 
 ROOT = Path(__file__).parents[1]

@@ -24,6 +24,7 @@ _SERVICES = {
     "train_retrieval": "Kubeflow Trainer 2, only with `resources.distributed`",
     "evaluate": "the storage that the recipe publishes to, if a release is live",
     "publish": "the storage that the recipe publishes to",
+    "write_lists": "the storage that the recipe publishes to, and those that its `batch` names",
     "conclude": "the storage that the recipe publishes to",
 }
 

@@ -57,21 +57,28 @@ def check_recipe(recipe: Recipe, origin: str) -> None:
             "with the bucket's keys in resources.secrets and its address, if it is not AWS, in resources.env as "
             "AWS_ENDPOINT_URL"
         )
+    if recipe.batch is not None and recipe.batch.out is not None and not reachable(recipe.batch.out):
+        wrong.append(
+            f"  batch.out: {recipe.batch.out!r} would be deleted with the pod of the step: write s3://bucket/key, or "
+            "leave it out to get the lists as an artifact of the run"
+        )
     if wrong:
         count = f"{len(wrong)} error{'s' * (len(wrong) != 1)} for a run on a cluster"
         raise RecipeError("\n".join([f"{origin}: {count}", *wrong]))
 
 
 def _read_by(recipe: Recipe) -> list[tuple[str, str]]:
-    """(place in the recipe, path) of all inputs of ingest."""
-    source = recipe.source
+    """(place in the recipe, path) of all files that the steps read."""
+    source, users, stock = recipe.source, recipe.batch and recipe.batch.users, recipe.serving.availability
+    others = [("batch.users", users)] if users and users != "all" else []
+    others += [("serving.availability.path", stock.path)] if stock is not None and recipe.batch is not None else []
     if isinstance(source, YambdaSource):
-        return [("source.path", source.path)]
+        return [("source.path", source.path), *others]
     if not isinstance(source, FilesSource):
-        return []
+        return others
     paths = [(f"source.events.{i}.path", table.path) for i, table in enumerate(source.events)]
     tables = {"items": source.items, "users": source.users}
-    return paths + [(f"source.{name}.path", table.path) for name, table in tables.items() if table is not None]
+    return paths + [(f"source.{name}.path", table.path) for name, table in tables.items() if table is not None] + others
 
 
 def package(recipe: Recipe, image: str = PIPELINE_IMAGE) -> Package:

@@ -18,6 +18,7 @@ from shortlist.components.survey import survey
 from shortlist.components.train_ranking import train_ranking
 from shortlist.components.train_retrieval import train_retrieval
 from shortlist.components.validate import validate
+from shortlist.components.write_lists import write_lists
 from shortlist.pipelines.provision import provision
 from shortlist.recipe import Resources, Step
 
@@ -58,6 +59,7 @@ def train_and_publish(resources: Resources, image: str = PIPELINE_IMAGE) -> Base
                 evaluation=evaluated.outputs["evaluation"],
                 forced_by=forced_by,
             )
+            listed = write_lists(recipe=recipe, decision=published.outputs["decision"])
             reported = report(
                 recipe=recipe,
                 ingest=ingested.outputs["record"],
@@ -69,12 +71,13 @@ def train_and_publish(resources: Resources, image: str = PIPELINE_IMAGE) -> Base
                 train_ranking=ranked.outputs["record"],
                 evaluate=evaluated.outputs["record"],
                 publish=published.outputs["record"],
+                write_lists=listed.outputs["record"],
             )
-        # These steps also read the sources or the live release, which may change without a change of their inputs.
-        for task in (surveyed, evaluated, published, concluded):
+        # These steps also read what may change without a change of their inputs: sources, releases, users, the stock.
+        for task in (surveyed, evaluated, published, listed, concluded):
             task.set_caching_options(enable_caching=False)
         tasks = (surveyed, ingested, validated, prepared, trained, exported, indexed, ranked, evaluated, published)
-        for task in (*tasks, reported, concluded):
+        for task in (*tasks, listed, reported, concluded):
             provision(task.set_container_image(image), resources.of(_step_of(task)))
 
     return pipeline

@@ -29,12 +29,20 @@ class LocalService:
     """
 
     def __init__(
-        self, release: str | Path, *, http_port: int | None = None, log_dir: Path | None = None, workers: int = 1
+        self,
+        release: str | Path,
+        *,
+        http_port: int | None = None,
+        log_dir: Path | None = None,
+        workers: int = 1,
+        availability: str | None = None,
     ) -> None:
+        """`availability` replaces the path of the release's availability file."""
         self._release = Path(release)
         self._given_port = http_port
         self._log_dir = log_dir
         self._workers = workers
+        self._availability = availability
         self._transformer: Child | None = None
         self._predictor: Child | None = None
 
@@ -147,6 +155,7 @@ class LocalService:
             *("--release", str(self._release), "--targets", str(self._folder / "targets")),
             *("--http_port", str(self.http_port), "--grpc_port", str(self.grpc_port)),
             *("--model_name", _NAME, "--workers", str(self._workers)),
+            *(("--availability", self._availability) if self._availability else ()),
         ]
         self._transformer = Child("transformer", arguments, self._logs / "transformer.log")
         self._wait_for(self._transformer, self._transformer_is_ready)

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from shortlist.answer.release import find_release
 from shortlist.serving.loopback import bypass_proxies
 from shortlist.serving.parent_watcher import end_with_stdin
 from shortlist.serving.ports import check_port
 from shortlist.serving.predictor.torchserve import Options, PredictorError, TorchServe
-from shortlist.serving.release import find_release
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

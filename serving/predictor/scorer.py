@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist.answer.encode import encode, written
+from shortlist.answer.query import Id
+from shortlist.answer.refusal import BadRequestError, not_json
+from shortlist.answer.release import Release
 from shortlist.ranking.ranker import Ranker
 from shortlist.recommend.request import RankingRequest
 from shortlist.retrieval.onnx_query_tower import OnnxQueryTower
-from shortlist.serving.encode import encode, written
-from shortlist.serving.query import Id
-from shortlist.serving.refusal import BadRequestError, not_json
-from shortlist.serving.release import Release
 
 _CONFLICT = 409
 _BAD_REQUEST = 400

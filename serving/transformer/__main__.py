@@ -9,10 +9,10 @@ from pathlib import Path
 from kserve import ModelServer, model_server
 from kserve.protocol.rest.multiprocess.server import RESTServerProcess
 
+from shortlist.answer.release import find_release
 from shortlist.serving.loopback import bypass_proxies
 from shortlist.serving.parent_watcher import end_with_stdin
 from shortlist.serving.ports import check_port
-from shortlist.serving.release import find_release
 from shortlist.serving.transformer.bodies import Bodies
 from shortlist.serving.transformer.errors import ClosedRepository
 from shortlist.serving.transformer.model import Transformer, prepare_server
@@ -33,6 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--drain_seconds", type=float, default=0.0, help="how long to keep answering after SIGTERM")
     parser.add_argument(
         "--targets", type=Path, help="a folder whose target.json names the release to serve, and may be replaced"
+    )
+    parser.add_argument(
+        "--availability",
+        help="the availability file, in place of the recipe's serving.availability.path",
     )
     parser.add_argument("--end_with_stdin", action="store_true", help="end when the standard input is closed")
     parser.set_defaults(model_name="shortlist", log_config_file=str(Path(__file__).with_name("logging.yaml")))
@@ -58,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             tls=given.predictor_use_ssl,
             drain_seconds=given.drain_seconds,
             targets=given.targets,
+            availability=given.availability,
         )
         model.load()
         prepare_server(model, given.drain_seconds)

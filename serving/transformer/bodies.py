@@ -8,7 +8,7 @@ from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.rest.v2_datamodels import InferenceRequest
 from pydantic import ValidationError
 
-from shortlist.serving.refusal import BadRequestError, not_json
+from shortlist.answer.refusal import BadRequestError, not_json
 from shortlist.serving.transformer.errors import RefusedError, malformed
 
 _BINARY = "inference-header-content-length"

@@ -16,7 +16,7 @@ from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shortlist.serving.refusal import BadRequestError, not_json
+from shortlist.answer.refusal import BadRequestError, not_json
 
 _BODY_BYTES = 1 << 20
 _BYTES_OF_AN_ID = 32

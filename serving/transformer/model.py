@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from kserve import Model
 from kserve.model_server import app
 
-from shortlist.serving.query import Query
-from shortlist.serving.refusal import BadRequestError
-from shortlist.serving.schema import Prediction
+from shortlist.answer.query import Query
+from shortlist.answer.refusal import BadRequestError
+from shortlist.answer.schema import Page, Prediction
 from shortlist.serving.transformer import errors, openapi, protocol
 from shortlist.serving.transformer.drain import Drain
 from shortlist.serving.transformer.follow import Follower
@@ -41,10 +41,11 @@ class Transformer(Model):  # type: ignore[misc]  # kserve is untyped
         tls: bool = False,
         drain_seconds: float = 0.0,
         targets: Path | None = None,
+        availability: str | None = None,
         max_history: int = 0,
     ) -> None:
         super().__init__(name)
-        self._arguments = (name, folder, predictor_host, tls, drain_seconds, targets)
+        self._arguments = (name, folder, predictor_host, tls, drain_seconds, targets, availability)
         self._max_history = max_history
         self._loading = threading.Lock()
         self._follower: Follower | None = None
@@ -67,10 +68,10 @@ class Transformer(Model):  # type: ignore[misc]  # kserve is untyped
         """
         from shortlist.serving.transformer.service import Service  # noqa: PLC0415  # brings FAISS and ONNX Runtime
 
-        name, folder, host, tls, _, targets = self._arguments
+        name, folder, host, tls, _, targets, availability = self._arguments
 
         def opened(folder: Path, host: str | None) -> Service:
-            return Service.open(folder, name, host, tls=tls)
+            return Service.open(folder, name, host, tls=tls, availability=availability)
 
         with self._loading:
             if self._follower is None:
@@ -118,7 +119,7 @@ class Transformer(Model):  # type: ignore[misc]  # kserve is untyped
         except BadRequestError as error:
             raise errors.RefusedError(error) from None
 
-    async def predict(self, payload: tuple[list[Query], Any], *_: Any) -> tuple[list[Prediction], Any]:
+    async def predict(self, payload: tuple[list[Query], Any], *_: Any) -> tuple[list[Prediction | Page], Any]:
         """The predictions, and the request that they answer. Raises RefusedError for a rule that cannot be applied."""
         queries, request = payload
         try:
@@ -142,6 +143,7 @@ def _in_a_worker(
     tls: bool,
     drain_seconds: float,
     targets: Path | None,
+    availability: str | None,
     max_history: int,
 ) -> Transformer:
     model = Transformer(
@@ -151,6 +153,7 @@ def _in_a_worker(
         tls=tls,
         drain_seconds=drain_seconds,
         targets=targets,
+        availability=availability,
         max_history=max_history,
     )
     prepare_server(model, drain_seconds)

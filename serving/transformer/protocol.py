@@ -14,9 +14,9 @@ import orjson
 from kserve import InferOutput, InferRequest, InferResponse
 from kserve.errors import InvalidInput
 
-from shortlist.serving.query import Query, QueryReader
-from shortlist.serving.refusal import BadRequestError
-from shortlist.serving.schema import Prediction
+from shortlist.answer.query import Query, QueryReader
+from shortlist.answer.refusal import BadRequestError
+from shortlist.answer.schema import Page, Prediction
 
 INPUT = {"name": "instances", "datatype": "BYTES", "shape": [-1]}
 OUTPUT = {"name": "predictions", "datatype": "BYTES", "shape": [-1]}
@@ -27,7 +27,7 @@ def read(payload: Any, reader: QueryReader) -> list[Query]:
     return reader.texts(_instances(payload)) if isinstance(payload, InferRequest) else reader.request(payload)
 
 
-def write(predictions: list[Prediction], payload: Any) -> Any:
+def write(predictions: list[Prediction | Page], payload: Any) -> Any:
     """The answer in the protocol of the request."""
     if not isinstance(payload, InferRequest):
         return {"predictions": predictions}

@@ -18,6 +18,7 @@ from shortlist.components.image import PIPELINE_IMAGE
 from shortlist.data.sources.locate import folder_holding
 from shortlist.recipe import Recipe
 from shortlist.release.publish import release_root
+from shortlist.storage import open_storage
 from shortlist.storage.folder import Folder
 
 _LABEL = "shortlist.run"
@@ -59,7 +60,13 @@ def _mounts(recipe: Recipe) -> Iterator[Mount]:
     if isinstance(published, Folder):
         published.root.mkdir(parents=True, exist_ok=True)
         yield Mount(str(published.root), str(published.root), type="bind")
-    folders = {_folder(path) for path in _paths(recipe.source.model_dump())}
+    written = recipe.batch and recipe.batch.out
+    if written and isinstance(lists := open_storage(written.rpartition("/")[0] or "."), Folder):
+        lists.root.mkdir(parents=True, exist_ok=True)
+        yield Mount(str(lists.root), str(lists.root), type="bind")
+    read = [one.users for one in [recipe.batch] if one is not None and one.users != "all"]
+    read += [one.path for one in [recipe.serving.availability] if one is not None]
+    folders = {_folder(path) for path in (*_paths(recipe.source.model_dump()), *read)}
     for folder in sorted(folder for folder in folders if folder is not None and folder.is_dir()):
         yield Mount(str(folder), str(folder), type="bind", read_only=True)
 

@@ -56,6 +56,14 @@ class Places:
         return self.work / "cache"
 
     @property
+    def availability(self) -> str | None:
+        """The recipe's availability file; its path is absolute or an address."""
+        file = self.recipe.serving.availability
+        if file is None or "://" in file.path:
+            return None if file is None else file.path
+        return str(self.project / Path(file.path).expanduser())
+
+    @property
     def root(self) -> "Storage":
         """The storage of this recipe's releases."""
         from shortlist.release.publish import release_root

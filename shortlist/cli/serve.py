@@ -39,7 +39,7 @@ def serve(
     places = find_places(recipe, work)
     release = live_release(places)
     say(f"starting release {release.name} ...")
-    service = LocalService(release, http_port=port, workers=workers)
+    service = LocalService(release, http_port=port, workers=workers, availability=places.availability)
     with contextlib.suppress(KeyboardInterrupt), service:
         body = json.dumps({"instances": [complete(release, {"k": 10})]}, ensure_ascii=False)
         say(
@@ -99,13 +99,18 @@ def recommend(
     recommend_once(find_places(recipe, work), query, Console(highlight=False, soft_wrap=True))
 
 
-def _batch(places: Places, users: Path, query: dict[str, Any], out: Path) -> int:
+def _batch(places: Places, file: Path, query: dict[str, Any], out: Path) -> int:
     from shortlist.cpus import limit_threads
 
     limit_threads()  # before the libraries below are imported
-    from shortlist.serving.batch import users_in, write_lists
+    from shortlist.batch.lists import AT_ONCE, write_lists
+    from shortlist.batch.users import users_in
 
-    return write_lists(live_release(places), users_in(users), query, out)
+    users = users_in(file, AT_ONCE)
+    availability = places.recipe.serving.availability
+    if availability is not None:
+        availability = availability.model_copy(update={"path": places.availability})
+    return write_lists(live_release(places), lambda _: users, query, out, availability).rows
 
 
 def _object(option: str, text: str | None) -> dict[str, Any] | None:
@@ -132,7 +137,7 @@ def recommend_once(places: Places, query: dict[str, Any], console: "Console") ->
     query = complete(release, query)
     for line in unknown(release, query):
         typer.echo(f"warning: {line}", err=True)
-    with LocalService(release) as service:
+    with LocalService(release, availability=places.availability) as service:
         service.ask(query)  # warms up the services
         show_answer(query, service.ask(query), console)
 

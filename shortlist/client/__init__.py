@@ -11,7 +11,7 @@ Needs the extra `client` (`pip install 'shortlist[client]'`).
 
 from shortlist.client.client import AsyncClient, Client
 from shortlist.client.errors import ClientError, RefusedError, UnavailableError
-from shortlist.client.queries import Boost, Query, Rules
+from shortlist.client.queries import Boost, Query, Row, Rules
 
 __all__ = [
     "AsyncClient",
@@ -20,6 +20,7 @@ __all__ = [
     "ClientError",
     "Query",
     "RefusedError",
+    "Row",
     "Rules",
     "UnavailableError",
 ]

@@ -8,9 +8,9 @@ from typing import Self, Unpack, cast
 
 import httpx
 
+from shortlist.answer.schema import Page, Prediction
 from shortlist.client.queries import Query
 from shortlist.client.retry import Deadline, answer_of
-from shortlist.serving.schema import Prediction
 
 _DEADLINE = 2.0
 _CONNECTIONS = 64
@@ -30,7 +30,21 @@ class Client:
         return self.recommend_many([query])[0]
 
     def recommend_many(self, queries: Sequence[Query]) -> list[Prediction]:
-        """The recommendations for up to 64 queries, in their order. Raises RefusedError and UnavailableError."""
+        """The recommendations for up to 64 queries without `rows`, in their order.
+
+        Raises RefusedError and UnavailableError.
+        """
+        return cast(list[Prediction], self._ask(queries))
+
+    def page(self, **query: Unpack[Query]) -> list[Prediction]:
+        """The recommendations for each of the `rows` of a page, which share no item.
+
+        Raises RefusedError and UnavailableError.
+        """
+        (page,) = self._ask([query])
+        return cast(Page, page)["rows"]
+
+    def _ask(self, queries: Sequence[Query]) -> list[dict[str, object]]:
         deadline, reason = Deadline(self._deadline), "no time was left"
         for pause in deadline.pauses():
             try:
@@ -38,7 +52,7 @@ class Client:
             except httpx.TransportError as error:
                 answer = f"{type(error).__name__}: {error}"
             if not isinstance(answer, str):
-                return cast(list[Prediction], answer)
+                return answer
             reason = answer
             time.sleep(pause)
         raise deadline.expired(reason)
@@ -67,7 +81,21 @@ class AsyncClient:
         return (await self.recommend_many([query]))[0]
 
     async def recommend_many(self, queries: Sequence[Query]) -> list[Prediction]:
-        """The recommendations for up to 64 queries, in their order. Raises RefusedError and UnavailableError."""
+        """The recommendations for up to 64 queries without `rows`, in their order.
+
+        Raises RefusedError and UnavailableError.
+        """
+        return cast(list[Prediction], await self._ask(queries))
+
+    async def page(self, **query: Unpack[Query]) -> list[Prediction]:
+        """The recommendations for each of the `rows` of a page, which share no item.
+
+        Raises RefusedError and UnavailableError.
+        """
+        (page,) = await self._ask([query])
+        return cast(Page, page)["rows"]
+
+    async def _ask(self, queries: Sequence[Query]) -> list[dict[str, object]]:
         deadline, reason = Deadline(self._deadline), "no time was left"
         for pause in deadline.pauses():
             try:
@@ -76,7 +104,7 @@ class AsyncClient:
             except httpx.TransportError as error:
                 answer = f"{type(error).__name__}: {error}"
             if not isinstance(answer, str):
-                return cast(list[Prediction], answer)
+                return answer
             reason = answer
             await asyncio.sleep(pause)
         raise deadline.expired(reason)

@@ -20,6 +20,16 @@ class Rules(TypedDict, total=False):
     diversity: float
 
 
+class Row(TypedDict, total=False):
+    name: str
+    k: int
+    exclude: Sequence[Id]
+    item_id: Id
+    similar_to_last: bool
+    sources: Sequence[str]
+    rules: Rules
+
+
 class Query(TypedDict, total=False):
     user_id: Id
     history: Sequence[Id]
@@ -28,6 +38,9 @@ class Query(TypedDict, total=False):
     k: int
     exclude: Sequence[Id]
     item_id: Id
+    similar_to_last: bool
+    sources: Sequence[str]
     rules: Rules
     trace: bool
     time: float
+    rows: Sequence[Row]

@@ -43,9 +43,11 @@ from shortlist.recipe.negatives import (
 from shortlist.recipe.recipe import Recipe
 from shortlist.recipe.resources import Resources, Step
 from shortlist.recipe.rules import Boost, Rules
-from shortlist.recipe.serve import Evaluation, Gate, Publish, Serving
+from shortlist.recipe.serve import AvailabilityFile, Batch, Evaluation, Gate, Publish, Serving
 
 __all__ = [
+    "AvailabilityFile",
+    "Batch",
     "BceLoss",
     "Boost",
     "BprLoss",

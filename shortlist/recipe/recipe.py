@@ -21,7 +21,7 @@ from shortlist.recipe.metrics import METRICS
 from shortlist.recipe.model import Features, Index, Ranking, Retrieval
 from shortlist.recipe.resources import Resources
 from shortlist.recipe.rules import Rules
-from shortlist.recipe.serve import Evaluation, Gate, Publish, Serving
+from shortlist.recipe.serve import Batch, Evaluation, Gate, Publish, Serving
 
 
 class Recipe(Section):
@@ -61,6 +61,8 @@ class Recipe(Section):
     """The storage of the releases."""
     serving: Serving = Serving()
     """The settings of serving."""
+    batch: Batch | None = None
+    """Lists for many users after each release; without it, none are written."""
     resources: Resources = Resources()
     """The resources of the pipeline steps."""
 
@@ -82,6 +84,10 @@ class Recipe(Section):
         timed = [name for name in ("available_from", "available_until") if items is not None and name in items.columns]
         if rows and timed:
             raise ValueError(f"source.items.columns.{timed[0]} needs times; interactions.time_unit is 'row': remove it")
+        if self.batch is not None and self.batch.k > self.serving.max_k:
+            raise ValueError(
+                f"batch.k {self.batch.k} is larger than serving.max_k {self.serving.max_k}; lower it, or raise max_k"
+            )
         self._check_order()
         self._check_sources()
         if self.retrieval.positions == "every" and self.retrieval.encoder == "transformer" and self.retrieval.dim % 2:

@@ -18,6 +18,7 @@ Step = Literal[
     "train_ranking",
     "evaluate",
     "publish",
+    "write_lists",
     "report",
     "conclude",
 ]

@@ -1,10 +1,10 @@
 """The release blocks of a recipe: evaluation, gate, publish and serving."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from shortlist.recipe.fields import Section, Share
+from shortlist.recipe.fields import Duration, Section, Share
 
 
 class Evaluation(Section):
@@ -51,6 +51,49 @@ class Publish(Section):
     """The storage of releases: a folder or `s3://bucket/prefix`."""
 
 
+def _parquet(path: str) -> str:
+    if not path.endswith(".parquet"):
+        raise ValueError(f"{path!r} must end with .parquet, like s3://bucket/lists/today.parquet")
+    return path
+
+
+class Batch(Section):
+    """Lists for many users, written after a release is published."""
+
+    users: str = "all"
+    """`all` users that the release knows, or a file of users: Parquet or CSV with a column `user_id`, any other with a
+    user in each line; a path, `file:///` or `s3://bucket/key`."""
+    k: int = Field(20, ge=1)
+    """The number of items of a list, at most `serving.max_k`."""
+    out: Annotated[str, AfterValidator(_parquet)] | None = None
+    """The Parquet file of the lists, a path, `file:///` or `s3://bucket/key`, replaced when the new one is complete; by
+    default an artifact of the run."""
+
+
+AvailabilityColumn = Literal["item_id", "available", "stock", "available_from", "available_until"]
+
+
+def _file(path: str) -> str:
+    if not path.endswith((".csv", ".parquet")):
+        raise ValueError(f"{path!r} is neither .csv nor .parquet; write one of them, and give it that ending")
+    return path
+
+
+class AvailabilityFile(Section):
+    """Which items may be recommended now: a file that is read again while a release is served.
+
+    It has the item's id and at least one of `available` (true or false), `stock` (0 or less is out), `available_from`
+    and `available_until`. Items that it does not name keep the availability of the release.
+    """
+
+    path: Annotated[str, AfterValidator(_file)]
+    """The file, `.csv` or `.parquet`: a path, `file:///` or `s3://bucket/key`."""
+    every: Annotated[Duration, Field(ge=1)] = 60
+    """How often to look whether it has changed."""
+    columns: dict[AvailabilityColumn, str] = Field(default_factory=dict)
+    """Our column -> the file's column where its name differs, like `item_id: sku`."""
+
+
 class Serving(Section):
     default_k: int = Field(10, ge=1)
     """The number of recommendations if the query has no k."""
@@ -62,3 +105,5 @@ class Serving(Section):
     """The deadline of a request; after it, the response does not wait for the ranker."""
     threads: int = Field(1, ge=1)
     """Search and inference threads of one transformer process."""
+    availability: AvailabilityFile | None = None
+    """The file of the current availability; without one, the availability of the release holds."""

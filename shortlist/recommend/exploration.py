@@ -4,24 +4,14 @@ Shapes: E queries, K listed items.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from shortlist.recommend.candidates import Candidates
 from shortlist.recommend.lists import Recommendations
 from shortlist.recommend.query import Rows
 from shortlist.recommend.sources import Encoded, Found, Source
-
-
-class Explored(NamedTuple):
-    """Lists with explored items."""
-
-    lists: Recommendations
-    explored_EK: NDArray[np.bool_]
-    propensity_EK: NDArray[np.float32]
-    """The probability with which the item is shown at its place, given the list without exploration."""
 
 
 @dataclass(frozen=True)
@@ -57,28 +47,26 @@ class Exploration:
             found.rows_AK[at_A, :width], found.scores_AK[at_A, :width] = part.rows_AK, part.scores_AK
         return found
 
-    def explore(self, lists: Recommendations, candidates: Candidates, label: int, rng: np.random.Generator) -> Explored:
+    def explore(
+        self, lists: Recommendations, candidates: Candidates, label: int, rng: np.random.Generator
+    ) -> Recommendations:
         """The lists with explored items, which get the scores of the items that they replace and the source `label`."""
-        shown = Recommendations(*(column.copy() for column in lists))
-        explored_EK = np.zeros(lists.rows_EK.shape, np.bool_)
-        propensity_EK = (lists.rows_EK > 0).astype(np.float32)
-        pool = candidates.explorable
+        columns: list[Any] = [column.copy() for column in lists]
+        shown, pool = Recommendations(*columns), candidates.explorable
         assert pool is not None
         for e, rules in enumerate(candidates.encoded.rules):
             rows_K = shown.rows_EK[e]
             count = int(np.count_nonzero(rows_K))
             for k in range(max(self.first, len(rules.pins)), count):
                 free = pool.rows_AK[e][(pool.rows_AK[e] > 0) & ~np.isin(pool.rows_AK[e], rows_K)]
-                if rules.limits and len(free):
-                    free = free[
-                        rules.fitting(np.delete(rows_K[:count], k), len(rules.limits[0].values_NW)).rows_N[free]
-                    ]
+                for limit in rules.limits:
+                    free = free[~limit.full(np.delete(rows_K[:count], k))[free]]
                 if not len(free):
                     continue
-                propensity_EK[e, k] = 1 - self.share
+                shown.propensity_EK[e, k] = 1 - self.share
                 if rng.random() < self.share:
                     row = rng.choice(free)
-                    explored_EK[e, k], propensity_EK[e, k] = True, self.share / len(free)
+                    shown.propensity_EK[e, k] = self.share / len(free)
                     shown.rows_EK[e, k], shown.source_EK[e, k], shown.found_by_EK[e, k] = row, label, 1 << label
                     shown.found_EK[e, k] = pool.scores_AK[e][pool.rows_AK[e] == row][0]
-        return Explored(shown, explored_EK, propensity_EK)
+        return shown

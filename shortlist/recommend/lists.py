@@ -28,6 +28,8 @@ class Recommendations(NamedTuple):
     """The source that gave each item its place, a position in `Recommender.source_names`; EMPTY where the row is 0."""
     found_by_EK: NDArray[np.int64]
     """All sources that found each item: bit i is the source i."""
+    propensity_EK: NDArray[np.float32]
+    """The probability with which each item is at its place, given the candidates: 1 without exploration."""
 
 
 class SideBySide(NamedTuple):
@@ -105,6 +107,7 @@ def cut(scored: Scored, k_E: NDArray[np.int64], before: SideBySide) -> Recommend
         _to_width(scored.found_EK, beyond_EK, -np.inf),
         source_EK,
         found_by_EK,
+        (rows_EK > 0).astype(np.float32),
     )
 
 

@@ -16,7 +16,7 @@ from shortlist.features import FeatureStore
 from shortlist.features.availability import Availability
 from shortlist.recipe import Recipe
 from shortlist.recommend.candidates import Candidates, Part, num_fitting, num_listable, rows_of
-from shortlist.recommend.exploration import Exploration, Explored
+from shortlist.recommend.exploration import Exploration
 from shortlist.recommend.filters import Filter
 from shortlist.recommend.filters.excluded import ExcludedFilter
 from shortlist.recommend.filters.seen import SeenFilter
@@ -81,16 +81,27 @@ class Recommender:
         """
         available = available or store.available
         retriever = Retriever.open(retrieval, index, store, threads=threads, available=available)
+        return cls.over(recipe, store, retriever, statistics or index, ranks=ranks)
+
+    @classmethod
+    def over(
+        cls, recipe: Recipe, store: FeatureStore, retriever: Retriever, statistics: Path, *, ranks: bool
+    ) -> "Recommender":
+        """The stages of a recipe over an open retriever, whose availability holds for every source.
+
+        `statistics` is the folder of the statistics that the candidate sources read.
+        """
+        available = retriever.candidates.available
         return cls(
             retriever,
-            open_sources(recipe, store, retriever, statistics or index, available),
+            open_sources(recipe, store, retriever, statistics, available),
             filters_of(recipe),
             rerankers_of(retriever),
             rules=RuleBook(store, recipe.rules),
             num_ranked=recipe.ranking.candidates if ranks else 0,
             num_pool=recipe.ranking.candidates,
             profiles=reads_profiles(recipe, store.schema),
-            exploration=open_exploration(recipe, store, retriever, statistics or index, available),
+            exploration=open_exploration(recipe, store, retriever, statistics, available),
         )
 
     @property
@@ -196,7 +207,7 @@ class Recommender:
             trace.record("list", queries=len(k_E), items_in=found, items_out=int(np.count_nonzero(lists.rows_EK)))
         return lists
 
-    def explore(self, lists: Recommendations, candidates: Candidates, rng: np.random.Generator) -> Explored:
+    def explore(self, lists: Recommendations, candidates: Candidates, rng: np.random.Generator) -> Recommendations:
         """The lists with some explored items; the recipe must have exploration."""
         assert self._exploration is not None
         return self._exploration.explore(lists, candidates, len(self.source_names) - 1, rng)

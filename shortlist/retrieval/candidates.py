@@ -88,6 +88,10 @@ class Candidates:
             )
         return cls(known_N, available)
 
+    def over(self, available: Availability) -> "Candidates":
+        """The same items with another availability; no cached subset is shared."""
+        return Candidates(np.append(False, self._known_I), available)
+
     def known(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which item rows are known to the towers; row 0 is not."""
         return np.asarray((rows > 0) & self._known_I[rows - 1])

@@ -84,6 +84,17 @@ class Retriever:
         candidates = Candidates.open(retrieval, available or store.available)
         return cls(tower, searched, vectors, candidates, num_probes=settings["nprobe"], threads=threads)
 
+    def over(self, available: Availability) -> "Retriever":
+        """The same tower and index with another availability of the items."""
+        return Retriever(
+            self.tower,
+            self.index,
+            self._vectors,
+            self.candidates.over(available),
+            num_probes=self._num_probes,
+            threads=self._threads,
+        )
+
     def embed(self, queries: Queries) -> NDArray[np.float32]:
         """The query vectors, [E, D]; of length 1 where the metric is cosine."""
         return self.tower.embed(queries)

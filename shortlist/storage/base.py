@@ -61,6 +61,13 @@ class Storage(ABC):
         """Read a value. Raises MissingError."""
 
     @abstractmethod
+    def stamp(self, key: str) -> str:
+        """An opaque text that changes when the value is replaced, found without reading the value. Raises MissingError.
+
+        It tells when to read again; only the version from `read` differs for all different contents.
+        """
+
+    @abstractmethod
     def write(self, key: str, data: bytes) -> None:
         """Write a value, replacing any existing one."""
 

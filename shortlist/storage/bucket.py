@@ -62,6 +62,10 @@ class Bucket(Storage):
             found = self._client.get_object(Bucket=self._bucket, Key=self._name(key))
             return Stored(found["Body"].read(), found["ETag"])
 
+    def stamp(self, key: str) -> str:
+        with self._explained(key):
+            return self._client.head_object(Bucket=self._bucket, Key=self._name(key))["ETag"]
+
     def write(self, key: str, data: bytes) -> None:
         with self._explained(key):
             self._client.put_object(Bucket=self._bucket, Key=self._name(key), Body=data)

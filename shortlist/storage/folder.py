@@ -48,6 +48,14 @@ class Folder(Storage):
             raise from_os_error(error, path) from error
         return Stored(data, hashlib.sha256(data).hexdigest())
 
+    def stamp(self, key: str) -> str:
+        path = self.path(key)
+        try:
+            about = path.stat()
+        except OSError as error:
+            raise from_os_error(error, path) from error
+        return f"{about.st_ino} {about.st_mtime_ns} {about.st_size}"
+
     def write(self, key: str, data: bytes) -> None:
         with self._placing(key) as aside:
             aside.write_bytes(data)

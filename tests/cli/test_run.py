@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import psutil
 import pytest
 
@@ -24,11 +25,12 @@ interactions: {{positive: played_ratio_pct >= 50}}
 features: {{item: {{id_dim: 16, title: title}}}}
 retrieval: {{dim: 16, hidden: [], training: {{epochs: 1, learning_rate: 1.0e-6}}}}
 ranking: {{neighbours: 0, recent: [], training: {{epochs: 1, learning_rate: 1.0e-6}}}}
+batch: {{k: 3, out: lists/today.parquet}}
 """
 """It learns next to nothing, so that what is popular is clearly better."""
 STEPS = [
     *("ingest", "validate", "prepare", "train_retrieval", "export"),
-    *("build_index", "train_ranking", "evaluate", "publish"),
+    *("build_index", "train_ranking", "evaluate", "publish", "write_lists"),
 ]
 
 
@@ -81,6 +83,9 @@ def test_raw_events_become_a_served_answer_and_the_same_input_the_same_release(t
     record = json.loads((run / "run.json").read_text())
     assert [step["step"] for step in record["steps"]] == STEPS
     assert record["release"] in first.stdout
+    lists = pl.read_parquet(tmp_path / "lists/today.parquet")
+    assert set(lists["release"]) == {record["release"]}
+    assert record["steps"][-1]["rows_out"] == {"rows": len(lists)}
     assert "<html" in (run / "report.html").read_text()
     (docs,) = run.glob("shortlist-*/validate/data_docs.html")
     assert "<html" in docs.read_text()

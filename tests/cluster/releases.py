@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from benchmarks.made_release import make_release
+from shortlist.answer.query import Query
+from shortlist.answer.release_recommender import ReleaseRecommender
 from shortlist.ranking.ranker import Ranker
 from shortlist.release.bundle import read_manifest, release_key
-from shortlist.serving.query import Query
-from shortlist.serving.transformer.answer import ReleaseRecommender
 from shortlist.storage import Storage
 
 BROKEN = "0123456789abcdef"

@@ -53,7 +53,7 @@ def start_pod(way: str, release: str) -> float:
     where = "$(RELEASES)/$(RELEASE)"
     if way == "init container":
         program = (
-            "import sys, pathlib; from shortlist.serving.release import find_release; "
+            "import sys, pathlib; from shortlist.answer.release import find_release; "
             "find_release(sys.argv[1], pathlib.Path('/releases'))"
         )
         command = ["python", "-c", program, where]

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from benchmarks.made_release import make_release
+from shortlist.answer.release_recommender import ReleaseRecommender
 from shortlist.ranking.ranker import Ranker
 from shortlist.serving.deploy.errors import ClusterError, RefusedError
 from shortlist.serving.deploy.shadow import Ask, check_comparison, compare, queries, smoke
-from shortlist.serving.transformer.answer import ReleaseRecommender
 
 
 class Answering:

@@ -18,6 +18,7 @@ from hand_made import (
     write_store,
 )
 
+from shortlist.answer.release import Release
 from shortlist.dataset.prepared import Prepared
 from shortlist.evaluation.evaluate import evaluate
 from shortlist.evaluation.live_recommendations import raw_context
@@ -26,7 +27,6 @@ from shortlist.features import FeatureStore
 from shortlist.features.vocabulary import Vocabulary
 from shortlist.recipe import MixedNegatives, Recipe, SoftmaxLoss
 from shortlist.recommend.query import QueryBatch
-from shortlist.serving.release import Release
 
 NUM_ITEMS = 60
 VECTORS = item_vectors(NUM_ITEMS)

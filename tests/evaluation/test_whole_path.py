@@ -9,12 +9,12 @@ from hand_made import context_of, item_vectors, recipe_of, write_ranking, write_
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shortlist.answer.query import Query
+from shortlist.answer.release_recommender import ReleaseRecommender
 from shortlist.evaluation.whole_path import WholePath
 from shortlist.features.availability import ALWAYS, FOREVER, Availability
 from shortlist.ranking.ranker import Ranker
 from shortlist.recommend.query import QueryBatch
-from shortlist.serving.query import Query
-from shortlist.serving.transformer.answer import ReleaseRecommender
 
 NUM_ITEMS = 80
 

@@ -21,6 +21,7 @@ STEPS = [
     "train-ranking",
     "train-retrieval",
     "validate",
+    "write-lists",
 ]
 
 

@@ -9,14 +9,14 @@ from hand_made import context_of, item_vectors, recipe_of, write_ranking, write_
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shortlist.answer.query import Query
+from shortlist.answer.release_recommender import ReleaseRecommender
 from shortlist.evaluation.whole_path import WholePath
 from shortlist.features import FeatureStore
 from shortlist.ranking.ranker import Ranker
 from shortlist.recommend.query import QueryBatch
 from shortlist.recommend.recommender import Recommender
 from shortlist.recommend.trace import Trace
-from shortlist.serving.query import Query
-from shortlist.serving.transformer.answer import ReleaseRecommender
 
 NUM_ITEMS, CANDIDATES = 60, 12
 TIME = 3_600

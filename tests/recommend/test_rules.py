@@ -9,14 +9,14 @@ from hand_made import item_vectors, recipe_of, write_ranking, write_release, wri
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shortlist.answer.query import Query
+from shortlist.answer.refusal import BadRequestError
+from shortlist.answer.release_recommender import ReleaseRecommender
 from shortlist.features.availability import Availability
 from shortlist.ranking.ranker import Ranker
 from shortlist.recipe import Rules as RecipeRules
 from shortlist.recommend.limits import Limit, within_limits
 from shortlist.recommend.rules import RuleBook, RuleError
-from shortlist.serving.query import Query
-from shortlist.serving.refusal import BadRequestError
-from shortlist.serving.transformer.answer import ReleaseRecommender
 
 NUM_ITEMS, CANDIDATES, TIME = 80, 12, 3_600
 GENRES = [[1 + row % 3 if row % 10 else 0, 4 if row % 8 == 0 else 0] for row in range(1, NUM_ITEMS + 1)]

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from shortlist.answer.query import Query
+from shortlist.answer.refusal import BadRequestError
+from shortlist.answer.release_recommender import ReleaseRecommender
 from shortlist.features.availability import Availability
 from shortlist.ranking.ranker import Ranker
 from shortlist.recommend.sources.blend import blend_lists
-from shortlist.serving.query import Query
-from shortlist.serving.refusal import BadRequestError
-from shortlist.serving.transformer.answer import ReleaseRecommender
 from shortlist.statistics.find_neighbours import find_neighbours
 from shortlist.statistics.item_statistics import ItemStatistics
 from shortlist.statistics.recent_popularity import recent_popularity

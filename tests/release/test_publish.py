@@ -72,6 +72,9 @@ class Failing(Storage):
     def read(self, key):
         return self.inner.read(key)
 
+    def stamp(self, key):
+        return self.inner.stamp(key)
+
     def list(self, prefix=""):
         return self.inner.list(prefix)
 

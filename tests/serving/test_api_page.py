@@ -11,13 +11,13 @@ import pytest
 from asking import JSON, post
 from pydantic import TypeAdapter
 
+from shortlist.answer.schema import MAX_INSTANCES, MAX_ROWS, Answer, Columns, Item, Prediction, Refusal, request_types
 from shortlist.features import TableSchema
 from shortlist.recipe import Serving
 from shortlist.serving.local import LocalService
-from shortlist.serving.schema import Answer, Columns, Item, Prediction, Refusal, request_types
 from shortlist.serving.transformer.errors import max_body_bytes
 
-PAGE, RULES = (Path(f"docs/{name}.md").read_text() for name in ("api", "rules"))
+PAGE, RULES, ROWS = (Path(f"docs/{name}.md").read_text() for name in ("api", "rules", "rows"))
 
 
 def blocks(language: str, page: str = PAGE) -> list[str]:
@@ -99,7 +99,23 @@ def test_an_example_of_a_rule(service: LocalService, command: str) -> None:
     assert not prediction["unknown_rules"]
 
 
-@pytest.mark.parametrize("program", blocks("python"))
+@pytest.mark.parametrize("command", blocks("sh", ROWS))
+def test_an_example_of_rows(service: LocalService, command: str) -> None:
+    done = subprocess.run(["bash", "-c", here(command, service)], capture_output=True, text=True, check=True)
+    (page,) = TypeAdapter(Answer).validate_json(done.stdout)["predictions"]
+    assert len(page["rows"]) in (2, 4)
+    assert len({item["item_id"] for row in page["rows"] for item in row["items"]}) == 3 * len(page["rows"])
+
+
+def test_the_keys_of_a_row_are_those_that_the_page_names() -> None:
+    definitions = request_types(Serving(), Columns(TableSchema()), Columns(TableSchema()))[1].json_schema()["$defs"]
+    (line,) = re.findall(r"^- A row has the keys (.*?)\. A key", ROWS, re.MULTILINE | re.DOTALL)
+    assert set(re.findall(r"`(\w+)`", line)) == set(definitions["Row"]["properties"])
+    assert "- At most 20 rows, and 64 queries" in ROWS
+    assert (MAX_ROWS, MAX_INSTANCES) == (20, 64)
+
+
+@pytest.mark.parametrize("program", [*blocks("python"), *blocks("python", ROWS)])
 def test_a_python_example(service: LocalService, program: str) -> None:
     command = [sys.executable, "-c", here(program, service)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)

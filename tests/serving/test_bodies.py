@@ -8,8 +8,8 @@ import pytest
 from asking import JSON, post
 from pydantic import TypeAdapter
 
+from shortlist.answer.schema import Refusal
 from shortlist.serving.local import LocalService
-from shortlist.serving.schema import Refusal
 
 TYPES = ["application/json", "application/json; charset=utf-16", "text/plain", "application/octet-stream"]
 V1, V2 = "/v1/models/shortlist:predict", "/v2/models/shortlist/infer"

@@ -8,11 +8,11 @@ from typing import get_type_hints
 
 import pytest
 
+from shortlist.answer.schema import Columns, request_types
 from shortlist.client import AsyncClient, Client, Query, RefusedError, Rules, UnavailableError
 from shortlist.features import TableSchema
 from shortlist.recipe import Serving
 from shortlist.serving.local import LocalService
-from shortlist.serving.schema import Columns, request_types
 
 
 def test_it_has_every_key_of_the_api() -> None:

@@ -14,9 +14,9 @@ import pytest
 from aiohttp import web
 
 from benchmarks.made_release import make_release
+from shortlist.answer.query import Query
 from shortlist.recommend.request import RankingRequest
 from shortlist.serving.ports import free_ports
-from shortlist.serving.query import Query
 from shortlist.serving.transformer.service import Service
 
 DEADLINE_MS = 400

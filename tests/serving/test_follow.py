@@ -14,14 +14,14 @@ import pytest
 from released import NUM_ITEMS, NUM_USERS
 
 from benchmarks.made_release import make_release
+from shortlist.answer.query import Query
+from shortlist.answer.release_recommender import ReleaseRecommender
 from shortlist.ranking.ranker import Ranker
 from shortlist.release.bundle import read_manifest
 from shortlist.release.registry import promote, publish
 from shortlist.serving.child import ServiceError
 from shortlist.serving.follow import follow
 from shortlist.serving.local import LocalService
-from shortlist.serving.query import Query
-from shortlist.serving.transformer.answer import ReleaseRecommender
 from shortlist.storage import open_storage
 
 USERS = range(1, 9)

@@ -9,8 +9,8 @@ import jsonschema
 import pytest
 from asking import JSON, post
 
+from shortlist.answer.release import Release
 from shortlist.serving.local import LocalService
-from shortlist.serving.release import Release
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shortlist.answer.query import Query, QueryReader
+from shortlist.answer.refusal import BadRequestError
 from shortlist.features import CategoricalField, FeatureSchema, NumericField, TableSchema, TextField
 from shortlist.recipe import Serving
-from shortlist.serving.query import Query, QueryReader
-from shortlist.serving.refusal import BadRequestError
 
 SCHEMA = FeatureSchema(
     num_item_rows=3,
@@ -77,7 +77,11 @@ def test_a_wrong_body(body: Any, status: int, message: str) -> None:
     ("query", "status", "message"),
     [
         ({"hystory": [1]}, 400, "has the unknown key 'hystory'; did you mean 'history'?"),
-        ({"zzz": 1}, 400, "unknown key 'zzz'; allowed: user_id, history, user, context, k, exclude, item_id, rules, "),
+        (
+            {"zzz": 1},
+            400,
+            "unknown key 'zzz'; allowed: user_id, history, user, context, k, exclude, item_id, similar_to_last, ",
+        ),
         ({"k": 0}, 400, ".k is 0; it must be a whole number from 1 to 200 (serving.max_k)"),
         ({"k": 10**9}, 400, ".k is 1000000000; it must be"),
         ({"k": -1}, 400, ".k is -1"),

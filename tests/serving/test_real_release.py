@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from shortlist.answer.encode import encode
+from shortlist.answer.query import Query
+from shortlist.answer.release_recommender import ReleaseRecommender
 from shortlist.data.ingest import ingest
 from shortlist.dataset.prepare import prepare
 from shortlist.dataset.prepared import Prepared
@@ -19,10 +22,7 @@ from shortlist.retrieval.build_index import build_index
 from shortlist.retrieval.export import export
 from shortlist.retrieval.retrieve import Retriever
 from shortlist.retrieval.train_retrieval import train_retrieval
-from shortlist.serving.encode import encode
 from shortlist.serving.predictor.scorer import Scorer
-from shortlist.serving.query import Query
-from shortlist.serving.transformer.answer import ReleaseRecommender
 
 RECIPE = """
 name: tiny

@@ -10,10 +10,10 @@ from numpy.testing import assert_array_equal
 from released import NUM_ITEMS, NUM_USERS
 
 from benchmarks.made_release import make_release
-from shortlist.serving.encode import encode, stored_history
-from shortlist.serving.query import Query
-from shortlist.serving.refusal import BadRequestError
-from shortlist.serving.transformer.answer import ReleaseRecommender
+from shortlist.answer.encode import encode, stored_history
+from shortlist.answer.query import Query
+from shortlist.answer.refusal import BadRequestError
+from shortlist.answer.release_recommender import ReleaseRecommender
 
 
 @pytest.fixture(scope="module")

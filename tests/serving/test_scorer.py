@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from released import NUM_ITEMS, NUM_USERS
 
 from benchmarks.made_release import make_release
+from shortlist.answer.query import Query
+from shortlist.answer.release_recommender import ReleaseRecommender
 from shortlist.recommend.request import RankingRequest
 from shortlist.serving.predictor.scorer import Reply, Scorer
-from shortlist.serving.query import Query
-from shortlist.serving.transformer.answer import ReleaseRecommender
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,11 @@ from asking import JSON, post
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as v2
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
+from shortlist.answer.query import Query
+from shortlist.answer.release import Release
+from shortlist.answer.release_recommender import ReleaseRecommender
 from shortlist.ranking.ranker import Ranker
 from shortlist.serving.local import LocalService, ServiceError
-from shortlist.serving.query import Query
-from shortlist.serving.release import Release
-from shortlist.serving.transformer.answer import ReleaseRecommender
 
 BINARY = {"Content-Type": "application/octet-stream"}
 

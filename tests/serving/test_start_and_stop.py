@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 from released import pids_of, processes_about, wait_for_end
 
+from shortlist.answer.release import find_release
 from shortlist.release.bundle import read_manifest
 from shortlist.serving.local import LocalService
 from shortlist.serving.ports import free_ports
 from shortlist.serving.predictor.torchserve import Options, PredictorError, TorchServe
-from shortlist.serving.release import find_release
 from shortlist.serving.transformer import __main__ as transformer
 
 SCRIPT = """

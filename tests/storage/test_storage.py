@@ -51,6 +51,15 @@ class TestContract:
         with pytest.raises(MissingError, match=r"a/b\.json: there is nothing here"):
             storage.read("a/b.json")
 
+    def test_a_stamp_tells_that_a_value_was_replaced(self, storage):
+        with pytest.raises(MissingError, match="there is nothing here"):
+            storage.stamp("k")
+        storage.write("k", b"one")
+        first = storage.stamp("k")
+        assert storage.stamp("k") == first
+        storage.write("k", b"two")
+        assert storage.stamp("k") != first
+
     def test_versions_differ_when_contents_do(self, storage):
         storage.write("k", b"one")
         first = storage.read("k").version

@@ -20,11 +20,11 @@ class NewItemsSource:
     ranked = False
     searches = True
 
-    def __init__(self, available: Availability, within: int, *, name: str) -> None:
-        """`within` is in seconds. Items that were always available, or are never available, are not new."""
+    def __init__(self, from_N: NDArray[np.int64], available: Availability, within: int, *, name: str) -> None:
+        """Items are new for `within` seconds after `from_N`, when the release says that they became available first;
+        `available` says which of them are available now."""
         self.name = name
         self._available, self._within = available, within
-        from_N = available.from_N
         self._rows = np.argsort(from_N[1:], kind="stable") + 1
         self._from = from_N[self._rows]
 

@@ -114,7 +114,7 @@ class _Opener:
                 column = half_lives_of(self._recipe).index(one.half_life)
                 source = PopularitySource(statistics.recent_NR[:, column], available, name)
             case settings.NewItems():
-                source = NewItemsSource(available, one.within, name=name)
+                source = NewItemsSource(self._store.available.from_N, available, one.within, name=name)
             case settings.SameAttribute():
                 values_NW = np.asarray(self._store.item_categorical[one.of])
                 popularity_N = np.asarray(self._store.popularity)

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from shortlist.answer.query import QueryReader
 from shortlist.features import FeatureStore
 from shortlist.recipe import Recipe, load_released_recipe
 from shortlist.release.bundle import open_release, read_manifest, verify
 from shortlist.release.manifest import MANIFEST, is_name
-from shortlist.serving.query import QueryReader
 from shortlist.storage import open_storage
 from shortlist.storage.folder import Folder
 

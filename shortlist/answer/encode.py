@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist.answer.query import Id, Query
 from shortlist.data.keys import exact_in_json
 from shortlist.features import FeatureStore, Queries
 from shortlist.features.vocabulary import UNKNOWN
 from shortlist.recommend.rules import QueryRules
-from shortlist.serving.query import Id, Query
 
 _NOTHING = np.zeros(0, np.int64)
 
@@ -80,10 +80,14 @@ def encode(store: FeatureStore, queries: Sequence[Query]) -> EncodedQueries:
     excluded = [store.items.rows(q.exclude) if q.exclude else _NOTHING for q in queries]
     unknown = [store.unknown_values(q.user, q.context) if q.user or q.context else {} for q in queries]
     items = [q.item_id for q in queries]
-    anchored = [item is not None for item in items]
+    named = [item is not None for item in items]
     item_E = np.zeros(len(queries), np.int64)
-    if any(anchored):
-        item_E[anchored] = store.items.rows([item for item in items if item is not None])
+    if any(named):
+        item_E[named] = store.items.rows([item for item in items if item is not None])
+    for e, (query, history) in enumerate(zip(queries, histories, strict=True)):
+        if query.similar_to_last and len(history):
+            item_E[e] = history[-1]
+    anchored = [q.item_id is not None or q.similar_to_last for q in queries]
     rules = [_rules(store, q.rules) if q.rules else None for q in queries]
     num_unknown_rules = [0 if one is None else _num_unknown(one) for one in rules]
     return EncodedQueries(

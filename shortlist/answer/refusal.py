@@ -7,12 +7,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from shortlist.answer.schema import MAX_BOOSTS, MAX_INSTANCES, MAX_LIMITS, MAX_ROWS, MAX_TEXT
 from shortlist.data.keys import MAX_KEY_BYTES
 from shortlist.features.item_mask import MAX_LENGTH
 from shortlist.recipe import Serving
-from shortlist.serving.schema import MAX_BOOSTS, MAX_INSTANCES, MAX_LIMITS, MAX_TEXT
 
-QUERY_KEYS = ("user_id", "history", "user", "context", "k", "exclude", "item_id", "sources", "rules", "trace", "time")
+ROW_KEYS = ("name", "k", "exclude", "item_id", "similar_to_last", "sources", "rules")
+QUERY_KEYS = ("user_id", "history", "user", "context", *ROW_KEYS[1:], "trace", "time", "rows")
 _RULES = {
     "where": f"it is an expression of at most {MAX_LENGTH:,} characters, like \"genre = 'jazz'\"",
     "only": "it is a list of item ids, like [17, 4]",
@@ -46,6 +47,7 @@ class Refuser:
             "k": f"it must be a whole number from 1 to {limits.max_k} (serving.max_k)",
             "trace": "it is true or false",
             "sources": 'it is a list of 1 to 32 names of candidate sources, like ["new_items"]',
+            "similar_to_last": "it is true or false",
             "time": "it is seconds since 1970 (not milliseconds), like 1767225600",
         }
 
@@ -64,16 +66,20 @@ class Refuser:
             if len(loc) < 2:
                 return _of_the_body(first["type"], loc, first["input"])
             where, loc = f"instances[{loc[1]}]", loc[2:]
+        keys: tuple[str, ...] = QUERY_KEYS
+        if len(loc) > 1 and loc[0] == "rows" and isinstance(loc[1], int):
+            where, loc, keys = f"{where}.rows[{loc[1]}]", loc[2:], ROW_KEYS
         if first["type"] == "extra_forbidden":
-            return self._of_an_unknown_key(where, loc)
+            return self._of_an_unknown_key(where, loc, keys)
         if not loc:
-            return BadRequestError(f"{where} is {kind_of(first['input'])}; a query must be an object like {_EXAMPLE}")
+            kind = "query" if keys is QUERY_KEYS else "row"
+            return BadRequestError(f"{where} is {kind_of(first['input'])}; a {kind} must be an object like {_EXAMPLE}")
         return self._of_a_key(where, str(loc[0]), loc[1:], first["type"], first["input"])
 
-    def _of_an_unknown_key(self, where: str, loc: Sequence[Any]) -> BadRequestError:
+    def _of_an_unknown_key(self, where: str, loc: Sequence[Any], keys: Sequence[str]) -> BadRequestError:
         *inside, key = loc
         name = str(inside[0]) if inside else ""
-        allowed = self._columns.get(name, QUERY_KEYS)
+        allowed = self._columns.get(name, keys)
         if name == "rules":
             name, allowed = ("rules.boost", ("where", "by")) if "boost" in inside else (name, tuple(_RULES))
         return BadRequestError(f"{where}{'.' + name if name else ''} has {_unknown_key(str(key), allowed)}")
@@ -83,6 +89,8 @@ class Refuser:
         where = f"{where}.{name}"
         if name == "rules":
             return _of_a_rule(where, next((part for part in rest if part in _RULES), None), given, kind)
+        if name in ("name", "rows"):
+            return _of_a_name(where, given) if name == "name" else _of_rows(where, kind, given)
         if name in self._numbers:
             shown = str(given)[:_SHOWN] if kind_of(given) == "a number" else kind_of(given)
             return BadRequestError(f"{where} is {shown}; {self._numbers[name]}")
@@ -153,6 +161,19 @@ def _of_a_rule(where: str, name: str | None, given: Any, kind: str) -> BadReques
     return BadRequestError(
         f"{where}.{name} {found}; {_RULES[name]}", _TOO_LARGE if kind == "too_long" else _BAD_REQUEST
     )
+
+
+def _of_rows(where: str, kind: str, given: Any) -> BadRequestError:
+    if kind == "too_long":
+        return BadRequestError(f"{where} has {len(given)} rows, at most {MAX_ROWS} are allowed", _TOO_LARGE)
+    shown = "empty" if kind == "too_short" else kind_of(given)
+    return BadRequestError(f'{where} is {shown}; it must be a list of rows, like [{{"name": "for you", "k": 10}}]')
+
+
+def _of_a_name(where: str, given: Any) -> BadRequestError:
+    if isinstance(given, str):
+        return _too_long(where, given, MAX_KEY_BYTES)
+    return BadRequestError(f"{where} is {kind_of(given)}; it must be text")
 
 
 def _of_an_id(where: str, given: Any) -> BadRequestError:

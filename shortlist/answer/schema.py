@@ -18,6 +18,8 @@ from shortlist.recipe import Serving
 
 MAX_INSTANCES = 64
 """Maximum number of queries in a request."""
+MAX_ROWS = 20
+"""Maximum number of rows of a page."""
 MAX_TEXT = 20_000
 """Maximum length of a text column in characters."""
 
@@ -136,10 +138,7 @@ def request_types(limits: Serving, of_user: Columns, of_context: Columns) -> tup
             ),
         ]
 
-    @with_config(_CLOSED)
-    class Query(TypedDict, total=False):
-        """A request for one list. Every key may be left out or null."""
-
+    class Who(TypedDict, total=False):
         user_id: Annotated[
             Id | None,
             Field(
@@ -172,6 +171,8 @@ def request_types(limits: Serving, of_user: Columns, of_context: Columns) -> tup
             of_context,
             Field(description="Raw context columns by name. A column that is left out or null is missing."),
         ]
+
+    class Options(TypedDict, total=False):
         k: Annotated[
             int | None,
             Field(
@@ -212,7 +213,28 @@ def request_types(limits: Serving, of_user: Columns, of_context: Columns) -> tup
                 examples=[["new_items"]],
             ),
         ]
+        similar_to_last: Annotated[
+            bool | None,
+            Field(
+                description='As `item_id`, with the newest item of the user\'s history: "because you took" it. The '
+                "answer names it in `item`. Without a history the list is made from popularity."
+            ),
+        ]
         rules: Annotated[Rules | None, Field(description="Rules of this list: docs/rules.md.")]
+
+    @with_config(_CLOSED)
+    class Row(Options, total=False):
+        """One list of a page. A key that is left out or null is that of the query; `exclude` adds to the query's."""
+
+        name: Annotated[
+            Annotated[str, Field(max_length=MAX_KEY_BYTES)] | None,
+            Field(description="A name of the row, which the answer repeats.", examples=["for you"]),
+        ]
+
+    @with_config(_CLOSED)
+    class Query(Who, Options, total=False):
+        """A request for one list, or for the rows of a page. Every key may be left out or null."""
+
         trace: Annotated[
             bool | None,
             Field(
@@ -228,6 +250,14 @@ def request_types(limits: Serving, of_user: Columns, of_context: Columns) -> tup
                 description="Time of the request, in seconds since 1970-01-01 00:00 UTC. Left out or null: now. "
                 "It must be less than 2^40, so that milliseconds are refused.",
                 examples=[1767225600],
+            ),
+        ]
+        rows: Annotated[
+            Annotated[list[Row], Field(min_length=1, max_length=MAX_ROWS, fail_fast=True)] | None,
+            Field(
+                description=f"The rows of a page, at most {MAX_ROWS}, in place of one list. An item of one row is in "
+                "no later row, and each row is filled up with others. The other keys of the query hold for all rows.",
+                examples=[[{"name": "for you", "k": 10}, {"name": "because", "similar_to_last": True}]],
             ),
         ]
 
@@ -289,6 +319,29 @@ class Item(TypedDict):
     found_by: NotRequired[
         Annotated[list[str], Field(description="If `trace` is true, all candidate sources that found the item.")]
     ]
+    explored: NotRequired[
+        Annotated[
+            bool,
+            Field(description="With `candidates.explore`: whether exploration put the item here: docs/candidates.md."),
+        ]
+    ]
+    propensity: NotRequired[
+        Annotated[
+            float,
+            Field(
+                description="With `candidates.explore`: the probability with which this item is at this place, for "
+                "estimates from logged answers."
+            ),
+        ]
+    ]
+
+
+@with_config(_CLOSED)
+class Similar(TypedDict):
+    """The item that a list is similar to."""
+
+    item_id: Annotated[int | str, Field(description="As in `items`.")]
+    title: Annotated[str, Field(description="As in `items`.")]
 
 
 @with_config(_CLOSED)
@@ -339,6 +392,10 @@ class Prediction(TypedDict):
             "`rank` (the wait for the predictor) and `total`."
         ),
     ]
+    name: NotRequired[Annotated[str, Field(description="The name of the row, if it has one.")]]
+    item: NotRequired[
+        Annotated[Similar, Field(description="The item of `item_id` or `similar_to_last`, if there is one.")]
+    ]
     trace: NotRequired[
         Annotated[
             dict[str, dict[str, Any]],
@@ -351,10 +408,19 @@ class Prediction(TypedDict):
 
 
 @with_config(_CLOSED)
+class Page(TypedDict):
+    """The answer to a query with `rows`."""
+
+    rows: Annotated[list[Prediction], Field(description="The prediction of each row, in their order.")]
+
+
+@with_config(_CLOSED)
 class Answer(TypedDict):
     """The body of a V1 answer."""
 
-    predictions: Annotated[list[Prediction], Field(description="One a query, in their order.")]
+    predictions: Annotated[
+        list[Prediction | Page], Field(description="One a query, in their order; of a query with `rows`, a page.")
+    ]
 
 
 @with_config(_CLOSED)

@@ -2,15 +2,15 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from shortlist.answer.refusal import BadRequestError, Refuser
+from shortlist.answer.schema import MAX_INSTANCES, Columns, request_types
 from shortlist.features import FeatureSchema
 from shortlist.recipe import Serving
-from shortlist.serving.refusal import BadRequestError, Refuser
-from shortlist.serving.schema import MAX_INSTANCES, Columns, request_types
 
 _BOM = b"\xef\xbb\xbf"
 _TOO_LARGE = 413
@@ -43,6 +43,14 @@ class Query:
     """Names of the candidate sources to use; None for all."""
     trace: bool = False
     """Whether the answer reports what each stage did."""
+    similar_to_last: bool = False
+    """Whether similar items to the newest one of the history are requested."""
+    page: int | None = None
+    """The number in the request of the query that this is a row of; None for a list of its own."""
+    name: str | None = None
+    """The name of the row."""
+    place: str = field(default="", compare=False)
+    """Where it is in the request, for messages."""
 
 
 class QueryReader:
@@ -55,37 +63,63 @@ class QueryReader:
         self._refuser = Refuser(limits, user.names, context.names)
 
     def request(self, body: bytes | Any) -> list[Query]:
-        """The queries of `{"instances": [...]}`. Raises BadRequestError."""
+        """The queries of `{"instances": [...]}`, one for each row of a page. Raises BadRequestError."""
         if isinstance(body, bytes) and body.startswith(_BOM):
             body = body.removeprefix(_BOM)
         instances: list[dict[str, Any]] = self._read(self.request_type, body, "")["instances"]
         if isinstance(body, bytes):
             _refuse_repeated_keys(body, 1, instances, "the body")
-        return [self._query(one) for one in instances]
+        return self._queries(instances)
 
     def texts(self, texts: Sequence[Any]) -> list[Query]:
-        """The queries of JSON texts, one object each. Raises BadRequestError."""
+        """The queries of JSON texts, one object each, as `request` returns them. Raises BadRequestError."""
         if not texts:
             raise BadRequestError('instances is empty; send queries as JSON text, like {"user_id": 7, "k": 10}')
         if len(texts) > MAX_INSTANCES:
             message = f"instances has {len(texts)} queries, at most {MAX_INSTANCES} are allowed"
             raise BadRequestError(message, _TOO_LARGE)
-        return [self._text(text, f"instances[{i}]") for i, text in enumerate(texts)]
+        return self._queries([self._text(text, f"instances[{i}]") for i, text in enumerate(texts)])
 
     def query(self, given: Any, where: str) -> Query:
-        """One decoded query; `where` names it in the message of a BadRequestError."""
-        return self._query(self._read(self.query_type, given, where))
+        """One decoded query without rows; `where` names it in the message of a BadRequestError."""
+        read = self._read(self.query_type, given, where)
+        if read.get("rows") is not None:
+            raise BadRequestError(f"{where}.rows: a page cannot be asked for here; leave it out")
+        return self._query(read, where)
 
-    def _text(self, text: Any, where: str) -> Query:
+    def _queries(self, instances: Sequence[Mapping[str, Any]]) -> list[Query]:
+        found: list[Query] = []
+        for i, one in enumerate(instances):
+            where, rows = f"instances[{i}]", one.get("rows")
+            if rows is None:
+                found.append(self._query(one, where))
+            else:
+                found += [self._row(one, row, i, f"{where}.rows[{at}]") for at, row in enumerate(rows)]
+        if len(found) > MAX_INSTANCES:
+            message = f"instances has {len(found)} queries and rows, at most {MAX_INSTANCES} are allowed together"
+            raise BadRequestError(message, _TOO_LARGE)
+        return found
+
+    def _row(self, of_page: Mapping[str, Any], row: Mapping[str, Any], page: int, where: str) -> Query:
+        own = {name: value for name, value in row.items() if value is not None}
+        if own.get("item_id") is not None:
+            own.setdefault("similar_to_last", None)
+        elif own.get("similar_to_last"):
+            own.setdefault("item_id", None)
+        exclude = [*(of_page.get("exclude") or ()), *own.get("exclude", ())]
+        query = self._query({**of_page, **own, "exclude": exclude}, where)
+        return replace(query, page=page, name=own.get("name"))
+
+    def _text(self, text: Any, where: str) -> dict[str, Any]:
         if not isinstance(text, bytes | str):
             raise BadRequestError(f"{where} is not text; send the JSON text of an object")
         try:
             body = text.encode() if isinstance(text, str) else text
         except UnicodeEncodeError as error:
             raise BadRequestError(f"{where} is not JSON: {error.reason}") from None
-        given = self._read(self.query_type, body, where)
+        given: dict[str, Any] = self._read(self.query_type, body, where)
         _refuse_repeated_keys(body, 0, [given], where)
-        return self._query(given)
+        return given
 
     def _read(self, kind: TypeAdapter[Any], given: Any, where: str) -> Any:
         try:
@@ -93,8 +127,10 @@ class QueryReader:
         except ValidationError as error:
             raise self._refuser.refusal(error, where) from None
 
-    def _query(self, given: Mapping[str, Any]) -> Query:
+    def _query(self, given: Mapping[str, Any], where: str) -> Query:
         time = given.get("time")
+        if given.get("item_id") is not None and given.get("similar_to_last"):
+            raise BadRequestError(f"{where} has item_id and similar_to_last; send one of them")
         return Query(
             k=given.get("k") or self._default_k,
             user_id=given.get("user_id"),
@@ -107,6 +143,8 @@ class QueryReader:
             rules={name: value for name, value in (given.get("rules") or {}).items() if value is not None},
             sources=None if given.get("sources") is None else frozenset(given["sources"]),
             trace=bool(given.get("trace")),
+            similar_to_last=bool(given.get("similar_to_last")),
+            place=where,
         )
 
 
