@@ -1,4 +1,4 @@
-"""Candidate sources. A new kind is a file here and a line in `Recommender.open`.
+"""Candidate sources. A new kind is a file here and a line in `Recommender.over`.
 
 Shapes: E queries, A of them sent to a source, K candidates each, D width of the query vector.
 """
