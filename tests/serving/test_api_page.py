@@ -17,7 +17,9 @@ from shortlist.recipe import Serving
 from shortlist.serving.local import LocalService
 from shortlist.serving.transformer.errors import max_body_bytes
 
-PAGE, RULES, ROWS = (Path(f"docs/{name}.md").read_text() for name in ("api", "rules", "rows"))
+PAGE, RULES, ROWS, CANDIDATES = (
+    Path(f"docs/{name}.md").read_text() for name in ("api", "rules", "rows", "candidates")
+)
 
 
 def blocks(language: str, page: str = PAGE) -> list[str]:
@@ -103,8 +105,17 @@ def test_an_example_of_a_rule(service: LocalService, command: str) -> None:
 def test_an_example_of_rows(service: LocalService, command: str) -> None:
     done = subprocess.run(["bash", "-c", here(command, service)], capture_output=True, text=True, check=True)
     (page,) = TypeAdapter(Answer).validate_json(done.stdout)["predictions"]
-    assert len(page["rows"]) in (2, 4)
+    assert len(page["rows"]) in (2, 5)
     assert len({item["item_id"] for row in page["rows"] for item in row["items"]}) == 3 * len(page["rows"])
+
+
+@pytest.mark.parametrize("command", blocks("sh", CANDIDATES))
+def test_an_example_of_sources(service: LocalService, command: str) -> None:
+    done = subprocess.run(["bash", "-c", here(command, service)], capture_output=True, text=True, check=True)
+    (prediction,) = TypeAdapter(Answer).validate_json(done.stdout)["predictions"]
+    assert len(prediction["items"]) == 5
+    assert {item["source"] for item in prediction["items"]} == {"popularity"}
+    assert all(item["found_by"] == ["popularity"] for item in prediction["items"])
 
 
 def test_the_keys_of_a_row_are_those_that_the_page_names() -> None:
