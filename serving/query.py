@@ -9,8 +9,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from shortlist.features import FeatureSchema
 from shortlist.recipe import Serving
+from shortlist.recipe.fields import POSITIVE
 from shortlist.serving.refusal import BadRequestError, Refuser
-from shortlist.serving.schema import MAX_INSTANCES, Columns, request_types
+from shortlist.serving.schema import MAX_INSTANCES, Columns, Weights, request_types
 
 _BOM = b"\xef\xbb\xbf"
 _TOO_LARGE = 413
@@ -39,6 +40,8 @@ class Query:
     """The item for which similar items are requested."""
     rules: dict[str, Any] = field(default_factory=dict)
     """The rules as the client wrote them, without null values."""
+    objective: dict[str, float] | None = None
+    """The weights of the objectives; None for those of the recipe."""
     trace: bool = False
     """Whether the answer reports what each stage did."""
 
@@ -46,11 +49,11 @@ class Query:
 class QueryReader:
     """Reads requests for one release, from JSON text or from decoded values."""
 
-    def __init__(self, limits: Serving, schema: FeatureSchema) -> None:
+    def __init__(self, limits: Serving, schema: FeatureSchema, objectives: Sequence[str] = (POSITIVE,)) -> None:
         self._default_k = min(limits.default_k, limits.max_k)
         user, context = Columns(schema.user), Columns(schema.context)
-        self.request_type, self.query_type = request_types(limits, user, context)
-        self._refuser = Refuser(limits, user.names, context.names)
+        self.request_type, self.query_type = request_types(limits, user, context, Weights(objectives))
+        self._refuser = Refuser(limits, user.names, context.names, objectives)
 
     def request(self, body: bytes | Any) -> list[Query]:
         """The queries of `{"instances": [...]}`. Raises BadRequestError."""
@@ -59,7 +62,7 @@ class QueryReader:
         instances: list[dict[str, Any]] = self._read(self.request_type, body, "")["instances"]
         if isinstance(body, bytes):
             _refuse_repeated_keys(body, 1, instances, "the body")
-        return [self._query(one) for one in instances]
+        return [self._query(one, f"instances[{i}]") for i, one in enumerate(instances)]
 
     def texts(self, texts: Sequence[Any]) -> list[Query]:
         """The queries of JSON texts, one object each. Raises BadRequestError."""
@@ -72,7 +75,7 @@ class QueryReader:
 
     def query(self, given: Any, where: str) -> Query:
         """One decoded query; `where` names it in the message of a BadRequestError."""
-        return self._query(self._read(self.query_type, given, where))
+        return self._query(self._read(self.query_type, given, where), where)
 
     def _text(self, text: Any, where: str) -> Query:
         if not isinstance(text, bytes | str):
@@ -83,7 +86,7 @@ class QueryReader:
             raise BadRequestError(f"{where} is not JSON: {error.reason}") from None
         given = self._read(self.query_type, body, where)
         _refuse_repeated_keys(body, 0, [given], where)
-        return self._query(given)
+        return self._query(given, where)
 
     def _read(self, kind: TypeAdapter[Any], given: Any, where: str) -> Any:
         try:
@@ -91,8 +94,10 @@ class QueryReader:
         except ValidationError as error:
             raise self._refuser.refusal(error, where) from None
 
-    def _query(self, given: Mapping[str, Any]) -> Query:
-        time = given.get("time")
+    def _query(self, given: Mapping[str, Any], where: str) -> Query:
+        time, objective = given.get("time"), given.get("objective")
+        if objective is not None and not any(objective.values()):
+            raise self._refuser.no_weight(where)
         return Query(
             k=given.get("k") or self._default_k,
             user_id=given.get("user_id"),
@@ -103,6 +108,7 @@ class QueryReader:
             time=None if time is None else int(time),
             item_id=given.get("item_id"),
             rules={name: value for name, value in (given.get("rules") or {}).items() if value is not None},
+            objective=objective,
             trace=bool(given.get("trace")),
         )
 

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from shortlist.data.keys import MAX_KEY_BYTES
 from shortlist.features.item_mask import MAX_LENGTH
 from shortlist.recipe import Serving
-from shortlist.serving.schema import MAX_BOOSTS, MAX_INSTANCES, MAX_LIMITS, MAX_TEXT
+from shortlist.serving.schema import MAX_BOOSTS, MAX_INSTANCES, MAX_LIMITS, MAX_TEXT, MAX_WEIGHT
 
-QUERY_KEYS = ("user_id", "history", "user", "context", "k", "exclude", "item_id", "rules", "trace", "time")
+QUERY_KEYS = ("user_id", "history", "user", "context", "k", "exclude", "item_id", "rules", "objective", "trace", "time")
 _RULES = {
     "where": f"it is an expression of at most {MAX_LENGTH:,} characters, like \"genre = 'jazz'\"",
     "only": "it is a list of item ids, like [17, 4]",
@@ -37,11 +37,14 @@ class BadRequestError(ValueError):
 
 
 class Refuser:
-    """Explains pydantic's errors in terms of the limits and columns of a release."""
+    """Explains pydantic's errors in terms of the limits, columns and objectives of a release."""
 
-    def __init__(self, limits: Serving, user: Sequence[str], context: Sequence[str]) -> None:
+    def __init__(
+        self, limits: Serving, user: Sequence[str], context: Sequence[str], objectives: Sequence[str]
+    ) -> None:
         self._max_history = limits.max_history
         self._columns = {"user": user, "context": context}
+        self._objectives = objectives
         self._numbers = {
             "k": f"it must be a whole number from 1 to {limits.max_k} (serving.max_k)",
             "trace": "it is true or false",
@@ -69,10 +72,18 @@ class Refuser:
             return BadRequestError(f"{where} is {kind_of(first['input'])}; a query must be an object like {_EXAMPLE}")
         return self._of_a_key(where, str(loc[0]), loc[1:], first["type"], first["input"])
 
+    def no_weight(self, where: str) -> BadRequestError:
+        """The error for an objective without a weight that is not 0."""
+        return BadRequestError(f"{where}.objective has no weight other than 0; send {self._weights()}")
+
+    def _weights(self) -> str:
+        named = ", ".join(self._objectives)
+        return f'an object of weights of {named}, like {{"{self._objectives[-1]}": 1}}'
+
     def _of_an_unknown_key(self, where: str, loc: Sequence[Any]) -> BadRequestError:
         *inside, key = loc
         name = str(inside[0]) if inside else ""
-        allowed = self._columns.get(name, QUERY_KEYS)
+        allowed = self._objectives if name == "objective" else self._columns.get(name, QUERY_KEYS)
         if name == "rules":
             name, allowed = ("rules.boost", ("where", "by")) if "boost" in inside else (name, tuple(_RULES))
         return BadRequestError(f"{where}{'.' + name if name else ''} has {_unknown_key(str(key), allowed)}")
@@ -82,6 +93,11 @@ class Refuser:
         where = f"{where}.{name}"
         if name == "rules":
             return _of_a_rule(where, next((part for part in rest if part in _RULES), None), given, kind)
+        if name == "objective":
+            at = f"{where}.{rest[0]}" if rest else where
+            shown = str(given)[:_SHOWN] if rest and kind_of(given) == "a number" else kind_of(given)
+            wanted = f"a weight is a number from -{MAX_WEIGHT} to {MAX_WEIGHT}" if rest else f"it is {self._weights()}"
+            return BadRequestError(f"{at} is {shown}; {wanted}")
         if name in self._numbers:
             shown = str(given)[:_SHOWN] if kind_of(given) == "a number" else kind_of(given)
             return BadRequestError(f"{where} is {shown}; {self._numbers[name]}")

@@ -17,7 +17,7 @@ from shortlist.recommend.recommender import Recommender
 from shortlist.recommend.request import RankingRequest
 from shortlist.recommend.rules import RuleError, Rules
 from shortlist.recommend.trace import Trace
-from shortlist.serving.encode import EncodedQueries, encode, seen_rows, written
+from shortlist.serving.encode import EncodedQueries, encode, objectives_of, seen_rows, written
 from shortlist.serving.query import Query
 from shortlist.serving.refusal import BadRequestError
 from shortlist.serving.release import Release
@@ -90,6 +90,7 @@ class ReleaseRecommender:
             item_E=encoded.item_E,
             anchored_E=np.array(encoded.anchored),
             rules=self._rules(encoded),
+            objective_EO=objectives_of(self.release.recipe, queries),
         )
         encoded_at = perf_counter()
         trace = Trace() if any(query.trace for query in queries) else None

@@ -1,4 +1,4 @@
-"""Queries as the HTTP API has them; docs/api.md and docs/rules.md describe each key."""
+"""Queries as the HTTP API has them; docs/api.md, docs/rules.md and docs/objectives.md describe each key."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
@@ -29,5 +29,6 @@ class Query(TypedDict, total=False):
     exclude: Sequence[Id]
     item_id: Id
     rules: Rules
+    objective: Mapping[str, float]
     trace: bool
     time: float

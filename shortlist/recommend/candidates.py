@@ -51,7 +51,9 @@ class Candidates:
         queries = self.encoded.batch.queries
         if len(part.at_A) < len(self.k_E):
             queries = queries.take(part.at_A)
-        return RankingRequest.of(queries, self.encoded.vector_ED[part.at_A], *part.found)
+        objective_EO = self.encoded.batch.objective_EO
+        objective_RO = None if objective_EO is None else objective_EO[part.at_A]
+        return RankingRequest.of(queries, self.encoded.vector_ED[part.at_A], *part.found, objective_EO=objective_RO)
 
 
 def num_listable(

@@ -38,6 +38,8 @@ class QueryBatch:
     """Which queries name such an item, including unknown ones; empty if none does."""
     rules: Sequence[Rules] = ()
     """The rules of each list; if empty, those of the recipe."""
+    objective_EO: NDArray[np.float32] | None = None
+    """The weights of the objectives of each query; None for those of the recipe."""
 
     def __len__(self) -> int:
         return len(self.time_E)

@@ -1,7 +1,7 @@
 """The request to the ranker, and its binary encoding between the transformer and the predictor.
 
-Shapes: E queries, K candidates each, L history length, W values of a categorical field, F numbers, D width of the
-query vector. Rows are item and user rows of the feature store. This module does not need torch.
+Shapes: O objectives, E queries, K candidates each, L history length, W values of a categorical field, F numbers, D
+width of the query vector. Rows are item and user rows of the feature store. This module does not need torch.
 """
 
 import json
@@ -19,6 +19,8 @@ from shortlist.features import Queries
 _CATEGORICAL = "categorical."
 _ROWS = ("history", "length", "user", "candidates")
 _NUMBERS = ("numeric", "query_vector", "retrieval_scores")
+_OPTIONAL = ("objective",)
+"""Numbers that only some releases read."""
 _NUM_AXES = {
     "history": 2,
     "length": 1,
@@ -27,6 +29,7 @@ _NUM_AXES = {
     "query_vector": 2,
     "candidates": 2,
     "retrieval_scores": 2,
+    "objective": 2,
 }
 
 
@@ -47,6 +50,8 @@ class RankingRequest:
     """Item rows; 0 is padding, at the end."""
     retrieval_scores_EK: NDArray[np.float32]
     """In the unit of the index; not read where the candidate is padding."""
+    objective_EO: NDArray[np.float32] | None = None
+    """The weights of the objectives, `positive` first; None for a release without labels, or for its own weights."""
 
     def __post_init__(self) -> None:
         arrays = self._arrays()
@@ -72,6 +77,7 @@ class RankingRequest:
         query_vector_ED: NDArray[np.float32],
         candidates_EK: NDArray[np.int64],
         retrieval_scores_EK: NDArray[np.float32],
+        objective_EO: NDArray[np.float32] | None = None,
     ) -> "RankingRequest":
         """The given queries with their candidates; events after a query's prefix are left out."""
         history = queries.history_BL[queries.window_E]
@@ -85,6 +91,7 @@ class RankingRequest:
             query_vector_ED,
             candidates_EK,
             retrieval_scores_EK,
+            objective_EO,
         )
 
     @classmethod
@@ -105,7 +112,7 @@ class RankingRequest:
     def to_bytes(self, release: str) -> bytes:
         """A safetensors body: rows as int32, numbers as float32, the release's hash in the metadata."""
         tensors = {
-            name: np.ascontiguousarray(array, np.float32 if name in _NUMBERS else np.int32)
+            name: np.ascontiguousarray(array, np.float32 if name in (*_NUMBERS, *_OPTIONAL) else np.int32)
             for name, array in self._arrays().items()
         }
         return bytes(save(tensors, {"release": release}))
@@ -133,6 +140,8 @@ class RankingRequest:
         finite = np.isfinite(request.retrieval_scores_EK) | (request.candidates_EK == 0)
         if not (finite.all() and np.isfinite(request.query_vector_ED).all() and np.isfinite(request.numeric_EF).all()):
             raise ValueError(f"ranking request: {', '.join(_NUMBERS)} must be finite")
+        if request.objective_EO is not None and not np.isfinite(request.objective_EO).all():
+            raise ValueError("ranking request: objective must be finite")
         return request, str(release)
 
     def _widen(self, width: int) -> "RankingRequest":
@@ -147,13 +156,14 @@ class RankingRequest:
     def _arrays(self) -> dict[str, NDArray[Any]]:
         """Wire name -> array: the field name without its shape; categorical fields have the prefix `categorical.`."""
         plain = {_wire_name(f.name): getattr(self, f.name) for f in fields(self) if f.name != "categorical"}
+        plain = {name: array for name, array in plain.items() if array is not None}
         return plain | {_CATEGORICAL + name: rows for name, rows in self.categorical.items()}
 
     @classmethod
     def _from_arrays(cls, arrays: dict[str, NDArray[Any]]) -> "RankingRequest":
         categorical = {n.removeprefix(_CATEGORICAL): a for n, a in arrays.items() if n.startswith(_CATEGORICAL)}
-        plain = {f.name: arrays[_wire_name(f.name)] for f in fields(cls) if f.name != "categorical"}
-        return cls(**plain, categorical=categorical)
+        plain = {f.name: arrays.get(_wire_name(f.name)) for f in fields(cls) if f.name != "categorical"}
+        return cls(**plain, categorical=categorical)  # type: ignore[arg-type]  # only optional ones are absent
 
 
 def _wire_name(field: str) -> str:
@@ -161,7 +171,7 @@ def _wire_name(field: str) -> str:
 
 
 def _array(name: str, tensor: dict[str, Any]) -> NDArray[Any]:
-    wanted = "F32" if name in _NUMBERS else "I32"
+    wanted = "F32" if name in (*_NUMBERS, *_OPTIONAL) else "I32"
     if tensor["dtype"] != wanted:
         raise ValueError(f"ranking request: {name} has type {tensor['dtype']}, it must be {wanted}")
     flat = np.frombuffer(tensor["data"], np.float32 if wanted == "F32" else np.int32)
