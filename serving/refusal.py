@@ -39,9 +39,7 @@ class BadRequestError(ValueError):
 class Refuser:
     """Explains pydantic's errors in terms of the limits, columns and objectives of a release."""
 
-    def __init__(
-        self, limits: Serving, user: Sequence[str], context: Sequence[str], objectives: Sequence[str]
-    ) -> None:
+    def __init__(self, limits: Serving, user: Sequence[str], context: Sequence[str], objectives: Sequence[str]) -> None:
         self._max_history = limits.max_history
         self._columns = {"user": user, "context": context}
         self._objectives = objectives

@@ -232,8 +232,8 @@ def request_types(
             weights,
             Field(
                 description="The weights of `positive` and of the labels of the release, "
-                f"-{MAX_WEIGHT} to {MAX_WEIGHT}, instead of the recipe's `ranking.objective`: docs/objectives.md. Those "
-                "that are left out are 0, and one must not be.",
+                f"-{MAX_WEIGHT} to {MAX_WEIGHT}, instead of the recipe's `ranking.objective`: docs/objectives.md. "
+                "Those that are left out are 0, and one must not be.",
                 examples=[{"positive": 1}],
             ),
         ]

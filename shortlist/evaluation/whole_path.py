@@ -1,6 +1,6 @@
 """The recommendations of a run, by retrieval alone and by the whole path, from the recommender that serves.
 
-Shapes: E queries, K listed items, O objectives.
+Shapes: E queries, K listed items.
 """
 
 from collections.abc import Sequence
@@ -108,29 +108,6 @@ class WholePath:
                 progress.advance(len(part))
         retrieved, ranked, known = zip(*found, strict=True)
         return PathRecommendations(_joined(retrieved), _joined(ranked), np.concatenate(known))
-
-    def recommend_by_objectives(
-        self, prepared: Prepared, queries: EvaluationQueries, k: int, weight_SO: NDArray[np.float32]
-    ) -> list[NDArray[np.int64]]:
-        """The k best items [E, k] of the evaluation queries for each of S objectives, from the same candidates.
-
-        The ranker must have the objectives O; it scores each candidate once.
-        """
-        assert self.ranker is not None
-        found: list[list[NDArray[np.int64]]] = [[] for _ in weight_SO]
-        for start in range(0, len(queries), _AT_ONCE):
-            part = queries.take(np.arange(start, min(start + _AT_ONCE, len(queries))))
-            batch = QueryBatch(prepared.encode(part), part.time, prepared.histories(part))
-            candidates = self.recommender.candidates(batch, np.full(len(part), k))
-            request = candidates.request
-            log_odds_OEK = None if request is None else self.ranker.log_odds(request)
-            for lists, weight_O in zip(found, weight_SO, strict=True):
-                scores_EK = None
-                if request is not None and log_odds_OEK is not None:
-                    weight_EO = np.broadcast_to(weight_O, (len(request.user_E), len(weight_O)))
-                    scores_EK = scores_of(combine(log_odds_OEK, weight_EO), request)
-                lists.append(self.recommender.recommend(candidates, scores_EK).rows_EK)
-        return [np.concatenate(lists) for lists in found]
 
 
 def _joined(parts: Sequence[Recommendations]) -> Recommendations:

@@ -25,7 +25,7 @@ from shortlist.ranking.network.inputs import ItemTables, RankerConfig
 from shortlist.ranking.network.model import RankingModel
 from shortlist.ranking.statistics.item_statistics import ItemStatistics
 from shortlist.recipe.fields import POSITIVE
-from shortlist.recommend.objective import combine, weights_of
+from shortlist.recommend.objective import combine, scores_of, weights_of
 from shortlist.recommend.request import RankingRequest
 
 SCHEMA_VERSION = 2
@@ -142,7 +142,7 @@ class Ranker:
         """
         log_odds_OEK = self.log_odds(request)
         log_odds_EK = log_odds_OEK[0] if not self._labels else combine(log_odds_OEK, self._weights(request))
-        return scores_of(log_odds_EK, request)
+        return scores_of(log_odds_EK, request.candidates_EK)
 
     def log_odds(self, request: RankingRequest) -> NDArray[np.float64]:
         """The calibrated log-odds of each objective, [O, E, K]; undefined for padding. Raises ValueError as `score`."""
@@ -191,12 +191,6 @@ class Ranker:
                 )
             if not request.objective_EO.any(axis=1).all():
                 raise ValueError("ranking request: objective is 0 throughout for a query")
-
-
-def scores_of(log_odds_EK: NDArray[np.float64], request: RankingRequest) -> NDArray[np.float32]:
-    """The sigmoid of the log-odds, [E, K]; 0 for padding."""
-    scores_EK = 1 / (1 + np.exp(-log_odds_EK))
-    return np.where(request.candidates_EK > 0, scores_EK, 0.0).astype(np.float32)
 
 
 def shapes_of(store: FeatureStore, tables: ItemTables, *, users: bool) -> dict[str, Any]:

@@ -113,6 +113,9 @@ class SyntheticSource(Section):
     """Number of days that the events cover."""
     dirty: Share = 0.005
     """Share of invalid rows, which a contract must catch."""
+    likes: Literal["close", "long"] = "close"
+    """Which full plays get a like: a few of those close to the listener's taste, or most of those of long tracks, so
+    that what listeners like and what they play differ in a way that a model can learn."""
 
 
 Source = Annotated[FilesSource | YambdaSource | SyntheticSource, Field(discriminator="kind")]

@@ -31,3 +31,9 @@ def combine(log_odds_OEK: NDArray[np.floating], weight_EO: NDArray[np.floating])
     share_EO = weight_EO.astype(np.float64) / np.abs(weight_EO, dtype=np.float64).sum(axis=1, keepdims=True)
     mean_EK: NDArray[np.float64] = np.einsum("oek,eo->ek", log_odds_OEK.astype(np.float64), share_EO)
     return mean_EK
+
+
+def scores_of(log_odds_EK: NDArray[np.float64], candidates_EK: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The sigmoid of the log-odds, [E, K]; 0 for padding."""
+    scores_EK = 1 / (1 + np.exp(-log_odds_EK))
+    return np.where(candidates_EK > 0, scores_EK, 0.0).astype(np.float32)

@@ -192,7 +192,7 @@ def test_batches_hold_a_retrieved_positive_and_negatives_of_its_query(retrieved)
     shown = []
     share_Q = np.zeros(NUM_USERS)
     for step in range(batches.num_batches()):
-        request, share_EK = batches.batch(0, step)
+        request, (share_EK,) = batches.batch(0, step)
         again, _ = batches.batch(0, step)
         assert (share_EK[:, 0] > 0).all()
         assert not share_EK[:, 1:].any()
@@ -236,7 +236,7 @@ def test_too_few_negatives_are_padded(retrieved):
 def test_whole_lists_are_all_candidates_of_queries_with_a_positive(retrieved):
     batches = RankingBatches(retrieved, np.arange(NUM_USERS), negatives=None, batch_size=8, seed=1)
     assert len(batches) == retrieved.hits_QK.any(axis=1).sum()
-    request, share_EK = batches.batch(0, 0)
+    request, (share_EK,) = batches.batch(0, 0)
     np.testing.assert_allclose(share_EK.sum(axis=1), 1, rtol=1e-6)
     for e, user in enumerate(request.user_E):
         query = int(np.flatnonzero(retrieved.queries.user == user)[0])
