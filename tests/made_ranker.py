@@ -135,5 +135,7 @@ def make_request(queries=3, candidates=6, seed=0, length=5) -> RankingRequest:
 
 
 def one_of(request: RankingRequest, e: int) -> RankingRequest:
-    arrays = {name: array[e : e + 1] for name, array in vars(request).items() if name != "categorical" and array is not None}
+    arrays = {
+        name: array[e : e + 1] for name, array in vars(request).items() if name != "categorical" and array is not None
+    }
     return RankingRequest(**arrays, categorical={name: rows[e : e + 1] for name, rows in request.categorical.items()})

@@ -105,7 +105,7 @@ def test_a_target_that_lacks_its_label_is_leakage(tmp_path: Path) -> None:
     wrong = np.load(items)
     wrong[0] = prepared.test.target_items[0]
     np.save(items, wrong)
-    with pytest.raises(LeakageError, match="test query 0: item row .* is no test liked of its user"):
+    with pytest.raises(LeakageError, match=r"test query 0: item row .* is no test liked of its user"):
         prove_queries(Prepared.open(tmp_path / "prepared"), prepared.store.available)
 
 

@@ -93,6 +93,9 @@ def label_hits(
 class RankingBatches:
     """Examples of one retrieved positive and `negatives` other candidates of the same query, or whole candidate lists.
 
+    With labels, the one is a target of any objective, and the others may be targets too: what sets the targets of a
+    label apart is learnt beside the positives that lack the label.
+
     A positive that the index missed is not an example: its retrieval score would be below that of all its negatives.
     No served candidate is in that position, and such examples would teach the ranker to reverse the order.
     """
@@ -102,7 +105,6 @@ class RankingBatches:
     ) -> None:
         """Examples of the queries `at_Q`. Without `negatives`, an example is a query with all its candidates, which has
         a target of any objective among them."""
-        assert negatives is None or not retrieved.label_hits, "a negative of a label may be a positive"
         self._retrieved, self._batch_size, self._seed = retrieved, batch_size, seed
         self._negatives = None if negatives is None else min(negatives, retrieved.rows_QK.shape[1] - 1)
         hits_QK = np.logical_or.reduce([retrieved.hits(name)[at_Q] for name in retrieved.objectives])
@@ -120,27 +122,40 @@ class RankingBatches:
     def batch(self, epoch: int, step: int) -> tuple[RankingRequest, NDArray[np.float32]]:
         """Batch `step` of `epoch`, which is deterministic, and the target share of each of its candidates, [O, E, K].
 
-        In an epoch, the shares of the targets of a query and objective sum to 1, unless there is none; other candidates
-        have 0. With `negatives`, the positive is the first candidate and padding comes last.
+        In an epoch, the shares of the targets of a query and objective sum to 1 (with `negatives` and labels, to the
+        share of its examples that have such a target); other candidates have 0. With `negatives`, the one is the first
+        candidate and padding comes last.
         """
         if self._order is None or self._order[0] != epoch:
             self._order = epoch, np.random.default_rng([self._seed, epoch]).permutation(len(self))
         at_E = self._order[1][step * self._batch_size : (step + 1) * self._batch_size]
         query_E = self._query[at_E]
         hits_OEK = np.stack([self._retrieved.hits(name)[query_E] for name in self._retrieved.objectives])
+        any_EK = hits_OEK.any(axis=0)
         share_OE1 = 1 / np.maximum(hits_OEK.sum(axis=2, keepdims=True, dtype=np.float32), 1)
         if self._negatives is None:
             return self._retrieved.request(query_E), hits_OEK * share_OE1
-        negative_En = self._draw(query_E, self._negatives, np.random.default_rng([self._seed, epoch, step]))
-        column_EK = np.concatenate([self._column[at_E, None], negative_En], axis=1)
+        one_E1 = self._column[at_E, None]
+        left_out_EK = np.arange(any_EK.shape[1]) == one_E1 if self._retrieved.label_hits else any_EK
+        negative_En = self._draw(
+            query_E, left_out_EK, self._negatives, np.random.default_rng([self._seed, epoch, step])
+        )
+        column_EK = np.concatenate([one_E1, negative_En], axis=1)
+        if self._retrieved.label_hits:
+            drawn_OEK = np.take_along_axis(hits_OEK, np.maximum(column_EK, 0)[None], axis=2) & (column_EK >= 0)
+            examples_E1 = any_EK.sum(axis=1, keepdims=True, dtype=np.float32)
+            targets_OE1 = np.maximum(drawn_OEK.sum(axis=2, keepdims=True, dtype=np.float32), 1)
+            return self._retrieved.request(query_E, column_EK), drawn_OEK / (targets_OE1 * examples_E1)
         first_K = np.arange(column_EK.shape[1]) == 0
         return self._retrieved.request(query_E, column_EK), first_K * share_OE1
 
-    def _draw(self, query_E: NDArray[np.int64], number: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Columns [E, n] of negatives, drawn without replacement, padded with -1."""
-        rows_EK, hits_EK = self._retrieved.rows_QK[query_E], self._retrieved.hits_QK[query_E]
+    def _draw(
+        self, query_E: NDArray[np.int64], left_out_EK: NDArray[np.bool_], number: int, rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """Columns [E, n] of candidates, drawn without replacement, padded with -1."""
+        rows_EK = self._retrieved.rows_QK[query_E]
         lot_EK = rng.random(rows_EK.shape, np.float32)
-        lot_EK[hits_EK | (rows_EK == 0)] = 2
+        lot_EK[left_out_EK | (rows_EK == 0)] = 2
         drawn_En = np.argpartition(lot_EK, number - 1, axis=1)[:, :number]
         lot_En = np.take_along_axis(lot_EK, drawn_En, axis=1)
         order_En = np.argsort(lot_En, axis=1, kind="stable")

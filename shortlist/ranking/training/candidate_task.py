@@ -54,9 +54,8 @@ class CandidateTask:
         self.batches = RankingBatches(
             retrieved,
             train_Q,
-            # The nearness through the other candidates needs all of them, as in serving. So do labels: a head learns
-            # what sets its targets apart only beside the positives that lack the label, which no draw has.
-            negatives=ranking.negatives if network.ordered and not network.labels else None,
+            # The nearness through the other candidates needs all of them, as in serving.
+            negatives=ranking.negatives if network.ordered else None,
             batch_size=ranking.training.batch_size,
             seed=recipe.seed,
         )
@@ -80,7 +79,7 @@ class CandidateTask:
         inside_EK = torch.from_numpy(request.candidates_EK > 0).to(logits_OEK.device)
         inside_OEK = inside_EK.expand_as(logits_OEK)
         target_share_OEK = torch.from_numpy(share_OEK).to(logits_OEK.device)
-        if self.listwise:  # every query and objective with a target has equal weight
+        if self.listwise:  # the mean over pairs of a query and an objective of which it has a target
             return listwise_loss(*(x.flatten(0, 1) for x in (logits_OEK, inside_OEK, target_share_OEK))), len(inside_EK)
         target_OEK = (target_share_OEK > 0).float()
         each_OEK = functional.binary_cross_entropy_with_logits(logits_OEK, target_OEK, reduction="none")
