@@ -203,8 +203,9 @@ class Ranking(Section):
     candidates: int = Field(500, ge=2, le=10_000)
     """The number of retrieved candidates that are ranked."""
     negatives: int = Field(50, ge=1)
-    """The number of candidates per positive that are sampled as negatives in training. Data without order trains on
-    whole lists, since there the features of a candidate depend on the others."""
+    """The number of candidates per positive that are sampled as negatives in training; with `interactions.labels`, from
+    all other candidates, positives included. Data without order trains on whole lists, since there the features of a
+    candidate depend on the others."""
     max_queries: int = Field(200_000, ge=10)
     """The maximum number of validation queries to train on."""
     embeddings: bool = False

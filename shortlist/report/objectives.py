@@ -82,4 +82,5 @@ def _cell(values: Table, metric: str) -> str:
 
 
 def _weights(weights: dict[str, float]) -> str:
-    return ", ".join(f"{name} {weight:.4g}" for name, weight in weights.items())
+    ordered = sorted(weights, key=lambda name: name != POSITIVE)
+    return ", ".join(f"{name} {weights[name]:.4g}" for name in ordered)

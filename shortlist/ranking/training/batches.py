@@ -131,12 +131,14 @@ class RankingBatches:
         at_E = self._order[1][step * self._batch_size : (step + 1) * self._batch_size]
         query_E = self._query[at_E]
         hits_OEK = np.stack([self._retrieved.hits(name)[query_E] for name in self._retrieved.objectives])
-        any_EK = hits_OEK.any(axis=0)
+        any_EK: NDArray[np.bool_] = hits_OEK.any(axis=0)
         share_OE1 = 1 / np.maximum(hits_OEK.sum(axis=2, keepdims=True, dtype=np.float32), 1)
         if self._negatives is None:
             return self._retrieved.request(query_E), hits_OEK * share_OE1
         one_E1 = self._column[at_E, None]
-        left_out_EK = np.arange(any_EK.shape[1]) == one_E1 if self._retrieved.label_hits else any_EK
+        left_out_EK = any_EK
+        if self._retrieved.label_hits:
+            left_out_EK = np.arange(any_EK.shape[1]) == one_E1
         negative_En = self._draw(
             query_E, left_out_EK, self._negatives, np.random.default_rng([self._seed, epoch, step])
         )
