@@ -131,7 +131,7 @@ class RankingBatches:
         at_E = self._order[1][step * self._batch_size : (step + 1) * self._batch_size]
         query_E = self._query[at_E]
         hits_OEK = np.stack([self._retrieved.hits(name)[query_E] for name in self._retrieved.objectives])
-        any_EK: NDArray[np.bool_] = hits_OEK.any(axis=0)
+        any_EK = np.asarray(hits_OEK.any(axis=0))
         share_OE1 = 1 / np.maximum(hits_OEK.sum(axis=2, keepdims=True, dtype=np.float32), 1)
         if self._negatives is None:
             return self._retrieved.request(query_E), hits_OEK * share_OE1
