@@ -2,13 +2,16 @@
 
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import faiss
 import numpy as np
 import onnx
+import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from torch import nn
 
 from shortlist.features import CategoricalField, FeatureSchema, FeatureStore, NumericField, TableSchema
 from shortlist.features.vocabulary import Vocabulary
@@ -31,17 +34,19 @@ def make_release(
     ranks: bool = True,
     text_ids: bool = False,
     serving: str = "{}",
+    labels: Sequence[str] = (),
     seed: int = 0,
 ) -> Manifest:
     """Write a release into `folder`. Items are 1000, 1001, ... (`i1000`, ... with `text_ids`), users 1, 2, ...
 
-    The last user has no history. `serving` is the recipe's block, as YAML.
+    The last user has no history. `serving` is the recipe's block, as YAML. The ranker has random heads of the `labels`.
     """
     rng = np.random.default_rng(seed)
     recipe = parse_recipe(
         "name: made\nsource: {kind: synthetic}\nsplit: {kind: leave_one_out}\n"
         f"features: {{history_length: {history_length}, context: {{categorical: [{{name: device}}], numeric: [volume], "
         f"clock: [hour]}}}}\nserving: {serving}\n"
+        f"interactions: {{labels: {{{', '.join(f'{name}: {name}' for name in labels)}}}}}\n"
     )
     with tempfile.TemporaryDirectory(dir=folder.parent) as parts:
         made = Path(parts)
@@ -187,5 +192,9 @@ def _ranking(folder: Path, retrieval: Path, store: FeatureStore, recipe: Recipe)
         low_rank=recipe.ranking.low_rank,
         hidden=recipe.ranking.hidden,
         dropout=recipe.ranking.dropout,
+        labels=list(recipe.interactions.labels),
     )
-    Ranker(RankingModel(config, tables), Calibration(slope=2.0, intercept=-1.0)).save(folder, {})
+    model = RankingModel(config, tables)
+    for weight in model.label_heads.parameters():
+        nn.init.normal_(weight, generator=torch.Generator().manual_seed(0))
+    Ranker(model, Calibration(slope=2.0, intercept=-1.0), objective=recipe.ranking.objective).save(folder, {})

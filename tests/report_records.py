@@ -69,6 +69,7 @@ def evaluation(live: dict[str, Any] | None = None) -> dict[str, Any]:
                 name: _table(-0.01 * at, 0.004) for at, name in enumerate(("at_most", "diversity", "all"), 1)
             },
         },
+        "objectives": objectives(),
         "lists": lists(),
         "sample_users": [
             {
@@ -83,6 +84,34 @@ def evaluation(live: dict[str, Any] | None = None) -> dict[str, Any]:
             }
             for i in range(10)
         ],
+    }
+
+
+def objectives() -> dict[str, Any]:
+    """Of a recipe with the label `liked`: likes rise from 0.03 to 0.09 while plays fall from 0.14 to 0.1."""
+
+    def point(share: float, weights: dict[str, float]) -> dict[str, Any]:
+        metrics = {"positive": _table(0.14 - 0.04 * share**2, 0.008), "liked": _table(0.03 + 0.06 * share**0.5, 0.006)}
+        return {"weights": weights, "metrics": metrics}
+
+    return {
+        "weights": {"positive": 1.0, "liked": 0.5},
+        "labels": {
+            "liked": {
+                "queries": 634,
+                "targets": 2_770,
+                "systems": {system: _table(base / 3, 0.006) for system, base in BASES.items()},
+            }
+        },
+        "tradeoffs": {
+            "liked": {
+                "queries": {"positive": 2_000, "liked": 633},
+                "k": 10,
+                "points": [point(at / 8, {"positive": 1 - at / 8, "liked": at / 8}) for at in range(9)],
+                "recipe": point(1 / 3, {"positive": 1.0, "liked": 0.5}),
+                "difference": {"positive": _table(-0.04, 0.008), "liked": _table(0.06, 0.008)},
+            }
+        },
     }
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.answer.encode import encode, written
+from shortlist.answer.encode import encode, objectives_of, written
 from shortlist.answer.query import Id
 from shortlist.answer.refusal import BadRequestError, not_json
 from shortlist.answer.release import Release
@@ -138,7 +138,8 @@ def _encode(loaded: LoadedRelease, given: dict[str, Any]) -> ScoringTask:
     encoded = encode(store, [query]).inputs
     vector_ED = loaded.tower.embed(encoded)
     scores_EK = (loaded.vectors[rows_EK[0] - 1] @ vector_ED[0])[None, :]
-    request = RankingRequest.of(encoded, vector_ED, rows_EK, scores_EK.astype(np.float32))
+    objective_EO = objectives_of(loaded.release.recipe, [query])
+    request = RankingRequest.of(encoded, vector_ED, rows_EK, scores_EK.astype(np.float32), objective_EO)
     ids = written(store, store.items.values(rows_EK[0]), replace(query, history=listed.history))
     return ScoringTask(loaded, request, ids)
 

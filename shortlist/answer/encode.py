@@ -1,6 +1,6 @@
 """Encodes queries as the arrays that the towers read, with the feature code of training.
 
-Shapes: E queries, L history length.
+Shapes: E queries, L history length, O objectives.
 """
 
 import time
@@ -16,6 +16,8 @@ from shortlist.answer.query import Id, Query
 from shortlist.data.keys import exact_in_json
 from shortlist.features import FeatureStore, Queries
 from shortlist.features.vocabulary import UNKNOWN
+from shortlist.recipe import Recipe
+from shortlist.recommend.objective import weights_of
 from shortlist.recommend.rules import QueryRules
 
 _NOTHING = np.zeros(0, np.int64)
@@ -105,6 +107,15 @@ def encode(store: FeatureStore, queries: Sequence[Query]) -> EncodedQueries:
         num_unknown_rules=num_unknown_rules,
         inputs=inputs,
     )
+
+
+def objectives_of(recipe: Recipe, queries: Sequence[Query]) -> NDArray[np.float32] | None:
+    """The weights [E, O] of the queries, those of the recipe where a query has none; None for a recipe without
+    labels."""
+    if not recipe.interactions.labels:
+        return None
+    names, own = recipe.interactions.objectives, recipe.ranking.objective
+    return np.stack([weights_of(own if q.objective is None else q.objective, names) for q in queries])
 
 
 def seen_rows(store: FeatureStore, encoded: EncodedQueries) -> list[NDArray[np.int64]]:

@@ -8,9 +8,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from shortlist.answer.refusal import BadRequestError, Refuser
-from shortlist.answer.schema import MAX_INSTANCES, Columns, request_types
+from shortlist.answer.schema import MAX_INSTANCES, Columns, Weights, request_types
 from shortlist.features import FeatureSchema
 from shortlist.recipe import Serving
+from shortlist.recipe.fields import POSITIVE
 
 _BOM = b"\xef\xbb\xbf"
 _TOO_LARGE = 413
@@ -41,6 +42,8 @@ class Query:
     """The rules as the client wrote them, without null values."""
     sources: frozenset[str] | None = None
     """Names of the candidate sources to use; None for all."""
+    objective: dict[str, float] | None = None
+    """The weights of the objectives; None for those of the recipe."""
     trace: bool = False
     """Whether the answer reports what each stage did."""
     similar_to_last: bool = False
@@ -56,11 +59,11 @@ class Query:
 class QueryReader:
     """Reads requests for one release, from JSON text or from decoded values."""
 
-    def __init__(self, limits: Serving, schema: FeatureSchema) -> None:
+    def __init__(self, limits: Serving, schema: FeatureSchema, objectives: Sequence[str] = (POSITIVE,)) -> None:
         self._default_k = min(limits.default_k, limits.max_k)
         user, context = Columns(schema.user), Columns(schema.context)
-        self.request_type, self.query_type = request_types(limits, user, context)
-        self._refuser = Refuser(limits, user.names, context.names)
+        self.request_type, self.query_type = request_types(limits, user, context, Weights(objectives))
+        self._refuser = Refuser(limits, user.names, context.names, objectives)
 
     def request(self, body: bytes | Any) -> list[Query]:
         """The queries of `{"instances": [...]}`, one for each row of a page. Raises BadRequestError."""
@@ -128,9 +131,11 @@ class QueryReader:
             raise self._refuser.refusal(error, where) from None
 
     def _query(self, given: Mapping[str, Any], where: str) -> Query:
-        time = given.get("time")
+        time, objective = given.get("time"), given.get("objective")
         if given.get("item_id") is not None and given.get("similar_to_last"):
             raise BadRequestError(f"{where} has item_id and similar_to_last; send one of them")
+        if objective is not None and not any(objective.values()):
+            raise self._refuser.no_weight(where)
         return Query(
             k=given.get("k") or self._default_k,
             user_id=given.get("user_id"),
@@ -142,6 +147,7 @@ class QueryReader:
             item_id=given.get("item_id"),
             rules={name: value for name, value in (given.get("rules") or {}).items() if value is not None},
             sources=None if given.get("sources") is None else frozenset(given["sources"]),
+            objective=objective,
             trace=bool(given.get("trace")),
             similar_to_last=bool(given.get("similar_to_last")),
             place=where,

@@ -7,12 +7,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from shortlist.answer.schema import MAX_BOOSTS, MAX_INSTANCES, MAX_LIMITS, MAX_ROWS, MAX_TEXT
+from shortlist.answer.schema import MAX_BOOSTS, MAX_INSTANCES, MAX_LIMITS, MAX_ROWS, MAX_TEXT, MAX_WEIGHT
 from shortlist.data.keys import MAX_KEY_BYTES
 from shortlist.features.item_mask import MAX_LENGTH
 from shortlist.recipe import Serving
 
-ROW_KEYS = ("name", "k", "exclude", "item_id", "similar_to_last", "sources", "rules")
+ROW_KEYS = ("name", "k", "exclude", "item_id", "similar_to_last", "sources", "rules", "objective")
 QUERY_KEYS = ("user_id", "history", "user", "context", *ROW_KEYS[1:], "trace", "time", "rows")
 _RULES = {
     "where": f"it is an expression of at most {MAX_LENGTH:,} characters, like \"genre = 'jazz'\"",
@@ -38,11 +38,12 @@ class BadRequestError(ValueError):
 
 
 class Refuser:
-    """Explains pydantic's errors in terms of the limits and columns of a release."""
+    """Explains pydantic's errors in terms of the limits, columns and objectives of a release."""
 
-    def __init__(self, limits: Serving, user: Sequence[str], context: Sequence[str]) -> None:
+    def __init__(self, limits: Serving, user: Sequence[str], context: Sequence[str], objectives: Sequence[str]) -> None:
         self._max_history = limits.max_history
         self._columns = {"user": user, "context": context}
+        self._objectives = objectives
         self._numbers = {
             "k": f"it must be a whole number from 1 to {limits.max_k} (serving.max_k)",
             "trace": "it is true or false",
@@ -76,10 +77,18 @@ class Refuser:
             return BadRequestError(f"{where} is {kind_of(first['input'])}; a {kind} must be an object like {_EXAMPLE}")
         return self._of_a_key(where, str(loc[0]), loc[1:], first["type"], first["input"])
 
+    def no_weight(self, where: str) -> BadRequestError:
+        """The error for an objective without a weight that is not 0."""
+        return BadRequestError(f"{where}.objective has no weight other than 0; send {self._weights()}")
+
+    def _weights(self) -> str:
+        named = ", ".join(self._objectives)
+        return f'an object of weights of {named}, like {{"{self._objectives[-1]}": 1}}'
+
     def _of_an_unknown_key(self, where: str, loc: Sequence[Any], keys: Sequence[str]) -> BadRequestError:
         *inside, key = loc
         name = str(inside[0]) if inside else ""
-        allowed = self._columns.get(name, keys)
+        allowed = self._objectives if name == "objective" else self._columns.get(name, keys)
         if name == "rules":
             name, allowed = ("rules.boost", ("where", "by")) if "boost" in inside else (name, tuple(_RULES))
         return BadRequestError(f"{where}{'.' + name if name else ''} has {_unknown_key(str(key), allowed)}")
@@ -98,7 +107,17 @@ class Refuser:
             if not rest or not isinstance(rest[0], str) or kind == "dict_type":
                 return BadRequestError(f"{where} is {kind_of(given)}; it must be an object of column names and values")
             return _of_a_column(f"{where}.{rest[0]}", rest[1:], given)
-        return self._of_ids(where, name, rest, kind, given)
+        return (
+            self._of_an_objective(where, rest, given)
+            if name == "objective"
+            else self._of_ids(where, name, rest, kind, given)
+        )
+
+    def _of_an_objective(self, where: str, rest: tuple[Any, ...], given: Any) -> BadRequestError:
+        at = f"{where}.{rest[0]}" if rest else where
+        shown = str(given)[:_SHOWN] if rest and kind_of(given) == "a number" else kind_of(given)
+        wanted = f"a weight is a number from -{MAX_WEIGHT} to {MAX_WEIGHT}" if rest else f"it is {self._weights()}"
+        return BadRequestError(f"{at} is {shown}; {wanted}")
 
     def _of_ids(self, where: str, name: str, rest: tuple[Any, ...], kind: str, given: Any) -> BadRequestError:
         if kind == "too_long":

@@ -27,8 +27,8 @@ class Release:
 
     @cached_property
     def reader(self) -> QueryReader:
-        """The reader of requests, with the limits and columns of this release."""
-        return QueryReader(self.recipe.serving, self.store.schema)
+        """The reader of requests, with the limits, columns and objectives of this release."""
+        return QueryReader(self.recipe.serving, self.store.schema, self.recipe.interactions.objectives)
 
     @classmethod
     def open(cls, folder: Path) -> "Release":

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.answer import page
-from shortlist.answer.encode import EncodedQueries, encode, seen_rows, written
+from shortlist.answer.encode import EncodedQueries, encode, objectives_of, seen_rows, written
 from shortlist.answer.query import Query
 from shortlist.answer.refusal import BadRequestError
 from shortlist.answer.release import Release
@@ -120,6 +120,7 @@ class ReleaseRecommender:
             anchored_E=np.array(encoded.anchored),
             rules=rules,
             sources=_sources(recommender, queries),
+            objective_EO=objectives_of(self.release.recipe, queries),
         )
         encoded_at = perf_counter()
         trace = Trace() if any(query.trace for query in queries) else None

@@ -4,6 +4,7 @@ They are the single source of three things: requests are validated against them,
 them, and the tables of docs/api.md contain their descriptions.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NotRequired
 
@@ -15,6 +16,7 @@ from shortlist.data.keys import MAX_KEY_BYTES
 from shortlist.features import TableSchema
 from shortlist.features.item_mask import MAX_LENGTH
 from shortlist.recipe import Serving
+from shortlist.recipe.fields import POSITIVE
 
 MAX_INSTANCES = 64
 """Maximum number of queries in a request."""
@@ -36,6 +38,7 @@ Text = Annotated[Annotated[str, Field(max_length=MAX_TEXT)] | int | Number | boo
 Stage = Literal["features", "retrieve", "rank", "total"]
 Source = Literal["history", "profile", "item", "popularity"]
 MAX_BOOSTS, MAX_LIMITS = 16, 8
+MAX_WEIGHT = 100
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,30 @@ class Columns:
         return core_schema.nullable_schema(columns)
 
 
-def request_types(limits: Serving, of_user: Columns, of_context: Columns) -> tuple[TypeAdapter[Any], TypeAdapter[Any]]:
-    """The body of a V1 request and one query, for the limits and the columns of a release."""
+@dataclass(frozen=True)
+class Weights:
+    """A weight for each objective of a release."""
+
+    names: Sequence[str] = (POSITIVE,)
+
+    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """An object of these objectives and no others, or null."""
+        weight = handler.generate_schema(
+            Annotated[Number, Field(ge=-MAX_WEIGHT, le=MAX_WEIGHT, description="A weight.", examples=[0.5])]
+        )
+        fields = {name: core_schema.typed_dict_field(weight, required=False) for name in self.names}
+        config = core_schema.CoreConfig(strict=True)
+        weights = core_schema.typed_dict_schema(fields, extra_behavior="forbid", config=config)
+        return core_schema.nullable_schema(weights)
+
+
+ONE_OBJECTIVE = Weights()
+
+
+def request_types(
+    limits: Serving, of_user: Columns, of_context: Columns, weights: Weights = ONE_OBJECTIVE
+) -> tuple[TypeAdapter[Any], TypeAdapter[Any]]:
+    """The body of a V1 request and one query, for the limits, the columns and the objectives of a release."""
     ids = Annotated[list[Id], Field(max_length=limits.max_history, fail_fast=True)]
 
     @with_config(_CLOSED)
@@ -221,6 +246,16 @@ def request_types(limits: Serving, of_user: Columns, of_context: Columns) -> tup
             ),
         ]
         rules: Annotated[Rules | None, Field(description="Rules of this list: docs/rules.md.")]
+        objective: Annotated[
+            dict[str, Any],
+            weights,
+            Field(
+                description="The weights of `positive` and of the labels of the release, "
+                f"-{MAX_WEIGHT} to {MAX_WEIGHT}, instead of the recipe's `ranking.objective`: docs/objectives.md. "
+                "Those that are left out are 0, and one must not be.",
+                examples=[{"positive": 1}],
+            ),
+        ]
 
     @with_config(_CLOSED)
     class Row(Options, total=False):

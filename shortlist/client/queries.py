@@ -1,4 +1,4 @@
-"""Queries as the HTTP API has them; docs/api.md and docs/rules.md describe each key."""
+"""Queries as the HTTP API has them; docs/api.md, docs/rules.md and docs/objectives.md describe each key."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
@@ -41,6 +41,7 @@ class Query(TypedDict, total=False):
     similar_to_last: bool
     sources: Sequence[str]
     rules: Rules
+    objective: Mapping[str, float]
     trace: bool
     time: float
     rows: Sequence[Row]

@@ -19,6 +19,7 @@ from shortlist.data.sources.raw import JoinedTable
 from shortlist.data.sources.times import TimeUnit, seconds
 from shortlist.data.tables import (
     AVAILABLE,
+    LABEL,
     TIME_AS_READ,
     UNREADABLE,
     Table,
@@ -130,6 +131,10 @@ def _events(
     columns += [
         positive.alias("positive"),
         history.alias("in_history"),
+        *(
+            _boolean(sql, f"interactions.labels.{name}", frame, table).alias(LABEL + name)
+            for name, sql in meaning.labels.items()
+        ),
         weight.cast(pl.Float32, strict=False).alias("weight"),
     ]
     if isinstance(recipe.split, GivenSplit):

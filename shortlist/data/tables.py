@@ -33,9 +33,13 @@ EVENT_COLUMNS = {
     "time": "Int64 seconds since the epoch (UTC), or the row number if time_unit is row",
     "positive": "Boolean, never null: whether the event is a positive",
     "in_history": "Boolean, never null: whether the event is part of the user's history",
+    "label.<name>": "Boolean, never null: whether the event has a label of interactions.labels; only if it has any",
     "weight": "Float32, the weight of the event in training",
     "part": "String, the part of the event in a given split; only if split.kind is given",
 }
+
+LABEL = "label."
+"""The prefix of the columns of events that are labels."""
 
 TIME_AS_READ = "time_as_read"
 """Column of events if times are text: text that is not a time, otherwise null. Only the quarantine keeps it."""

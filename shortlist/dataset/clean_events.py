@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.data.tables import scan_file
+from shortlist.data.tables import LABEL, scan_file
 from shortlist.dataset.encode import common_key_type, rows_of, vocabulary_of
 from shortlist.dataset.split import Splitter, columns_of, splitter_of
 from shortlist.features.vocabulary import Vocabulary
@@ -52,7 +52,8 @@ class CleanEvents:
         """Raises ValueError when a column is missing, there is no positive, or a window of the split has none."""
         path = folder / "events.parquet"
         table = scan_file(path)
-        wanted = [*_COLUMNS, *columns_of(recipe.split), *context_names(recipe)]
+        labels = [LABEL + name for name in recipe.interactions.labels]
+        wanted = [*_COLUMNS, *labels, *columns_of(recipe.split), *context_names(recipe)]
         have = table.collect_schema().names()
         missing = [name for name in wanted if name not in have]
         if missing:
@@ -72,6 +73,12 @@ class CleanEvents:
                 f"interactions.positive: {recipe.interactions.positive!r} is true for none of the {count} events, so "
                 "there is nothing to learn"
             )
+        for name, condition in recipe.interactions.labels.items():
+            if not table.select(pl.col(LABEL + name).any()).collect(engine="streaming").item():
+                raise ValueError(
+                    f"interactions.labels.{name}: {condition!r} is true for none of the {count} events, so there is "
+                    "nothing to learn; relax the condition, or remove the label"
+                )
         splitter = splitter_of(recipe, table, first, last)
         return cls(folder, table, count <= max_in_memory, max_in_memory, count, in_history, splitter)
 
@@ -125,4 +132,4 @@ def context_names(recipe: Recipe) -> list[str]:
 def _bytes_per_event(recipe: Recipe) -> int:
     spec = recipe.features.context
     context = 48 * sum(one.max_values for one in spec.categorical) + 24 * len(spec.numeric) + 16 * len(spec.clock)
-    return _BYTES_PER_EVENT + context
+    return _BYTES_PER_EVENT + context + 4 * len(recipe.interactions.labels)

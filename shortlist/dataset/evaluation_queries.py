@@ -1,6 +1,6 @@
 """Evaluation queries: the users, the times, the histories before them and the target items."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.dataset.queries import QueriesWithTargets
+from shortlist.dataset.queries import QueriesWithTargets, Targets
 from shortlist.dataset.timeline import Timeline
 from shortlist.features.availability import Availability
 
@@ -40,6 +40,7 @@ class QueryRows(QueriesWithTargets):
             sample=np.concatenate([piece.sample for piece in pieces]),
             target_offsets=np.append(0, np.cumsum(np.concatenate(lengths))),
             target_items=np.concatenate([piece.target_items for piece in pieces]),
+            labels={name: Targets.join([piece.labels[name] for piece in pieces]) for name in pieces[0].labels},
             unknowable=sum(piece.unknowable for piece in pieces),
             positives=sum(piece.positives for piece in pieces),
             repeats=sum(piece.repeats for piece in pieces),
@@ -51,6 +52,7 @@ def build_queries(
     item: NDArray[np.int32],
     target: NDArray[np.bool_],
     *,
+    labelled: Mapping[str, NDArray[np.bool_]],
     query_time: int | None,
     gap: int,
     mask_seen: bool,
@@ -58,12 +60,13 @@ def build_queries(
     first_sample: int,
     first_history: int,
 ) -> QueryRows:
-    """One query per user who has an event in `target`, a mask over the events of `line`.
+    """One query per user who has an event in `target`, a mask over the events of `line`; the targets of a label are the
+    items of these users that have an event in `labelled`, another mask.
 
     All are asked at `query_time`; what happened in the gap before it is not known yet, so the history ends `gap`
     seconds earlier. Without `query_time` each user is asked at the time of their first target.
     With `mask_seen` items of the history are no targets. Items that are not available at the time of the query never
-    are: no list could hold them. A query without targets is left out.
+    are: no list could hold them. Both hold for the targets of labels too. A query without targets is left out.
     """
     num_item_rows = len(available.from_N)
     users = len(line.bounds) - 1
@@ -86,6 +89,19 @@ def build_queries(
     known = available.among(key % num_item_rows, time_U[key // num_item_rows])
     key, unknowable = key[known], int(np.count_nonzero(~known))
     user, count = np.unique(key // num_item_rows, return_counts=True)
+
+    def targets(mask: NDArray[np.bool_]) -> Targets:
+        at = np.flatnonzero(mask)
+        who = (line.user[at] - line.first_user).astype(np.int64)
+        asked = np.isin(who, user)
+        key = np.unique((who * num_item_rows + item[at])[asked])
+        if mask_seen:
+            key = key[~_seen(line, item, end_U, key, num_item_rows)]
+        key = key[available.among(key % num_item_rows, time_U[key // num_item_rows])]
+        place = np.searchsorted(user, key // num_item_rows)
+        count = np.bincount(place, minlength=len(user))
+        return Targets(np.append(0, np.cumsum(count)), (key % num_item_rows).astype(np.int32))
+
     return QueryRows(
         user=user + line.first_user,
         start=line.history_bounds[user] + first_history,
@@ -94,6 +110,7 @@ def build_queries(
         sample=sample_U[user],
         target_offsets=np.append(0, np.cumsum(count)),
         target_items=(key % num_item_rows).astype(np.int32),
+        labels={name: targets(mask) for name, mask in labelled.items()},
         unknowable=unknowable,
         positives=positives,
         repeats=int(again.sum()),

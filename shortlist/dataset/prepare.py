@@ -20,7 +20,7 @@ from shortlist.dataset.entity_features import EntityFeatures
 from shortlist.dataset.evaluation_queries import QueryRows
 from shortlist.dataset.leakage import LeakageProof, prove
 from shortlist.dataset.popularity import time_decayed_popularity
-from shortlist.dataset.prepared import FOLDERS, QUERY_COLUMNS, SAMPLE_COLUMNS, Unknowable
+from shortlist.dataset.prepared import FOLDERS, LABELS, QUERY_COLUMNS, SAMPLE_COLUMNS, Unknowable
 from shortlist.dataset.samples import SampleBlock, SampleBuilder, UserRange
 from shortlist.dataset.split import TEST, VALID, TemporalSplitter
 from shortlist.dataset.split.temporal import moment, span
@@ -57,6 +57,7 @@ class _Preparation:
         self.query_rows: dict[int, list[QueryRows]] = {VALID: [], TEST: []}
         self.repeats: dict[str, dict[str, int]] = {}
         self.unknowable: dict[str, Unknowable] = {}
+        self.label_counts: dict[str, int] = {}
 
     def run(self) -> StepResult:
         self._write_samples()
@@ -82,6 +83,8 @@ class _Preparation:
         with ColumnWriter(self.samples) as columns, ColumnWriter(self.features / "history") as history:
             for name, dtype in SAMPLE_COLUMNS.items():
                 columns.add(name, dtype, (count,))
+            for name in self.recipe.interactions.labels:
+                columns.add(f"{LABELS}/{name}", np.bool_, (count,))
             columns.add("history_times", np.int64, (in_history,))
             history.add("items", np.int32, (in_history,))
             self.context.open(columns, count)
@@ -131,6 +134,13 @@ class _Preparation:
         self._check_queries(name, part, len(queries), unknowable)
         for column in QUERY_COLUMNS:
             save(folder / f"{column}.npy", getattr(queries, column))
+        for label, targets in queries.labels.items():
+            save(folder / LABELS / label / "offsets.npy", targets.offsets)
+            save(folder / LABELS / label / "items.npy", targets.items)
+            answered = int(np.count_nonzero(targets.counts))
+            self.label_counts |= {f"{name}_{label}_targets": len(targets.items), f"{name}_{label}_queries": answered}
+            if not answered:
+                say(f"warning: no {name} query has a target that is {label}; make split.{name} longer to judge it")
         self.repeats[name] = {"positives": queries.positives, "repeats": queries.repeats}
         (folder / "repeats.json").write_text(json.dumps(self.repeats[name]) + "\n")
         self.context.write_queries(folder, queries)
@@ -207,6 +217,7 @@ class _Preparation:
                 "users": self.users.vocabulary.num_rows - 1,
                 "valid_queries": num_valid,
                 "test_queries": num_test,
+                **self.label_counts,
             },
             metrics={
                 "train_positives": int(self.popularity.sum()),

@@ -3,10 +3,11 @@
 features/                    a FeatureStore
 samples/history_times.npy    int64 [num_history_events], beside features/history/items.npy; not released
 samples/<column>.npy         one entry a sound event, in the order of user, time and row
+samples/labels/<name>.npy    bool [n], whether an event has a label of the recipe; only if it names any
 samples/context/<name>.npy   int32 [n, W] of every categorical; samples/context/numeric.npy float32 [n, F]
 queries/valid/, queries/test/   user, start, end, time, context/, target_offsets, target_items, unknowable.json, and
                              repeats.json: of how many positives the history held the item already, those that are no
-                             targets too
+                             targets too; labels/<name>/offsets and items are the targets of a label
 
 The samples are the large part. Each of the three is an artifact of its own, so that a step fetches what it reads.
 """
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from shortlist.dataset.columns import load
-from shortlist.dataset.queries import QueriesWithTargets
+from shortlist.dataset.queries import QueriesWithTargets, Targets
 from shortlist.features import Context, FeatureStore, Queries
 
 SAMPLE_COLUMNS = {
@@ -40,6 +41,8 @@ Part = Literal["features", "samples", "queries"]
 FOLDERS: tuple[Part, ...] = get_args(Part)
 _MARKS: dict[Part, str] = {"features": "schema.json", "samples": "user.npy", "queries": "test/user.npy"}
 """A file that each part has."""
+LABELS = "labels"
+"""The folder of the labels, in `samples` and in the folders of queries."""
 _UNKNOWABLE = "unknowable.json"
 QUERY_COLUMNS = ("user", "start", "end", "time", "target_offsets", "target_items")
 
@@ -59,6 +62,8 @@ class Samples:
     part: NDArray[Any]
     """0 left out, 1 train, 2 validation, 3 test."""
     context: Context
+    labels: dict[str, NDArray[Any]]
+    """Label of the recipe -> bool [n]."""
 
     def __len__(self) -> int:
         return len(self.user)
@@ -128,7 +133,8 @@ class Prepared:
     def samples(self) -> Samples:
         folder = self._folder("samples")
         columns = {name: load(folder / f"{name}.npy") for name in SAMPLE_COLUMNS}
-        return Samples(**columns, context=_context(self.store, folder))
+        labels = {file.stem: load(file) for file in sorted((folder / LABELS).glob("*.npy"))}
+        return Samples(**columns, context=_context(self.store, folder), labels=labels)
 
     @cached_property
     def history_times(self) -> NDArray[np.int64]:
@@ -177,4 +183,8 @@ def _context(store: FeatureStore, folder: Path) -> Context:
 def _queries(store: FeatureStore, folder: Path) -> EvaluationQueries:
     columns = {name: load(folder / f"{name}.npy").astype(np.int64) for name in QUERY_COLUMNS}
     context = _context(store, folder)
-    return EvaluationQueries(**columns, context=context.take(np.arange(len(columns["user"]))))
+    labels = {
+        one.name: Targets(*(load(one / f"{name}.npy").astype(np.int64) for name in ("offsets", "items")))
+        for one in sorted((folder / LABELS).glob("*"))
+    }
+    return EvaluationQueries(**columns, context=context.take(np.arange(len(columns["user"]))), labels=labels)

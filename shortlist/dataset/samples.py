@@ -14,7 +14,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.cpus import available_cpus
+from shortlist.data.tables import LABEL
 from shortlist.dataset.evaluation_queries import QueryRows, build_queries
+from shortlist.dataset.prepared import LABELS
 from shortlist.dataset.split import TEST, TRAIN, VALID, Splitter, UserEvents, columns_of
 from shortlist.dataset.split.given import given_parts
 from shortlist.features import encode_clock
@@ -65,6 +67,7 @@ class SampleBuilder:
     mask_seen: bool
     available: Availability
     clock: Sequence[Literal["hour", "weekday"]]
+    labels: Sequence[str]
 
     @classmethod
     def of(cls, recipe: Recipe, splitter: Splitter, available: Availability) -> "SampleBuilder":
@@ -74,6 +77,7 @@ class SampleBuilder:
             recipe.evaluation.mask_seen,
             available,
             recipe.features.context.clock,
+            list(recipe.interactions.labels),
         )
 
     def blocks(self, events: UserRange) -> Iterator[SampleBlock]:
@@ -90,6 +94,7 @@ class SampleBuilder:
         numbers = np.repeat(np.arange(len(blocks), dtype=np.uint16), lengths)
         by_block = np.argsort(numbers.take(within), kind="stable") if len(blocks) > 1 else np.arange(len(within))
         time, positive, weight = (events.table[name].to_numpy() for name in ("time", "positive", "weight"))
+        labels = {name: events.table[LABEL + name].to_numpy() for name in self.labels}
         given_part = given_parts(events.table["part"]) if self.reads_part else None
 
         def block(users: tuple[int, int]) -> SampleBlock:
@@ -112,11 +117,13 @@ class SampleBuilder:
             line, part = split.line, split.part
             at = at.take(line.order)
             item, label = events.item.take(at), positive.take(at)
+            labelled = {name: values.take(at) for name, values in labels.items()}
             queries = {
                 kind: build_queries(
                     line,
                     item,
                     label & (part == kind),
+                    labelled={name: values & (part == kind) for name, values in labelled.items()},
                     query_time=self.splitter.query_time(kind),
                     gap=self.splitter.gap,
                     mask_seen=self.mask_seen,
@@ -137,6 +144,7 @@ class SampleBuilder:
                 "part": part,
                 "history_times": line.time[line.in_history],
             }
+            columns |= {f"{LABELS}/{name}": values for name, values in labelled.items()}
             columns |= {name: values.take(at, axis=0) for name, values in events.context.items()}
             columns |= {f"context/clock.{unit}": encode_clock(line.time, unit) for unit in self.clock}
             return SampleBlock(columns, item[line.in_history], queries)

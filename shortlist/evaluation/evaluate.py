@@ -21,6 +21,7 @@ from shortlist.dataset.prepared import EvaluationQueries, Prepared
 from shortlist.evaluation.baselines import BuyAgain, ItemKNN
 from shortlist.evaluation.lists import ItemMarks, Ranked, describe_lists, sample_users
 from shortlist.evaluation.live_recommendations import live_recommendations
+from shortlist.evaluation.objectives import evaluate_objectives
 from shortlist.evaluation.repeats import evaluate_repeats
 from shortlist.evaluation.rule_effects import rule_effects
 from shortlist.evaluation.slices import slices_of
@@ -110,6 +111,9 @@ def evaluate(
         "rules": rule_effects(recipe, prepared, path, recipe.serving.default_k),
         **_lists(recipe, prepared, retrieval_folder, queries, ours, lists["popularity"]),
     }
+    objectives = evaluate_objectives(recipe, prepared, path, queries, {name: lists[name] for name in systems}, depths)
+    if objectives is not None:
+        evaluation["objectives"] = objectives
     out.mkdir(parents=True, exist_ok=True)
     (out / "evaluation.json").write_text(json.dumps(evaluation, indent=1, sort_keys=True) + "\n")
     arrays = {

@@ -5,10 +5,11 @@
     ranking/neighbour_*.npy, alike_*.npy   if the network reads nearness (see `ItemNeighbours` and `UserKNN`)
     ranking/recent_popularity.npy          if it reads time-decayed popularity (see `recent_popularity`)
 
-Shapes: E queries, K candidates each, W values of a categorical field.
+Shapes: O objectives, E queries, K candidates each, W values of a categorical field.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from safetensors.torch import load_file, save
 from shortlist.features import FeatureStore
 from shortlist.ranking.network.inputs import ItemTables, RankerConfig
 from shortlist.ranking.network.model import RankingModel
+from shortlist.recipe.fields import POSITIVE
+from shortlist.recommend.objective import combine, scores_of, weights_of
 from shortlist.recommend.request import RankingRequest
 from shortlist.statistics.item_statistics import ItemStatistics
 
@@ -47,14 +50,35 @@ class RankerFile(BaseModel):
     network: RankerConfig
     calibration: Calibration
     metrics: dict[str, float]
+    labels: dict[str, Calibration] = {}
+    """Label -> the calibration of its head. Only rankers of several objectives have it and `objective`."""
+    objective: dict[str, float] = {}
+    """The weights of the recipe."""
+
+    def to_json(self) -> str:
+        found = self.model_dump(mode="json")
+        if not self.labels:  # the same bytes as before there were labels
+            del found["labels"], found["objective"], found["network"]["labels"]
+        return json.dumps(found, indent=1, sort_keys=True)
 
 
 class Ranker:
     """The ranker of a release. It is stateless, so that threads may share it."""
 
-    def __init__(self, model: RankingModel, calibration: Calibration) -> None:
+    def __init__(
+        self,
+        model: RankingModel,
+        calibration: Calibration,
+        labels: Mapping[str, Calibration] | None = None,
+        objective: Mapping[str, float] | None = None,
+    ) -> None:
+        """`labels` are the calibrations of the heads of the labels, by default none; `objective` are the weights of
+        requests that have none, by default those of a list by `positive` alone."""
         self.model = model.eval()
         self.calibration = calibration
+        self._labels = {name: (labels or {}).get(name, Calibration()) for name in model.config.labels}
+        self._objective = dict(objective or {POSITIVE: 1.0})
+        self._weight_O = weights_of(self._objective, model.config.objectives)
 
     @classmethod
     def open(cls, ranking: Path, retrieval: Path, store: FeatureStore) -> "Ranker":
@@ -91,7 +115,7 @@ class Ranker:
             model.load_state_dict(weights)
         except RuntimeError as error:
             raise ValueError(f"{ranking}: ranker.safetensors and ranking.json do not match: {error}") from error
-        return cls(model, file.calibration)
+        return cls(model, file.calibration, file.labels, file.objective)
 
     def save(self, folder: Path, metrics: dict[str, float], statistics: ItemStatistics | None = None) -> None:
         """Write the files; equal rankers give equal bytes. `statistics` replace those of the training in the files,
@@ -101,21 +125,40 @@ class Ranker:
         # Not save_file, whose files only their owner can read: in a container, another user serves them.
         (folder / "ranker.safetensors").write_bytes(save(weights))
         (statistics or self.model.tables.statistics).save(folder)
-        file = RankerFile(network=self.model.config, calibration=self.calibration, metrics=metrics)
-        (folder / "ranking.json").write_text(json.dumps(file.model_dump(mode="json"), indent=1, sort_keys=True))
+        file = RankerFile(
+            network=self.model.config,
+            calibration=self.calibration,
+            metrics=metrics,
+            labels=self._labels,
+            objective=self._objective,
+        )
+        (folder / "ranking.json").write_text(file.to_json())
 
     def score(self, request: RankingRequest) -> NDArray[np.float32]:
         """The probability [E, K] that a candidate is a positive, calibrated on held-out queries; 0 for padding.
 
+        With labels it is the score of the objective, as `recommend.objective` defines it.
         Raises ValueError when the request has rows or widths that this release does not have.
         """
+        log_odds_OEK = self.log_odds(request)
+        log_odds_EK = log_odds_OEK[0] if not self._labels else combine(log_odds_OEK, self._weights(request))
+        return scores_of(log_odds_EK, request.candidates_EK)
+
+    def log_odds(self, request: RankingRequest) -> NDArray[np.float64]:
+        """The calibrated log-odds of each objective, [O, E, K]; undefined for padding. Raises ValueError as `score`."""
         self._check(request)
-        logits_EK = self.logits(request).astype(np.float64)
-        scores_EK = 1 / (1 + np.exp(-(self.calibration.slope * logits_EK + self.calibration.intercept)))
-        return np.where(request.candidates_EK > 0, scores_EK, 0.0).astype(np.float32)
+        with torch.inference_mode():
+            logits_OEK = self.model.objectives(request).cpu().numpy().astype(np.float64)
+        of_heads = zip([self.calibration, *self._labels.values()], logits_OEK, strict=True)
+        return np.stack([one.slope * logits_EK + one.intercept for one, logits_EK in of_heads])
+
+    def _weights(self, request: RankingRequest) -> NDArray[np.float32]:
+        if request.objective_EO is not None:
+            return request.objective_EO
+        return np.broadcast_to(self._weight_O, (len(request.user_E), len(self._weight_O)))
 
     def logits(self, request: RankingRequest) -> NDArray[np.float32]:
-        """The uncalibrated logits, [E, K]; undefined for padding."""
+        """The uncalibrated logits of the positives, [E, K]; undefined for padding."""
         with torch.inference_mode():
             logits: NDArray[np.float32] = self.model(request).cpu().numpy()
         return logits
@@ -146,6 +189,14 @@ class Ranker:
         for name, (array, width) in widths.items():
             if array.shape[1] != width:
                 raise ValueError(f"ranking request: {name} has width {array.shape[1]}, this release reads {width}")
+        if request.objective_EO is not None:
+            if request.objective_EO.shape[1] != len(network.objectives):
+                raise ValueError(
+                    f"ranking request: objective has {request.objective_EO.shape[1]} weights, this release has the "
+                    f"objectives {', '.join(network.objectives)}"
+                )
+            if not request.objective_EO.any(axis=1).all():
+                raise ValueError("ranking request: objective is 0 throughout for a query")
 
 
 def shapes_of(store: FeatureStore, tables: ItemTables, *, users: bool) -> dict[str, Any]:

@@ -4,7 +4,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shortlist.recipe.fields import Duration, Expression, Moment, Section, Separator, Share, Until, Word
+from shortlist.recipe.fields import (
+    POSITIVE,
+    Duration,
+    Expression,
+    LabelName,
+    Moment,
+    Section,
+    Separator,
+    Share,
+    Until,
+    Word,
+)
 
 ColumnType = Literal["text", "integer", "number", "boolean"]
 
@@ -102,6 +113,9 @@ class SyntheticSource(Section):
     """Number of days that the events cover."""
     dirty: Share = 0.005
     """Share of invalid rows, which a contract must catch."""
+    likes: Literal["close", "long"] = "close"
+    """Which full plays get a like: a few of those close to the listener's taste, or most of those of long tracks, so
+    that what listeners like and what they play differ in a way that a model can learn."""
 
 
 Source = Annotated[FilesSource | YambdaSource | SyntheticSource, Field(discriminator="kind")]
@@ -114,12 +128,21 @@ class Interactions(Section):
     """Which events are positives, over the file's columns and those of `columns`: `played_ratio_pct >= 50`."""
     weight: Expression = "1.0"
     """The weight of an event in training, over the raw columns; at least 0."""
+    labels: dict[LabelName, Expression] = {}
+    """Further labels of an event, like `{liked: "event = 'like'"}`, each with an expression like that of `positive`.
+    The ranker learns one more objective for each, and `ranking.objective` weighs them. An event may have any of the
+    labels without being a positive."""
     history: Expression | None = None
     """Which events are part of a user's history; by default the positives."""
     time_unit: Literal["s", "ms", "us", "ns", "row"] = "s"
     """The unit of `time`, or `row` if there is no time column and the rows are in time order."""
     ordered: bool = True
     """False if the order of the events is unknown: a history then consists of all other items of the user."""
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """What the ranker predicts: `positive`, then the labels in the order of the recipe."""
+        return (POSITIVE, *self.labels)
 
 
 class ColumnRule(Section):

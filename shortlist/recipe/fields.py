@@ -11,6 +11,10 @@ from shortlist.names import plain
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
+POSITIVE = "positive"
+"""The name of the first objective, `interactions.positive`, among the labels."""
+
+
 class Section(BaseModel):
     """A block of the recipe: unknown keys are errors, and values are immutable."""
 
@@ -52,6 +56,14 @@ def _one_word(value: str) -> str:
     return value
 
 
+def _label(value: str) -> str:
+    if value == POSITIVE:
+        raise ValueError(f"{value!r} is the name of interactions.positive; use another name")
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", value):
+        raise ValueError(f"{value!r}: a label is up to 40 lower-case letters, digits and '_', like 'liked'")
+    return value
+
+
 def _column_file(value: str) -> str:
     if "/" in plain(value) or value.startswith("."):
         raise ValueError(f"{value!r}: files are named after this column; give it a name without '/' in `columns`")
@@ -77,8 +89,14 @@ Name = Annotated[str, AfterValidator(_one_word)]
 ColumnFile = Annotated[str, AfterValidator(_column_file)]
 """A column that files are named after."""
 
+LabelName = Annotated[str, AfterValidator(_label)]
+"""The name of a label of an event."""
+
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 """A share, from 0 to 1."""
+
+Weight = Annotated[float, Field(ge=-100, le=100)]
+"""The weight of an objective; below 0 for what a list should avoid."""
 
 Word = Annotated[str, BeforeValidator(_quoted)]
 """A text as it is written in a file."""

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveFloat, model_validator
 
-from shortlist.recipe.fields import ColumnFile, Duration, Section, Share
+from shortlist.recipe.fields import POSITIVE, ColumnFile, Duration, Section, Share, Weight
 from shortlist.recipe.losses import Loss, Metric, SoftmaxLoss
 from shortlist.recipe.negatives import InBatchNegatives, MixedNegatives, Negatives
 from shortlist.recipe.old_spelling import new_lines, old_keys
@@ -203,8 +203,9 @@ class Ranking(Section):
     candidates: int = Field(500, ge=2, le=10_000)
     """The number of retrieved candidates that are ranked."""
     negatives: int = Field(50, ge=1)
-    """The number of candidates per positive that are sampled as negatives in training. Data without order trains on
-    whole lists, since there the features of a candidate depend on the others."""
+    """The number of candidates per positive that are sampled as negatives in training; with `interactions.labels`, from
+    all other candidates, positives included. Data without order trains on whole lists, since there the features of a
+    candidate depend on the others."""
     max_queries: int = Field(200_000, ge=10)
     """The maximum number of validation queries to train on."""
     embeddings: bool = False
@@ -230,6 +231,10 @@ class Ranking(Section):
     """Share of the deep layers' activations that are dropped in training."""
     loss: Literal["listwise", "binary"] = "listwise"
     """Softmax over a query's candidates, or binary cross-entropy of each; labels always use the latter."""
+    objective: dict[str, Weight] = {POSITIVE: 1.0}
+    """The weights of `positive` and of the labels of `interactions.labels`, like `{positive: 1, liked: 0.5}`; 0 for
+    those that are not named. A list is ordered by the weighted mean of their calibrated log-odds. A query may have
+    other weights: docs/objectives.md."""
     training: Training = Training(batch_size=64, epochs=10, learning_rate=3e-4)
     """Settings of the training."""
 

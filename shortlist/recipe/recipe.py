@@ -100,6 +100,7 @@ class Recipe(Section):
                     f"rules.at_most.{name} is not a category of features.item ({', '.join(categories) or 'none'}); "
                     "add it to features.item.categorical"
                 )
+        self._check_objective()
         metric, _, depth = self.gate.metric.rpartition("_at_")
         if metric not in METRICS or not depth.isdigit() or int(depth) not in self.evaluation.k:
             raise ValueError(
@@ -127,6 +128,17 @@ class Recipe(Section):
                     f"{where}: {one.of!r} is not a category of features.item "
                     f"({', '.join(self._categories) or 'none'}); add it to features.item.categorical"
                 )
+
+    def _check_objective(self) -> None:
+        """Raises ValueError for weights of labels that do not exist, or that are all 0."""
+        weights, known = self.ranking.objective, self.interactions.objectives
+        for name in weights:
+            if name not in known:
+                raise ValueError(
+                    f"ranking.objective.{name} is not one of {', '.join(known)}; add it to interactions.labels"
+                )
+        if not any(weights.values()):
+            raise ValueError("ranking.objective: all weights are 0; give one of them another weight, like positive: 1")
 
     def _check_order(self) -> None:
         """Raises ValueError for settings that data without an order, or data with one, does not support."""

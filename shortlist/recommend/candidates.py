@@ -53,10 +53,14 @@ class Candidates:
         queries = self.encoded.batch.queries
         if len(part.at_A) < len(self.k_E):
             queries = queries.take(part.at_A)
-        found = part.found
-        scores_AK = found.retrieval_scores
+        objective_EO, found = self.encoded.batch.objective_EO, part.found
         return RankingRequest.of(
-            queries, self.encoded.vector_ED[part.at_A], found.rows_AK, scores_AK, found.members_AKS
+            queries,
+            self.encoded.vector_ED[part.at_A],
+            found.rows_AK,
+            found.retrieval_scores,
+            found.members_AKS,
+            None if objective_EO is None else objective_EO[part.at_A],
         )
 
 

@@ -40,6 +40,8 @@ class QueryBatch:
     """The rules of each list; if empty, those of the recipe."""
     sources: Sequence[frozenset[str] | None] = ()
     """The names of the candidate sources that each query selects, None for all; if empty, no query selects any."""
+    objective_EO: NDArray[np.float32] | None = None
+    """The weights of the objectives of each query; None for those of the recipe."""
 
     def __len__(self) -> int:
         return len(self.time_E)

@@ -1,7 +1,7 @@
 """The request to the ranker, and its binary encoding between the transformer and the predictor.
 
-Shapes: E queries, K candidates each, L history length, W values of a categorical field, F numbers, D width of the
-query vector. Rows are item and user rows of the feature store. This module does not need torch.
+Shapes: O objectives, E queries, K candidates each, L history length, W values of a categorical field, F numbers, D
+width of the query vector. Rows are item and user rows of the feature store. This module does not need torch.
 """
 
 import json
@@ -19,7 +19,8 @@ from shortlist.features import Queries
 _CATEGORICAL = "categorical."
 _ROWS = ("history", "length", "user", "candidates")
 _NUMBERS = ("numeric", "query_vector", "retrieval_scores")
-_SOURCES = "source_scores"
+_OPTIONAL = ("source_scores", "objective")
+"""Numbers that only some releases read."""
 _NUM_AXES = {
     "history": 2,
     "length": 1,
@@ -28,7 +29,8 @@ _NUM_AXES = {
     "query_vector": 2,
     "candidates": 2,
     "retrieval_scores": 2,
-    _SOURCES: 3,
+    "source_scores": 3,
+    "objective": 2,
 }
 
 
@@ -52,6 +54,8 @@ class RankingRequest:
     source_scores_EKS: NDArray[np.float32] | None = None
     """The score of each of S blended sources in its own unit; -inf where it did not find the candidate. None for
     candidates of the towers alone."""
+    objective_EO: NDArray[np.float32] | None = None
+    """The weights of the objectives, `positive` first; None for a release without labels, or for its own weights."""
 
     def __post_init__(self) -> None:
         arrays = self._arrays()
@@ -84,6 +88,7 @@ class RankingRequest:
         candidates_EK: NDArray[np.int64],
         retrieval_scores_EK: NDArray[np.float32],
         source_scores_EKS: NDArray[np.float32] | None = None,
+        objective_EO: NDArray[np.float32] | None = None,
     ) -> "RankingRequest":
         """The given queries with their candidates; events after a query's prefix are left out."""
         history = queries.history_BL[queries.window_E]
@@ -98,6 +103,7 @@ class RankingRequest:
             candidates_EK,
             retrieval_scores_EK,
             source_scores_EKS,
+            objective_EO,
         )
 
     @classmethod
@@ -118,7 +124,7 @@ class RankingRequest:
     def to_bytes(self, release: str) -> bytes:
         """A safetensors body: rows as int32, numbers as float32, the release's hash in the metadata."""
         tensors = {
-            name: np.ascontiguousarray(array, np.float32 if name in (*_NUMBERS, _SOURCES) else np.int32)
+            name: np.ascontiguousarray(array, np.float32 if name in (*_NUMBERS, *_OPTIONAL) else np.int32)
             for name, array in self._arrays().items()
         }
         return bytes(save(tensors, {"release": release}))
@@ -148,7 +154,9 @@ class RankingRequest:
             raise ValueError(f"ranking request: {', '.join(_NUMBERS)} must be finite")
         sources = request.source_scores_EKS
         if sources is not None and not (sources < np.inf).all():
-            raise ValueError(f"ranking request: {_SOURCES} must be finite, or -inf where a source has no score")
+            raise ValueError("ranking request: source_scores must be finite, or -inf where a source has no score")
+        if request.objective_EO is not None and not np.isfinite(request.objective_EO).all():
+            raise ValueError("ranking request: objective must be finite")
         return request, str(release)
 
     def _widen(self, width: int) -> "RankingRequest":
@@ -156,7 +164,7 @@ class RankingRequest:
         if not missing:
             return self
         arrays = self._arrays()
-        for name in ("candidates", "retrieval_scores", _SOURCES):
+        for name in ("candidates", "retrieval_scores", "source_scores"):
             if name in arrays:
                 axes = ((0, 0), (0, missing), (0, 0))[: arrays[name].ndim]
                 arrays[name] = np.pad(arrays[name], axes)
@@ -180,7 +188,7 @@ def _wire_name(field: str) -> str:
 
 
 def _array(name: str, tensor: dict[str, Any]) -> NDArray[Any]:
-    wanted = "F32" if name in (*_NUMBERS, _SOURCES) else "I32"
+    wanted = "F32" if name in (*_NUMBERS, *_OPTIONAL) else "I32"
     if tensor["dtype"] != wanted:
         raise ValueError(f"ranking request: {name} has type {tensor['dtype']}, it must be {wanted}")
     flat = np.frombuffer(tensor["data"], np.float32 if wanted == "F32" else np.int32)

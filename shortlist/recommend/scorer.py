@@ -13,3 +13,6 @@ class Scorer(Protocol):
 
     def score(self, request: RankingRequest) -> NDArray[np.float32]:
         """A score for each candidate, [E, K], higher is better."""
+
+    def log_odds(self, request: RankingRequest) -> NDArray[np.float64]:
+        """What the score combines: the log-odds of each objective, [O, E, K]."""

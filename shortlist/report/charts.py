@@ -26,6 +26,8 @@ class Series:
     points: Sequence[tuple[float, float]]
     labels: Sequence[str] = ()
     """The tooltip of each point; by default its numbers."""
+    big: bool = False
+    """Whether its points stand out."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,8 @@ def lines(
             for i, (x, y) in enumerate(placed):
                 label = one.labels[i] if one.labels else f"{axes.show_x(one.points[i][0])}: {plain(one.points[i][1])}"
                 title = f"<title>{escape(f'{one.name}, {label}' if one.name else label)}</title>"
-                drawn.append(f'<path class="dot {one.color}" d="M{x:.2f} {y:.2f}h0">{title}</path>')
+                dot = "dot big" if one.big else "dot"
+                drawn.append(f'<path class="{dot} {one.color}" d="M{x:.2f} {y:.2f}h0">{title}</path>')
     legend = _legend([(one.name, one.color) for one in series]) if len(series) > 1 else ""
     ticks = axes.x_ticks or x_scale.ticks(6)
     labels = [(x_scale.at(x), axes.show_x(x)) for x in ticks if not axes.whole_x or float(x).is_integer()]

@@ -10,6 +10,7 @@ from shortlist.report.cost import cost, provenance
 from shortlist.report.data import data
 from shortlist.report.lists import advice, lists
 from shortlist.report.models import index, training
+from shortlist.report.objectives import objectives
 from shortlist.report.pieces import tiles
 from shortlist.report.quality import headline, quality
 from shortlist.report.record import RunRecord
@@ -25,6 +26,7 @@ def page(recipe: Recipe, run: RunRecord, records: Sequence[StepRecord]) -> str:
     sections = [
         _header(run, metric),
         quality(run, metric),
+        objectives(run, metric),
         lists(run, metric),
         training(run, details),
         index(details),

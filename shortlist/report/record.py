@@ -176,6 +176,45 @@ class RuleEffects(BaseModel):
     """Variant -> its metrics minus those of `none`, paired."""
 
 
+class LabelMetrics(BaseModel):
+    """The metrics by one label, over the queries that have a target of it."""
+
+    queries: int
+    targets: int
+    systems: dict[str, Table]
+
+
+class ObjectivePoint(BaseModel):
+    """The lists by some weights of the objectives."""
+
+    weights: dict[str, float]
+    metrics: dict[str, Table]
+    """Objective -> the metrics at `k`."""
+
+
+class TradeOff(BaseModel):
+    """The whole path while weight moves from the positives to a label, on a sample of the test queries."""
+
+    queries: dict[str, int]
+    """Objective -> the queries that have a target of it."""
+    k: int
+    points: list[ObjectivePoint]
+    recipe: ObjectivePoint
+    """By the weights of the recipe."""
+    difference: dict[str, Table]
+    """Objective -> the metrics with all weight on the label minus those with all weight on the positives, paired."""
+
+
+class Objectives(BaseModel):
+    """The metrics by the labels of the recipe."""
+
+    weights: dict[str, float]
+    """Those of the recipe."""
+    labels: dict[str, LabelMetrics]
+    tradeoffs: dict[str, TradeOff]
+    """By label; empty without a ranker."""
+
+
 class Unknowable(BaseModel):
     """Targets that are left out, since their items were not available at the time of the query."""
 
@@ -203,6 +242,8 @@ class Evaluated(BaseModel):
     """Null where the candidates come from the towers alone."""
     rules: RuleEffects | None = None
     """Null where the recipe has no rules."""
+    objectives: Objectives | None = None
+    """Null where the recipe has no labels."""
     lists: Lists | None = None
     sample_users: list[SampleUser] = []
 

@@ -192,7 +192,7 @@ def test_batches_hold_a_retrieved_positive_and_negatives_of_its_query(retrieved)
     shown = []
     share_Q = np.zeros(NUM_USERS)
     for step in range(batches.num_batches()):
-        request, share_EK = batches.batch(0, step)
+        request, (share_EK,) = batches.batch(0, step)
         again, _ = batches.batch(0, step)
         assert (share_EK[:, 0] > 0).all()
         assert not share_EK[:, 1:].any()
@@ -236,12 +236,37 @@ def test_too_few_negatives_are_padded(retrieved):
 def test_whole_lists_are_all_candidates_of_queries_with_a_positive(retrieved):
     batches = RankingBatches(retrieved, np.arange(NUM_USERS), negatives=None, batch_size=8, seed=1)
     assert len(batches) == retrieved.hits_QK.any(axis=1).sum()
-    request, share_EK = batches.batch(0, 0)
+    request, (share_EK,) = batches.batch(0, 0)
     np.testing.assert_allclose(share_EK.sum(axis=1), 1, rtol=1e-6)
     for e, user in enumerate(request.user_E):
         query = int(np.flatnonzero(retrieved.queries.user == user)[0])
         np.testing.assert_array_equal(request.candidates_EK[e], retrieved.rows_QK[query])
         np.testing.assert_array_equal(share_EK[e] > 0, retrieved.hits_QK[query])
+
+
+def test_with_labels_the_others_may_be_targets_and_share_the_weight(retrieved):
+    liked = retrieved.hits_QK & (retrieved.rows_QK % 2 == 0)
+    labelled = dataclasses.replace(retrieved, label_hits={"liked": liked})
+    batches = RankingBatches(labelled, np.arange(NUM_USERS), negatives=20, batch_size=16, seed=1)
+    assert len(batches) == retrieved.hits_QK.sum(), "liked items are positives here"
+    share_OQ, beside_a_play = np.zeros((2, NUM_USERS)), False
+    for step in range(batches.num_batches()):
+        request, share_OEK = batches.batch(0, step)
+        assert share_OEK.shape == (2, *request.candidates_EK.shape)
+        for e, user in enumerate(request.user_E):
+            query = int(np.flatnonzero(retrieved.queries.user == user)[0])
+            for o, hits_QK in enumerate((retrieved.hits_QK, liked)):
+                targets = retrieved.rows_QK[query][hits_QK[query]]
+                np.testing.assert_array_equal(share_OEK[o, e] > 0, np.isin(request.candidates_EK[e], targets))
+                share_OQ[o, query] += share_OEK[o, e].sum()
+            beside_a_play |= bool(
+                (share_OEK[1, e] > 0).any() and ((share_OEK[0, e] > 0) & (share_OEK[1, e] == 0)).any()
+            )
+            assert share_OEK[0, e, 0] > 0, "the one that the example is about"
+    np.testing.assert_allclose(share_OQ[0], retrieved.hits_QK.any(axis=1), rtol=1e-5)
+    assert (share_OQ[1] <= 1 + 1e-5).all()
+    assert ((share_OQ[1] > 0) == liked.any(axis=1)).all()
+    assert beside_a_play, "what is liked is told apart from what is only played"
 
 
 @given(st.lists(st.integers(1, 50), max_size=40), st.integers(0, 2**40))

@@ -47,7 +47,7 @@ def test_a_misspelt_key_names_its_path_what_is_allowed_and_the_nearest() -> None
 @pytest.mark.parametrize(
     ("source", "allowed"),
     [
-        ("{kind: synthetic, user: 3}", "allowed: kind, users, items, events, days, dirty"),
+        ("{kind: synthetic, user: 3}", "allowed: kind, users, items, events, days, dirty, likes"),
         ("{kind: yambda, path: x, sise: 50m}", "allowed: kind, path, size, feedback, embeddings"),
         ("{kind: files, events: [{path: x}], item: {path: y}}", "allowed: kind, events, items, users"),
     ],

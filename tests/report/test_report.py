@@ -3,6 +3,7 @@
 import json
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,7 @@ class TestPage:
         html, _ = write(tmp_path, records())
         assert set(re.findall(r'aria-label="([^"]+)"', html)) == {
             "NDCG@k by depth k of the list",
+            "NDCG@10 of liked by NDCG@10 of the positives",
             "training loss by epoch",
             "validation NDCG@10 by epoch",
             "recall@100 against exact search by queries a second on one thread",
@@ -343,3 +345,41 @@ def test_names_of_narrow_bands_stand_above_one_another() -> None:
     html = lines([Series("", "c-path", [(0, 1), (100, 2)])], Axes("day", "events"), bands=bands)
     rows = re.findall(r'class="bandname" style="left:[\d.]+%;bottom:(\d+)px">(\w+)', html)
     assert {name: bottom for bottom, name in rows} == {"train": "5", "valid": "5", "gap": "21", "test": "5"}
+
+
+class TestObjectives:
+    def test_the_curve_has_a_point_for_each_weight_and_one_for_the_recipe(self, tmp_path):
+        html, run = write(tmp_path, records())
+        text = words(html)
+        assert "The recipe orders lists by positive 1, liked 0.5." in text
+        assert "liked: 2,770 targets of 634 queries" in text
+        assert "changes NDCG@10 of positive by -0.0400" in text
+        assert "NDCG@10 of liked by +0.0600 (+0.0520 to +0.0680)" in text
+        plot = html.partition("<h3>Trade-off with liked")[2].partition("</div></div>")[0]
+        assert len(re.findall(r'class="dot c-path"', plot)) == 9
+        assert len(re.findall(r'class="dot big c-knn"', plot)) == 1
+        assert "positive 0.875, liked 0.125: 0.1394, 0.0512" in plot
+        assert len(run.evaluation.objectives.tradeoffs["liked"].points) == 9
+
+    def test_the_curve_rises_to_the_left(self, tmp_path):
+        html, _ = write(tmp_path, records())
+        plot = html.partition("<h3>Trade-off with liked")[2]
+        path = re.search(r'class="line c-path" d="([^"]+)"', plot)[1]
+        points = [tuple(map(float, one.split())) for one in re.findall(r"[ML]([-0-9. ]+)", path)]
+        assert all(one[0] > two[0] and one[1] > two[1] for one, two in pairwise(points))
+
+    def test_a_recipe_without_labels_has_no_such_section(self, tmp_path):
+        steps = records()
+        del steps[7].result.details["evaluation"]["objectives"]
+        html, run = write(tmp_path, steps)
+        assert run.evaluation.objectives is None
+        assert "<h2>Objectives" not in html
+
+    def test_without_a_ranker_or_a_target_there_is_no_curve(self, tmp_path):
+        steps = records()
+        found = steps[7].result.details["evaluation"]["objectives"]
+        found["tradeoffs"] = {}
+        found["labels"]["liked"] = {"queries": 0, "targets": 0, "systems": {}}
+        html, _ = write(tmp_path, steps)
+        assert "Trade-off" not in html
+        assert "No query has: liked." in words(html)

@@ -31,3 +31,17 @@ def unranked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def service(release: Path) -> Iterator[LocalService]:
     with LocalService(release) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def labelled_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of the objectives `positive` and `liked`."""
+    folder = tmp_path_factory.mktemp("labelled") / "made"
+    make_release(folder, num_items=NUM_ITEMS, num_users=NUM_USERS, serving=PATIENT, labels=["liked"])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def labelled(labelled_release: Path) -> Iterator[LocalService]:
+    with LocalService(labelled_release) as running:
+        yield running

@@ -17,8 +17,8 @@ from shortlist.recipe import Serving
 from shortlist.serving.local import LocalService
 from shortlist.serving.transformer.errors import max_body_bytes
 
-PAGE, RULES, ROWS, CANDIDATES = (
-    Path(f"docs/{name}.md").read_text() for name in ("api", "rules", "rows", "candidates")
+PAGE, RULES, ROWS, CANDIDATES, OBJECTIVES = (
+    Path(f"docs/{name}.md").read_text() for name in ("api", "rules", "rows", "candidates", "objectives")
 )
 
 
@@ -99,6 +99,14 @@ def test_an_example_of_a_rule(service: LocalService, command: str) -> None:
     (prediction,) = TypeAdapter(Answer).validate_json(done.stdout)["predictions"]
     assert len(prediction["items"]) == 3
     assert not prediction["unknown_rules"]
+
+
+@pytest.mark.parametrize("command", [one for one in blocks("sh", OBJECTIVES) if one.startswith("curl")])
+def test_an_example_of_an_objective(labelled: LocalService, command: str) -> None:
+    done = subprocess.run(["bash", "-c", here(command, labelled)], capture_output=True, text=True, check=True)
+    (prediction,) = TypeAdapter(Answer).validate_json(done.stdout)["predictions"]
+    assert len(prediction["items"]) == 3
+    assert prediction["degraded"] is False
 
 
 @pytest.mark.parametrize("command", blocks("sh", ROWS))

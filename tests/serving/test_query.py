@@ -28,7 +28,7 @@ SCHEMA = FeatureSchema(
 LIMITS = Serving(max_k=200, default_k=10, max_history=1000)
 
 
-READER = QueryReader(LIMITS, SCHEMA)
+READER = QueryReader(LIMITS, SCHEMA, ("positive", "liked"))
 
 
 def parse(*instances: Any) -> list[Query]:
@@ -109,6 +109,29 @@ def test_a_wrong_body(body: Any, status: int, message: str) -> None:
         ({"user": {"price": "low"}}, 400, ".user.price is text; it must be a number or null"),
         ({"user": {"title": "x" * 20_001}}, 413, ".user.title has a text of 20001 characters, at most 20000"),
         ({"user": {"works": ["w" * 257]}}, 413, ".user.works has a text of 257 characters, at most 256"),
+        (
+            {"objective": {"likd": 1}},
+            400,
+            ".objective has the unknown key 'likd'; did you mean 'liked'? allowed: positive, ",
+        ),
+        (
+            {"objective": {"liked": 0}},
+            400,
+            ".objective has no weight other than 0; send an object of weights of positive, ",
+        ),
+        (
+            {"objective": {}},
+            400,
+            ".objective has no weight other than 0; send an object of weights of positive, liked, ",
+        ),
+        ({"objective": {"liked": 1e300}}, 400, ".objective.liked is 1e+300; a weight is a number from -100 to 100"),
+        ({"objective": {"liked": float("nan")}}, 400, ".objective.liked is not a finite number; a weight is a number"),
+        ({"objective": {"liked": "2"}}, 400, ".objective.liked is text; a weight is a number from -100 to 100"),
+        (
+            {"objective": [1]},
+            400,
+            '.objective is a list; it is an object of weights of positive, liked, like {"liked": 1}',
+        ),
         ({"time": "now"}, 400, ".time is text; it is seconds since 1970"),
         ({"time": -1}, 400, ".time is -1; it is seconds since 1970"),
         ({"time": 1767225600000}, 400, ".time is 1767225600000; it is seconds since 1970 (not milliseconds)"),

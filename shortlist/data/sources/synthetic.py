@@ -9,7 +9,8 @@ The same settings and seed give the same files. The structure:
 - *Popularity.* A share of every listener's listens comes from a chart and is played less fully. The items of the chart
   rise and fall.
 - *Drift.* Three tenths of the items are released during the log; half the listens prefer an artist's newest items.
-- *Feedback.* Items far from the position, or from the chart, are skipped more often. Likes follow full plays.
+- *Feedback.* Items far from the position, or from the chart, are skipped more often. Likes follow full plays, of items
+  close to the position or, with `likes: long`, of long tracks, which are played as often as others.
 
 The share `dirty` of the rows has errors to detect: null listeners, null items, unknown items, implausible played
 ratios, times far in the future, and exact duplicates.
@@ -17,6 +18,7 @@ ratios, times far in the future, and exact duplicates.
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -52,6 +54,8 @@ _SPREAD = 1.2
 """Standard deviation of the listens around the position, in the same unit."""
 _CHART, _REPEAT = 0.15, 0.12
 """Shares of listens from the chart and of repeats."""
+_LIKED, _STEEP = 0.7, 4.0
+"""Of likes of long tracks: their largest probability, and how sharply it rises with the length."""
 
 
 def read_synthetic(recipe: Recipe, source: SyntheticSource, scratch: Path) -> RawTables:
@@ -83,7 +87,7 @@ def write_log(folder: Path, source: SyntheticSource, seed: int) -> dict[str, int
     cuts = np.searchsorted(np.cumsum(num_U), np.arange(_BLOCK, num_U.sum(), _BLOCK), "left")
     blocks = [block for block in np.split(np.arange(source.users), np.unique(cuts)) if num_U[block].sum()]
     listens = pl.concat([_listens(catalogue, uid_U[block], num_U[block], source.days, rng) for block in blocks])
-    feedback = _feedback(listens, rng)
+    feedback = _feedback(listens, source.likes, rng)
     listens, dirt = _with_dirt(listens.drop("close"), num_dirty, rng)
     flat = folder / "flat/50m"
     flat.mkdir(parents=True, exist_ok=True)
@@ -182,13 +186,16 @@ def _sum_before(spent_N: Ints, start_N: Ints, user_N: Ints) -> Ints:
     return before_N - first_N
 
 
-def _feedback(listens: pl.DataFrame, rng: np.random.Generator) -> dict[str, pl.DataFrame]:
+def _feedback(
+    listens: pl.DataFrame, likes: Literal["close", "long"], rng: np.random.Generator
+) -> dict[str, pl.DataFrame]:
     """Likes of full plays and dislikes of skips, within the length of the track; one in ten is withdrawn."""
     draw, near = rng.random(len(listens)), listens["close"].to_numpy()
     ratio = listens["played_ratio_pct"].to_numpy()
     after = (rng.random(len(listens)) * listens["track_length_seconds"].to_numpy()) // 5 * 5
     acted = listens.select("uid", (pl.col("timestamp") + pl.Series(after).cast(pl.UInt32)), "item_id", "is_organic")
-    chosen = {"likes": (ratio >= 100) & (draw < 0.05 * near), "dislikes": (ratio < 50) & (draw < 0.03 * (1 - near))}
+    liking = 0.05 * near if likes == "close" else _of_long_tracks(listens["track_length_seconds"].to_numpy())
+    chosen = {"likes": (ratio >= 100) & (draw < liking), "dislikes": (ratio < 50) & (draw < 0.03 * (1 - near))}
     found = {name: acted.filter(pl.Series(rows)).sort("uid", "timestamp") for name, rows in chosen.items()}
     for name in ("likes", "dislikes"):
         taken = found[name].filter(pl.Series(rng.random(len(found[name])) < 0.1))
@@ -196,6 +203,14 @@ def _feedback(listens: pl.DataFrame, rng: np.random.Generator) -> dict[str, pl.D
             "uid", "timestamp"
         )
     return found
+
+
+def _of_long_tracks(seconds_N: NDArray[np.integer]) -> Floats:
+    """The probability of a like, by the length of the track alone: near 0 for short ones, up to `_LIKED` for long."""
+    log_N = np.log(np.maximum(seconds_N, 1).astype(np.float64))
+    longer_N = (log_N - log_N.mean()) / max(log_N.std(), 1e-9)
+    liking_N: Floats = _LIKED / (1 + np.exp(-_STEEP * (longer_N - 0.5)))
+    return liking_N
 
 
 def _with_dirt(listens: pl.DataFrame, count: int, rng: np.random.Generator) -> tuple[pl.DataFrame, dict[str, int]]:

@@ -17,7 +17,7 @@ Events can have these columns in addition to the published ones; they are joined
     liked, disliked                 whether the listener likes or dislikes the item at this listen or within 30 minutes
     liked_before, disliked_before   whether the listener has ever liked or disliked the item before this listen
 
-The first two look ahead: they are labels, for `interactions.positive` and `interactions.weight`. A recipe that uses
+The first two look ahead: they are labels, for `interactions.positive`, `.labels` and `.weight`. A recipe that uses
 them as a model's input, as context or through the history, is refused. 30 minutes is also the gap between train and
 test in the published benchmark; with `split.gap: 30m`, no label looks across a split boundary.
 """
@@ -157,6 +157,7 @@ def _used_columns(recipe: Recipe) -> set[str]:
             "interactions.positive": meaning.positive,
             "interactions.weight": meaning.weight,
             "interactions.history": meaning.history or meaning.positive,
+            **{f"interactions.labels.{name}": sql for name, sql in meaning.labels.items()},
         }.items()
     }
     features = {w.name: w.where for w in wanted_columns(recipe, "events") if w.where.startswith("features.")}

@@ -83,6 +83,16 @@ def contract_limits(
                 "interactions.positive",
                 f"no event satisfies {recipe.interactions.positive!r}: relax the condition",
             ),
+            *(
+                _at_least(
+                    f"events that are {name}",
+                    profile.labels[name],
+                    1,
+                    f"interactions.labels.{name}",
+                    f"no event satisfies {condition!r}: relax the condition, or remove the label",
+                )
+                for name, condition in recipe.interactions.labels.items()
+            ),
         ]
     return limits
 

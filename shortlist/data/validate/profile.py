@@ -1,13 +1,14 @@
 """Statistics of the valid events for the report."""
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from shortlist.data.tables import scan_file
+from shortlist.data.tables import LABEL, scan_file
 
 _DAY = 86_400
 _MOST_POINTS = 730
@@ -21,16 +22,22 @@ class Profile:
     positives: int
     users: int
     items: int
+    labels: dict[str, int]
+    """Label -> its events."""
     details: dict[str, Any]
     """`events_per_day`, `events_per_user`, `events_per_item`: plain JSON."""
 
 
-def profile_events(clean: Path, *, has_times: bool) -> Profile:
+def profile_events(clean: Path, *, has_times: bool, labels: Sequence[str] = ()) -> Profile:
     """Compute statistics of the events in the file `clean`; without times, there is no series of days."""
     scan = scan_file(clean)
     totals, span, users, items = pl.collect_all(
         [
-            scan.select(pl.len().alias("events"), pl.col("positive").sum().alias("positives")),
+            scan.select(
+                pl.len().alias("events"),
+                pl.col("positive").sum().alias("positives"),
+                *(pl.col(LABEL + name).sum() for name in labels),
+            ),
             scan.select(pl.col("time").min().alias("first"), pl.col("time").max().alias("last")),
             _sizes(scan, "user_id"),
             _sizes(scan, "item_id"),
@@ -45,7 +52,9 @@ def profile_events(clean: Path, *, has_times: bool) -> Profile:
     if has_times and first is not None:
         details["events_per_day"] = _series(scan, first, last)
     num_users, num_items = (int(sizes["count"].sum()) for sizes in (users, items))
-    return Profile(int(totals["events"][0]), int(totals["positives"][0]), num_users, num_items, details)
+    num_events, num_positives, *num_labelled = (int(count) for count in totals.row(0))
+    labelled = dict(zip(labels, num_labelled, strict=True))
+    return Profile(num_events, num_positives, num_users, num_items, labelled, details)
 
 
 def _sizes(scan: pl.LazyFrame, key: str) -> pl.LazyFrame:

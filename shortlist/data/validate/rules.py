@@ -14,7 +14,7 @@ from great_expectations import expectations as gxe
 
 from shortlist.data import tables as canonical
 from shortlist.data.keys import MAX_KEY_BYTES
-from shortlist.data.tables import AVAILABLE, UNREADABLE
+from shortlist.data.tables import AVAILABLE, LABEL, UNREADABLE
 from shortlist.recipe import ColumnRule, FilesSource, GivenSplit, Recipe
 
 FIRST = "__first__"
@@ -63,9 +63,18 @@ def event_rules(recipe: Recipe, schema: Mapping[str, pl.DataType], items: pl.Ser
         rules += _column_rules(name, rule, schema)
     for name in contract.unique:
         _known_column(name, schema, "contract.unique")
-    if contract.unique:
-        rules.append(_first(", ".join(contract.unique)))
+    if key := unique_key(recipe):
+        rules.append(_first(", ".join(key)))
     return rules
+
+
+def unique_key(recipe: Recipe) -> list[str]:
+    """The columns that together identify an event; empty if duplicates are allowed.
+
+    With labels, those and `positive` are among them: a like in the second of its listen is no duplicate of it.
+    """
+    unique, labels = recipe.contract.unique, recipe.interactions.labels
+    return [*unique, "positive", *(LABEL + name for name in labels)] if unique and labels else unique
 
 
 def entity_rules(recipe: Recipe, key: str, schema: Mapping[str, pl.DataType]) -> list[RowRule]:

@@ -11,7 +11,7 @@ from shortlist.data.validate.limit import Limit
 from shortlist.data.validate.limits import check_limits, contract_limits, type_limits
 from shortlist.data.validate.profile import Profile, profile_events
 from shortlist.data.validate.rows import Checked, check_rows
-from shortlist.data.validate.rules import DataError, RowRule, embedding_lengths, entity_rules, event_rules
+from shortlist.data.validate.rules import DataError, RowRule, embedding_lengths, entity_rules, event_rules, unique_key
 from shortlist.data.validate.suite import Suite
 from shortlist.progress import say
 from shortlist.recipe import Recipe
@@ -40,7 +40,11 @@ def validate(recipe: Recipe, tables: Path, out_clean: Path, out_quarantine: Path
     with canonical.disk_errors(out_clean), canonical.new_folder(out_clean) as (clean, scratch):
         with canonical.new_folder(out_quarantine) as (quarantine, _):
             checked = _check(recipe, tables, schemas, clean, quarantine, scratch)
-        profile = profile_events(clean / "events.parquet", has_times=recipe.interactions.time_unit != "row")
+        profile = profile_events(
+            clean / "events.parquet",
+            has_times=recipe.interactions.time_unit != "row",
+            labels=list(recipe.interactions.labels),
+        )
         lengths = embedding_lengths(recipe, tables)
         limits = contract_limits(recipe, checked, profile, out_quarantine, lengths)
         suite, broken = check_limits("tables", limits)
@@ -64,7 +68,7 @@ def _check(
     """Check the row rules of every table."""
     known = canonical.scan(tables, "items").select("item_id").unique().drop_nulls().collect().to_series()
     plans: list[tuple[canonical.Table, list[str], list[RowRule]]] = [
-        ("events", recipe.contract.unique, event_rules(recipe, schemas["events"], known)),
+        ("events", unique_key(recipe), event_rules(recipe, schemas["events"], known)),
         ("items", _KEYS["items"], entity_rules(recipe, "item_id", schemas["items"])),
         ("users", _KEYS["users"], entity_rules(recipe, "user_id", schemas["users"])),
     ]

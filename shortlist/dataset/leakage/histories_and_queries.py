@@ -15,6 +15,7 @@ from shortlist.dataset.prepared import EvaluationQueries, Prepared, Samples
 from shortlist.dataset.split import TEST, TRAIN, VALID
 from shortlist.features.availability import Availability
 from shortlist.recipe import Recipe, TemporalSplit
+from shortlist.recipe.fields import POSITIVE
 
 
 def prove_samples(prepared: Prepared, recipe: Recipe) -> int:
@@ -40,7 +41,8 @@ def prove_queries(prepared: Prepared, available: Availability) -> None:
     """No query reads its own time or later, and what answers it is a positive of its part that was available."""
     for name, part, queries in (("valid", VALID, prepared.valid), ("test", TEST, prepared.test)):
         _prove_pointers(prepared, f"{name} query", 0, queries.user, queries.start, queries.end, queries.time)
-        _prove_targets(prepared.samples, name, part, queries, available)
+        for objective in (POSITIVE, *queries.labels):
+            _prove_targets(prepared.samples, name, part, queries, objective, available)
 
 
 def prove_histories(prepared: Prepared) -> None:
@@ -99,26 +101,30 @@ def _prove_pointers(
         )
 
 
-def _prove_targets(samples: Samples, name: str, part: int, queries: EvaluationQueries, available: Availability) -> None:
-    """What answers a query is a positive of its own part, so that it is none of the train samples, and was there."""
+def _prove_targets(
+    samples: Samples, name: str, part: int, queries: EvaluationQueries, objective: str, available: Availability
+) -> None:
+    """What answers a query is a positive (or has the label) in its own part, so that it is none of the train samples,
+    and was there."""
+    label, targets = samples.label if objective == POSITIVE else samples.labels[objective], queries.targets(objective)
     at = np.concatenate(
         [
-            np.flatnonzero((samples.part[block] == part) & samples.label[block]) + block.start
+            np.flatnonzero((samples.part[block] == part) & label[block]) + block.start
             for block in in_blocks(len(samples))
         ]
     )
-    width = int(queries.target_items.max(initial=0)) + 1
+    width = int(targets.items.max(initial=0)) + 1
     item, user = samples.item[at].astype(np.int64), samples.user[at].astype(np.int64)
     known = np.unique((user * width + item)[item < width])
-    query = np.repeat(np.arange(len(queries)), np.diff(queries.target_offsets))
-    bad = first_where(~np.isin(queries.user[query] * width + queries.target_items, known))
+    query = np.repeat(np.arange(len(queries)), targets.counts)
+    bad = first_where(~np.isin(queries.user[query] * width + targets.items, known))
     if bad is not None:
         raise LeakageError(
-            f"{name} query {query[bad]}: item row {queries.target_items[bad]} is no {name} positive of its user"
+            f"{name} query {query[bad]}: item row {targets.items[bad]} is no {name} {objective} of its user"
         )
-    bad = first_where(~available.among(queries.target_items, queries.time[query]))
+    bad = first_where(~available.among(targets.items, queries.time[query]))
     if bad is not None:
-        row, time = queries.target_items[bad], queries.time[query[bad]]
+        row, time = targets.items[bad], queries.time[query[bad]]
         raise LeakageError(
             f"{name} query {query[bad]} is at time {time}, but its target, item row {row}, is available from "
             f"{available.from_N[row]} until {available.until_N[row]}"

@@ -46,6 +46,7 @@ def ranker_config(recipe: Recipe, prepared: Prepared, tables: ItemTables, retrie
         popularity_std=popularity_std,
         recent_mean=[mean for mean, _ in recent],
         recent_std=[std for _, std in recent],
+        labels=list(recipe.interactions.labels),
     )
     return config if retrieved is None else config.model_copy(update=_units(retrieved, tables, config))
 

@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 from shortlist.features import CategoricalField, FeatureStore
 from shortlist.ranking.network.attention import NUM_EVENTS
 from shortlist.ranking.network.nearness import HALF_LIFE, IN_ORDER, WITHOUT_ORDER, last_events, nearness
+from shortlist.recipe.fields import POSITIVE
 from shortlist.recommend.request import RankingRequest
 from shortlist.statistics.item_neighbours import TABLES
 from shortlist.statistics.item_statistics import ItemStatistics
@@ -72,6 +73,13 @@ class RankerConfig(BaseModel):
     recent_mean: list[float] = []
     """The mean of log(1 + time-decayed popularity) over the catalogue, [R]; empty if the network does not read it."""
     recent_std: list[float] = []
+    labels: list[str] = []
+    """The labels that the network predicts besides `positive`, each with a head of its own."""
+
+    @property
+    def objectives(self) -> list[str]:
+        """What the heads of the network predict, in their order."""
+        return [POSITIVE, *self.labels]
 
     @property
     def item_widths(self) -> list[int]:

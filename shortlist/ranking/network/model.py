@@ -1,10 +1,10 @@
 """The ranker's network: DCN-v2 over query, candidate and cross features, with a residual path of the retrieval score.
 
-Shapes: E queries, K candidates each, P width of a projected vector, A fields of an item, M values of all of them,
-C width of an embedding, Q query features.
+Shapes: O objectives, E queries, K candidates each, P width of a projected vector, A fields of an item, M values of all
+of them, C width of an embedding, X width of x0, Q query features, R half-lives.
 """
 
-from typing import Any
+from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 from numpy.typing import NDArray
@@ -19,6 +19,38 @@ _WIDTH = 8
 """The width of every embedding."""
 _PROJECTION = 16
 """The width of projected query and item vectors."""
+
+
+class Trunk(NamedTuple):
+    """What all heads read."""
+
+    crossed_EKX: Tensor
+    deep_EKX: Tensor
+    query_EQ: Tensor
+    recent_EKR: Tensor | None
+    score_EK: Tensor
+
+
+class Head(Protocol):
+    """The weights of one objective: w of both parts, V and s of `RankingModel`."""
+
+    cross_logit: nn.Linear
+    deep_logit: nn.Linear
+    recent: nn.Linear | None
+    score_weight: nn.Parameter | None
+
+
+class LabelHead(nn.Module):
+    """The head of one label, initialised like that of the positives, so that it starts with the order of retrieval."""
+
+    def __init__(self, dim: int, hidden: int, query_dim: int, config: RankerConfig) -> None:
+        super().__init__()
+        self.cross_logit = nn.Linear(dim, 1)
+        self.deep_logit = nn.Linear(hidden, 1, bias=False)
+        self.recent = nn.Linear(query_dim, len(config.recent_mean)) if config.recent_mean else None
+        for weight in self.parameters():
+            nn.init.zeros_(weight)
+        self.score_weight = nn.Parameter(torch.ones(())) if config.retrieval else None
 
 
 class RankingModel(nn.Module):
@@ -36,6 +68,9 @@ class RankingModel(nn.Module):
     events, and with `config.attention` the interest in the item. With `config.embeddings` it also contains the item's
     projected vector, its product with the query's, and embeddings of the item and its values. Without
     `config.retrieval` there is neither s nor any vector.
+
+    With `config.labels`, all objectives share x0 and the cross and deep layers, and each label has s, V and w of its
+    own (a shared bottom, Caruana 1997). The weights of the positives have the same names as without labels.
     """
 
     def __init__(self, config: RankerConfig, tables: ItemTables) -> None:
@@ -67,6 +102,13 @@ class RankingModel(nn.Module):
         start_at_0 = [self.cross_logit.weight, self.cross_logit.bias, self.deep_logit.weight]
         for weight in [*start_at_0, *(self.recent.parameters() if self.recent is not None else [])]:
             nn.init.zeros_(weight)
+        hidden = (config.hidden or [dim])[-1]
+        self.label_heads = nn.ModuleList(LabelHead(dim, hidden, self._query_width(), config) for _ in config.labels)
+
+    @property
+    def heads(self) -> list[Head]:
+        """The heads, in the order of `config.objectives`; the model itself holds the first one."""
+        return [cast(Head, one) for one in (self, *self.label_heads)]
 
     @property
     def tables(self) -> ItemTables:
@@ -91,7 +133,15 @@ class RankingModel(nn.Module):
         return self._query_width() + _WIDTH * embedded + _PROJECTION * projected + config.pair_dim + config.retrieval
 
     def forward(self, request: RankingRequest) -> Tensor:
-        """Logits [E, K], higher is better; the logits of padding are undefined."""
+        """Logits of the positives [E, K], higher is better; the logits of padding are undefined."""
+        return self._logits(self.heads[0], self._trunk(request))
+
+    def objectives(self, request: RankingRequest) -> Tensor:
+        """Logits of all objectives [O, E, K], in the order of `config.objectives`; those of padding are undefined."""
+        trunk = self._trunk(request)
+        return torch.stack([self._logits(head, trunk) for head in self.heads])
+
+    def _trunk(self, request: RankingRequest) -> Trunk:
         inputs = self.read(request)
         query_EP = None if self.project_query is None else self.project_query(self._tensor(inputs.query_vector_ED))
         query_features = [self._tensor(inputs.query_numeric_EF), *([] if query_EP is None else [query_EP])]
@@ -109,11 +159,15 @@ class RankingModel(nn.Module):
         ]
         score_EK = self._tensor(inputs.score_EK)
         x0 = torch.cat([*parts, score_EK[..., None]] if self.score_weight is not None else parts, dim=-1)
-        learnt_EK1 = self.cross_logit(self.cross(x0)) + self.deep_logit(self.deep(x0))
+        recent_EKR = None if self.recent is None else self._tensor(inputs.recent_EKR)
+        return Trunk(self.cross(x0), self.deep(x0), query_EQ, recent_EKR, score_EK)
+
+    def _logits(self, head: Head, trunk: Trunk) -> Tensor:
+        learnt_EK1 = head.cross_logit(trunk.crossed_EKX) + head.deep_logit(trunk.deep_EKX)
         logits_EK: Tensor = learnt_EK1.squeeze(-1).float()
-        if self.recent is not None:
-            logits_EK = logits_EK + (self._tensor(inputs.recent_EKR) * self.recent(query_EQ)[:, None]).sum(dim=-1)
-        return logits_EK if self.score_weight is None else logits_EK + self.score_weight * score_EK
+        if head.recent is not None and trunk.recent_EKR is not None:
+            logits_EK = logits_EK + (trunk.recent_EKR * head.recent(trunk.query_EQ)[:, None]).sum(dim=-1)
+        return logits_EK if head.score_weight is None else logits_EK + head.score_weight * trunk.score_EK
 
     def _of_vectors(self, inputs: Inputs, query_EP: Tensor | None) -> list[Tensor]:
         if self.project_item is None or inputs.vectors_EKD is None or query_EP is None:

@@ -1,7 +1,8 @@
 """The training task of the ranker on candidates that the index returns for validation queries.
 
 The towers were not trained on these queries, so that their positives have the ranks that they have in serving: see
-docs/decisions/ranking-candidates.md. Shapes: Q queries, H of them held out, K candidates each, E examples.
+docs/decisions/ranking-candidates.md. Shapes: O objectives, Q queries, H of them held out,
+K candidates each, E examples.
 """
 
 import copy
@@ -46,6 +47,7 @@ class CandidateTask:
     ) -> None:
         ranking = recipe.ranking
         self.retrieved, self.held_out_H, self.listwise = retrieved, held_out_H, ranking.loss == "listwise"
+        self.objective = recipe.ranking.objective
         self.epoch = 0
         """The current epoch."""
         train_Q = np.setdiff1d(np.arange(len(retrieved.queries)), held_out_H)
@@ -72,19 +74,20 @@ class CandidateTask:
 
     def loss(self, epoch: int, step: int) -> tuple[Tensor, int]:
         self.epoch = epoch
-        request, share_EK = self.batches.batch(epoch, step)
-        logits_EK = self.model(request)
-        inside_EK = torch.from_numpy(request.candidates_EK > 0).to(logits_EK.device)
-        target_share_EK = torch.from_numpy(share_EK).to(logits_EK.device)
-        if self.listwise:
-            return listwise_loss(logits_EK, inside_EK, target_share_EK), len(logits_EK)
-        target_EK = (target_share_EK > 0).float()
-        each_EK = functional.binary_cross_entropy_with_logits(logits_EK, target_EK, reduction="none")
-        return (each_EK * inside_EK).sum() / inside_EK.sum(), len(logits_EK)
+        request, share_OEK = self.batches.batch(epoch, step)
+        logits_OEK = self.model.objectives(request)
+        inside_EK = torch.from_numpy(request.candidates_EK > 0).to(logits_OEK.device)
+        inside_OEK = inside_EK.expand_as(logits_OEK)
+        target_share_OEK = torch.from_numpy(share_OEK).to(logits_OEK.device)
+        if self.listwise:  # the mean over pairs of a query and an objective of which it has a target
+            return listwise_loss(*(x.flatten(0, 1) for x in (logits_OEK, inside_OEK, target_share_OEK))), len(inside_EK)
+        target_OEK = (target_share_OEK > 0).float()
+        each_OEK = functional.binary_cross_entropy_with_logits(logits_OEK, target_OEK, reduction="none")
+        return (each_OEK * inside_OEK).sum() / inside_OEK.sum(), len(inside_EK)
 
     def validate(self) -> dict[str, float]:
         return {METRIC: float(self.evaluate_held_out().ndcg().mean())}
 
     def evaluate_held_out(self) -> HeldOut:
         """The held-out queries with the logits of the current network."""
-        return HeldOut.of(self.model, self.retrieved, self.held_out_H)
+        return HeldOut.of(self.model, self.retrieved, self.held_out_H, self.objective)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shortlist.ranking.network.model import RankingModel
+from shortlist.ranking.network.model import Head, RankingModel
 from shortlist.ranking.training.batches import Retrieved
 from shortlist.ranking.training.listwise import listwise_loss
 
@@ -23,21 +23,28 @@ _STEPS = 50
 
 
 def begin_with_line(model: RankingModel, retrieved: Retrieved, at_Q: NDArray[np.int64]) -> None:
-    """Set the weights of the retrieval score and of recent popularity to the best fit on the queries `at_Q`.
+    """Set the weights of the retrieval score and of recent popularity to the best fit on the queries `at_Q`, by head.
 
-    Nothing changes if the network does not read recent popularity, or if no query has a retrieved positive.
+    Nothing changes if the network does not read recent popularity, or if no query has a retrieved target of the head.
     """
-    at_Q = at_Q[retrieved.hits_QK[at_Q].any(axis=1)]
-    if model.recent is None or model.score_weight is None or not len(at_Q):
+    for head, objective in zip(model.heads, retrieved.objectives, strict=True):
+        _begin(model, head, retrieved, retrieved.hits(objective), at_Q)
+
+
+def _begin(
+    model: RankingModel, head: Head, retrieved: Retrieved, hits_QK: NDArray[np.bool_], at_Q: NDArray[np.int64]
+) -> None:
+    at_Q = at_Q[hits_QK[at_Q].any(axis=1)]
+    if head.recent is None or head.score_weight is None or not len(at_Q):
         return
     at_Q = at_Q[:: -(-len(at_Q) // _MOST)]
     inputs = model.read(retrieved.request(at_Q))
     assert inputs.recent_EKR is not None
     numbers_QKN = np.concatenate([inputs.score_EK[..., None], inputs.recent_EKR], axis=2, dtype=np.float64)
-    weights_N = conditional_logit(numbers_QKN, retrieved.rows_QK[at_Q] > 0, retrieved.hits_QK[at_Q])
+    weights_N = conditional_logit(numbers_QKN, retrieved.rows_QK[at_Q] > 0, hits_QK[at_Q])
     with torch.no_grad():
-        model.score_weight.fill_(weights_N[0])
-        model.recent.bias.copy_(torch.from_numpy(weights_N[1:]))
+        head.score_weight.fill_(weights_N[0])
+        head.recent.bias.copy_(torch.from_numpy(weights_N[1:]))
 
 
 def conditional_logit(

@@ -35,7 +35,8 @@ class Learnt:
     def start_again(self) -> "Learnt":
         """The ranker with its initial weights, evaluated on the same held-out queries."""
         self.task.restart()
-        held_out = HeldOut.of(self.task.model, self.held_out.retrieved, self.held_out.at_H)
+        old = self.held_out
+        held_out = HeldOut.of(self.task.model, old.retrieved, old.at_H, old.objective)
         return dataclasses.replace(self, held_out=held_out)
 
 

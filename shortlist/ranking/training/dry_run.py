@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from shortlist.metrics.ranking import find_hits
 from shortlist.ranking.network.configure import ranker_config
 from shortlist.ranking.network.inputs import ItemTables
-from shortlist.ranking.training.batches import Retrieved
+from shortlist.ranking.training.batches import Retrieved, label_hits
 from shortlist.ranking.training.candidate_task import CandidateTask, answerable
 from shortlist.ranking.training.collect import collect_statistics
 from shortlist.ranking.training.label_task import LabelTask
@@ -48,7 +48,8 @@ def first_candidates(recipe: Recipe, towers: RetrievalTask, num_queries: int, ou
     hits_QK[missed, -1] = True
     out.mkdir(parents=True, exist_ok=True)
     np.save(out / "vectors.npy", _numpy(vector_ND[1:]))
-    return Retrieved(prepared, queries, _numpy(vector_QD), rows_QK, _numpy(found.values), hits_QK)
+    labels = label_hits(rows_QK, queries, recipe.interactions.labels)
+    return Retrieved(prepared, queries, _numpy(vector_QD), rows_QK, _numpy(found.values), hits_QK, label_hits=labels)
 
 
 def ranking_task(recipe: Recipe, found: Retrieved, vectors: Path) -> CandidateTask | LabelTask | None:

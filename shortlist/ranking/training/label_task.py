@@ -2,7 +2,7 @@
 
 It uses no retrieval features: the towers were trained on the positives of the train window, so that their scores leak
 the label there, and only there. The ranker learns the probability of the label given the user, the item and the
-context. Shapes: n labelled events, E of them in a batch.
+context. Shapes: O objectives, n labelled events, E of them in a batch.
 """
 
 import copy
@@ -20,6 +20,8 @@ from shortlist.dataset.split import TRAIN, VALID
 from shortlist.ranking.network.inputs import ItemTables, RankerConfig
 from shortlist.ranking.network.model import RankingModel
 from shortlist.recipe import Recipe
+from shortlist.recipe.fields import POSITIVE
+from shortlist.recommend.objective import weights_of
 from shortlist.recommend.request import RankingRequest
 from shortlist.sampling import draw_rows
 
@@ -42,7 +44,13 @@ class Labelled:
 
     @property
     def labels(self) -> NDArray[np.bool_]:
-        return np.asarray(self.prepared.samples.label[self.at_n], bool)
+        return self.labels_of(POSITIVE)
+
+    def labels_of(self, objective: str) -> NDArray[np.bool_]:
+        """Which events have a label of the recipe, or are positives, [n]."""
+        samples = self.prepared.samples
+        label = samples.label if objective == POSITIVE else samples.labels[objective]
+        return np.asarray(label[self.at_n], bool)
 
     def request(self, at_E: NDArray[np.int64], vector_dim: int) -> RankingRequest:
         """Each event as a query with its item as the only candidate."""
@@ -64,6 +72,7 @@ class LabelTask:
         ranking = recipe.ranking
         self.train = Labelled.of(prepared, TRAIN, np.iinfo(np.int64).max, recipe.seed)
         self.valid = Labelled.of(prepared, VALID, ranking.max_queries, recipe.seed)
+        self.names, self._objective = network.objectives, ranking.objective
         self._batch_size, self._seed, self._dim = ranking.training.batch_size, recipe.seed, network.vector_dim
         torch.manual_seed(recipe.seed)
         self.model: RankingModel = RankingModel(network, tables)
@@ -81,24 +90,36 @@ class LabelTask:
         if self._order is None or self._order[0] != epoch:
             self._order = epoch, np.random.default_rng([self._seed, epoch]).permutation(len(self.train.at_n))
         at_E = self._order[1][step * self._batch_size : (step + 1) * self._batch_size]
-        logits_E = self.model(self.train.request(at_E, self._dim))[:, 0]
-        label_E = torch.from_numpy(self.train.labels[at_E]).to(logits_E)
-        return functional.binary_cross_entropy_with_logits(logits_E, label_E), len(at_E)
+        logits_OE = self.model.objectives(self.train.request(at_E, self._dim))[:, :, 0]
+        label_OE = torch.from_numpy(np.stack([self.train.labels_of(name)[at_E] for name in self.names])).to(logits_OE)
+        return functional.binary_cross_entropy_with_logits(logits_OE, label_OE), len(at_E)
 
     def validate(self) -> dict[str, float]:
-        return {self.metric: auc(self.logits(self.valid), self.valid.labels)}
+        """The AUC of the positives; with labels, the mean of all AUCs, weighted by the objective of the recipe."""
+        weight_O = np.abs(weights_of(self._objective, self.names)).astype(np.float64)
+        logits_On = self.objectives(self.valid)
+        found = [
+            auc(logits_n, self.valid.labels_of(name)) for name, logits_n in zip(self.names, logits_On, strict=True)
+        ]
+        return {self.metric: float(weight_O @ found / weight_O.sum())}
 
     def logits(self, events: Labelled) -> NDArray[np.float32]:
-        """The logits of the items of all events, [n]."""
-        logits_n = np.empty(len(events.at_n), np.float32)
+        """The logits of the positives of the items of all events, [n]."""
+        logits_n: NDArray[np.float32] = self.objectives(events)[0]
+        return logits_n
+
+    def objectives(self, events: Labelled) -> NDArray[np.float32]:
+        """The logits of all objectives, [O, n]."""
+        logits_On = np.empty((len(self.names), len(events.at_n)), np.float32)
         training = self.model.training
         self.model.eval()
         with torch.inference_mode():
-            for first in range(0, len(logits_n), _AT_ONCE):
-                at_E = np.arange(first, min(first + _AT_ONCE, len(logits_n)))
-                logits_n[at_E] = self.model(events.request(at_E, self._dim))[:, 0].float().cpu().numpy()
+            for first in range(0, len(events.at_n), _AT_ONCE):
+                at_E = np.arange(first, min(first + _AT_ONCE, len(events.at_n)))
+                logits_OE1 = self.model.objectives(events.request(at_E, self._dim))
+                logits_On[:, at_E] = logits_OE1[:, :, 0].float().cpu().numpy()
         self.model.train(training)
-        return logits_n
+        return logits_On
 
 
 def auc(scores: NDArray[np.floating], labels: NDArray[np.bool_]) -> float:

@@ -3,6 +3,7 @@
 It is trained on the candidates that the index returns for validation queries, or on labels (`ranking.learn_from`).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from shortlist.dataset.prepared import Prepared
 from shortlist.progress import say
 from shortlist.ranking.network.configure import ranker_config
 from shortlist.ranking.network.inputs import ItemTables
+from shortlist.ranking.network.model import RankingModel
 from shortlist.ranking.ranker import Calibration, Ranker
 from shortlist.ranking.training.batches import retrieve
 from shortlist.ranking.training.candidate_task import answerable
@@ -19,8 +21,14 @@ from shortlist.ranking.training.collect import collect_statistics
 from shortlist.ranking.training.cross_fit import fit_ranker, learn
 from shortlist.ranking.training.held_out import METRIC
 from shortlist.ranking.training.label_task import LabelTask
-from shortlist.ranking.training.validation import calibrate_candidates, calibrate_labels, compare_with_retrieval
+from shortlist.ranking.training.validation import (
+    Calibrated,
+    calibrate_candidates,
+    calibrate_labels,
+    compare_with_retrieval,
+)
 from shortlist.recipe import Recipe
+from shortlist.recipe.fields import POSITIVE
 from shortlist.recommend.recommender import Recommender
 from shortlist.step_result import StepResult
 from shortlist.training.fit import FitResult
@@ -65,7 +73,8 @@ def _from_candidates(
     recipe: Recipe, prepared: Prepared, retrieval: Path, recommender: Recommender, out: Path
 ) -> StepResult:
     queries = answerable(recipe, prepared).draw(recipe.ranking.max_queries, recipe.seed)
-    retrieved = retrieve(prepared, recommender, queries, label="train ranking: retrieve")
+    labels = list(recipe.interactions.labels)
+    retrieved = retrieve(prepared, recommender, queries, labels, label="train ranking: retrieve")
     tables = ItemTables(retrieval, prepared.store, collect_statistics(recipe, prepared))
     learnt = learn(recipe, retrieved, tables, ranker_config(recipe, prepared, tables, retrieved))
     comparison = compare_with_retrieval(learnt.held_out, recipe.seed)
@@ -73,7 +82,8 @@ def _from_candidates(
     if learnt.result is not None and not kept:
         say("train ranking: retrieval alone is better on the held-out queries; the order of retrieval is kept")
         learnt = learnt.start_again()
-    calibrated = calibrate_candidates(learnt.held_out)
+    found = calibrate_candidates(learnt.held_out)
+    calibrated = found[POSITIVE]
     metrics = {
         f"heldout_{METRIC}_ranked": comparison.ranked,
         f"heldout_{METRIC}_retrieved": comparison.retrieved,
@@ -81,10 +91,10 @@ def _from_candidates(
         "heldout_difference_low": comparison.low,
         "heldout_difference_high": comparison.high,
         "kept": float(kept),
-        **calibrated.errors,
+        **_errors(found),
     }
     model, result = learnt.task.model, learnt.result
-    ranker = Ranker(model, Calibration(slope=calibrated.slope, intercept=calibrated.intercept))
+    ranker = _ranker(recipe, model, found)
     ranker.save(out, metrics, collect_statistics(recipe, prepared, served=True))
     num_targets = int(retrieved.num_targets.sum())
     metrics[f"recall_at_{retrieved.rows_QK.shape[1]}"] = float(retrieved.hits_QK.sum() / max(num_targets, 1))
@@ -109,15 +119,31 @@ def _from_labels(recipe: Recipe, prepared: Prepared, retrieval: Path, out: Path)
     if result is not None and not kept:
         say("train ranking: the AUC on the validation labels is not above chance; the order of retrieval is kept")
         task.restart()
-    calibrated = calibrate_labels(task)
-    metrics = {f"heldout_{name}": value for name, value in found.items()} | {"kept": float(kept), **calibrated.errors}
-    Ranker(task.model, Calibration(slope=calibrated.slope, intercept=calibrated.intercept)).save(out, metrics)
+    calibrations = calibrate_labels(task)
+    calibrated = calibrations[POSITIVE]
+    metrics = {f"heldout_{name}": value for name, value in found.items()}
+    metrics |= {"kept": float(kept), **_errors(calibrations)}
+    _ranker(recipe, task.model, calibrations).save(out, metrics)
     return StepResult(
         rows_in={"labelled": len(task.train.at_n) + len(task.valid.at_n)},
         rows_out={"examples": len(task.train.at_n), "heldout_labels": len(task.valid.at_n)},
         metrics=metrics | _training_metrics(result),
         details=_details(task.model, result, calibrated.curve, kept=kept),
     )
+
+
+def _ranker(recipe: Recipe, model: RankingModel, found: Mapping[str, Calibrated]) -> Ranker:
+    calibrations = {name: Calibration(slope=one.slope, intercept=one.intercept) for name, one in found.items()}
+    return Ranker(model, calibrations.pop(POSITIVE), calibrations, recipe.ranking.objective)
+
+
+def _errors(found: Mapping[str, Calibrated]) -> dict[str, float]:
+    """The calibration errors, those of labels with their names."""
+    return {
+        name if objective == POSITIVE else f"{objective}_{name}": error
+        for objective, one in found.items()
+        for name, error in one.errors.items()
+    }
 
 
 _CHANCE = 0.5

@@ -186,3 +186,17 @@ def test_the_smallest_logs(users: int, items: int, count: int, tmp_path: Path) -
     source = {"kind": "synthetic", "users": users, "items": items, "events": count, "days": 2, "dirty": 0.1}
     recipe = Recipe.model_validate({"name": "tiny", "source": source, "split": {"kind": "leave_one_out"}})
     assert ingest(recipe, tmp_path / "tables").rows_out["events"] > 0
+
+
+def test_with_likes_of_long_tracks_the_listens_stay_and_likes_follow_the_length(tmp_path: Path) -> None:
+    clean = SMALL.model_copy(update={"dirty": 0.0})
+    write_log(tmp_path / "close", clean, seed=7)
+    tmp_path = tmp_path / "long"
+    write_log(tmp_path, clean.model_copy(update={"likes": "long"}), seed=7)
+    listens = sound(tmp_path)
+    liked = read(tmp_path, "flat/50m/likes").select("uid", "item_id").unique().with_columns(liked=True)
+    marked = listens.join(liked, on=["uid", "item_id"], how="left").sort("track_length_seconds")
+    share = [float(quarter.mean()) for quarter in np.array_split(marked["liked"].is_not_null().to_numpy(), 4)]
+    assert share[0] < 0.02
+    assert share[3] > 0.3
+    assert share == sorted(share)
