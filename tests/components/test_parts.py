@@ -19,7 +19,7 @@ from shortlist.recipe import dump_recipe
 from shortlist.recommend.rules import RuleError
 
 
-def test_without_the_samples_a_model_is_exported_indexed_and_published(tmp_path: Path) -> None:
+def test_without_the_samples_a_model_is_exported_and_published(tmp_path: Path) -> None:
     def run(component: BaseComponent, *outputs: str, **inputs: Artifact) -> dict[str, Artifact]:
         """What the step leaves, and its record."""
         function = component.python_func
@@ -42,10 +42,11 @@ def test_without_the_samples_a_model_is_exported_indexed_and_published(tmp_path:
     told = data.pop("record")
     towers = run(train_retrieval, "towers", **data)["towers"]
 
-    shutil.rmtree(data.pop("samples").path)
+    samples = data.pop("samples")
     both = run(export, "retrieval", "retrieval_before_refit", **data, towers=towers)
     del both["record"]
-    indexes = run(build_index, "index", "index_before_refit", **data, **both)
+    indexes = run(build_index, "index", "index_before_refit", **data, samples=samples, **both)
+    shutil.rmtree(samples.path)
     assert all(any(Path(one.path).iterdir()) for one in (*both.values(), indexes["index_before_refit"]))
     made = {"retrieval": both["retrieval"], "index": indexes["index"]}
     (tmp_path / "evaluation").mkdir()

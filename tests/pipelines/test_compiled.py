@@ -54,7 +54,7 @@ def test_only_what_reads_the_samples_fetches_them() -> None:
     assert of_prepare == {
         "train-retrieval": whole,
         "export": without_samples,
-        "build-index": without_samples,
+        "build-index": whole,
         "train-ranking": whole,
         "evaluate": whole,
         "publish": {"features", "record"},
