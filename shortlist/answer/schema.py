@@ -393,7 +393,8 @@ class Prediction(TypedDict):
         Source,
         Field(
             description="What the list was made from: a `history` (sent or stored), the `profile` of a user without "
-            "one (sent in `user` or stored), an `item` (`item_id`), or `popularity` when nothing is known."
+            "one (sent in `user` or stored), an `item` (`item_id`), or `popularity` when nothing is known: the "
+            "sources of `candidates.unknown`."
         ),
     ]
     unknown_items: Annotated[
