@@ -20,6 +20,10 @@ from shortlist.ranking.ranker import Calibration, Ranker, shapes_of
 from shortlist.recipe import Recipe, parse_recipe
 from shortlist.release.bundle import Lineage, Manifest, assemble
 from shortlist.retrieval.faiss_index import choose_factory
+from shortlist.statistics.find_neighbours import find_neighbours
+from shortlist.statistics.item_statistics import ItemStatistics
+from shortlist.statistics.of_sources import num_neighbours, reads_users
+from shortlist.statistics.user_knn import UserKNN
 
 _DIM = 64
 _DEVICES = ("car", "phone", "speaker")
@@ -35,17 +39,20 @@ def make_release(
     text_ids: bool = False,
     serving: str = "{}",
     labels: Sequence[str] = (),
+    candidates: str = "{}",
     seed: int = 0,
 ) -> Manifest:
     """Write a release into `folder`. Items are 1000, 1001, ... (`i1000`, ... with `text_ids`), users 1, 2, ...
 
-    The last user has no history. `serving` is the recipe's block, as YAML. The ranker has random heads of the `labels`.
+    The last user has no history. `serving` and `candidates` are blocks of the recipe, as YAML. The ranker has
+    random heads of the `labels`.
     """
     rng = np.random.default_rng(seed)
     recipe = parse_recipe(
         "name: made\nsource: {kind: synthetic}\nsplit: {kind: leave_one_out}\n"
         f"features: {{history_length: {history_length}, context: {{categorical: [{{name: device}}], numeric: [volume], "
-        f"clock: [hour]}}}}\nserving: {serving}\n"
+        f"clock: [hour]}}, item: {{categorical: [{{name: artist}}, {{name: genres, max_values: 4}}]}}}}\n"
+        f"serving: {serving}\ncandidates: {candidates}\n"
         f"interactions: {{labels: {{{', '.join(f'{name}: {name}' for name in labels)}}}}}\n"
     )
     with tempfile.TemporaryDirectory(dir=folder.parent) as parts:
@@ -53,6 +60,7 @@ def make_release(
         store = _features(made / "features", num_items, num_users, history_length, text_ids, rng)
         _retrieval(made / "retrieval", store, rng)
         _index(made / "index", np.load(made / "retrieval/vectors.npy", mmap_mode="r"), recipe)
+        _statistics(made / "index", store, recipe)
         names = ["features", "retrieval", "index"]
         if ranks:
             _ranking(made / "ranking", made / "retrieval", store, recipe)
@@ -184,6 +192,17 @@ def _index(folder: Path, vectors: NDArray[np.float32], recipe: Recipe) -> None:
     (folder / "index.json").write_text(json.dumps(settings))
 
 
+def _statistics(folder: Path, store: FeatureStore, recipe: Recipe) -> None:
+    """What the candidate sources read, of the histories."""
+    users = np.repeat(np.arange(store.users.num_rows), np.diff(store.history_offsets))
+    items, keep = np.asarray(store.history_items), num_neighbours(recipe)
+    num_rows = store.schema.num_item_rows
+    ItemStatistics(
+        find_neighbours(users, items, num_rows, keep) if keep else None,
+        UserKNN.of(users, items, num_rows) if reads_users(recipe) else None,
+    ).save(folder)
+
+
 def _ranking(folder: Path, retrieval: Path, store: FeatureStore, recipe: Recipe) -> None:
     tables = ItemTables(retrieval, store)
     config = RankerConfig(
@@ -193,6 +212,7 @@ def _ranking(folder: Path, retrieval: Path, store: FeatureStore, recipe: Recipe)
         hidden=recipe.ranking.hidden,
         dropout=recipe.ranking.dropout,
         labels=list(recipe.interactions.labels),
+        source_scale=[] if recipe.candidates.by_towers_alone else [1.0] * len(recipe.candidates.all_sources),
     )
     model = RankingModel(config, tables)
     for weight in model.label_heads.parameters():
