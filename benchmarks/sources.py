@@ -1,7 +1,7 @@
 """What candidate sources cost: `python -m benchmarks.sources [--items 20000]`.
 
-One query, 500 candidates, the ranker in this process and no network. Each release differs in its `candidates` alone; all
-are asked in turns, so that the ratio to the towers alone holds whatever else the machine does.
+One query, 500 candidates, the ranker in this process and no network. Each release differs in its `candidates` alone.
+All are asked in turns, so that the ratio to the towers alone holds whatever else the machine does.
 """
 
 import argparse
