@@ -143,10 +143,11 @@ class Candidates(Section):
     """The sources for new users and anonymous sessions, of which nothing is known; their candidates are not ranked."""
     explore: Explore | None = None
     """Exploration in the service, off by default; evaluation, the gate and batch lists never explore."""
-    blend: Literal["quotas", "reciprocal_rank"] = "quotas"
-    """How the candidates of several sources become one list. `quotas`: each source gets its share of the list, and the
-    others fill what it does not use. `reciprocal_rank`: an item's weighted sum of 1 / (60 + rank) over the sources that
-    found it (Cormack, Clarke and Buettcher 2009), so items that several sources find come first."""
+    blend: Literal["reciprocal_rank", "quotas"] = "reciprocal_rank"
+    """How the candidates of `sources` become one list. `reciprocal_rank`: by an item's weighted sum of 1 / (60 + rank)
+    over the sources that found it (Cormack, Clarke and Buettcher 2009), so items that several sources find come first.
+    `quotas`: each source gets its share of the list, and the others fill what it does not use. The candidates of
+    `unknown` are always blended by quotas."""
 
     @property
     def all_sources(self) -> "list[CandidateSource | ColdSource]":

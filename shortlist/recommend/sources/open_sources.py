@@ -87,7 +87,7 @@ class _Opener:
             "candidates" if for_known else "unknown",
             members,
             self._retriever,
-            blend=candidates.blend,
+            blend=candidates.blend if for_known else "quotas",
             for_known=for_known,
             masks_seen=masks_seen,
         )
