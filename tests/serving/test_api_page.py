@@ -17,9 +17,7 @@ from shortlist.recipe import Serving
 from shortlist.serving.local import LocalService
 from shortlist.serving.transformer.errors import max_body_bytes
 
-PAGE, RULES, ROWS, CANDIDATES = (
-    Path(f"docs/{name}.md").read_text() for name in ("api", "rules", "rows", "candidates")
-)
+PAGE, RULES, ROWS, CANDIDATES = (Path(f"docs/{name}.md").read_text() for name in ("api", "rules", "rows", "candidates"))
 
 
 def blocks(language: str, page: str = PAGE) -> list[str]:
