@@ -109,7 +109,7 @@ def _show(found: "list[Measured]", chosen: "Measured | None") -> None:
             style="bold" if one is chosen else "",
         )
     print_table(table)
-    coarse = [one for one in found if one.family == "PQ16"]
+    coarse = [one for one in found if one.family == "PQ16np"]
     if coarse:
         typer.echo(f"PQ16 alone finds {coarse[0].recall_at_100:.0%} of the 100 nearest neighbours.")
 

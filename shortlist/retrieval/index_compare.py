@@ -101,7 +101,8 @@ def list_kinds(num_items: int, dim: int) -> list[Kind]:
     """
     codes = {"SQ8": 2, "RaBitQ": 10}
     if num_items >= _CENTROIDS:
-        codes[f"PQ{math.gcd(dim, 16)}"] = 10
+        # np: without polysemous training, which takes minutes and only helps searches by Hamming distance
+        codes[f"PQ{math.gcd(dim, 16)}np"] = 10
     kinds = [Kind("Flat", "Flat"), *(Kind(name, name, refine=refine) for name, refine in codes.items())]
     lists = choose_factory(Index(exact_below=0), num_items).partition(",")[0]
     if lists.startswith("IVF"):
