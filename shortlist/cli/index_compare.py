@@ -109,11 +109,10 @@ def _show(found: "list[Measured]", chosen: "Measured | None") -> None:
             style="bold" if one is chosen else "",
         )
     print_table(table)
-    coarse = [one for one in found if one.family == "PQ16np"]
-    if coarse:
-        typer.echo(
-            f"PQ16 alone finds {coarse[0].recall_at_10:.0%} of the best 10 and {coarse[0].recall_at_100:.0%} of the best 100."
-        )
+    for one in found:
+        if one.family == "PQ16np":
+            at_10, at_100 = one.recall_at_10, one.recall_at_100
+            typer.echo(f"PQ16 alone finds {at_10:.0%} of the best 10 and {at_100:.0%} of the best 100.")
 
 
 def _conclude(found: "list[Measured]", target: "Target", chosen: "Measured | None") -> None:
