@@ -16,6 +16,7 @@ import typer
 
 from shortlist.cli import releases, runs
 from shortlist.cli.deploy import deploy
+from shortlist.cli.index_compare import index_compare
 from shortlist.cli.init import init
 from shortlist.cli.machine import prepare_machine, user_name
 from shortlist.cli.places import RecipePath, Work, find_places
@@ -91,6 +92,7 @@ app.command()(serve)
 app.command()(recommend)
 app.command()(submit)
 app.command()(deploy)
+app.command()(index_compare)
 app.add_typer(runs.app, name="runs")
 app.add_typer(releases.app, name="releases")
 

@@ -187,6 +187,12 @@ class Index(Section):
     """Catalogues smaller than this are searched exactly."""
     nprobe: int = Field(16, ge=1)
     """The number of lists of an IVF index that a search visits: more lists increase recall and latency."""
+    ef_search: int = Field(64, ge=1)
+    """The number of items that a search of an HNSW index keeps in view: more items increase recall and latency."""
+    refine: int = Field(1, ge=1)
+    """For factories that end in RFlat: so many times k results are found and compared again by their exact vectors."""
+    sample: int = Field(65_536, ge=256)
+    """How many vectors train the quantizers of an index; IVF takes at least 64 per list."""
     min_recall: Share = 0.9
     """A recall@100 against exact search below this stops the run."""
 

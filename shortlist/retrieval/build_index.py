@@ -16,7 +16,7 @@ from shortlist.dataset.prepared import Prepared
 from shortlist.dataset.split import TRAIN
 from shortlist.progress import say
 from shortlist.recipe import Index, Recipe
-from shortlist.retrieval.faiss_index import choose_factory, make_index
+from shortlist.retrieval.faiss_index import choose_factory, make_index, set_search
 from shortlist.retrieval.index_quality import Point, measure_index
 from shortlist.retrieval.onnx_query_tower import OnnxQueryTower
 from shortlist.retrieval.refit import REFIT_PARTS
@@ -62,11 +62,13 @@ def build_index(recipe: Recipe, prepared: Prepared, retrieval_folder: Path, out:
             f"{retrieval_folder}: exported for the metric {tower.metric}, but retrieval.metric is "
             f"{recipe.retrieval.metric}; run the training and the export of this recipe again"
         )
-    vectors_ND = _vectors(retrieval_folder, prepared.store.schema.num_item_rows - 1, tower.dim)
+    vectors_ND = open_vectors(retrieval_folder, prepared.store.schema.num_item_rows - 1, tower.dim)
     factory = choose_factory(recipe.index, len(vectors_ND))
     say(f"index: {factory} over {len(vectors_ND)} items of width {tower.dim}")
-    index = make_index(factory, vectors_ND, recipe.seed)
-    query_QD, origin = _queries(prepared, tower, vectors_ND, recipe.seed)
+    index = make_index(factory, vectors_ND, recipe.seed, recipe.index.sample)
+    effort = recipe.index
+    set_search(index, nprobe=effort.nprobe, ef_search=effort.ef_search, refine=effort.refine)
+    query_QD, origin = draw_query_vectors(prepared, tower, vectors_ND, recipe.seed)
     points = measure_index(index, vectors_ND, query_QD, recipe.index.nprobe)
     inverted = faiss.try_extract_index_ivf(index)
     nprobe = min(recipe.index.nprobe, inverted.nlist) if inverted is not None else 0
@@ -102,7 +104,8 @@ def build_index(recipe: Recipe, prepared: Prepared, retrieval_folder: Path, out:
     )
 
 
-def _vectors(folder: Path, num_items: int, dim: int) -> NDArray[np.float32]:
+def open_vectors(folder: Path, num_items: int, dim: int) -> NDArray[np.float32]:
+    """The item vectors of an export, [N, D], mapped. Raises ValueError when they are of other data or not finite."""
     vectors: NDArray[np.float32] = np.load(folder / "vectors.npy", mmap_mode="r")
     if vectors.shape != (num_items, dim):
         raise ValueError(
@@ -118,10 +121,10 @@ def _vectors(folder: Path, num_items: int, dim: int) -> NDArray[np.float32]:
     return vectors
 
 
-def _queries(
+def draw_query_vectors(
     prepared: Prepared, tower: OnnxQueryTower, vectors_ND: NDArray[np.float32], seed: int
 ) -> tuple[NDArray[np.float32], str]:
-    """Vectors of validation queries, or of items if there are no validation queries."""
+    """Vectors [Q, D] of at most 1,000 validation queries, or of items if there are none; and which of the two."""
     queries = prepared.valid.draw(_QUERIES, seed)
     if len(queries):
         return np.ascontiguousarray(tower.embed(prepared.encode(queries))), "validation"

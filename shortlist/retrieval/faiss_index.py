@@ -14,6 +14,7 @@ from shortlist.sampling import draw_rows
 
 _TRAINED_PER_LIST = 64  # vectors per list for k-means; FAISS warns below 39
 _BLOCK = 1 << 18  # vectors added per block
+SAMPLE = int(Index.model_fields["sample"].default)
 
 
 def choose_factory(index: Index, num_items: int) -> str:
@@ -29,8 +30,10 @@ def choose_factory(index: Index, num_items: int) -> str:
     return f"IVF{lists}_HNSW32,SQ8"
 
 
-def make_index(factory: str, vectors_ND: NDArray[np.float32], seed: int) -> Any:
-    """Train and fill the index; the same input and seed give the same bytes for any number of threads.
+def make_index(factory: str, vectors_ND: NDArray[np.float32], seed: int, sample: int = SAMPLE) -> Any:
+    """Train on `sample` of the vectors [N, D] and fill the index with all of them.
+
+    The same input and seed give the same bytes for any number of threads.
 
     K-means runs on the GPU when FAISS has one; the result is always a CPU index.
     """
@@ -54,7 +57,7 @@ def make_index(factory: str, vectors_ND: NDArray[np.float32], seed: int) -> Any:
         raise ValueError(
             f"index.factory {factory!r} has {lists} lists for {count} items; IVF needs 1 to {count}; use 'auto'"
         )
-    trained = np.ascontiguousarray(vectors_ND[draw_rows(count, max(lists * _TRAINED_PER_LIST, 1 << 16), seed)])
+    trained = np.ascontiguousarray(vectors_ND[draw_rows(count, max(lists * _TRAINED_PER_LIST, sample), seed)])
     try:
         if inverted is not None:
             say(f"index: k-means of {lists} lists on {len(trained)} vectors")
@@ -73,6 +76,22 @@ def make_index(factory: str, vectors_ND: NDArray[np.float32], seed: int) -> Any:
             "use 'auto', which fits any catalogue"
         ) from error
     return index
+
+
+def set_search(index: Any, *, nprobe: int, ef_search: int, refine: int) -> None:
+    """Set how hard an index searches, where it has that setting; `write_index` keeps all three in the file.
+
+    `nprobe` is at most the number of lists.
+    """
+    inverted = faiss.try_extract_index_ivf(index)
+    if inverted is not None:
+        inverted.nprobe = min(nprobe, inverted.nlist)
+    inner = index
+    if isinstance(index, faiss.IndexRefine):
+        index.k_factor = float(refine)
+        inner = faiss.downcast_index(index.base_index)
+    if isinstance(inner, faiss.IndexHNSW):
+        inner.hnsw.efSearch = ef_search
 
 
 def _trained_parts(factory: str) -> list[tuple[str, int]]:

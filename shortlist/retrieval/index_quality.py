@@ -39,7 +39,7 @@ def measure_index(
     equal vectors are interchangeable; k is at most N.
     """
     depth = min(100, index.ntotal)
-    best_QK = _exact_scores(vectors_ND, query_QD, depth)
+    best_QK = exact_scores(vectors_ND, query_QD, depth)
     inverted = faiss.try_extract_index_ivf(index)
     probes = sorted({min(n, inverted.nlist) for n in (*_NPROBES, nprobe)}) if inverted is not None else [0]
     progress = Progress("index: recall and speed", len(probes))
@@ -48,18 +48,29 @@ def measure_index(
         if inverted is not None:
             inverted.nprobe = num_probes
         _, positions_QK = index.search(query_QD, depth)
-        scores_QK = np.full(positions_QK.shape, -np.inf, np.float32)
-        for start in range(0, len(query_QD), _BLOCK):
-            part = slice(start, start + _BLOCK)
-            found = np.asarray(vectors_ND[positions_QK[part]])
-            scores_QK[part] = np.einsum("qkd,qd->qk", found, query_QD[part])
-        scores_QK[positions_QK < 0] = -np.inf
-        at_10, at_100 = (_recall(scores_QK, best_QK, min(k, depth)) for k in (10, 100))
-        points.append(Point(num_probes, at_10, at_100, _speed(index, query_QD, depth)))
+        at_10, at_100 = recall_of(positions_QK, vectors_ND, query_QD, best_QK)
+        points.append(Point(num_probes, at_10, at_100, single_speed(index, query_QD, depth)))
         progress.advance(recall_at_100=at_100)
     if inverted is not None:
         inverted.nprobe = min(nprobe, inverted.nlist)
     return points
+
+
+def recall_of(
+    positions_QK: NDArray[np.int64],
+    vectors_ND: NDArray[np.float32],
+    query_QD: NDArray[np.float32],
+    best_QK: NDArray[np.float32],
+) -> tuple[float, float]:
+    """Recall@10 and @100 of found positions, -1 where there is none, against the best exact scores."""
+    scores_QK = np.full(positions_QK.shape, -np.inf, np.float32)
+    for start in range(0, len(query_QD), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        found = np.asarray(vectors_ND[positions_QK[part]])
+        scores_QK[part] = np.einsum("qkd,qd->qk", found, query_QD[part])
+    scores_QK[positions_QK < 0] = -np.inf
+    depth = best_QK.shape[1]
+    return _recall(scores_QK, best_QK, min(10, depth)), _recall(scores_QK, best_QK, min(100, depth))
 
 
 def _recall(scores_QK: NDArray[np.float32], best_QK: NDArray[np.float32], k: int) -> float:
@@ -67,7 +78,7 @@ def _recall(scores_QK: NDArray[np.float32], best_QK: NDArray[np.float32], k: int
     return round(float(reached.mean()), 6)
 
 
-def _exact_scores(vectors_ND: NDArray[np.float32], query_QD: NDArray[np.float32], k: int) -> NDArray[np.float32]:
+def exact_scores(vectors_ND: NDArray[np.float32], query_QD: NDArray[np.float32], k: int) -> NDArray[np.float32]:
     """The k best inner products of every query, best first, [Q, k]; the vectors are read in blocks."""
     best = np.full((len(query_QD), 0), -np.inf, np.float32)
     for start in range(0, len(vectors_ND), 1 << 18):
@@ -77,13 +88,23 @@ def _exact_scores(vectors_ND: NDArray[np.float32], query_QD: NDArray[np.float32]
     return best
 
 
-def _speed(index: Any, query_QD: NDArray[np.float32], k: int) -> float:
+def single_speed(index: Any, query_QD: NDArray[np.float32], k: int) -> float:
+    """Queries a second on one thread, one query at a time."""
+    timed_QD = query_QD[:_TIMED_QUERIES]
+    return _per_second(index, [timed_QD[e : e + 1] for e in range(len(timed_QD))], k)
+
+
+def batch_speed(index: Any, query_QD: NDArray[np.float32], k: int) -> float:
+    """Queries a second on one thread, all in one call."""
+    return _per_second(index, [query_QD], k)
+
+
+def _per_second(index: Any, batches: list[NDArray[np.float32]], k: int) -> float:
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
-    timed_QD = query_QD[:_TIMED_QUERIES]
     start = time.perf_counter()
-    for e in range(len(timed_QD)):
-        index.search(timed_QD[e : e + 1], k)
+    for batch in batches:
+        index.search(batch, k)
     seconds = time.perf_counter() - start
     faiss.omp_set_num_threads(threads)
-    return round(len(timed_QD) / seconds, 1)
+    return round(sum(len(batch) for batch in batches) / seconds, 1)
