@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from shortlist.recipe.fields import Duration, Expression, Moment, Section, Separator, Share, Until, Word
+from shortlist.recipe.sql_source import SqlSource
 
 ColumnType = Literal["text", "integer", "number", "boolean"]
 
@@ -104,7 +105,7 @@ class SyntheticSource(Section):
     """Share of invalid rows, which a contract must catch."""
 
 
-Source = Annotated[FilesSource | YambdaSource | SyntheticSource, Field(discriminator="kind")]
+Source = Annotated[FilesSource | SqlSource | YambdaSource | SyntheticSource, Field(discriminator="kind")]
 
 
 class Interactions(Section):
