@@ -75,7 +75,10 @@ def _validated(data: dict[str, Any], text: str, origin: str) -> Recipe:
 
 
 def dump_recipe(recipe: Recipe) -> str:
-    """The recipe as canonical YAML: environment variables expanded (except in `source.url`), defaults omitted, keys in schema order."""
+    """The recipe as canonical YAML: environment variables expanded, defaults omitted, keys in schema order.
+
+    Variables of a database's URL stay as they are.
+    """
     data = recipe.model_dump(mode="json", exclude_defaults=True)
     for block in ("source", "split"):
         data[block] = {"kind": getattr(recipe, block).kind, **data[block]}

@@ -13,8 +13,8 @@ from shortlist.recipe import Recipe, SqlSource
 
 
 def survey(recipe: Recipe) -> str:
-    """A version that changes with any source file, from names, sizes, modification times, ETags and revisions, and from the
-    version queries of a database.
+    """A version that changes with any source file, from names, sizes, modification times, ETags and revisions,
+    and from the version queries of a database.
 
     A source that cannot be accessed has a new version each time, so that ingest runs and explains the error.
     """

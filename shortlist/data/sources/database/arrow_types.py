@@ -9,7 +9,7 @@ from shortlist.data.sources.errors import SourceError, named
 
 _MAX_DIGITS = 38
 _MAX_INTEGER_DIGITS = 18
-_NOT_FINITE = ["NaN", "Infinity", "-Infinity"]
+_NOT_FINITE = ["nan", "inf", "-inf", "infinity", "-infinity"]
 
 
 def plain_schema(schema: pa.Schema, where: str) -> pa.Schema:
@@ -73,6 +73,6 @@ def _converted(column: pa.Array, kind: pa.DataType) -> pa.Array:
         column = column.storage
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_integer(kind):
         # PostgreSQL's numeric may be NaN or infinite, which no other number is.
-        odd = pc.is_in(column, value_set=pa.array(_NOT_FINITE))
+        odd = pc.is_in(pc.utf8_lower(column), value_set=pa.array(_NOT_FINITE))
         column = pc.if_else(odd, pa.scalar(None, column.type), column)
     return column.cast(kind)

@@ -39,9 +39,12 @@ class Query:
 
     def row(self, sql: str) -> list[Any]:
         """The first row of a result. Raises SourceError."""
-        with connection(self.address) as opened, explained(self.address, self.where):
-            with reader(opened, self.address, sql) as batches:
-                found = batches.read_all().slice(0, 1).to_pylist()
+        with (
+            connection(self.address) as opened,
+            explained(self.address, self.where),
+            reader(opened, self.address, sql) as batches,
+        ):
+            found = batches.read_all().slice(0, 1).to_pylist()
         return list(found[0].values()) if found else []
 
 
@@ -119,7 +122,8 @@ def _ranges(query: Query, conditions: list[str], partition: Partition) -> list[s
         return [f"({column} IS NULL OR {column} IS NOT NULL)"]
     if not isinstance(low, int) or isinstance(low, bool):
         raise SourceError(
-            f"{query.where}.partition.column: {partition.column!r} has values like {low!r}; use a column of whole numbers"
+            f"{query.where}.partition.column: {partition.column!r} has values like {low!r}; use "
+            "a column of whole numbers"
         )
     width = -(-(high - low + 1) // partition.parts)
     bounds = list(range(low + width, high + 1, width))

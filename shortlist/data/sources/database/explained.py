@@ -35,7 +35,8 @@ _LOST = re.compile(
     r"|SSL connection has been closed|could not receive data|Connection reset|Broken pipe|Connection timed out"
     r"|5[37]P?\d{2}\b.*connection|\b57P0[123]\b|\b08[0-9]{3}\b|database system is (?:starting up|shutting down)"
 )
-_QUOTED_QUERY = re.compile(r"(?:\n\nQuery was: |\nquery: ).*|(?<=execute query ')[^']*(?=')", re.DOTALL)
+_QUOTED_QUERY = re.compile(r"(?:\n\nQuery was: |\nquery: ).*|(?<=execute query ').*(?=': )", re.DOTALL)
+_PREFIX = re.compile(r"^[A-Z_]+: |\[\w+\] |Failed to \w+(?: query)?: |ERROR: +|FATAL: +")
 
 
 class ConnectionLostError(SourceError):
@@ -57,11 +58,10 @@ def explained(address: Address, where: str) -> Iterator[None]:
 
 def explanation(address: Address, where: str, error: Exception) -> SourceError:
     """One line: the place, what is wrong, what the driver says, and what to do."""
-    text = f"{error} {getattr(error, 'sqlstate', None) or ''}"
-    said = address.scrubbed(_first(_QUOTED_QUERY.sub("", str(error))))
+    plain = _QUOTED_QUERY.sub("", str(error))
+    text, said = f"{plain} {getattr(error, 'sqlstate', None) or ''}", address.scrubbed(_first(plain))
     connecting = where == "connect"
     place = f"{'source.url' if connecting else where}: {address.shown}"
-    text = _QUOTED_QUERY.sub("", text) + f" {getattr(error, 'sqlstate', None) or ''}"
     if _LOST.search(text):
         return ConnectionLostError(f"{place}: the connection was lost ({said}); check the server and the network")
     for pattern, wrong, remedy in _REMEDIES:
@@ -83,4 +83,4 @@ def _first(text: str) -> str:
     """The line of the error and its hint, without the prefixes of the driver."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     hints = [line for line in lines[1:] if line.startswith(("HINT", "DETAIL"))]
-    return " ".join([re.sub(r"^[A-Z_]+: |\[\w+\] |^Failed to \w+( query)?: |ERROR: +|FATAL: +", "", one) for one in lines[:1]] + hints)
+    return " ".join([_PREFIX.sub("", lines[0] if lines else "no reason is given"), *hints])

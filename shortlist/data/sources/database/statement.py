@@ -12,7 +12,7 @@ _READS = re.compile(r"[\s(]*(?:SELECT|WITH|VALUES|TABLE)\b", re.IGNORECASE)
 
 def one_select(sql: str, where: str) -> str:
     """The query without a last semicolon. Raises SourceError for anything but one SELECT."""
-    bare = _QUOTED_OR_COMMENT.sub(lambda match: " " * len(match[0]), sql)
+    bare = _QUOTED_OR_COMMENT.sub(lambda match: ("x" if match[0][0] in "'\"" else " ") * len(match[0]), sql)
     end = len(bare.rstrip().rstrip(";").rstrip())
     if ";" in bare[:end]:
         raise SourceError(f"{where}: there are several statements; write one SELECT")

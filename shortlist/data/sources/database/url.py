@@ -45,7 +45,7 @@ def address_of(url: str) -> Address:
         if value is None:
             raise SourceError(f"source.url: the environment variable {name} is not set; set it for the step that reads")
         before_host = match.end() <= len(host_at)
-        if before_host and ":" in url[: match.start()].partition("://")[2] or _SECRET_NAME.search(name):
+        if (before_host and ":" in url[: match.start()].partition("://")[2]) or _SECRET_NAME.search(name):
             secrets.add(value)
         return quote(value, safe="") if before_host else value
 
