@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow.parquet as pq
 
@@ -18,6 +18,8 @@ from shortlist.data.sources.database.url import Address
 from shortlist.data.sources.errors import SourceError
 from shortlist.progress import say
 from shortlist.recipe import Partition
+
+_T = TypeVar("_T")
 
 _WAIT_SECONDS = 1.0
 """Before the first new try; it doubles with each."""
@@ -39,13 +41,15 @@ class Query:
 
     def row(self, sql: str) -> list[Any]:
         """The first row of a result. Raises SourceError."""
-        with (
-            connection(self.address) as opened,
-            explained(self.address, self.where),
-            reader(opened, self.address, sql) as batches,
-        ):
-            found = batches.read_all().slice(0, 1).to_pylist()
-        return list(found[0].values()) if found else []
+
+        def read(connected: Event) -> list[Any]:
+            with connection(self.address) as opened, explained(self.address, self.where):
+                connected.set()
+                with reader(opened, self.address, sql) as batches:
+                    found = batches.read_all().slice(0, 1).to_pylist()
+            return list(found[0].values()) if found else []
+
+        return _again(self, read, Event())
 
 
 def download(query: Query, conditions: list[str], partition: Partition | None, folder: Path) -> list[Path]:
@@ -77,7 +81,7 @@ class _StoppedError(Exception):
     """Another part has failed."""
 
 
-def _again(query: Query, read: Callable[[Event], None], failed: Event) -> None:
+def _again(query: Query, read: Callable[[Event], _T], failed: Event) -> _T:
     """Call `read` until it succeeds, a few times. A server that never answered is not tried again."""
     connected = Event()
     for attempt in range(query.retries + 1):
@@ -87,8 +91,8 @@ def _again(query: Query, read: Callable[[Event], None], failed: Event) -> None:
             if not connected.is_set():
                 raise
             if attempt == query.retries:
-                raise SourceError(f"{error}; given up after {attempt + 1} tries, nothing was kept") from None
-            say(f"warning: {error}; reading this part again")
+                raise SourceError(f"{error}; given up after {attempt + 1} tries; nothing was kept") from None
+            say(f"warning: {error}; starting again")
             failed.wait(_WAIT_SECONDS * 2**attempt)
     raise AssertionError
 

@@ -16,7 +16,7 @@ from shortlist.data.sources import SourceError, read
 
 DOWNLOAD = importlib.import_module("shortlist.data.sources.database.download")
 EVENTS = "{query: 'SELECT u AS user_id, i AS item_id, t AS time FROM events'}"
-SLOW = "{query: 'SELECT id, u AS user_id, i AS item_id, t AS time, pg_sleep(0.00002) FROM many'}"
+SLOW = "{query: 'SELECT id, u AS user_id, i AS item_id, t AS time FROM many WHERE pg_sleep(0.00005) IS NOT NULL'}"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -27,7 +27,7 @@ def _tables(server: Postgres) -> None:
         "FROM generate_series(0, 99) n",
         "CREATE TABLE hidden (u bigint)",
         "CREATE TABLE many AS SELECT id, id % 1000 AS u, id % 77 AS i, 1700000000 + id AS t, repeat('x', 200) AS x "
-        "FROM generate_series(1, 100000) id",
+        "FROM generate_series(1, 30000) id",
         "GRANT SELECT ON events, many TO reader",
     )
 
@@ -144,11 +144,11 @@ def test_a_part_whose_connection_is_cut_is_read_again(
     monkeypatch.setattr(DOWNLOAD, "_WAIT_SECONDS", 0.1)
     parts = SLOW.replace("'}", "', partition: {column: id, parts: 2}}")
     thread = cut(server, 1)
-    # The column of pg_sleep has the type void, which is sent as text.
+
     events = events_of(recipe_of(server.url, parts), tmp_path / "out")
     thread.join()
-    assert events["time"].to_list() == [1_700_000_000 + n for n in range(1, 100_001)], "each row once, in order"
-    assert capsys.readouterr().out.count("reading this part again") == 1
+    assert events["time"].to_list() == [1_700_000_000 + n for n in range(1, 30_001)], "each row once, in order"
+    assert capsys.readouterr().out.count("starting again") == 1
 
 
 def test_a_connection_that_is_cut_again_and_again_ends_the_run(
@@ -156,7 +156,7 @@ def test_a_connection_that_is_cut_again_and_again_ends_the_run(
 ) -> None:
     monkeypatch.setattr(DOWNLOAD, "_WAIT_SECONDS", 0.1)
     thread = cut(server, 2)
-    with pytest.raises(SourceError, match="the connection was lost.*given up after 2 tries, nothing was kept"):
+    with pytest.raises(SourceError, match="the connection was lost.*given up after 2 tries; nothing was kept"):
         ingest(recipe_of(server.url, SLOW, ", retries: 1"), tmp_path / "out")
     thread.join()
     assert not list(tmp_path.iterdir())
