@@ -13,7 +13,10 @@ from shortlist.data.sources.database.url import address_of
 from shortlist.recipe import RecipeError, dump_recipe
 from shortlist.recipe.load import parse_recipe
 
-QUERY = "{query: SELECT 1 AS user_id\\, 2 AS item_id\\, 3 AS time}".replace("\\,", ",").replace("SELECT", "'SELECT")[:-1] + "'}"
+QUERY = (
+    "{query: SELECT 1 AS user_id\\, 2 AS item_id\\, 3 AS time}".replace("\\,", ",").replace("SELECT", "'SELECT")[:-1]
+    + "'}"
+)
 
 
 def test_a_recipe_keeps_the_variable(server: Postgres, tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_a_text_after_many_nulls_is_explained(url: str, tmp_path: Path) -> None:
     with sqlite3.connect(url.removeprefix("sqlite:///")) as database:
         nulls = [(1, "i", "2024-01-01", None)] * 70_000
         database.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", [*nulls, (1, "i", "2024-01-01", "late")])
-    with pytest.raises(SourceError, match="values of several types, or is NULL in all of its first rows.*CAST"):
+    with pytest.raises(SourceError, match=r"values of several types, or is NULL in all of its first rows.*CAST"):
         events_of(recipe_of(url, "{query: SELECT * FROM events}"), tmp_path / "out")
 
 
