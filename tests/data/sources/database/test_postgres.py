@@ -27,7 +27,7 @@ def _tables(server: Postgres) -> None:
         "FROM generate_series(0, 99) n",
         "CREATE TABLE hidden (u bigint)",
         "CREATE TABLE many AS SELECT id, id % 1000 AS u, id % 77 AS i, 1700000000 + id AS t, repeat('x', 200) AS x "
-        "FROM generate_series(1, 15000) id",
+        "FROM generate_series(1, 30000) id",
         "GRANT SELECT ON events, many TO reader",
     )
 
@@ -147,7 +147,7 @@ def test_a_part_whose_connection_is_cut_is_read_again(
 
     events = events_of(recipe_of(server.url, parts), tmp_path / "out")
     thread.join()
-    assert events["time"].to_list() == [1_700_000_000 + n for n in range(1, 15_001)], "each row once, in order"
+    assert events["time"].to_list() == [1_700_000_000 + n for n in range(1, 30_001)], "each row once, in order"
     assert capsys.readouterr().out.count("starting again") == 1
 
 
