@@ -41,6 +41,7 @@ serve: $(READY) ## keep the live release of RECIPE up until Ctrl-C
 
 test: $(READY) lint ## lint, type-check and test everything
 	@images/engine.sh || echo "so the tests of the transformer's image are skipped"
+	@images/postgresql.sh || echo "so the tests of the PostgreSQL source are skipped"
 	@$(MAKE) --no-print-directory -s manifest-tools || echo "so manifests are not checked by kubeconform"
 	@echo "tests:"
 	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile

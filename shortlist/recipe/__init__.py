@@ -44,6 +44,7 @@ from shortlist.recipe.recipe import Recipe
 from shortlist.recipe.resources import Resources, Step
 from shortlist.recipe.rules import Boost, Rules
 from shortlist.recipe.serve import AvailabilityFile, Batch, Evaluation, Gate, Publish, Serving
+from shortlist.recipe.sql_source import Incremental, Partition, SqlSource, SqlTable
 
 __all__ = [
     "AvailabilityFile",
@@ -66,12 +67,14 @@ __all__ = [
     "GbceLoss",
     "GivenSplit",
     "InBatchNegatives",
+    "Incremental",
     "Index",
     "Interactions",
     "LeaveOneOutSplit",
     "Loss",
     "MixedNegatives",
     "Negatives",
+    "Partition",
     "Publish",
     "Ranking",
     "Recipe",
@@ -81,6 +84,8 @@ __all__ = [
     "Rules",
     "Serving",
     "SoftmaxLoss",
+    "SqlSource",
+    "SqlTable",
     "Step",
     "SyntheticSource",
     "TableFile",

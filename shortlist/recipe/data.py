@@ -16,6 +16,7 @@ from shortlist.recipe.fields import (
     Until,
     Word,
 )
+from shortlist.recipe.sql_source import SqlSource
 
 ColumnType = Literal["text", "integer", "number", "boolean"]
 
@@ -118,7 +119,7 @@ class SyntheticSource(Section):
     that what listeners like and what they play differ in a way that a model can learn."""
 
 
-Source = Annotated[FilesSource | YambdaSource | SyntheticSource, Field(discriminator="kind")]
+Source = Annotated[FilesSource | SqlSource | YambdaSource | SyntheticSource, Field(discriminator="kind")]
 
 
 class Interactions(Section):

@@ -70,7 +70,8 @@ def _error_message(path: Path, detail: ErrorDetails, data: dict[str, Any], root:
         near = _nearest(str(word), words.split(", "))
         return f"{at}: {_shown(word)} is not allowed; {near}allowed: {words}"
     message = detail["msg"].removeprefix("Value error, ")
-    has_value = isinstance(given, dict | list) or message.startswith(repr(given))
+    # A URL may contain a password.
+    has_value = isinstance(given, dict | list) or path == ["source", "url"] or message.startswith(repr(given))
     return (f"{where}: " if where else "") + (message if has_value else f"{_shown(given)}: {message}")
 
 

@@ -75,7 +75,10 @@ def _validated(data: dict[str, Any], text: str, origin: str) -> Recipe:
 
 
 def dump_recipe(recipe: Recipe) -> str:
-    """The recipe as canonical YAML: environment variables expanded, defaults omitted, keys in schema order."""
+    """The recipe as canonical YAML: environment variables expanded, defaults omitted, keys in schema order.
+
+    Variables of a database's URL stay as they are.
+    """
     data = recipe.model_dump(mode="json", exclude_defaults=True)
     for block in ("source", "split"):
         data[block] = {"kind": getattr(recipe, block).kind, **data[block]}
@@ -92,7 +95,8 @@ def _expand(value: Any, origin: str, path: tuple[str, ...]) -> Any:
         return {key: _expand(item, origin, (*path, str(key))) for key, item in value.items()}
     if isinstance(value, list):
         return [_expand(item, origin, (*path, str(i))) for i, item in enumerate(value)]
-    if not isinstance(value, str):
+    # The URL of a database is expanded where a connection is made: with its password it must never be written.
+    if not isinstance(value, str) or path == ("source", "url"):
         return value
 
     def substitute(match: re.Match[str]) -> str:

@@ -22,6 +22,7 @@ from shortlist.recipe.model import Features, Index, Ranking, Retrieval
 from shortlist.recipe.resources import Resources
 from shortlist.recipe.rules import Rules
 from shortlist.recipe.serve import Batch, Evaluation, Gate, Publish, Serving
+from shortlist.recipe.sql_source import SqlSource
 
 
 class Recipe(Section):
@@ -80,7 +81,13 @@ class Recipe(Section):
                 "source.embeddings reads the audio embeddings, but no feature uses them; add features.item.embedding, "
                 "like {name: normalized_embed, dim: 128}, or remove source.embeddings"
             )
-        items = self.source.items if isinstance(self.source, FilesSource) else None
+        items = self.source.items if isinstance(self.source, FilesSource | SqlSource) else None
+        events = self.source.events if isinstance(self.source, SqlSource) else None
+        if rows and events is not None and (events.partition or events.incremental):
+            raise ValueError(
+                "source.events: partition and incremental change the order of the rows, and interactions.time_unit is "
+                "'row'; remove them, or give a time"
+            )
         timed = [name for name in ("available_from", "available_until") if items is not None and name in items.columns]
         if rows and timed:
             raise ValueError(f"source.items.columns.{timed[0]} needs times; interactions.time_unit is 'row': remove it")

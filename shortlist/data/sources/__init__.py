@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from shortlist.data.sources.database import read_database
 from shortlist.data.sources.errors import MissingSourceError, SourceError
 from shortlist.data.sources.expressions import bind, condition
 from shortlist.data.sources.files import read_files
@@ -10,7 +11,7 @@ from shortlist.data.sources.parquet import broken_file
 from shortlist.data.sources.raw import RawTable, RawTables
 from shortlist.data.sources.synthetic import read_synthetic
 from shortlist.data.sources.yambda import read_yambda
-from shortlist.recipe import FilesSource, Recipe, YambdaSource
+from shortlist.recipe import FilesSource, Recipe, SqlSource, YambdaSource
 
 
 def read(recipe: Recipe, scratch: Path) -> RawTables:
@@ -18,6 +19,8 @@ def read(recipe: Recipe, scratch: Path) -> RawTables:
     match recipe.source:
         case FilesSource():
             return read_files(recipe.source, scratch, recipe.resources.of("ingest").memory_gb)
+        case SqlSource():
+            return read_database(recipe.source, scratch, recipe.resources.of("ingest").memory_gb)
         case YambdaSource():
             return read_yambda(recipe, recipe.source, scratch)
         case synthetic:

@@ -5,24 +5,29 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from shortlist.data.sources import database
 from shortlist.data.sources.errors import SourceError
 from shortlist.data.sources.locate import versions
 from shortlist.progress import say
-from shortlist.recipe import Recipe
+from shortlist.recipe import Recipe, SqlSource
 
 
 def survey(recipe: Recipe) -> str:
-    """A version that changes with any source file, from names, sizes, modification times, ETags and revisions.
+    """A version that changes with any source file, from names, sizes, modification times, ETags and revisions,
+    and from the version queries of a database.
 
     A source that cannot be accessed has a new version each time, so that ingest runs and explains the error.
     """
     digest = hashlib.sha256()
     try:
         for path in _paths(recipe.source.model_dump()):
-            found = versions(path)
-            say(f"survey: {path}: {len(found)} files")
-            for line in found:
+            lines = versions(path)
+            say(f"survey: {path}: {len(lines)} files")
+            for line in lines:
                 digest.update(f"{line}\n".encode())
+        if isinstance(recipe.source, SqlSource):
+            for found in database.versions(recipe.source):
+                digest.update(f"{found or time.time_ns()}\n".encode())
     except SourceError as error:
         say(f"warning: {error}")
         digest.update(str(time.time_ns()).encode())

@@ -12,7 +12,7 @@ from shortlist.data.validate.profile import Profile
 from shortlist.data.validate.rows import ROW, Checked
 from shortlist.data.validate.suite import Suite
 from shortlist.data.validate.time_limits import age_limit, pattern_hint, unit_limit
-from shortlist.recipe import FilesSource, Recipe
+from shortlist.recipe import FilesSource, Recipe, SqlSource
 
 _SHOWN = 3
 """Values of a list in a message."""
@@ -114,7 +114,7 @@ def _quarantined(checked: Checked, most: float, quarantine: Path, hint: str) -> 
 def _given(recipe: Recipe) -> list[str]:
     """The tables of the source; tables that are derived from the events are not checked again."""
     source = recipe.source
-    if not isinstance(source, FilesSource):
+    if not isinstance(source, FilesSource | SqlSource):
         return ["events", "items", "users"]
     present = {"items": source.items is not None, "users": source.users is not None}
     return ["events", *(table for table, given in present.items() if given)]

@@ -12,7 +12,7 @@ from shortlist.data.tables import TIME_AS_READ, path, scan_file
 from shortlist.data.validate.limit import Limit, one_of
 from shortlist.data.validate.rows import Checked
 from shortlist.data.validate.rules import latest_second, seconds_of
-from shortlist.recipe import FilesSource, Recipe
+from shortlist.recipe import FilesSource, Recipe, SqlSource
 
 _NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 _PLAUSIBLE = "1995-01-01"
@@ -46,7 +46,8 @@ def age_limit(recipe: Recipe, events: Checked) -> Limit:
     name, unit = "times of this age", recipe.interactions.time_unit
     required = f"not before {_OLDEST} unless contract.earliest allows it"
     middle = float(np.median(events.middle_times)) if events.middle_times else 0.0
-    relative = unit == "row" or recipe.contract.earliest is not None or not isinstance(recipe.source, FilesSource)
+    own = isinstance(recipe.source, FilesSource | SqlSource)
+    relative = unit == "row" or recipe.contract.earliest is not None or not own
     # If another unit is plausible, the unit limit has the better message.
     if not events.middle_times or relative or _guess_unit(recipe, middle) != unit or middle >= seconds_of(_OLDEST, ""):
         return one_of(name, required, [required], "")
@@ -83,8 +84,10 @@ def _date(second: float) -> str:
 def pattern_hint(recipe: Recipe, quarantine: Path) -> str:
     """How to parse the times that could not be parsed, if a common pattern matches."""
     events = scan_file(path(quarantine, "events"))
-    if TIME_AS_READ not in events.collect_schema() or not isinstance(recipe.source, FilesSource):
+    source = recipe.source
+    if TIME_AS_READ not in events.collect_schema() or not isinstance(source, FilesSource | SqlSource):
         return ""
     texts = events.select(pl.col(TIME_AS_READ).drop_nulls().head(_TEXTS)).collect().to_series().to_list()
-    hint = strptime_hint(texts, recipe.source.events[0].columns.get("time", "time"))
+    table = source.events if isinstance(source, SqlSource) else source.events[0]
+    hint = strptime_hint(texts, table.columns.get("time", "time"))
     return f"These times can be parsed with {hint}. " if hint else ""
