@@ -158,13 +158,15 @@ class Cluster:
     def log_tail(self, pod: Any) -> str:
         """The last log lines of a pod's container, from before the restart if it was restarted."""
         restarted = any(status.restart_count for status in pod.status.container_statuses or [])
-        try:
-            log = self._core.read_namespaced_pod_log(
-                pod.metadata.name, self.namespace, tail_lines=8, previous=restarted
-            )
-        except ApiException:
-            return ""
-        return str(log).strip()
+        # The pod may have been restarted since it was read: the new container has no lines yet, the one before has.
+        for previous in (restarted, not restarted):
+            with contextlib.suppress(ApiException):
+                log = self._core.read_namespaced_pod_log(
+                    pod.metadata.name, self.namespace, tail_lines=8, previous=previous
+                )
+                if str(log).strip():
+                    return str(log).strip()
+        return ""
 
     @contextlib.contextmanager
     def connected_to(self, pod: str) -> Iterator["PodClient"]:

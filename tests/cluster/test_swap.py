@@ -141,7 +141,7 @@ def test_a_live_release_of_another_root_is_told_and_replaced(app: App, deploy: D
         with app.rooted(moved):
             code, said = deploy(releases.second.name)
             assert code == 1, said
-            assert f"pods that start now read releases below {moved}" in said
+            assert f"new pods read releases below {moved}" in said
             assert f"nothing was changed: {releases.first.name} is live" in said
             code, said = deploy(f"{moved}/releases/{releases.second.name}", "--replace", "--min-overlap", "0")
             assert code == 0, said
