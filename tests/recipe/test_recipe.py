@@ -128,7 +128,7 @@ def test_a_wrong_word_shows_the_nearest() -> None:
 
 def test_a_wrong_or_missing_kind_lists_the_kinds() -> None:
     wrong = refusal("name: demo\nsource: {kind: synthetik}\nsplit: {kind: leave_one_out}\n")
-    assert "source.kind: 'synthetik' is not allowed; did you mean 'synthetic'? allowed: files, yambda, syn" in wrong
+    assert "source.kind: 'synthetik' is not allowed; did you mean 'synthetic'? allowed: files, sql, yambda" in wrong
     missing = refusal("name: demo\nsource: {kind: synthetic}\nsplit: {test: 1d}\n")
     assert "split.kind: is missing; allowed: temporal, leave_one_out" in missing
 
@@ -253,5 +253,5 @@ def test_the_schema_describes_every_field_for_editors() -> None:
     assert schema["$schema"].startswith("https://json-schema.org/")
     assert schema["required"] == ["name", "source", "split"]
     kinds = schema["properties"]["source"]["discriminator"]["mapping"]
-    assert set(kinds) == {"files", "yambda", "synthetic"}
+    assert set(kinds) == {"files", "sql", "yambda", "synthetic"}
     assert "environment" in schema["$defs"]["TableFile"]["properties"]["path"]["description"]
