@@ -139,7 +139,7 @@ def _encode(loaded: LoadedRelease, given: dict[str, Any]) -> ScoringTask:
     vector_ED = loaded.tower.embed(encoded)
     scores_EK = (loaded.vectors[rows_EK[0] - 1] @ vector_ED[0])[None, :]
     objective_EO = objectives_of(loaded.release.recipe, [query])
-    request = RankingRequest.of(encoded, vector_ED, rows_EK, scores_EK.astype(np.float32), objective_EO)
+    request = RankingRequest.of(encoded, vector_ED, rows_EK, scores_EK.astype(np.float32), objective_EO=objective_EO)
     ids = written(store, store.items.values(rows_EK[0]), replace(query, history=listed.history))
     return ScoringTask(loaded, request, ids)
 

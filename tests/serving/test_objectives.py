@@ -11,6 +11,7 @@ from asking import JSON, post
 
 from shortlist.answer.release_recommender import ReleaseRecommender
 from shortlist.batch.lists import write_lists
+from shortlist.batch.users import Users
 from shortlist.client import Client, RefusedError
 from shortlist.ranking.ranker import Ranker
 from shortlist.recommend.request import RankingRequest
@@ -105,7 +106,10 @@ def test_requests_with_different_weights_are_scored_in_one_batch(labelled_releas
 def test_lists_of_many_users_by_one_objective(labelled_release: Path, tmp_path: Path) -> None:
     for name, objective in (("plays", {"positive": 1}), ("likes", {"liked": 1})):
         write_lists(
-            labelled_release, [7, 8], {"k": 5, "objective": objective, "time": 1767225600}, tmp_path / f"{name}.parquet"
+            labelled_release,
+            lambda _: Users(2, iter([[7, 8]])),
+            {"k": 5, "objective": objective, "time": 1767225600},
+            tmp_path / f"{name}.parquet",
         )
     plays, likes = (pl.read_parquet(tmp_path / f"{name}.parquet")["item_id"] for name in ("plays", "likes"))
     assert len(plays) == len(likes) == 10
