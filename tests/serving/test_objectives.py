@@ -105,12 +105,8 @@ def test_requests_with_different_weights_are_scored_in_one_batch(labelled_releas
 
 def test_lists_of_many_users_by_one_objective(labelled_release: Path, tmp_path: Path) -> None:
     for name, objective in (("plays", {"positive": 1}), ("likes", {"liked": 1})):
-        write_lists(
-            labelled_release,
-            lambda _: Users(2, iter([[7, 8]])),
-            {"k": 5, "objective": objective, "time": 1767225600},
-            tmp_path / f"{name}.parquet",
-        )
+        query = {"k": 5, "objective": objective, "time": 1767225600}
+        write_lists(labelled_release, lambda _: Users(2, iter([[7, 8]])), query, tmp_path / f"{name}.parquet")
     plays, likes = (pl.read_parquet(tmp_path / f"{name}.parquet")["item_id"] for name in ("plays", "likes"))
     assert len(plays) == len(likes) == 10
     assert plays.to_list() != likes.to_list()
