@@ -61,11 +61,12 @@ class Rules:
     """Item rows, in the order of the list."""
 
     def fitting(self, rows: NDArray[np.int64], num_rows: int) -> ItemMask:
-        """The mask restricted to items that still fit into a list of `rows`, which are taken in their order."""
+        """The mask restricted to other items that still fit into a list of `rows`, which are taken in their order."""
         rows_N = np.ones(num_rows, np.bool_) if self.mask is None else self.mask.rows_N.copy()
         listed = rows[within_limits(rows, self.limits, len(rows), forced=len(self.pins))]
         for limit in self.limits:
             rows_N &= ~limit.full(listed)
+        rows_N[rows] = False
         return ItemMask(rows_N)
 
     @property

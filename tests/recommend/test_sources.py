@@ -129,6 +129,18 @@ def test_a_list_of_any_sources_is_clean(service: Service, query: Query) -> None:
         assert {item["source"] for item in answered} <= query.sources | {"pinned"}
 
 
+@settings(max_examples=100, deadline=None)
+@given(user=st.integers(1, len(HISTORIES)), most=st.integers(1, 12), k=st.integers(1, NUM_ITEMS))
+def test_a_limit_searches_for_more_and_finds_no_item_twice(service: Service, user: int, most: int, k: int) -> None:
+    rows = service.rows(Query(k=k, user_id=user, rules={"at_most": {"genre": most}}, time=TIME))
+    assert len(set(rows)) == len(rows)
+    counts = np.bincount([GENRES[row - 1][0] for row in rows], minlength=4)
+    assert counts[1:].max() <= most
+    if len(rows) < k:
+        left = set(range(1, NUM_ITEMS + 1)) - {GONE} - set(HISTORIES[user - 1]) - set(rows)
+        assert all(GENRES[row - 1][0] and counts[GENRES[row - 1][0]] == most for row in left)
+
+
 @settings(max_examples=60, deadline=None)
 @given(queries=st.lists(QUERY.filter(clean), min_size=2, max_size=4))
 def test_a_batch_gets_what_each_query_gets_alone(service: Service, queries: list[Query]) -> None:
