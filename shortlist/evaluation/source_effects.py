@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from shortlist.dataset.prepared import EvaluationQueries, Prepared
 from shortlist.evaluation.tables import minus, num_available, system_result, tables
 from shortlist.evaluation.variants import describe_variant
-from shortlist.evaluation.whole_path import WholePath
+from shortlist.evaluation.whole_path import WholePath, joined
 from shortlist.metrics.ranking import find_hits
 from shortlist.recipe import Recipe
 from shortlist.recommend.lists import Recommendations
@@ -88,16 +88,12 @@ def _lists(
             hits_AK = find_hits(one.found.rows_AK, *_targets(part, one.at_A))
             hits_Q[start + one.at_A] += hits_AK.sum(axis=1)
     recall_Q = hits_Q / np.maximum(np.diff(queries.target_offsets), 1)
-    return _Lists(Recommendations(*map(_stacked, zip(*parts, strict=True))), recall_Q, seconds)
+    return _Lists(joined(parts), recall_Q, seconds)
 
 
 def _targets(queries: EvaluationQueries, at_A: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     some = queries.take(at_A)
     return some.target_offsets, some.target_items
-
-
-def _stacked(columns: tuple[NDArray[Any], ...]) -> NDArray[Any]:
-    return np.concatenate(columns)
 
 
 def _shares(lists: Recommendations, hits_QK: NDArray[np.bool_], names: list[str]) -> dict[str, dict[str, float]]:

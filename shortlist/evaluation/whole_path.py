@@ -107,8 +107,9 @@ class WholePath:
             if progress is not None:
                 progress.advance(len(part))
         retrieved, ranked, known = zip(*found, strict=True)
-        return PathRecommendations(_joined(retrieved), _joined(ranked), np.concatenate(known))
+        return PathRecommendations(joined(retrieved), joined(ranked), np.concatenate(known))
 
 
-def _joined(parts: Sequence[Recommendations]) -> Recommendations:
+def joined(parts: Sequence[Recommendations]) -> Recommendations:
+    """The lists of all blocks of queries, in order."""
     return Recommendations(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))

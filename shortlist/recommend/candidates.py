@@ -36,8 +36,6 @@ class Candidates:
     """In the order of the sources: a list has the candidates of the first source first, then those of the next."""
     is_scored: bool
     """Whether there is a scorer."""
-    explorable: Found | None = None
-    """The items that exploration may show, [E, pool]; None for a recipe without exploration."""
 
     @property
     def ranked(self) -> Part | None:

@@ -3,14 +3,15 @@
 Shapes: E queries, K listed items.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from shortlist.recommend.candidates import Candidates
 from shortlist.recommend.lists import Recommendations
 from shortlist.recommend.query import Rows
+from shortlist.recommend.rules import Rules
 from shortlist.recommend.sources import Encoded, Found, Source
 
 
@@ -48,13 +49,15 @@ class Exploration:
         return found
 
     def explore(
-        self, lists: Recommendations, candidates: Candidates, label: int, rng: np.random.Generator
+        self, lists: Recommendations, pool: Found, rules_E: Sequence[Rules], label: int, rng: np.random.Generator
     ) -> Recommendations:
-        """The lists with explored items, which get the scores of the items that they replace and the source `label`."""
+        """The lists with explored items of the `pool` that `find` returned.
+
+        They get the scores of the items that they replace, and the source `label`.
+        """
         columns: list[Any] = [column.copy() for column in lists]
-        shown, pool = Recommendations(*columns), candidates.explorable
-        assert pool is not None
-        for e, rules in enumerate(candidates.encoded.rules):
+        shown = Recommendations(*columns)
+        for e, rules in enumerate(rules_E):
             rows_K = shown.rows_EK[e]
             count = int(np.count_nonzero(rows_K))
             for k in range(max(self.first, len(rules.pins)), count):

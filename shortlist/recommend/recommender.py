@@ -30,7 +30,7 @@ from shortlist.recommend.rerankers.top_k import TopK
 from shortlist.recommend.rules import RuleBook
 from shortlist.recommend.sources import Encoded, Source
 from shortlist.recommend.sources.blended import BlendedSource, labels_of
-from shortlist.recommend.sources.open_sources import open_exploration, open_sources
+from shortlist.recommend.sources.open_sources import open_sources
 from shortlist.recommend.trace import Trace
 from shortlist.retrieval.retrieve import Retriever
 
@@ -91,17 +91,17 @@ class Recommender:
 
         `statistics` is the folder of the statistics that the candidate sources read.
         """
-        available = retriever.candidates.available
+        opened = open_sources(recipe, store, retriever, statistics, retriever.candidates.available)
         return cls(
             retriever,
-            open_sources(recipe, store, retriever, statistics, available),
+            opened.sources,
             filters_of(recipe),
             rerankers_of(retriever),
             rules=RuleBook(store, recipe.rules),
             num_ranked=recipe.ranking.candidates if ranks else 0,
             num_pool=recipe.ranking.candidates,
             profiles=reads_profiles(recipe, store.schema),
-            exploration=open_exploration(recipe, store, retriever, statistics, available),
+            exploration=opened.exploration,
         )
 
     @property
@@ -128,7 +128,6 @@ class Recommender:
             trace.start()
         encoded = self._encode(batch)
         dropped_E = self._dropped(encoded, trace)
-        explorable = None if self._exploration is None else self._exploration.find(encoded, dropped_E)
         count_E, parts = np.zeros(len(batch), np.int64), []
         for source in self._sources:
             at_A = np.flatnonzero(source.answers(encoded) & (count_E < k_E))
@@ -149,7 +148,7 @@ class Recommender:
             if trace is not None:
                 items = int(np.count_nonzero(parts[-1].found.rows_AK))
                 trace.record(f"source {source.name}", queries=len(at_A), items_in=int(depth_A.sum()), items_out=items)
-        return Candidates(encoded, k_E, parts, is_scored=self._num_ranked > 0, explorable=explorable)
+        return Candidates(encoded, k_E, parts, is_scored=self._num_ranked > 0)
 
     def _pool(self, source: Source, encoded: Encoded, at_A: NDArray[np.int64]) -> NDArray[np.int64]:
         """Number of candidates that each query needs for scoring or reordering, independently of its list length."""
@@ -172,8 +171,7 @@ class Recommender:
             while (need := k - num_fitting(rows, rules, k)) > 0:
                 rest = replace(rules, mask=rules.fitting(rows, self.retriever.num_items + 1))
                 narrowed = encoded._replace(rules=[*encoded.rules[:e], rest, *encoded.rules[e + 1 :]])
-                without = [np.concatenate([dropped[a], rows])]
-                more = source.find(narrowed, at_A[a : a + 1], np.array([need]), without)
+                more = source.find(narrowed, at_A[a : a + 1], np.array([need]), [dropped[a]])
                 count = np.count_nonzero(more.rows_AK)
                 if not count:
                     break
@@ -210,7 +208,9 @@ class Recommender:
     def explore(self, lists: Recommendations, candidates: Candidates, rng: np.random.Generator) -> Recommendations:
         """The lists with some explored items; the recipe must have exploration."""
         assert self._exploration is not None
-        return self._exploration.explore(lists, candidates, len(self.source_names) - 1, rng)
+        encoded = candidates.encoded
+        pool = self._exploration.find(encoded, self._dropped(encoded, None))
+        return self._exploration.explore(lists, pool, encoded.rules, len(self.source_names) - 1, rng)
 
     def _encode(self, batch: QueryBatch) -> Encoded:
         """The batch with the query vectors of the known queries."""

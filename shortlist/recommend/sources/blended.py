@@ -51,8 +51,7 @@ class BlendedSource:
         self._retriever, self._blend, self._masks_seen = retriever, blend, masks_seen
 
     def answers(self, encoded: Encoded) -> NDArray[np.bool_]:
-        used_SE = np.stack([self._used(member, encoded) for member in self.members])
-        found: NDArray[np.bool_] = used_SE.any(axis=0) & (encoded.known_E == self.ranked)
+        found: NDArray[np.bool_] = encoded.known_E == self.ranked
         anchored_E = encoded.batch.anchored_E
         return found & ~anchored_E if len(anchored_E) else found
 

@@ -1,7 +1,7 @@
 """The candidate sources of a recipe, in the order in which they fill a list."""
 
 from pathlib import Path
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 import numpy as np
 
@@ -26,33 +26,32 @@ from shortlist.statistics.item_neighbours import TABLES
 from shortlist.statistics.item_statistics import ItemStatistics
 from shortlist.statistics.of_sources import half_lives_of, open_for_sources
 
+Settings = settings.CandidateSource | settings.ColdSource
+
+
+class OpenedSources(NamedTuple):
+    """What a recipe searches."""
+
+    sources: list[Source]
+    """Pinned items, neighbours of an item, the candidates for a user, and popularity, which fills the rest."""
+    exploration: Exploration | None
+    """None if the recipe has none."""
+
 
 def open_sources(
     recipe: Recipe, store: FeatureStore, retriever: Retriever, folder: Path, available: Availability
-) -> list[Source]:
-    """Pinned items, neighbours of an item, the candidates for a user, and popularity, which fills the rest.
+) -> OpenedSources:
+    """Open the sources of a recipe, whose statistics are in `folder`.
 
-    `folder` has the statistics that the sources of the recipe read. Raises ValueError when they are missing or broken.
+    Raises ValueError when the statistics are missing or broken.
     """
-    popularity = PopularitySource(np.asarray(store.popular), available)
+    opener = _Opener(recipe, store, retriever, available, folder)
     before: list[Source] = [PinnedSource(available), SimilarItemsSource(retriever)]
     if recipe.candidates.by_towers_alone:
-        return [*before, TwoTowerSource(retriever), popularity]
-    opener = _Opener(recipe, store, retriever, available, popularity, folder)
-    return [*before, opener.blended(for_known=True), opener.blended(for_known=False), popularity]
-
-
-def open_exploration(
-    recipe: Recipe, store: FeatureStore, retriever: Retriever, folder: Path, available: Availability
-) -> Exploration | None:
-    """The exploration of a recipe, None if it has none; the arguments are as in `open_sources`."""
-    explore = recipe.candidates.explore
-    if explore is None:
-        return None
-    opener = _Opener(
-        recipe, store, retriever, available, PopularitySource(np.asarray(store.popular), available), folder
-    )
-    return Exploration(opener.open(explore.source), explore.share, explore.first - 1, explore.pool)
+        for_users: list[Source] = [TwoTowerSource(retriever)]
+    else:
+        for_users = [opener.blended(for_known=True), opener.blended(for_known=False)]
+    return OpenedSources([*before, *for_users, opener.popularity], opener.exploration())
 
 
 class _Opener:
@@ -62,13 +61,27 @@ class _Opener:
         store: FeatureStore,
         retriever: Retriever,
         available: Availability,
-        popularity: PopularitySource,
         folder: Path,
     ) -> None:
         self._recipe, self._store, self._retriever, self._available = recipe, store, retriever, available
-        self._popularity = popularity
+        self.popularity = PopularitySource(np.asarray(store.popular), available)
         self._statistics: ItemStatistics = open_for_sources(recipe, folder, store.schema.num_item_rows)
-        self._sources = {one.label: self.open(one) for one in recipe.candidates.all_sources}
+        self._opened: list[tuple[Settings, Source]] = []
+
+    def exploration(self) -> Exploration | None:
+        explore = self._recipe.candidates.explore
+        if explore is None:
+            return None
+        return Exploration(self._source(explore.source), explore.share, explore.first - 1, explore.pool)
+
+    def _source(self, one: Settings) -> Source:
+        """The source with these settings, opened once; the weight is that of a blend."""
+        key = one.model_copy(update={"weight": 1.0})
+        found = next((source for of, source in self._opened if of == key), None)
+        if found is None:
+            found = self._open(one)
+            self._opened.append((key, found))
+        return found
 
     def blended(self, *, for_known: bool) -> BlendedSource:
         """All sources, with the weights of one kind of user; a query may select those of the other kind."""
@@ -77,7 +90,7 @@ class _Opener:
         weights = {one.label: one.weight for one in used}
         members = [
             Member(
-                self._sources[one.label],
+                self._source(one),
                 weights.get(one.label, 0.0),
                 masks_seen if one.mask_seen is None else one.mask_seen,
             )
@@ -92,8 +105,7 @@ class _Opener:
             masks_seen=masks_seen,
         )
 
-    def open(self, one: "settings.CandidateSource | settings.ColdSource") -> Source:
-        """One source, without a blend."""
+    def _open(self, one: Settings) -> Source:
         name, available, statistics = one.label, self._available, self._statistics
         ordered = self._recipe.interactions.ordered
         source: Source
@@ -108,7 +120,7 @@ class _Opener:
                 assert statistics.user_knn is not None
                 source = UserNeighboursSource(statistics.user_knn, available, name=name)
             case settings.Popularity():
-                source = self._popularity if name == settings.FALLBACK else self._popularity.named(name)
+                source = self.popularity if name == settings.FALLBACK else self.popularity.named(name)
             case settings.Trending():
                 assert statistics.recent_NR is not None
                 column = half_lives_of(self._recipe).index(one.half_life)

@@ -100,5 +100,5 @@ class PopularitySource:
             of = np.array([a for a, one in enumerate(masks) if one is mask])
             popularity = self._popularity if mask is None else self._within(mask)
             rows_AK[of] = popularity.rank(k, [dropped[a] for a in of.tolist()], time_A[of])
-        rows_AK[np.arange(rows_AK.shape[1]) >= depth_A[:, None]] = 0
-        return Found(rows_AK, np.where(rows_AK > 0, self._share_N[rows_AK], np.float32(-np.inf)))
+        scores_AK = np.where(rows_AK > 0, self._share_N[rows_AK], np.float32(-np.inf))
+        return Found(rows_AK, scores_AK).cut(depth_A)
