@@ -20,21 +20,9 @@ class Rules(TypedDict, total=False):
     diversity: float
 
 
-class Row(TypedDict, total=False):
-    name: str
-    k: int
-    exclude: Sequence[Id]
-    item_id: Id
-    similar_to_last: bool
-    sources: Sequence[str]
-    rules: Rules
+class Options(TypedDict, total=False):
+    """What a query and a row of a page may both say of a list."""
 
-
-class Query(TypedDict, total=False):
-    user_id: Id
-    history: Sequence[Id]
-    user: Mapping[str, Any]
-    context: Mapping[str, Any]
     k: int
     exclude: Sequence[Id]
     item_id: Id
@@ -42,6 +30,17 @@ class Query(TypedDict, total=False):
     sources: Sequence[str]
     rules: Rules
     objective: Mapping[str, float]
+
+
+class Row(Options, total=False):
+    name: str
+
+
+class Query(Options, total=False):
+    user_id: Id
+    history: Sequence[Id]
+    user: Mapping[str, Any]
+    context: Mapping[str, Any]
     trace: bool
     time: float
     rows: Sequence[Row]
