@@ -1,41 +1,25 @@
 """The card on the rules: what each changes in the lists, and what that costs."""
 
-from html import escape
-
-from shortlist.report.charts import Whisker, whiskers
-from shortlist.report.pieces import card, note, table
+from shortlist.report.pieces import card, note
 from shortlist.report.record import RuleEffects
-from shortlist.report.systems import color_of, metric_name
+from shortlist.report.systems import metric_name
+from shortlist.report.variants import differences_plot, variants_table
 
 
 def rules(effects: RuleEffects) -> str:
     """A table of the variants, and the differences of their NDCG to the lists without rules."""
-    k = effects.k
-    ndcg, recall = f"ndcg_at_{k}", f"recall_at_{k}"
-    rows = [
-        [
-            escape(_name(name)),
-            f"{one.metrics[ndcg].mean:.4f}",
-            f"{one.metrics[recall].mean:.4f}",
-            f"{100 * one.coverage:.1f}%",
-            f"{one.diversity:.3f}",
-            f"{one.novelty:.2f}",
-            f"{one.milliseconds:.2f}",
-        ]
-        for name, one in effects.variants.items()
-    ]
-    titles = ["Rules", metric_name(ndcg), metric_name(recall), "Coverage", "Diversity", "Novelty, bits", "ms a query"]
-    differences = [
-        Whisker(_name(name), color_of("path"), one[ndcg].mean, one[ndcg].low, one[ndcg].high)
-        for name, one in effects.differences.items()
-    ]
+    k, ndcg = effects.k, f"ndcg_at_{effects.k}"
     about = (
         f"The first {k} items of {effects.queries:,} test queries, with all targets, including those that a rule "
         "leaves out. Diversity is 1 minus the mean cosine similarity of two items of a list, novelty the mean "
         "self-information of its items."
     )
-    plot = whiskers([(f"{metric_name(ndcg)} minus that without rules", differences)], zero=True)
-    return card("Rules", note(about) + table(titles, rows, range(1, len(titles)), []) + plot)
+    parts = [
+        note(about),
+        variants_table(effects.variants, k, "Rules", _name, {}),
+        differences_plot(effects.differences, ndcg, f"{metric_name(ndcg)} minus that without rules", _name),
+    ]
+    return card("Rules", "".join(parts))
 
 
 def _name(variant: str) -> str:
