@@ -6,12 +6,11 @@ has no rules, so that the ratio holds whatever else the machine does.
 
 import argparse
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from benchmarks.in_turns import print_in_turns
 from benchmarks.made_release import make_release
 from shortlist.answer.query import Query
 from shortlist.answer.release_recommender import ReleaseRecommender
@@ -39,24 +38,15 @@ def main() -> None:
         ranker = Ranker.open(release / "ranking", release / "retrieval", recommender.release.store)
         everything = {name: value for rules in CASES.values() for name, value in rules.items()}
         everything["pin"] = []  # a pin must be kept by `where`
-        cases = CASES | {"all but pin": everything}
-        milliseconds: dict[str, list[float]] = {name: [] for name in ("none", *cases)}
-        rng = np.random.default_rng(0)
-        for at in range(arguments.rounds + 20):
-            user = int(rng.integers(1, recommender.release.store.users.num_rows))
-            for name, rules in ({"none": {}} | cases).items():
-                start = time.perf_counter()
-                found = recommender.find([Query(k=10, user_id=user, rules=rules)])
-                scores = None if found.request is None else ranker.score(found.request)
-                recommender.answers(found, scores, None)
-                if at >= 20:
-                    milliseconds[name].append(1e3 * (time.perf_counter() - start))
-        base = np.array(milliseconds["none"])
+
+        def ask(user: int, rules: dict[str, Any]) -> object:
+            found = recommender.find([Query(k=10, user_id=user, rules=rules)])
+            return recommender.answers(found, None if found.request is None else ranker.score(found.request), None)
+
+        cases = {"none": {}} | CASES | {"all but pin": everything}
+        asks = {name: partial(ask, rules=rules) for name, rules in cases.items()}
         print(f"{arguments.items:,} items, 500 candidates, k = 10, {arguments.rounds} rounds in turns")
-        print(f"{'rules':32}{'p50 ms':>8}{'p99 ms':>8}{'ratio':>8}")
-        for name, values in milliseconds.items():
-            ratio = np.median(np.array(values) / base)
-            print(f"{name:32}{np.median(values):8.2f}{np.percentile(values, 99):8.2f}{ratio:8.2f}")
+        print_in_turns(asks, arguments.rounds, recommender.release.store.users.num_rows, "rules")
 
 
 if __name__ == "__main__":

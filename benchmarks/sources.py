@@ -6,11 +6,10 @@ All are asked in turns, so that the ratio to the towers alone holds whatever els
 
 import argparse
 import tempfile
-import time
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
+from benchmarks.in_turns import print_in_turns
 from benchmarks.made_release import make_release
 from shortlist.answer.query import Query
 from shortlist.answer.release_recommender import ReleaseRecommender
@@ -37,32 +36,26 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=200)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        opened = {}
+        asks = {}
         for number, (name, candidates) in enumerate(CASES.items()):
             release = Path(folder) / str(number)
             make_release(release, num_items=arguments.items, num_users=arguments.users, candidates=candidates)
-            recommender = ReleaseRecommender.open(release)
-            ranker = Ranker.open(release / "ranking", release / "retrieval", recommender.release.store)
-            opened[name] = recommender, ranker
-        milliseconds: dict[str, list[float]] = {name: [] for name in CASES}
-        rng = np.random.default_rng(0)
-        for at in range(arguments.rounds + 20):
-            user = int(rng.integers(1, arguments.users))
-            for name, (recommender, ranker) in opened.items():
-                start = time.perf_counter()
-                found = recommender.find([Query(k=10, user_id=user)])
-                scores = None if found.request is None else ranker.score(found.request)
-                recommender.answers(found, scores, None)
-                if at >= 20:
-                    milliseconds[name].append(1e3 * (time.perf_counter() - start))
-        base = np.array(milliseconds["two_tower alone"])
+            asks[name] = _ask(release)
         print(
             f"{arguments.items:,} items, {arguments.users:,} users, 500 candidates, k = 10, {arguments.rounds} rounds"
         )
-        print(f"{'candidates':32}{'p50 ms':>8}{'p99 ms':>8}{'ratio':>8}")
-        for name, values in milliseconds.items():
-            ratio = np.median(np.array(values) / base)
-            print(f"{name:32}{np.median(values):8.2f}{np.percentile(values, 99):8.2f}{ratio:8.2f}")
+        print_in_turns(asks, arguments.rounds, arguments.users, "candidates")
+
+
+def _ask(release: Path) -> Callable[[int], object]:
+    recommender = ReleaseRecommender.open(release)
+    ranker = Ranker.open(release / "ranking", release / "retrieval", recommender.release.store)
+
+    def ask(user: int) -> object:
+        found = recommender.find([Query(k=10, user_id=user)])
+        return recommender.answers(found, None if found.request is None else ranker.score(found.request), None)
+
+    return ask
 
 
 if __name__ == "__main__":
