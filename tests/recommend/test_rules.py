@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from answering import Answering
 from hand_made import item_vectors, recipe_of, write_ranking, write_release, write_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,7 +26,7 @@ GONE = 77
 """Item row that is not available any more."""
 
 
-class Service:
+class Service(Answering):
     """A release of 80 items, of which the towers know six sevenths."""
 
     def __init__(self, folder: Path, rules: dict[str, Any] | None = None) -> None:
@@ -46,14 +47,6 @@ class Service:
         np.save(retrieval / "known.npy", np.arange(NUM_ITEMS + 1) % 7 != 0)
         self.ranker = Ranker.open(ranking, retrieval, self.store)
         self.recommender = ReleaseRecommender.open(release)
-
-    def answers(self, queries: list[Query], *, ranked: bool = True) -> list[dict[str, Any]]:
-        found = self.recommender.find(queries)
-        scores = self.ranker.score(found.request) if ranked and found.request is not None else None
-        return [dict(one) for one in self.recommender.answers(found, scores, None)]
-
-    def rows(self, query: Query, **how: bool) -> list[int]:
-        return [item["item_id"] // 10 for item in self.answers([query], **how)[0]["items"]]
 
     def seen(self, query: Query) -> set[int]:
         known = isinstance(query.user_id, int) and 1 <= query.user_id <= 4

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from answering import Answering
 from hand_made import item_vectors, recipe_of, write_ranking, write_release, write_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -41,7 +42,7 @@ COLD = [{"kind": "trending", "half_life": "1d"}, {"kind": "new_items", "within":
 NAMES = [one.get("name", one["kind"]) for one in KINDS] + ["popularity"]
 
 
-class Service:
+class Service(Answering):
     """A release of 80 items, the later ones newer, every seventh unknown to the towers."""
 
     def __init__(self, folder: Path, blend: str, sources: list[dict[str, Any]] = KINDS) -> None:
@@ -69,14 +70,6 @@ class Service:
         np.save(retrieval / "known.npy", np.arange(NUM_ITEMS + 1) % 7 != 0)
         self.ranker = Ranker.open(ranking, retrieval, store)
         self.recommender = ReleaseRecommender.open(release)
-
-    def answers(self, queries: list[Query], *, ranked: bool = True) -> list[dict[str, Any]]:
-        found = self.recommender.find(queries)
-        scores = self.ranker.score(found.request) if ranked and found.request is not None else None
-        return [dict(one) for one in self.recommender.answers(found, scores, None)]
-
-    def rows(self, query: Query, **how: bool) -> list[int]:
-        return [item["item_id"] // 10 for item in self.answers([query], **how)[0]["items"]]
 
 
 @pytest.fixture(scope="module", params=["quotas", "reciprocal_rank"])
