@@ -6,7 +6,6 @@ Shapes: E queries, R of them with candidates that are ranked, K candidates each,
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +14,14 @@ from numpy.typing import NDArray
 from shortlist.features import FeatureStore
 from shortlist.features.availability import Availability
 from shortlist.recipe import Recipe
-from shortlist.recommend.candidates import Candidates, Part, num_fitting, num_listable, rows_of
+from shortlist.recommend.candidates import Candidates, Part, num_listable
 from shortlist.recommend.exploration import Exploration
 from shortlist.recommend.filters import Filter
 from shortlist.recommend.filters.excluded import ExcludedFilter
 from shortlist.recommend.filters.seen import SeenFilter
 from shortlist.recommend.lists import Recommendations, cut, side_by_side
 from shortlist.recommend.query import QueryBatch, Rows, reads_profiles
+from shortlist.recommend.refill import complete, refill, short_lists
 from shortlist.recommend.rerankers import ReRanker
 from shortlist.recommend.rerankers.at_most import AtMost
 from shortlist.recommend.rerankers.boost import BoostItems
@@ -59,6 +59,7 @@ class Recommender:
         self._sources, self._filters, self._rerankers = sources, filters, rerankers
         self._num_ranked, self._num_pool, self._profiles = num_ranked, num_pool, profiles
         self._exploration = exploration
+        self._num_rows = retriever.num_items + 1
 
     @classmethod
     def open(
@@ -139,7 +140,7 @@ class Recommender:
             found = source.find(encoded, at_A, depth_A, dropped)
             parts.append(Part(source, at_A, found))
             if source.searches:
-                self._complete(encoded, parts, k_E, dropped)
+                parts[-1] = complete(encoded, parts, k_E, dropped, self._num_rows)
             count_E[at_A] = num_listable(encoded, parts, at_A, k_E)
             if source is not self._sources[-1]:
                 for e, rows in zip(at_A.tolist(), parts[-1].found.rows_AK, strict=True):
@@ -156,28 +157,6 @@ class Recommender:
             return np.zeros(len(at_A), np.int64)
         scored = self._num_ranked if source.ranked else 0
         return np.array([self._num_pool if encoded.rules[e].reorders else scored for e in at_A.tolist()], np.int64)
-
-    def _complete(self, encoded: Encoded, parts: list[Part], k_E: NDArray[np.int64], dropped: Sequence[Rows]) -> None:
-        """Request more candidates from the last source where limits leave out so many that a list would be too short.
-
-        Each request is only for items that still fit, so k items are found if they exist, however rare they are.
-        """
-        source, at_A, found = parts[-1]
-        for a, e in enumerate(at_A.tolist()):
-            rules, k = encoded.rules[e], int(k_E[e])
-            if not rules.limits:
-                continue
-            rows = rows_of(parts, e)
-            while (need := k - num_fitting(rows, rules, k)) > 0:
-                rest = replace(rules, mask=rules.fitting(rows, self.retriever.num_items + 1))
-                narrowed = encoded._replace(rules=[*encoded.rules[:e], rest, *encoded.rules[e + 1 :]])
-                more = source.find(narrowed, at_A[a : a + 1], np.array([need]), [dropped[a]])
-                count = np.count_nonzero(more.rows_AK)
-                if not count:
-                    break
-                rows = np.append(rows, more.rows_AK[0, :count])
-                found = found.appended(a, more)
-        parts[-1] = Part(source, at_A, found)
 
     def recommend(
         self, candidates: Candidates, scores_RK: NDArray[np.float32] | None, trace: Trace | None = None
@@ -201,6 +180,8 @@ class Recommender:
                 left = int(np.count_nonzero(scored.rows_EK))
                 trace.record(reranker.name, queries=sum(needs_E), items_in=listed, items_out=left)
         lists = cut(scored, k_E, before)
+        if short := short_lists(lists, candidates):
+            refill(lists, short, candidates, self._sources, self._dropped(candidates.encoded), self._num_rows)
         if trace is not None:
             trace.record("list", queries=len(k_E), items_in=found, items_out=int(np.count_nonzero(lists.rows_EK)))
         return lists
@@ -209,7 +190,7 @@ class Recommender:
         """The lists with some explored items; the recipe must have exploration."""
         assert self._exploration is not None
         encoded = candidates.encoded
-        pool = self._exploration.find(encoded, self._dropped(encoded, None))
+        pool = self._exploration.find(encoded, self._dropped(encoded))
         return self._exploration.explore(lists, pool, encoded.rules, len(self.source_names) - 1, rng)
 
     def _encode(self, batch: QueryBatch) -> Encoded:
@@ -225,7 +206,7 @@ class Recommender:
             vector_ED[at] = self.retriever.embed(batch.queries.take(at))
         return Encoded(batch, known_E, vector_ED, rules)
 
-    def _dropped(self, encoded: Encoded, trace: Trace | None) -> list[Rows]:
+    def _dropped(self, encoded: Encoded, trace: Trace | None = None) -> list[Rows]:
         """The items that the filters drop for each query; the masks of rules are applied in the searches."""
         batch = encoded.batch
         of_filters: list[tuple[str, Sequence[Rows]]] = [
