@@ -10,6 +10,9 @@ from shortlist.cli.places import Places, RecipePath, Work, find_places
 if TYPE_CHECKING:
     from rich.console import Console
 
+_OF_ALL_USERS = {"k", "rules", "sources", "objective"}
+"""What a query of many users may hold besides their ids."""
+
 
 def serve(
     recipe: RecipePath,
@@ -72,6 +75,13 @@ def recommend(
         str | None,
         typer.Option(help='Rules of the recommendations as a JSON object, like \'{"at_most": {"artist": 1}}\'.'),
     ] = None,
+    source: Annotated[
+        list[str] | None, typer.Option(help="A candidate source of the recipe to use, by name; may be repeated.")
+    ] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(help='Weights of the objectives as a JSON object, like \'{"positive": 1, "liked": 0.5}\'.'),
+    ] = None,
     k: Annotated[int | None, typer.Option(help="Number of items; by default the recipe's serving.default_k.")] = None,
     users: Annotated[
         Path | None,
@@ -89,10 +99,11 @@ def recommend(
     if (users is None) != (out is None):
         raise typer.BadParameter("--users and --out go together", param_hint="--users" if out is None else "--out")
     given: dict[str, Any] = {"user_id": user, "history": item, "exclude": exclude, "item_id": similar_to, "k": k}
+    given |= {"sources": source, "objective": _object("--objective", objective)}
     given |= {"user": _object("--user-json", user_json), "rules": _object("--rules", rules)}
     query = {key: value for key, value in given.items() if value}
     if users is not None and out is not None:
-        for key in query.keys() - {"k", "rules"}:
+        for key in query.keys() - _OF_ALL_USERS:
             raise typer.BadParameter(f"{key} is of one user; leave it out with --users", param_hint="--users")
         say(f"wrote {_batch(find_places(recipe, work), users, query, out):,} rows to {out}")
         return

@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import polars as pl
 import pytest
+from click.testing import Result
 from typer.testing import CliRunner
 
 from benchmarks.made_release import make_release
+from shortlist.cli import serve
 from shortlist.cli.answer import complete, unknown
 from shortlist.cli.main import app
 
@@ -48,3 +51,22 @@ def test_a_json_option_that_is_not_an_object(text: str) -> None:
     assert done.exit_code == 2
     assert "not" in done.output
     assert "JSON" in done.output
+
+
+def test_lists_of_many_users_take_sources_and_an_objective(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "live_release", lambda _: release)
+    users, out = tmp_path / "users.txt", tmp_path / "lists.parquet"
+    users.write_text("7\n8\n")
+
+    def asked(*options: str) -> Result:
+        command = ["recommend", "recipes/demo.yaml", "--users", str(users), "--out", str(out), *options]
+        return CliRunner().invoke(app, command, env={"COLUMNS": "200"})
+
+    done = asked("--k", "3", "--source", "two_tower", "--objective", '{"positive": 2}')
+    assert done.exit_code == 0, done.output
+    assert pl.read_parquet(out).group_by("user_id").len()["len"].to_list() == [3, 3]
+    assert "this release has the candidate sources" in str(asked("--source", "towers").exception)
+    assert "unknown key 'liked'" in str(asked("--objective", '{"liked": 1}').exception)
+    assert "history is of one user" in asked("--item", "1003").output
