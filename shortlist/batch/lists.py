@@ -43,9 +43,9 @@ def write_lists(
     """Recommend to each user and write a Parquet file, one row per item.
 
     `users` is given the users that the release knows; repeated ones are left out. `query` has what is equal for all
-    users, as a request writes it: `k`, `rules`, `sources`, `objective`, `context`, `time`, which is now if it is left out. `availability`
-    replaces the file of the release's recipe; without either, the availability of the release holds. The memory does
-    not grow with the number of users, and the file appears when it is complete.
+    users, as a request writes it: `k`, `rules`, `sources`, `objective`, `context`, and `time`, which is now if it is
+    left out. `availability` replaces the file of the release's recipe; without either, the availability of the release
+    holds. The memory does not grow with the number of users, and the file appears when it is complete.
 
     Raises BadRequestError (a ValueError) for a query that a service would refuse, AvailabilityError (a ValueError) and
     StorageError (an OSError) for an availability file that cannot be read: lists are not written from an old stock.

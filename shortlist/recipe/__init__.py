@@ -24,6 +24,7 @@ from shortlist.recipe.load import (
 )
 from shortlist.recipe.losses import BceLoss, BprLoss, CosineContrastiveLoss, GbceLoss, Loss, SoftmaxLoss
 from shortlist.recipe.model import (
+    CHEAPEST,
     Categorical,
     Embedding,
     Features,
@@ -47,6 +48,7 @@ from shortlist.recipe.serve import AvailabilityFile, Batch, Evaluation, Gate, Pu
 from shortlist.recipe.sql_source import Incremental, Partition, SqlSource, SqlTable
 
 __all__ = [
+    "CHEAPEST",
     "AvailabilityFile",
     "Batch",
     "BceLoss",

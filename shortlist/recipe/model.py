@@ -178,11 +178,16 @@ class Retrieval(Section):
         return self.negatives.num_hard if isinstance(self.negatives, InBatchNegatives | MixedNegatives) else 0
 
 
+CHEAPEST = "cheapest"
+"""The `index.factory` that compares kinds of indexes."""
+
+
 class Index(Section):
     """The FAISS index."""
 
     factory: str = "auto"
-    """A FAISS factory string; `auto` is exact below `exact_below` items, and `IVF*_HNSW32,SQ8` above."""
+    """A FAISS factory string; `auto` is exact below `exact_below` items, and `IVF*_HNSW32,SQ8` above; `cheapest` builds
+    several kinds and takes the smallest that reaches `min_recall` within `max_ms` and `max_mb`."""
     exact_below: int = Field(50_000, ge=0)
     """Catalogues smaller than this are searched exactly."""
     nprobe: int = Field(16, ge=1)
@@ -195,6 +200,20 @@ class Index(Section):
     """How many vectors train the quantizers of an index; IVF takes at least 64 per list."""
     min_recall: Share = 0.9
     """A recall@100 against exact search below this stops the run."""
+    max_ms: PositiveFloat | None = None
+    """With `factory: cheapest`, the most milliseconds that a query may take on one thread. Times depend on the machine,
+    so the choice then does too."""
+    max_mb: PositiveFloat | None = None
+    """With `factory: cheapest`, the most MiB that the index file may have."""
+
+    @model_validator(mode="after")
+    def _check_fields_of_cheapest(self) -> Self:
+        cheapest = self.factory == CHEAPEST
+        for name in ("nprobe", "ef_search", "refine") if cheapest else ("max_ms", "max_mb"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                why = "is chosen by" if cheapest else "needs"
+                raise ValueError(f"{name} {why} factory: {CHEAPEST}; leave it out")
+        return self
 
 
 class Ranking(Section):

@@ -114,9 +114,10 @@ def index(details: dict[str, dict[str, Any]]) -> str:
             ("Measured with", f"{plain(found.get('num_queries', 0))} {_query_origin(found.get('queries_from'))}"),
         ]
     )
+    compared = _compared(found)
     if len(points) == 1:
-        lead = "A flat index has one speed and one recall, so that there is no curve."
-        return section("Index", lead, f'<div class="card">{served}</div>')
+        lead = "An index without inverted lists has one speed and one recall, so that there is no curve."
+        return section("Index", lead, f'<div class="card">{served}</div>{compared}')
     series = [
         Series(
             "by nprobe, the number of lists searched",
@@ -142,7 +143,27 @@ def index(details: dict[str, dict[str, Any]]) -> str:
     all_points = table(("nprobe", "Recall@10", "Recall@100", "Queries a second"), rows, [1, 2, 3])
     chart = card("Recall against speed", f'<div class="tall">{lines(series, axes)}</div>')
     inner = f"{chart}{card('Served index', served + all_points)}"
-    return section("Index", "Higher and further to the right is better.", f'<div class="grid">{inner}</div>')
+    grid = f'<div class="grid">{inner}</div>'
+    return section("Index", "Higher and further to the right is better.", f"{grid}{compared}")
+
+
+def _compared(found: dict[str, Any]) -> str:
+    """The kinds of indexes that `index.factory: cheapest` measured, the last of which was chosen."""
+    rows = [
+        [
+            code(one["factory"]),
+            " ".join(f"{name} {one[name]}" for name in ("nprobe", "ef_search", "refine") if one[name]),
+            *(f"{one[f'recall_at_{k}']:.4f}" for k in (10, 100)),
+            plain(one["queries_per_second"]),
+            f"{one['mb']:.1f}",
+        ]
+        for one in found.get("compared", ())
+    ]
+    if not rows:
+        return ""
+    columns = ("Index", "Setting", "Recall@10", "Recall@100", "Queries a second", "MiB")
+    lead = note("The smallest kind that meets the target of the recipe is served; larger ones were not built.")
+    return card("Kinds compared", lead + table(columns, rows, [2, 3, 4, 5]))
 
 
 def _query_origin(origin: Any) -> str:

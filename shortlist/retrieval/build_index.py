@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from shortlist.dataset.prepared import Prepared
 from shortlist.dataset.split import TRAIN
 from shortlist.progress import say
-from shortlist.recipe import Index, Recipe
+from shortlist.recipe import CHEAPEST, Index, Recipe
+from shortlist.retrieval.cheapest_index import choose_index
 from shortlist.retrieval.faiss_index import choose_factory, make_index, set_search
+from shortlist.retrieval.index_compare import Measured
 from shortlist.retrieval.index_quality import Point, measure_index
 from shortlist.retrieval.onnx_query_tower import OnnxQueryTower
 from shortlist.retrieval.refit import REFIT_PARTS
@@ -40,14 +42,28 @@ def build_indexes(
 
     Beside the index are the statistics that the candidate sources read: of the train and validation windows for
     serving, and of the train window alone in `out_before_refit`, with and without a refit.
-    The result is that of the served towers.
+    The result is that of the served towers, and so is the kind of index that `index.factory: cheapest` chooses.
     """
     for folder, parts in ((out_before_refit, (TRAIN,)), (out, REFIT_PARTS)):
         folder.mkdir(parents=True, exist_ok=True)
         collect_for_sources(recipe, prepared, parts).save(folder)
+    compared: list[Measured] = []
+    if recipe.index.factory == CHEAPEST:
+        recipe, compared = _with_cheapest(recipe, prepared, retrieval_folder)
     if recipe.retrieval.refit.epochs:
         build_index(recipe, prepared, retrieval_before_refit, out_before_refit)
-    return build_index(recipe, prepared, retrieval_folder, out)
+    result = build_index(recipe, prepared, retrieval_folder, out)
+    if compared:
+        result.details["compared"] = [dataclasses.asdict(one) for one in compared]
+    return result
+
+
+def _with_cheapest(recipe: Recipe, prepared: Prepared, retrieval_folder: Path) -> tuple[Recipe, list[Measured]]:
+    """The recipe with the chosen index, and all that was measured for the choice."""
+    tower, vectors_ND = _open_export(recipe, prepared, retrieval_folder)
+    query_QD, _ = draw_query_vectors(prepared, tower, vectors_ND, recipe.seed)
+    chosen, compared = choose_index(recipe.index, vectors_ND, query_QD, recipe.seed)
+    return recipe.model_copy(update={"index": chosen}), compared
 
 
 def build_index(recipe: Recipe, prepared: Prepared, retrieval_folder: Path, out: Path) -> StepResult:
@@ -56,13 +72,7 @@ def build_index(recipe: Recipe, prepared: Prepared, retrieval_folder: Path, out:
     Raises ValueError when the export is not of this recipe and data, its vectors are not finite, the factory is not
     valid, or the recall is below `index.min_recall`.
     """
-    tower = OnnxQueryTower.open(retrieval_folder, prepared.store, threads=faiss.omp_get_max_threads())
-    if tower.metric != recipe.retrieval.metric:
-        raise ValueError(
-            f"{retrieval_folder}: exported for the metric {tower.metric}, but retrieval.metric is "
-            f"{recipe.retrieval.metric}; run the training and the export of this recipe again"
-        )
-    vectors_ND = open_vectors(retrieval_folder, prepared.store.schema.num_item_rows - 1, tower.dim)
+    tower, vectors_ND = _open_export(recipe, prepared, retrieval_folder)
     factory = choose_factory(recipe.index, len(vectors_ND))
     say(f"index: {factory} over {len(vectors_ND)} items of width {tower.dim}")
     index = make_index(factory, vectors_ND, recipe.seed, recipe.index.sample)
@@ -102,6 +112,17 @@ def build_index(recipe: Recipe, prepared: Prepared, retrieval_folder: Path, out:
         },
         details={**settings, "curve": [dataclasses.asdict(point) for point in points]},
     )
+
+
+def _open_export(recipe: Recipe, prepared: Prepared, folder: Path) -> tuple[OnnxQueryTower, NDArray[np.float32]]:
+    """The query tower and the item vectors [N, D] of an export."""
+    tower = OnnxQueryTower.open(folder, prepared.store, threads=faiss.omp_get_max_threads())
+    if tower.metric != recipe.retrieval.metric:
+        raise ValueError(
+            f"{folder}: exported for the metric {tower.metric}, but retrieval.metric is "
+            f"{recipe.retrieval.metric}; run the training and the export of this recipe again"
+        )
+    return tower, open_vectors(folder, prepared.store.schema.num_item_rows - 1, tower.dim)
 
 
 def open_vectors(folder: Path, num_items: int, dim: int) -> NDArray[np.float32]:

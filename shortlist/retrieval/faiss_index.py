@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.progress import Progress, say
-from shortlist.recipe import Index
+from shortlist.recipe import CHEAPEST, Index
 from shortlist.sampling import draw_rows
 
 _TRAINED_PER_LIST = 64  # vectors per list for k-means; FAISS warns below 39
@@ -20,9 +20,10 @@ SAMPLE = int(Index.model_fields["sample"].default)
 def choose_factory(index: Index, num_items: int) -> str:
     """The FAISS factory string of the recipe for a catalogue of this size.
 
+    `cheapest` is resolved by `cheapest_index`; elsewhere it stands for `auto`.
     The number of lists is the power of two nearest to 4 sqrt(N), as FAISS recommends, but never too large to train.
     """
-    if index.factory != "auto":
+    if index.factory not in ("auto", CHEAPEST):
         return index.factory
     if num_items < max(index.exact_below, 2 * _TRAINED_PER_LIST):
         return "Flat"
@@ -76,6 +77,20 @@ def make_index(factory: str, vectors_ND: NDArray[np.float32], seed: int, sample:
             "use 'auto', which fits any catalogue"
         ) from error
     return index
+
+
+def bytes_per_item(factory: str, dim: int) -> int:
+    """The memory that an index takes for each vector of width `dim`: codes, ids, links of a graph, exact vectors."""
+    whole: Any = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)  # owns its parts
+    index, exact = whole, 0
+    if isinstance(whole, faiss.IndexRefine):
+        index, exact = faiss.downcast_index(whole.base_index), 4 * dim
+    if isinstance(index, faiss.IndexHNSW):
+        graph: Any = index.hnsw
+        storage: Any = faiss.downcast_index(index.storage)
+        return int(exact + 4 * graph.nb_neighbors(0) + storage.code_size)
+    id_bytes = 8 if faiss.try_extract_index_ivf(index) is not None else 0
+    return int(exact + id_bytes + index.code_size)
 
 
 def set_search(index: Any, *, nprobe: int, ef_search: int, refine: int) -> None:

@@ -136,17 +136,17 @@ def compare(
         start = time.perf_counter()
         index = make_index(kind.factory, vectors_ND, seed, sample)
         seconds = round(time.perf_counter() - start, 3)
-        found += _measured(kind, index, 0, seconds, vectors_ND, query_QD, best_QK)
+        found += measure_settings(kind, index, 0, seconds, vectors_ND, query_QD, best_QK)
         if kind.refine:  # around the same codes, so that nothing is trained twice
             start = time.perf_counter()
             refined = faiss.IndexRefineFlat(index, faiss.swig_ptr(np.ascontiguousarray(vectors_ND)))
             seconds = round(seconds + time.perf_counter() - start, 3)
-            found += _measured(kind, refined, kind.refine, seconds, vectors_ND, query_QD, best_QK)
+            found += measure_settings(kind, refined, kind.refine, seconds, vectors_ND, query_QD, best_QK)
         progress.advance(recall_at_100=found[-1].recall_at_100)
     return found
 
 
-def _measured(
+def measure_settings(
     kind: Kind,
     index: Any,
     refine: int,
@@ -155,6 +155,7 @@ def _measured(
     query_QD: NDArray[np.float32],
     best_QK: NDArray[np.float32],
 ) -> list[Measured]:
+    """Measure an index of one kind in each of its settings, those of the least effort first."""
     size = round(len(faiss.serialize_index(index)) / 2**20, 3)
     depth, found = best_QK.shape[1], []
     for nprobe, ef_search in product(kind.nprobes, kind.ef_searches):
