@@ -52,6 +52,13 @@ def evaluation(live: dict[str, Any] | None = None) -> dict[str, Any]:
         "live": live,
         "unknowable_targets": {"targets": 7_120, "unknowable": 1_015, "share": 0.142556},
         "repeats": {"positives": 7_120, "repeats": 92, "share": 0.0129, "masked": True, "advice": None},
+        "sampled": {
+            "queries": 1_000,
+            "negatives": 50,
+            "k": [5, 10],
+            "systems": {name: _table(0.5 + 0.1 * at, 0.01) for at, name in enumerate(("popularity", "path"))},
+            "differences": {"path_minus_popularity": _table(0.1, 0.01)},
+        },
         "rules": {
             "queries": 1_000,
             "k": 10,

@@ -24,6 +24,7 @@ from shortlist.evaluation.live_recommendations import live_recommendations
 from shortlist.evaluation.objectives import evaluate_objectives
 from shortlist.evaluation.repeats import evaluate_repeats
 from shortlist.evaluation.rule_effects import rule_effects
+from shortlist.evaluation.sampled import evaluate_sampled
 from shortlist.evaluation.slices import slices_of
 from shortlist.evaluation.source_effects import source_effects
 from shortlist.evaluation.tables import minus, num_available, system_result, tables
@@ -107,6 +108,7 @@ def evaluate(
         "differences": {name: found[name] for name in differences if name in found},
         "live": live,
         "repeats": evaluate_repeats(recipe, prepared, path, int(recipe.gate.metric.rpartition("_at_")[2])),
+        "sampled": evaluate_sampled(recipe, prepared, path, queries),
         "sources": source_effects(recipe, prepared, path, recipe.serving.default_k),
         "rules": rule_effects(recipe, prepared, path, recipe.serving.default_k),
         **_lists(recipe, prepared, retrieval_folder, queries, ours, lists["popularity"]),

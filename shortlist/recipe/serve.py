@@ -16,6 +16,9 @@ class Evaluation(Section):
     """The number of bootstrap resamples of an interval."""
     max_queries: int = Field(20_000, ge=10)
     """The maximum number of test queries, sampled with the seed."""
+    negatives: int | None = Field(None, ge=1, le=10_000)
+    """If given, one target of each query is also ranked among so many random items, as many published figures are
+    computed. All other metrics are over the whole catalogue."""
 
 
 class Gate(Section):

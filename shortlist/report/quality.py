@@ -4,7 +4,7 @@ from shortlist.recipe.metrics import METRICS
 from shortlist.release.manifest import Interval
 from shortlist.report.charts import Axes, Series, Whisker, lines, whiskers
 from shortlist.report.pieces import card, folded, note, section, table
-from shortlist.report.record import Evaluated, RunRecord, Table, differences
+from shortlist.report.record import Evaluated, RunRecord, Sampled, Table, differences
 from shortlist.report.systems import Systems, color_of, metric_name
 
 SLICES = {
@@ -113,19 +113,32 @@ def _slice_name(name: str) -> str:
 def _tables(systems: Systems, one: Evaluated, gate_metric: str) -> str:
     """All metrics of all systems, and folded tables for every slice."""
     text = "The best value of each row is bold. Coverage is the share of the catalogue that appears in any list."
-    parts = [card("All metrics", _table(systems, systems.tables, one, gate_metric, one.coverage) + note(text))]
+    parts = [card("All metrics", _table(systems, systems.tables, one.k, gate_metric, one.coverage) + note(text))]
     for name, part in one.slices.items():
         if part.queries:
             title = f"All metrics, {_slice_name(name)}: {part.queries:,} queries"
-            inner = _table(systems, systems.ordered(part.systems), one, gate_metric, {})
+            inner = _table(systems, systems.ordered(part.systems), one.k, gate_metric, {})
             parts.append(folded(title, inner))
+    if one.sampled is not None:
+        parts.append(_sampled(systems, one.sampled, gate_metric))
     return "".join(parts)
+
+
+def _sampled(systems: Systems, one: Sampled, gate_metric: str) -> str:
+    """The metrics of one target among sampled items."""
+    text = (
+        f"One target of each of {one.queries:,} queries among {one.negatives:,} random items, as many published "
+        "figures are computed. These are far higher than metrics over the whole catalogue and can order systems "
+        "differently; compare them only with figures of the same kind."
+    )
+    inner = _table(systems, systems.ordered(one.systems), one.k, gate_metric, {})
+    return card(f"Among {one.negatives:,} sampled negatives", note(text) + inner)
 
 
 def _table(
     systems: Systems,
     ordered: dict[str, Table],
-    one: Evaluated,
+    depths: list[int],
     gate_metric: str,
     coverage: dict[str, dict[str, float]],
 ) -> str:
@@ -133,13 +146,13 @@ def _table(
     groups = []
     for name in sorted(METRICS, key=lambda name: not gate_metric.startswith(f"{name}_at_")):
         groups.append(len(rows))
-        for k in one.k:
+        for k in depths:
             found = [values.get(f"{name}_at_{k}") for values in ordered.values()]
             best = max((value.mean for value in found if value is not None), default=0.0)
             if any(found):
                 rows.append([f"{METRICS[name]}@{k}", *(_cell(value, best) for value in found)])
     groups.append(len(rows))
-    for k in one.k if coverage else ():
+    for k in depths if coverage else ():
         shares = [coverage.get(system, {}).get(str(k)) for system in ordered]
         rows.append([f"Coverage@{k}", *("" if share is None else f"{100 * share:.1f}%" for share in shares)])
     titles = ["", *(systems.name(name) for name in ordered)]

@@ -121,6 +121,17 @@ class Repeats(BaseModel):
     """Metrics of users who were evaluated again with repeats as targets; empty unless many repeats are masked."""
 
 
+class Sampled(BaseModel):
+    """Metrics of one target among sampled negatives."""
+
+    queries: int
+    negatives: int
+    """The items that are drawn for each query."""
+    k: list[int]
+    systems: dict[str, Table]
+    differences: dict[str, Table]
+
+
 class Variant(BaseModel):
     """The lists with some of the rules or candidate sources."""
 
@@ -238,6 +249,8 @@ class Evaluated(BaseModel):
     live: LiveComparison | None
     unknowable_targets: Unknowable | None = None
     repeats: Repeats | None = None
+    sampled: Sampled | None = None
+    """Null unless the recipe has `evaluation.negatives`."""
     sources: SourceEffects | None = None
     """Null where the candidates come from the towers alone."""
     rules: RuleEffects | None = None
