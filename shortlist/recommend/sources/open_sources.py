@@ -1,5 +1,6 @@
 """The candidate sources of a recipe, in the order in which they fill a list."""
 
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, assert_never
 
@@ -17,6 +18,7 @@ from shortlist.recommend.sources.neighbours import ItemNeighboursSource, UserNei
 from shortlist.recommend.sources.new_items import NewItemsSource
 from shortlist.recommend.sources.pinned import PinnedSource
 from shortlist.recommend.sources.popularity import PopularitySource
+from shortlist.recommend.sources.recent_events import recent_events, timed_events
 from shortlist.recommend.sources.repeats import RepeatsSource
 from shortlist.recommend.sources.same_attribute import SameAttributeSource
 from shortlist.recommend.sources.similar_items import SimilarItemsSource
@@ -132,7 +134,10 @@ class _Opener:
                 popularity_N = np.asarray(self._store.popularity)
                 source = SameAttributeSource(values_NW, popularity_N, available, name=name, ordered=ordered)
             case settings.Repeats():
-                source = RepeatsSource(available, name=name, ordered=ordered)
+                by_time = one.by == "time"
+                assert self._store.history_times is not None or not by_time
+                timed, placed = partial(timed_events, half_life=one.half_life), partial(recent_events, ordered=ordered)
+                source = RepeatsSource(available, timed if by_time else placed, name=name)
             case settings.GivenItems():
                 source = GivenSource(self._store.items.rows(list(dict.fromkeys(one.items))), available, name=name)
             case _:
