@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hand_made import HISTORY_LENGTH, item_vectors, recipe_of, write_index, write_prepared, write_retrieval
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_ranker import make_ranker, make_request, one_of
@@ -12,6 +13,7 @@ from made_ranker import make_ranker, make_request, one_of
 from shortlist.features import Queries
 from shortlist.ranking.network.inputs import InputReader, ItemTables, last_ages
 from shortlist.ranking.ranker import Ranker
+from shortlist.ranking.training.train_ranking import train_ranking
 from shortlist.recommend.request import RankingRequest
 
 AGES = {"age_mean": 1.0, "age_std": 0.5}
@@ -105,3 +107,30 @@ def test_ages_that_are_none_are_refused(wrong):
 def test_without_ages_no_file_mentions_them(store, tmp_path):
     make_ranker(store).save(tmp_path, {})
     assert not [name for name in json.loads((tmp_path / "ranking.json").read_text())["network"] if "age_" in name]
+
+
+def test_a_rhythm_of_buying_again_is_learnt(tmp_path):
+    """Everybody buys again what they had four weeks ago, at whatever place of the history it is."""
+    rng, num_items, now = np.random.default_rng(0), 80, 3_600
+    histories, targets, times = [], [], []
+    for _ in range(150):
+        rows, place = rng.permutation(num_items)[:HISTORY_LENGTH] + 1, rng.integers(HISTORY_LENGTH)
+        older = np.sort(rng.uniform(60, 200, place))[::-1]
+        newer = np.sort(rng.uniform(0, 10, HISTORY_LENGTH - place - 1))[::-1]
+        days = np.concatenate([older, rng.uniform(26, 30, 1), newer])
+        histories.append(rows.tolist())
+        targets.append([int(rows[place])])
+        times.append((now - 86_400 * days).astype(np.int64).tolist())
+    prepared = write_prepared(
+        tmp_path / "prepared", histories, targets, num_items, popularity=[1] * num_items, times=times
+    )
+    write_retrieval(tmp_path / "retrieval", item_vectors(num_items))
+    write_index(tmp_path / "index", item_vectors(num_items))
+    training = {"batch_size": 32, "epochs": 8, "learning_rate": 0.01, "threads": 1}
+    made = recipe_of(
+        candidates={"sources": [{"kind": "two_tower"}, {"kind": "repeats", "by": "time"}]},
+        ranking={"candidates": 20, "neighbours": 0, "training": training},
+        evaluation={"mask_seen": False},
+    )
+    metrics = train_ranking(made, prepared, tmp_path / "retrieval", tmp_path / "index", tmp_path / "ranking").metrics
+    assert metrics["heldout_ndcg_at_10_ranked"] > metrics["heldout_ndcg_at_10_retrieved"] + 0.25

@@ -1,5 +1,6 @@
 """What every candidate source promises, alone and blended."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -222,6 +223,13 @@ def test_a_stored_history_has_its_stored_times(service: Service) -> None:
         assert ages_EL is not None
         last = min(len(history), HISTORY_LENGTH)
         assert ages_EL[0, :last].tolist() == [3 * back for back in range(last, 0, -1)]
+
+
+def test_features_of_a_recipe_that_read_no_times_are_refused(service: Service, tmp_path: Path) -> None:
+    release = shutil.copytree(service.recommender.release.folder, tmp_path / "release")
+    (release / "features/history/times.npy").unlink()
+    with pytest.raises(ValueError, match=r"no history/times\.npy, which the source 'repeats_by_time' reads"):
+        ReleaseRecommender.open(release)
 
 
 def test_cold_start_is_a_stated_source(service: Service) -> None:

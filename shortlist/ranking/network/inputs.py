@@ -57,8 +57,8 @@ class RankerConfig(BaseModel):
     """The divisors of the scores of the candidate sources: their means over the candidates that each found; empty for
     candidates of the towers alone."""
     age_mean: float | None = None
-    """The mean of log(1 + days since the last event) over the candidates in a history; None if the network does not
-    read it."""
+    """The mean of log(1 + days since the last event) over the candidates in a history, 0 after training on labels; None
+    if the network does not read it."""
     age_std: float = 1.0
     cross_layers: int
     low_rank: int
