@@ -44,10 +44,11 @@ def write_store(
     popular: Sequence[float] | None = None,
     available: Availability | None = None,
     genres: Sequence[Sequence[int]] | None = None,
+    times: Sequence[Sequence[int]] | None = None,
 ) -> FeatureStore:
     """User row `u` has the history `histories[u - 1]` of item rows; ids are 10, 20, 30, ... unless given.
 
-    `genres` has the rows of each item's genres, called g1, g2, ...; 0 is none.
+    `genres` has the rows of each item's genres, called g1, g2, ...; 0 is none. `times` are those of the events.
     """
     for name in ("vocabularies", "items", "users", "history"):
         (folder / name).mkdir(parents=True)
@@ -71,6 +72,8 @@ def write_store(
         "history/offsets": np.cumsum([0, 0, *(len(one) for one in histories)]).astype(np.int64),
         "history/items": np.array([row for one in histories for row in one], np.int32),
     }
+    if times is not None:
+        arrays["history/times"] = np.array([time for one in times for time in one], np.int64)
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)
     schema = FeatureSchema(
@@ -210,6 +213,7 @@ def write_ranking(
         hidden=[4],
         dropout=0.0,
         source_scale=[1.0] * num_sources,
+        age_mean=None if store.history_times is None else 0.0,
     )
     model = RankingModel(config, tables)
     with torch.no_grad():

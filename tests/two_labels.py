@@ -3,16 +3,10 @@ long ones (`likes: long` of the synthetic source)."""
 
 from pathlib import Path
 
-from shortlist.data.ingest import ingest
-from shortlist.dataset.prepare import prepare
-from shortlist.dataset.prepared import Prepared
+import real_steps
+
 from shortlist.evaluation.evaluate import evaluate
-from shortlist.ranking.training.train_ranking import train_ranking
 from shortlist.recipe import Recipe, parse_recipe
-from shortlist.release.bundle import Lineage, assemble
-from shortlist.retrieval.build_index import build_index
-from shortlist.retrieval.export import export
-from shortlist.retrieval.train_retrieval import train_retrieval
 
 RECIPE = """
 name: two-labels
@@ -36,17 +30,7 @@ serving: {deadline_ms: 20000}
 def run(folder: Path) -> Recipe:
     """All steps below `folder`, and `release`, which is assembled from them."""
     recipe = parse_recipe(RECIPE)
-    ingest(recipe, folder / "tables")
-    prepare(recipe, folder / "tables", folder / "prepared")
-    prepared = Prepared.open(folder / "prepared")
-    train_retrieval(recipe, prepared, folder / "checkpoint")
-    export(recipe, prepared, folder / "checkpoint", folder / "retrieval")
-    build_index(recipe, prepared, folder / "retrieval", folder / "index")
-    trained = [folder / "retrieval", folder / "index"]
-    train_ranking(recipe, prepared, *trained, folder / "ranking")
-    evaluate(recipe, prepared, *trained, folder / "ranking", None, folder / "evaluation")
-    parts = {name: folder / name for name in ("retrieval", "index", "ranking")}
-    parts["features"] = folder / "prepared/features"
-    lineage = Lineage(recipe_sha256="", code="", data="")
-    assemble(parts, recipe, folder / "evaluation/evaluation.json", lineage, folder / "release")
+    prepared = real_steps.train(recipe, folder)
+    evaluate(recipe, prepared, folder / "retrieval", folder / "index", folder / "ranking", None, folder / "evaluation")
+    real_steps.make_release(recipe, folder, folder / "evaluation/evaluation.json")
     return recipe

@@ -135,11 +135,18 @@ def _encode(loaded: LoadedRelease, given: dict[str, Any]) -> ScoringTask:
     rows_EK = store.items.rows(candidates)[None, :]
     if not rows_EK.all():
         raise BadRequestError(f"candidates: this release does not know {candidates[int(np.argmin(rows_EK))]!r}")
-    encoded = encode(store, [query]).inputs
-    vector_ED = loaded.tower.embed(encoded)
+    encoded = encode(store, [query])
+    vector_ED = loaded.tower.embed(encoded.inputs)
     scores_EK = (loaded.vectors[rows_EK[0] - 1] @ vector_ED[0])[None, :]
     objective_EO = objectives_of(loaded.release.recipe, [query])
-    request = RankingRequest.of(encoded, vector_ED, rows_EK, scores_EK.astype(np.float32), objective_EO=objective_EO)
+    request = RankingRequest.of(
+        encoded.inputs,
+        vector_ED,
+        rows_EK,
+        scores_EK.astype(np.float32),
+        objective_EO=objective_EO,
+        time_E=encoded.time_E,
+    )
     ids = written(store, store.items.values(rows_EK[0]), replace(query, history=listed.history))
     return ScoringTask(loaded, request, ids)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from shortlist.answer.query import Id, Query
 from shortlist.data.keys import exact_in_json
 from shortlist.features import FeatureStore, Queries
+from shortlist.features.queries import DAY
 from shortlist.features.vocabulary import UNKNOWN
 from shortlist.recipe import Recipe
 from shortlist.recommend.objective import weights_of
@@ -60,25 +61,36 @@ def encode(store: FeatureStore, queries: Sequence[Query]) -> EncodedQueries:
     user_E = np.array([_user(store, query) for query in queries], np.int64)
     starts, ends = store.history_bounds(user_E)
     length = store.schema.history_length
-    histories, given, num_unknown = [], [], []
-    for query, start, end in zip(queries, starts.tolist(), ends.tolist(), strict=True):
-        rows = _NOTHING
+    now = int(time.time())
+    time_E = np.array([now if query.time is None else query.time for query in queries], np.int64)
+    histories, times, given, num_unknown = [], [], [], []
+    for query, start, end, at in zip(queries, starts.tolist(), ends.tolist(), time_E.tolist(), strict=True):
+        rows, stored = _NOTHING, slice(max(start, end - length), end)
         if query.history is None:
-            histories.append(np.asarray(store.history_items[max(start, end - length) : end], np.int64))
+            histories.append(np.asarray(store.history_items[stored], np.int64))
+            times.append(_NOTHING if store.history_times is None else store.history_times[stored])
         else:
             rows = store.items.rows(query.history) if query.history else _NOTHING
-            rows = rows[rows != UNKNOWN]
+            known = rows != UNKNOWN
+            rows = rows[known]
             histories.append(rows[-length:])
+            times.append(_times(query, known, at)[-length:])
         given.append(rows)
         num_unknown.append(len(query.history or ()) - len(rows))
     end_E = np.cumsum([len(rows) for rows in histories])
     start_E = np.concatenate([[0], end_E[:-1]])
-    now = int(time.time())
-    time_E = np.array([now if query.time is None else query.time for query in queries], np.int64)
     schema = store.schema.context
     names = [one.name for one in schema.categorical] + [one.name for one in schema.numeric]
     context = store.context({name: [q.context.get(name) for q in queries] for name in names}, time_E)
-    inputs = store.queries(user_E, np.concatenate(histories), start_E, end_E, context, [q.user for q in queries])
+    inputs = store.queries(
+        user_E,
+        np.concatenate(histories),
+        start_E,
+        end_E,
+        context,
+        [q.user for q in queries],
+        None if store.history_times is None else np.concatenate(times),
+    )
     excluded = [store.items.rows(q.exclude) if q.exclude else _NOTHING for q in queries]
     unknown = [store.unknown_values(q.user, q.context) if q.user or q.context else {} for q in queries]
     items = [q.item_id for q in queries]
@@ -156,6 +168,14 @@ def _rules(store: FeatureStore, given: dict[str, Any]) -> QueryRules:
         diversity=given.get("diversity"),
         pin=store.items.rows(given["pin"]) if given.get("pin") else _NOTHING,
     )
+
+
+def _times(query: Query, known: NDArray[np.bool_], at: int) -> NDArray[np.int64]:
+    """The times of the `known` events of a history that was sent to a query at the time `at`. Where they were not sent,
+    one event a day is assumed, the last one at the time of the query."""
+    if query.history_times is not None:
+        return np.array(query.history_times, np.int64)[known]
+    return at - DAY * np.arange(np.count_nonzero(known) - 1, -1, -1, dtype=np.int64)
 
 
 def _num_unknown(rules: QueryRules) -> int:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -36,6 +37,8 @@ class Query:
     """Item ids to leave out."""
     time: int | None = None
     """Time of the query in seconds since the epoch; None is now."""
+    history_times: list[int] | None = None
+    """The time of each event of `history`, seconds since the epoch; None if they are not known."""
     item_id: Id | None = None
     """The item for which similar items are requested."""
     rules: dict[str, Any] = field(default_factory=dict)
@@ -136,10 +139,14 @@ class QueryReader:
             raise BadRequestError(f"{where} has item_id and similar_to_last; send one of them")
         if objective is not None and not any(objective.values()):
             raise self._refuser.no_weight(where)
+        times = given.get("history_times")
+        if times is not None:
+            _check_times(given.get("history"), times, where)
         return Query(
             k=given.get("k") or self._default_k,
             user_id=given.get("user_id"),
             history=given.get("history"),
+            history_times=None if times is None else [int(one) for one in times],
             user=given.get("user") or {},
             context=given.get("context") or {},
             exclude=given.get("exclude") or (),
@@ -152,6 +159,23 @@ class QueryReader:
             similar_to_last=bool(given.get("similar_to_last")),
             place=where,
         )
+
+
+def _check_times(history: Sequence[Id] | None, times: Sequence[float], where: str) -> None:
+    """Raises BadRequestError for times that are not those of the history."""
+    if history is None:
+        raise BadRequestError(f"{where} has history_times without history; send both, or leave history_times out")
+    if len(times) != len(history):
+        raise BadRequestError(
+            f"{where}.history_times has {len(times)} times, {where}.history has {len(history)} ids; send one time for "
+            "each id, or leave history_times out"
+        )
+    for i, (before, after) in enumerate(pairwise(times), 1):
+        if after < before:
+            raise BadRequestError(
+                f"{where}.history_times[{i}] is {after:.16g}, before history_times[{i - 1}], {before:.16g}; send the "
+                "events in time order, the latest last"
+            )
 
 
 def _refuse_repeated_keys(body: bytes, num_keys: int, queries: Sequence[Mapping[str, Any]], where: str) -> None:

@@ -13,7 +13,7 @@ from shortlist.features.item_mask import MAX_LENGTH
 from shortlist.recipe import Serving
 
 ROW_KEYS = ("name", "k", "exclude", "item_id", "similar_to_last", "sources", "rules", "objective")
-QUERY_KEYS = ("user_id", "history", "user", "context", *ROW_KEYS[1:], "trace", "time", "rows")
+QUERY_KEYS = ("user_id", "history", "history_times", "user", "context", *ROW_KEYS[1:], "trace", "time", "rows")
 _RULES = {
     "where": f"it is an expression of at most {MAX_LENGTH:,} characters, like \"genre = 'jazz'\"",
     "only": "it is a list of item ids, like [17, 4]",
@@ -24,6 +24,7 @@ _RULES = {
 }
 _BAD_REQUEST, _TOO_LARGE = 400, 413
 _EXAMPLE = '{"user_id": 7, "k": 10}'
+_A_TIME = "seconds since 1970 (not milliseconds), like 1767225600"
 _SHOWN = 60
 _MANY = 1000
 """Number of errors from which they are only counted."""
@@ -49,7 +50,7 @@ class Refuser:
             "trace": "it is true or false",
             "sources": 'it is a list of 1 to 32 names of candidate sources, like ["new_items"]',
             "similar_to_last": "it is true or false",
-            "time": "it is seconds since 1970 (not milliseconds), like 1767225600",
+            "time": f"it is {_A_TIME}",
         }
 
     def refusal(self, error: ValidationError, where: str) -> BadRequestError:
@@ -98,15 +99,15 @@ class Refuser:
         where = f"{where}.{name}"
         if name == "rules":
             return _of_a_rule(where, next((part for part in rest if part in _RULES), None), given, kind)
+        if name == "history_times":
+            return self._of_times(where, rest, kind, given)
         if name in ("name", "rows"):
             return _of_a_name(where, given) if name == "name" else _of_rows(where, kind, given)
         if name in self._numbers:
             shown = str(given)[:_SHOWN] if kind_of(given) == "a number" else kind_of(given)
             return BadRequestError(f"{where} is {shown}; {self._numbers[name]}")
         if name in self._columns:
-            if not rest or not isinstance(rest[0], str) or kind == "dict_type":
-                return BadRequestError(f"{where} is {kind_of(given)}; it must be an object of column names and values")
-            return _of_a_column(f"{where}.{rest[0]}", rest[1:], given)
+            return _of_columns(where, rest, kind, given)
         return (
             self._of_an_objective(where, rest, given)
             if name == "objective"
@@ -119,10 +120,21 @@ class Refuser:
         wanted = f"a weight is a number from -{MAX_WEIGHT} to {MAX_WEIGHT}" if rest else f"it is {self._weights()}"
         return BadRequestError(f"{at} is {shown}; {wanted}")
 
+    def _of_times(self, where: str, rest: tuple[Any, ...], kind: str, given: Any) -> BadRequestError:
+        if kind == "too_long":
+            return self._too_many(where, len(given), "times")
+        if not rest or not isinstance(rest[0], int):
+            return BadRequestError(f"{where} is {kind_of(given)}; it must be a list of times, each {_A_TIME}")
+        shown = str(given)[:_SHOWN] if kind_of(given) == "a number" else kind_of(given)
+        return BadRequestError(f"{where}[{rest[0]}] is {shown}; a time is {_A_TIME}")
+
+    def _too_many(self, where: str, number: int, what: str) -> BadRequestError:
+        allowed = f"at most {self._max_history} are allowed (serving.max_history); send the last ones"
+        return BadRequestError(f"{where} has {number} {what}, {allowed}", _TOO_LARGE)
+
     def _of_ids(self, where: str, name: str, rest: tuple[Any, ...], kind: str, given: Any) -> BadRequestError:
         if kind == "too_long":
-            allowed = f"at most {self._max_history} are allowed (serving.max_history); send the last ones"
-            return BadRequestError(f"{where} has {len(given)} ids, {allowed}", _TOO_LARGE)
+            return self._too_many(where, len(given), "ids")
         if name not in ("user_id", "item_id") and not rest:
             required = "it must be a list of item ids in time order, like [17, 4]"
             return BadRequestError(f"{where} is {kind_of(given)}; {required}")
@@ -200,6 +212,12 @@ def _of_an_id(where: str, given: Any) -> BadRequestError:
         return _too_long(where, given, MAX_KEY_BYTES)
     shown = "out of range" if type(given) is int else kind_of(given)
     return BadRequestError(f"{where} is {shown}; an id must be text or a 64-bit integer")
+
+
+def _of_columns(where: str, rest: Sequence[Any], kind: str, given: Any) -> BadRequestError:
+    if not rest or not isinstance(rest[0], str) or kind == "dict_type":
+        return BadRequestError(f"{where} is {kind_of(given)}; it must be an object of column names and values")
+    return _of_a_column(f"{where}.{rest[0]}", rest[1:], given)
 
 
 def _of_a_column(where: str, rest: Sequence[Any], given: Any) -> BadRequestError:

@@ -33,6 +33,8 @@ Id = Annotated[
 ]
 """A number and its decimal digits in a string are the same id."""
 Number = Annotated[float, Field(allow_inf_nan=False)]
+Time = Annotated[Number, Field(ge=0, lt=2**40)]
+"""Seconds since the epoch; the limit refuses milliseconds."""
 Category = Annotated[Annotated[str, Field(max_length=MAX_KEY_BYTES)] | int | Number | bool | None, _FIRST_MATCH]
 Text = Annotated[Annotated[str, Field(max_length=MAX_TEXT)] | int | Number | bool | None, _FIRST_MATCH]
 Stage = Literal["features", "retrieve", "rank", "total"]
@@ -183,6 +185,15 @@ def request_types(
                 examples=[[1003, 1017]],
             ),
         ]
+        history_times: Annotated[
+            Annotated[list[Time], Field(max_length=limits.max_history, fail_fast=True)] | None,
+            Field(
+                description="The time of each event of `history`, in seconds since 1970-01-01 00:00 UTC, in ascending "
+                "order: as many as ids. Releases whose recipe has repeats `by: time` read them, others ignore them. "
+                "Left out or null, they are not known: docs/candidates.md says what is assumed.",
+                examples=[[1767052800, 1767139200]],
+            ),
+        ]
         user: Annotated[
             dict[str, Any],
             of_user,
@@ -278,10 +289,8 @@ def request_types(
             ),
         ]
         time: Annotated[
-            Number | None,
+            Time | None,
             Field(
-                ge=0,
-                lt=2**40,
                 description="Time of the request, in seconds since 1970-01-01 00:00 UTC. Left out or null: now. "
                 "It must be less than 2^40, so that milliseconds are refused.",
                 examples=[1767225600],

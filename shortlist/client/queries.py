@@ -39,6 +39,7 @@ class Row(Options, total=False):
 class Query(Options, total=False):
     user_id: Id
     history: Sequence[Id]
+    history_times: Sequence[float]
     user: Mapping[str, Any]
     context: Mapping[str, Any]
     trace: bool

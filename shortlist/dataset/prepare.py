@@ -87,6 +87,8 @@ class _Preparation:
                 columns.add(f"{LABELS}/{name}", np.bool_, (count,))
             columns.add("history_times", np.int64, (in_history,))
             history.add("items", np.int32, (in_history,))
+            if self.recipe.candidates.read_times:
+                history.add("times", np.int64, (in_history,))
             self.context.open(columns, count)
             for first, last, table in self.events.user_ranges(self.users.vocabulary):
                 user = rows_of(table["user_id"], self.users.vocabulary)
@@ -112,6 +114,8 @@ class _Preparation:
         for name, rows in block.columns.items():
             columns.write(name, rows)
         history.write("items", block.history_items)
+        if self.recipe.candidates.read_times:
+            history.write("times", block.columns["history_times"])
         self.part_counts += np.bincount(block.columns["part"], minlength=4)
         np.add.at(self.popularity, block.columns["item"][block.trains], 1)
         self.active[block.columns["user"][block.trains]] = True

@@ -160,8 +160,16 @@ class Prepared:
         return Unknowable.model_validate_json((self._folder("queries") / name / _UNKNOWABLE).read_text())
 
     def encode(self, queries: EvaluationQueries) -> Queries:
-        """What the towers read for these queries."""
-        return self.store.queries(queries.user, self.store.history_items, queries.start, queries.end, queries.context)
+        """What the towers, the candidate sources and the ranker read for these queries."""
+        store = self.store
+        return store.queries(
+            queries.user,
+            store.history_items,
+            queries.start,
+            queries.end,
+            queries.context,
+            times=store.history_times,
+        )
 
     def histories(self, queries: EvaluationQueries) -> list[NDArray[Any]]:
         """All item rows of each query's history, in time order; views, since together they may be most of the

@@ -77,7 +77,7 @@ def evaluate(
     if live_release_folder is not None:
         live = {"release": live_release_folder.name, "metrics": {}, "difference": {}, "skipped": None}
         try:
-            lists["live"] = live_recommendations(live_release_folder, store, queries, depths[-1], seen, threads)
+            lists["live"] = live_recommendations(live_release_folder, prepared, queries, depths[-1], seen, threads)
         except Exception as error:  # noqa: BLE001 -- a broken live release must not stop this one
             live["skipped"] = f"{type(error).__name__}: {error}"
             say(f"warning: the live release {live['release']} is not compared: {live['skipped']}")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.dataset.prepared import EvaluationQueries
+from shortlist.dataset.prepared import EvaluationQueries, Prepared
 from shortlist.evaluation.whole_path import WholePath
 from shortlist.features import Context, FeatureStore
 from shortlist.features.availability import Availability
@@ -26,7 +26,12 @@ _AT_ONCE = 256
 
 
 def live_recommendations(
-    release: Path, ours: FeatureStore, queries: EvaluationQueries, k: int, exclude: Sequence[NDArray[Any]], threads: int
+    release: Path,
+    prepared: Prepared,
+    queries: EvaluationQueries,
+    k: int,
+    exclude: Sequence[NDArray[Any]],
+    threads: int,
 ) -> NDArray[np.int64]:
     """The recommendations of the live release in our item rows, [Q, k]; 0 for items that this run does not know.
 
@@ -36,6 +41,7 @@ def live_recommendations(
     another schema.
     """
     read_manifest(release)
+    ours = prepared.store
     store = FeatureStore.open(release / "features")
     recipe = load_released_recipe(release / "recipe.yaml")
     ranking = release / "ranking"
@@ -54,6 +60,8 @@ def live_recommendations(
     here_I[0] = 0
     known = there_I[ours.history_items] > 0
     history = there_I[ours.history_items[known]]
+    # The live release may read the times of events although this recipe does not.
+    times = None if store.history_times is None else prepared.history_times[known]
     place = np.append(0, np.cumsum(known))
     translated = replace(
         queries,
@@ -67,7 +75,7 @@ def live_recommendations(
         at = np.arange(start, min(start + _AT_ONCE, len(queries)))
         part = translated.take(at)
         context = store.context(raw_context(ours, part.context), part.time)
-        encoded = store.queries(part.user, history, part.start, part.end, context)
+        encoded = store.queries(part.user, history, part.start, part.end, context, times=times)
         # The excluded items are those of this run, whatever the recipe of the live release masks.
         batch = QueryBatch(encoded, part.time, seen=(), excluded=[there_I[exclude[q]] for q in at.tolist()])
         rows_QK[at] = here_I[path.recommend(batch, k).ranked.rows_EK]

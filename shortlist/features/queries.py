@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from shortlist.features.vocabulary import UNKNOWN
 
+DAY = 86_400
+"""Seconds of a day, the unit of ages."""
+
 
 @dataclass(frozen=True)
 class Context:
@@ -42,6 +45,8 @@ class Queries:
     categorical: dict[str, NDArray[np.int64]]
     """Qualified name -> [E, W] rows."""
     numeric_EF: NDArray[np.float32]
+    times_BL: NDArray[np.int64] | None = None
+    """Time of each event, seconds since the epoch; 0 pads on the right. None where nothing reads the times."""
 
     def take(self, at: NDArray[np.integer[Any]]) -> "Queries":
         """The queries at these positions, each with its own window."""
@@ -52,7 +57,17 @@ class Queries:
             self.user_E[at],
             {name: rows[at] for name, rows in self.categorical.items()},
             self.numeric_EF[at],
+            None if self.times_BL is None else self.times_BL[self.window_E[at]],
         )
+
+    def ages(self, time_E: NDArray[np.int64]) -> NDArray[np.float32] | None:
+        """Days from each event to its query at `time_E` (seconds since the epoch), [E, L]: 0 for an event after it and
+        where a query has no event. None without times."""
+        if self.times_BL is None:
+            return None
+        days_EL = np.maximum(time_E[:, None] - self.times_BL[self.window_E], 0) / DAY
+        before_EL = np.arange(days_EL.shape[1]) < self.prefix_E[:, None]
+        return np.where(before_EL, days_EL, 0).astype(np.float32)
 
 
 @dataclass(frozen=True)

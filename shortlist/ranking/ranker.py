@@ -59,6 +59,8 @@ class RankerFile(BaseModel):
         found = self.model_dump(mode="json")
         if not self.labels:  # the same bytes as before there were labels
             del found["labels"], found["objective"], found["network"]["labels"]
+        if self.network.age_mean is None:  # nor ages
+            del found["network"]["age_mean"], found["network"]["age_std"]
         return json.dumps(found, indent=1, sort_keys=True)
 
 
@@ -181,6 +183,12 @@ class Ranker:
             raise ValueError(
                 f"ranking request: has scores of {sources.shape[2]} candidate sources, this release reads "
                 f"{len(network.source_scale)}"
+            )
+        has_ages, reads_ages = request.history_age_EL is not None, network.age_mean is not None
+        if has_ages != reads_ages:
+            raise ValueError(
+                f"ranking request: has {'a' if has_ages else 'no'} history_age, this release reads "
+                f"{'one' if reads_ages else 'none'}"
             )
         widths = {
             "query_vector": (request.query_vector_ED, network.vector_dim),

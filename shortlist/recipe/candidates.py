@@ -92,8 +92,20 @@ class Repeats(SourceSettings):
 
     kind: Literal["repeats"]
     """Items of the history."""
+    by: Literal["events", "time"] = "events"
+    """What an event is weighed by: the number of events since, or the time since, which needs data with times. With
+    `time`, the ranker also reads the time since the last event of each candidate."""
+    half_life: Annotated[Duration, Field(gt=0)] | None = None
+    """With `by: time`, events lose half of their weight in this time besides; none by default, so that the weight falls
+    with the square root of the age alone."""
     mask_seen: Literal[False] = False
     """Always false: all of its items have been seen."""
+
+    @model_validator(mode="after")
+    def _half_life_is_of_times(self) -> Self:
+        if self.half_life is not None and self.by != "time":
+            raise ValueError("half_life needs `by: time`; add it, or remove half_life")
+        return self
 
 
 class GivenItems(SourceSettings):
@@ -164,6 +176,11 @@ class Candidates(Section):
         """Whether there is no source besides the towers and the fallback."""
         plain = Candidates()
         return self.sources == plain.sources and self.unknown == plain.unknown
+
+    @property
+    def read_times(self) -> bool:
+        """Whether a source reads the times of the events of a history."""
+        return any(isinstance(one, Repeats) and one.by == "time" for one in self.sources)
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:

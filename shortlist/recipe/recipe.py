@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from shortlist.recipe.candidates import Candidates, ItemNeighbours, NewItems, SameAttribute, Trending
+from shortlist.recipe.candidates import Candidates, ItemNeighbours, NewItems, Repeats, SameAttribute, Trending
 from shortlist.recipe.data import (
     Contract,
     FilesSource,
@@ -126,6 +126,8 @@ class Recipe(Section):
             where = f"candidates: the source {one.label!r}"
             if isinstance(one, NewItems) and self.interactions.time_unit == "row":
                 raise ValueError(f"{where} needs times; interactions.time_unit is 'row': remove it")
+            if isinstance(one, Repeats) and one.by == "time" and self.interactions.time_unit == "row":
+                raise ValueError(f"{where} needs times; interactions.time_unit is 'row': use by: events")
             if isinstance(one, Trending) and not isinstance(self.split, TemporalSplit):
                 raise ValueError(f"{where} needs split.kind temporal, or it would know the future of the queries")
             if isinstance(one, ItemNeighbours) and one.by == "transitions" and not self.interactions.ordered:

@@ -59,6 +59,7 @@ class Candidates:
             found.retrieval_scores,
             found.members_AKS,
             None if objective_EO is None else objective_EO[part.at_A],
+            time_E=self.encoded.batch.time_E[part.at_A],
         )
 
 

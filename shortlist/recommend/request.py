@@ -19,7 +19,7 @@ from shortlist.features import Queries
 _CATEGORICAL = "categorical."
 _ROWS = ("history", "length", "user", "candidates")
 _NUMBERS = ("numeric", "query_vector", "retrieval_scores")
-_OPTIONAL = ("source_scores", "objective")
+_OPTIONAL = ("source_scores", "objective", "history_age")
 """Numbers that only some releases read."""
 _NUM_AXES = {
     "history": 2,
@@ -31,6 +31,7 @@ _NUM_AXES = {
     "retrieval_scores": 2,
     "source_scores": 3,
     "objective": 2,
+    "history_age": 2,
 }
 
 
@@ -56,6 +57,8 @@ class RankingRequest:
     candidates of the towers alone."""
     objective_EO: NDArray[np.float32] | None = None
     """The weights of the objectives, `positive` first; None for a release without labels, or for its own weights."""
+    history_age_EL: NDArray[np.float32] | None = None
+    """Days from each event to the query, 0 from `length_E` on; None for a release that reads no times."""
 
     def __post_init__(self) -> None:
         arrays = self._arrays()
@@ -77,6 +80,12 @@ class RankingRequest:
                 f"ranking request: {list(sources.shape)} source_scores for {list(self.candidates_EK.shape)} "
                 "candidates; the first two axes must be the same"
             )
+        ages = self.history_age_EL
+        if ages is not None and ages.shape != self.history_EL.shape:
+            raise ValueError(
+                f"ranking request: {list(ages.shape)} history_age for {list(self.history_EL.shape)} history; "
+                "there must be one for each event"
+            )
         if ((self.length_E < 0) | (self.length_E > self.history_EL.shape[1])).any():
             raise ValueError(f"ranking request: length must be 0 to {self.history_EL.shape[1]}, the width of history")
 
@@ -89,8 +98,11 @@ class RankingRequest:
         retrieval_scores_EK: NDArray[np.float32],
         source_scores_EKS: NDArray[np.float32] | None = None,
         objective_EO: NDArray[np.float32] | None = None,
+        *,
+        time_E: NDArray[np.int64],
     ) -> "RankingRequest":
-        """The given queries with their candidates; events after a query's prefix are left out."""
+        """The given queries, at `time_E` in seconds since the epoch, with their candidates; events after a query's
+        prefix are left out."""
         history = queries.history_BL[queries.window_E]
         before = np.arange(history.shape[1]) < queries.prefix_E[:, None]
         return cls(
@@ -104,6 +116,7 @@ class RankingRequest:
             retrieval_scores_EK,
             source_scores_EKS,
             objective_EO,
+            queries.ages(time_E),
         )
 
     @classmethod
@@ -157,6 +170,9 @@ class RankingRequest:
             raise ValueError("ranking request: source_scores must be finite, or -inf where a source has no score")
         if request.objective_EO is not None and not np.isfinite(request.objective_EO).all():
             raise ValueError("ranking request: objective must be finite")
+        ages = request.history_age_EL
+        if ages is not None and not (np.isfinite(ages) & (ages >= 0)).all():
+            raise ValueError("ranking request: history_age must be finite and at least 0")
         return request, str(release)
 
     def _widen(self, width: int) -> "RankingRequest":

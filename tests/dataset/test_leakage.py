@@ -162,6 +162,18 @@ def test_a_history_out_of_order(planted):
     planted.refused("out of order")
 
 
+def test_other_times_in_the_features_than_in_the_samples(planted):
+    times = np.load(planted.folder / "samples/history_times.npy")
+    served = planted.folder / "features/history/times.npy"
+    try:
+        np.save(served, times - 1)
+        planted.refused("features/history/times.npy differs from samples/history_times.npy")
+        np.save(served, times)
+        prove(planted.folder, tried(planted.split), items_of(planted.folder))
+    finally:
+        served.unlink()
+
+
 def test_histories_that_are_cut_elsewhere(planted):
     planted.change("features/history/offsets", put(-1, 3))
     planted.refused("does not cut history_times")

@@ -183,6 +183,29 @@ def test_the_columns_have_the_types_that_are_told(tmp_path):
     assert np.load(tmp_path / "prepared/queries/test/target_items.npy").dtype == np.int32
 
 
+def test_the_times_of_histories_are_stored_only_where_a_source_reads_them(tmp_path):
+    events = random_events(4)
+    plain, _ = run(tmp_path, events, name="plain")
+    timed, _ = run(tmp_path, events, name="timed", candidates="{sources: [{kind: repeats, by: time}]}")
+    assert plain.store.history_times is None
+    assert plain.encode(plain.test).times_BL is None
+    assert not (plain.folders["features"] / "history/times.npy").exists()
+    files = [hash_files(tmp_path / name) for name in ("plain", "timed")]
+    assert files[1].pop("features/history/times.npy")
+    assert files[0] == files[1], "nothing else differs"
+
+    samples, times = timed.samples, timed.store.history_times
+    assert times.dtype == np.int64
+    for i in np.flatnonzero(samples.end > samples.start):
+        assert times[samples.end[i] - 1] < samples.time[i]
+    asked, encoded = timed.test, timed.encode(timed.test)
+    ages = encoded.ages(asked.time)
+    for q in range(len(asked)):
+        last = times[asked.start[q] : asked.end[q]][-encoded.history_BL.shape[1] :]
+        np.testing.assert_allclose(ages[q, : len(last)], (asked.time[q] - last) / 86_400, rtol=1e-6)
+        assert not ages[q, len(last) :].any()
+
+
 def test_popularity_counts_train_positives_only(tmp_path):
     events = random_events(2)
     prepared, result = run(tmp_path, events)

@@ -141,8 +141,7 @@ def test_of_hides_events_after_the_query():
         categorical={},
         numeric_EF=np.zeros((3, 0), np.float32),
     )
-    asked = RankingRequest.of(
-        queries, np.zeros((3, 2), np.float32), np.ones((3, 1), np.int64), np.zeros((3, 1), np.float32)
-    )
+    vectors, candidates, scores = np.zeros((3, 2), np.float32), np.ones((3, 1), np.int64), np.zeros((3, 1), np.float32)
+    asked = RankingRequest.of(queries, vectors, candidates, scores, time_E=np.zeros(3, np.int64))
     np.testing.assert_array_equal(asked.history_EL, [[1, 0, 0], [1, 2, 3], [0, 0, 0]])
     np.testing.assert_array_equal(asked.length_E, [1, 3, 0])

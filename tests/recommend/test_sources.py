@@ -1,12 +1,14 @@
 """What every candidate source promises, alone and blended."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from answering import Answering
-from hand_made import item_vectors, recipe_of, write_ranking, write_release, write_store
+from hand_made import HISTORY_LENGTH, item_vectors, recipe_of, write_ranking, write_release, write_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -37,8 +39,13 @@ KINDS: list[dict[str, Any]] = [
     {"kind": "same_attribute", "of": "genre"},
     {"kind": "given", "items": [30, 10, 999, 20, 770]},
     {"kind": "repeats"},
+    {"kind": "repeats", "by": "time", "name": "repeats_by_time"},
+    {"kind": "repeats", "by": "time", "half_life": "1d", "name": "repeats_of_late"},
 ]
+TIMES = [[TIME - 3 * DAY * (len(one) - at) for at in range(len(one))] for one in HISTORIES]
+"""An event every three days, the last one three days ago."""
 COLD = [{"kind": "trending", "half_life": "1d"}, {"kind": "new_items", "within": "30d"}]
+REPEATS = [one.get("name", one["kind"]) for one in KINDS if one["kind"] == "repeats"]
 NAMES = [one.get("name", one["kind"]) for one in KINDS] + ["popularity"]
 
 
@@ -55,7 +62,8 @@ class Service(Answering):
         )
         start, end = np.arange(NUM_ITEMS + 1) * DAY, np.full(NUM_ITEMS + 1, 10**9)
         end[GONE] = 5
-        store = write_store(folder / "store", HISTORIES, NUM_ITEMS, genres=GENRES, available=Availability(start, end))
+        available = Availability(start, end)
+        store = write_store(folder / "store", HISTORIES, NUM_ITEMS, genres=GENRES, available=available, times=TIMES)
         self.store = store
         release = write_release(folder / "release", store, item_vectors(NUM_ITEMS), recipe)
         users = np.repeat(np.arange(1, len(HISTORIES) + 1), [len(one) for one in HISTORIES])
@@ -111,7 +119,7 @@ def test_a_list_of_any_sources_is_clean(service: Service, query: Query) -> None:
     seen = {*(item // 10 for item in query.history or []), *(HISTORIES[user - 1] if user else [])}
     answered = service.answers([query])[0]["items"]
     for item in answered:
-        if item["source"] not in ("repeats", "pinned"):
+        if item["source"] not in (*REPEATS, "pinned"):
             assert item["item_id"] // 10 not in seen or item["item_id"] // 10 in pins
     if query.sources is None:
         can = {row for row in range(1, NUM_ITEMS + 1) if row != GONE} - {item // 10 for item in query.exclude}
@@ -170,6 +178,60 @@ def test_what_each_source_finds(service: Service) -> None:
     assert rows("trending")[0] == latest or latest == GONE
 
 
+def found(service: Service, name: str, history: list[int], days: list[float] | None) -> dict[int, float]:
+    """Item row -> score of a source for a history of events so many days ago, best first."""
+    times = None if days is None else [int(TIME - DAY * one) for one in days]
+    query = Query(k=80, sources=frozenset([name]), history=history, history_times=times, time=TIME)
+    part = service.recommender.find([query]).candidates.ranked
+    assert part is not None
+    assert part.found.members_AKS is not None
+    members_K = part.found.members_AKS[0, :, NAMES.index(name)]
+    return {row: score for row, score in zip(part.found.rows_AK[0].tolist(), members_K.tolist(), strict=True) if row}
+
+
+def test_by_time_an_event_weighs_by_its_age(service: Service) -> None:
+    history, days = [10, 20, 10], [99, 8, 3]
+    by_time = {1: 100**-0.5 + 4**-0.5, 2: 9**-0.5}
+    assert found(service, "repeats_by_time", history, days) == pytest.approx(by_time)
+    of_late = {1: 100**-0.5 * 2**-99 + 4**-0.5 * 2**-3, 2: 9**-0.5 * 2**-8}
+    assert found(service, "repeats_of_late", history, days) == pytest.approx(of_late)
+    assert list(found(service, "repeats_by_time", [10, 10, 20], [400, 300, 1])) == [2, 1], "lately beats often"
+    assert found(service, "repeats_by_time", [10], [-3]) == {1: 1.0}, "a clock that is ahead is now"
+
+
+def test_without_times_one_event_a_day_is_assumed_which_is_the_order_of_the_events(service: Service) -> None:
+    history = [10, 40, 20, 999, 40]
+    assumed = found(service, "repeats_by_time", history, None)
+    assert assumed == found(service, "repeats_by_time", [10, 40, 20, 40], [3, 2, 1, 0])
+    by_events = found(service, "repeats", history, None)
+    assert list(assumed) == list(by_events)
+    assert by_events == pytest.approx({row: score / sum(assumed.values()) for row, score in assumed.items()})
+
+
+def test_a_stored_history_has_its_stored_times(service: Service) -> None:
+    for user, (history, times) in enumerate(zip(HISTORIES, TIMES, strict=True), 1):
+        sent = Query(k=20, history=[10 * row for row in history], history_times=times, time=TIME, user_id=user)
+        stored = Query(k=20, user_id=user, time=TIME)
+        for name in NAMES:
+            chosen = [replace(query, sources=frozenset([name])) for query in (sent, stored)]
+            assert service.rows(chosen[0]) == service.rows(chosen[1])
+        requests = [service.recommender.find([query]).request for query in (sent, stored)]
+        assert requests[0] is not None
+        assert requests[1] is not None
+        assert requests[0].to_bytes("r") == requests[1].to_bytes("r")
+        ages_EL = requests[0].history_age_EL
+        assert ages_EL is not None
+        last = min(len(history), HISTORY_LENGTH)
+        assert ages_EL[0, :last].tolist() == [3 * back for back in range(last, 0, -1)]
+
+
+def test_features_of_a_recipe_that_read_no_times_are_refused(service: Service, tmp_path: Path) -> None:
+    release = shutil.copytree(service.recommender.release.folder, tmp_path / "release")
+    (release / "features/history/times.npy").unlink()
+    with pytest.raises(ValueError, match=r"no history/times\.npy, which the source 'repeats_by_time' reads"):
+        ReleaseRecommender.open(release)
+
+
 def test_cold_start_is_a_stated_source(service: Service) -> None:
     answer = service.answers([Query(k=10, time=TIME, trace=True)])[0]
     assert [item["source"] for item in answer["items"][:4]] == ["trending", "new_items", "trending", "new_items"]
@@ -207,6 +269,7 @@ def test_reciprocal_rank_puts_what_several_sources_find_first() -> None:
         ({"sources": [{"kind": "repeats"}, {"kind": "repeats"}]}, "two sources named 'repeats'"),
         ({"sources": [{"kind": "same_attribute", "of": "label"}]}, "'label' is not a category of features.item"),
         ({"sources": [{"kind": "trending"}]}, "needs split.kind temporal"),
+        ({"sources": [{"kind": "repeats", "half_life": "7d"}]}, "half_life needs `by: time`"),
         ({"sources": [{"kind": "two_tower", "name": "pinned"}]}, "the name of a built-in source"),
         (
             {"sources": [{"kind": "new_items", "within": "3d"}], "unknown": [{"kind": "new_items"}]},
@@ -218,3 +281,13 @@ def test_reciprocal_rank_puts_what_several_sources_find_first() -> None:
 def test_a_recipe_with_wrong_sources_is_refused(candidates: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         recipe_of(candidates=candidates)
+
+
+def test_data_without_times_have_no_repeats_by_time() -> None:
+    with pytest.raises(
+        ValidationError, match=r"'repeats' needs times; interactions.time_unit is 'row': use by: events"
+    ):
+        recipe_of(
+            candidates={"sources": [{"kind": "repeats", "by": "time"}]},
+            interactions={"time_unit": "row"},
+        )

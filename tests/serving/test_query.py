@@ -44,11 +44,21 @@ def test_a_query_is_read_with_its_defaults() -> None:
         "k": 3,
         "exclude": [9],
         "time": 1767225600.7,
+        "history_times": [1767225500, 1767225550.9],
     }
-    empty = {"user_id": None, "history": None, "context": None, "k": None, "exclude": None, "time": None}
+    empty = {
+        "user_id": None,
+        "history": None,
+        "history_times": None,
+        "context": None,
+        "k": None,
+        "exclude": None,
+        "time": None,
+    }
     first, second, third = parse(full, empty, {})
     told = {"works": ["road"], "price": 3, "title": "x" * 300}
-    assert first == Query(3, "u1", [3, "b"], told, {"device": ["car", "tv"], "volume": 0.5}, [9], 1767225600)
+    times = [1767225500, 1767225550]
+    assert first == Query(3, "u1", [3, "b"], told, {"device": ["car", "tv"], "volume": 0.5}, [9], 1767225600, times)
     assert second == third == Query(k=10)
 
 
@@ -80,7 +90,7 @@ def test_a_wrong_body(body: Any, status: int, message: str) -> None:
         (
             {"zzz": 1},
             400,
-            "unknown key 'zzz'; allowed: user_id, history, user, context, k, exclude, item_id, similar_to_last, ",
+            "unknown key 'zzz'; allowed: user_id, history, history_times, user, context, k, exclude, item_id, ",
         ),
         ({"k": 0}, 400, ".k is 0; it must be a whole number from 1 to 200 (serving.max_k)"),
         ({"k": 10**9}, 400, ".k is 1000000000; it must be"),
@@ -97,6 +107,19 @@ def test_a_wrong_body(body: Any, status: int, message: str) -> None:
         ({"history": [1, True]}, 400, ".history[1] is true or false"),
         ({"history": [1, [2]]}, 400, ".history[1] is a list"),
         ({"history": [1] * 1001}, 413, ".history has 1001 ids, at most 1000 are allowed (serving.max_history)"),
+        ({"history_times": [5]}, 400, " has history_times without history; send both"),
+        ({"history": [1, 2], "history_times": [5]}, 400, ".history_times has 1 times, instances[1].history has 2 ids"),
+        (
+            {"history": [1, 2, 3], "history_times": [5, 1767225600.5, 7]},
+            400,
+            ".history_times[2] is 7, before history_times[1], 1767225600.5; send the events in time order",
+        ),
+        ({"history": [1], "history_times": 5}, 400, ".history_times is a number; it must be a list of times"),
+        ({"history": [1], "history_times": ["now"]}, 400, ".history_times[0] is text; a time is seconds since 1970"),
+        ({"history": [1], "history_times": [None]}, 400, ".history_times[0] is null; a time is seconds"),
+        ({"history": [1], "history_times": [1767225600000]}, 400, "[0] is 1767225600000; a time is seconds since 1970"),
+        ({"history": [1], "history_times": [-1]}, 400, ".history_times[0] is -1; a time is"),
+        ({"history": [1] * 1000, "history_times": [1] * 1001}, 413, ".history_times has 1001 times, at most 1000"),
         ({"exclude": {"a": 1}}, 400, ".exclude is an object"),
         ({"exclude": ["x" * 10_000]}, 413, ".exclude[0] has a text of 10000 characters"),
         ({"context": [1]}, 400, ".context is a list"),

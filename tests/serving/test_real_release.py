@@ -5,23 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import real_steps
 from numpy.testing import assert_allclose, assert_array_equal
 
 from shortlist.answer.encode import encode
 from shortlist.answer.query import Query
 from shortlist.answer.release_recommender import ReleaseRecommender
-from shortlist.data.ingest import ingest
-from shortlist.dataset.prepare import prepare
 from shortlist.dataset.prepared import Prepared
 from shortlist.ranking.ranker import Ranker
-from shortlist.ranking.training.train_ranking import train_ranking
 from shortlist.recipe import parse_recipe
 from shortlist.recommend.request import RankingRequest
-from shortlist.release.bundle import Lineage, assemble
-from shortlist.retrieval.build_index import build_index
-from shortlist.retrieval.export import export
 from shortlist.retrieval.retrieve import Retriever
-from shortlist.retrieval.train_retrieval import train_retrieval
 from shortlist.serving.predictor.scorer import Scorer
 
 RECIPE = """
@@ -43,18 +37,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The step folders, and `release` among them."""
     folder = tmp_path_factory.mktemp("steps")
     recipe = parse_recipe(RECIPE)
-    ingest(recipe, folder / "tables")
-    prepare(recipe, folder / "tables", folder / "prepared")
-    prepared = Prepared.open(folder / "prepared")
-    train_retrieval(recipe, prepared, folder / "checkpoint")
-    export(recipe, prepared, folder / "checkpoint", folder / "retrieval")
-    build_index(recipe, prepared, folder / "retrieval", folder / "index")
-    train_ranking(recipe, prepared, folder / "retrieval", folder / "index", folder / "ranking")
-    (folder / "evaluation.json").write_text('{"systems": {"path": {}}}')
-    parts = {name: folder / name for name in ("retrieval", "index", "ranking")}
-    lineage = Lineage(recipe_sha256="", code="", data="")
-    parts["features"] = folder / "prepared/features"
-    assemble(parts, recipe, folder / "evaluation.json", lineage, folder / "release")
+    real_steps.train(recipe, folder)
+    real_steps.make_release(recipe, folder)
     return folder
 
 
@@ -90,7 +74,7 @@ def test_a_query_is_served_as_it_was_evaluated(made: Path) -> None:
     everything = np.asarray(store.history_items[store.history_offsets[user] : store.history_offsets[user + 1]])
     rows, inner = retriever.search(vector, 50, [everything], asked.time[[at]])
     assert_array_equal(found.request.candidates_EK, rows)
-    wanted = ranker.score(RankingRequest.of(one, vector, rows, inner))
+    wanted = ranker.score(RankingRequest.of(one, vector, rows, inner, time_E=asked.time[[at]]))
     (reply,) = scorer.score([found.request.to_bytes(recommender.release.name)])
     scores = np.load(io.BytesIO(reply.body))
     assert_allclose(scores, wanted, atol=1e-6)

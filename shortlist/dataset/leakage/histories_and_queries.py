@@ -51,6 +51,9 @@ def prove_histories(prepared: Prepared) -> None:
         raise LeakageError("history/offsets.npy does not cut history_times.npy into the histories of the users")
     if len(prepared.store.history_items) != len(times):
         raise LeakageError("history/items.npy and history_times.npy have different lengths")
+    served = prepared.store.history_times
+    if served is not None and not np.array_equal(served, times):
+        raise LeakageError("features/history/times.npy differs from samples/history_times.npy")
     for block in in_blocks(len(times)):
         falls = np.flatnonzero(np.diff(times[block.start : block.stop + 1]) < 0) + block.start + 1
         # A fall is sound where another user begins.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from shortlist.dataset.prepared import Prepared
 from shortlist.ranking.network.attention import NUM_EVENTS
-from shortlist.ranking.network.inputs import ItemTables, RankerConfig
+from shortlist.ranking.network.inputs import ItemTables, RankerConfig, last_ages
 from shortlist.ranking.network.nearness import nearness
 from shortlist.ranking.ranker import shapes_of
 from shortlist.ranking.training.batches import Retrieved
@@ -47,12 +47,13 @@ def ranker_config(recipe: Recipe, prepared: Prepared, tables: ItemTables, retrie
         recent_mean=[mean for mean, _ in recent],
         recent_std=[std for _, std in recent],
         labels=list(recipe.interactions.labels),
+        age_mean=None if prepared.store.history_times is None else 0.0,
     )
     return config if retrieved is None else config.model_copy(update=_units(retrieved, tables, config))
 
 
 def _units(retrieved: Retrieved, tables: ItemTables, config: RankerConfig) -> dict[str, Any]:
-    """The scales of scores, vectors and nearness."""
+    """The scales of scores, vectors, nearness and ages."""
     scores = retrieved.scores_QK[retrieved.rows_QK > 0].astype(np.float64)
     sample = tables.vectors[:: max(1, len(tables.vectors) // _SAMPLED_VECTORS)]
     return {
@@ -62,6 +63,7 @@ def _units(retrieved: Retrieved, tables: ItemTables, config: RankerConfig) -> di
         "query_scale": _unit_scale(retrieved.vectors_QD),
         "source_scale": _source_scale(retrieved),
         "near_scale": _near_scale(retrieved, tables.statistics, config) if config.neighbours else [],
+        **({} if config.age_mean is None else _age_unit(retrieved)),
     }
 
 
@@ -71,10 +73,17 @@ def _log_unit(counts_N: NDArray[Any]) -> tuple[float, float]:
     return float(log_N.mean()), float(log_N.std()) or 1.0
 
 
+def _age_unit(retrieved: Retrieved) -> dict[str, float]:
+    """The mean and standard deviation of log(1 + days since the last event) over the candidates in a history, for a
+    sample of the queries."""
+    days_EK, had_EK = last_ages(retrieved.request(_sample(retrieved)))
+    log_P = np.log1p(days_EK[had_EK].astype(np.float64))
+    return {"age_mean": float(log_P.mean()), "age_std": float(log_P.std()) or 1.0} if len(log_P) else {}
+
+
 def _near_scale(retrieved: Retrieved, statistics: ItemStatistics, config: RankerConfig) -> list[float]:
     """The mean of each nearness over the candidates where it is not 0, for a sample of the queries."""
-    at = np.arange(0, len(retrieved.queries), max(1, len(retrieved.queries) // _SAMPLED_QUERIES))
-    near = nearness(retrieved.request(at), statistics, config.num_events, ordered=config.ordered)
+    near = nearness(retrieved.request(_sample(retrieved)), statistics, config.num_events, ordered=config.ordered)
     near = near.reshape(-1, config.num_near).astype(np.float64)
     means = near.sum(axis=0) / np.maximum((near > 0).sum(axis=0), 1)
     return [float(mean) or 1.0 for mean in means]
@@ -85,10 +94,14 @@ def _source_scale(retrieved: Retrieved) -> list[float]:
     scores_QKS = retrieved.sources_QKS
     if scores_QKS is None:
         return []
-    at = np.arange(0, len(scores_QKS), max(1, len(scores_QKS) // _SAMPLED_QUERIES))
-    scores_PS = np.maximum(scores_QKS[at], 0).reshape(-1, scores_QKS.shape[2]).astype(np.float64)
+    scores_PS = np.maximum(scores_QKS[_sample(retrieved)], 0).reshape(-1, scores_QKS.shape[2]).astype(np.float64)
     means = scores_PS.sum(axis=0) / np.maximum((scores_PS > 0).sum(axis=0), 1)
     return [float(mean) or 1.0 for mean in means]
+
+
+def _sample(retrieved: Retrieved) -> NDArray[np.int64]:
+    """Positions of about `_SAMPLED_QUERIES` queries."""
+    return np.arange(0, len(retrieved.queries), max(1, len(retrieved.queries) // _SAMPLED_QUERIES))
 
 
 def _unit_scale(vectors: NDArray[np.float32]) -> float:

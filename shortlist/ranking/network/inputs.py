@@ -56,6 +56,10 @@ class RankerConfig(BaseModel):
     source_scale: list[float] = []
     """The divisors of the scores of the candidate sources: their means over the candidates that each found; empty for
     candidates of the towers alone."""
+    age_mean: float | None = None
+    """The mean of log(1 + days since the last event) over the candidates in a history, 0 after training on labels; None
+    if the network does not read it."""
+    age_std: float = 1.0
     cross_layers: int
     low_rank: int
     num_experts: int = 1
@@ -101,9 +105,10 @@ class RankerConfig(BaseModel):
     @property
     def pair_dim(self) -> int:
         """The number of numeric features of a candidate: its own, its popularity, two shares per field, distances,
-        nearness, and scores of sources."""
+        nearness, scores of sources, and the time since its last event."""
         own = self.item_numeric_dim + 1
-        return 2 * own + 2 * len(self.item_widths) + self.num_near + len(self.source_scale)
+        shares, ages = 2 * len(self.item_widths), int(self.age_mean is not None)
+        return 2 * own + shares + self.num_near + len(self.source_scale) + ages
 
     @property
     def item_sizes(self) -> list[int]:
@@ -134,8 +139,9 @@ class Inputs:
     """The number of values of each field, at least 1: the divisor of a sum over them."""
     numeric_EKF: NDArray[np.float32]
     """The item's numbers, log popularity, two shares of each field (see `key_shares`), the distances of its numbers and
-    popularity from the mean of the last events, its nearness to these events (see `nearness`), and log(1 + score) of
-    each candidate source, 0 where it did not find the item."""
+    popularity from the mean of the last events, its nearness to these events (see `nearness`), log(1 + score) of each
+    candidate source, 0 where it did not find the item, and, with `age_mean`, log(1 + days since the item's last event),
+    standardised, 0 for an item that is not in the history (its share of the history tells them apart)."""
     recent_EKR: NDArray[np.float32] | None
     """Log time-decayed popularity, standardised; None if the network does not read it."""
 
@@ -202,6 +208,8 @@ class InputReader:
             numeric.append(np.log1p(near_EKF / np.array(config.near_scale, np.float32)))
         if config.source_scale:
             numeric.append(self._source_scores(request))
+        if config.age_mean is not None:
+            numeric.append(self._ages(request, config.age_mean))
         keys_EKM[..., 0] *= tables.popularity.take(rows_EK) > 0
         lengths_E2 = np.stack([np.log1p(request.length_E), mean_EF[:, -1]], axis=1)
         reads_vectors = config.retrieval and (config.embeddings or config.attention)
@@ -233,6 +241,12 @@ class InputReader:
         if scores_EKS is None:
             return np.zeros((*request.candidates_EK.shape, len(scale_S)), np.float32)
         return np.log1p(np.maximum(scores_EKS, 0) / scale_S)
+
+    def _ages(self, request: RankingRequest, mean: float) -> NDArray[np.float32]:
+        """[E, K, 1]; `mean` is the `age_mean` of the network."""
+        days_EK, had_EK = last_ages(request)
+        standard_EK = (np.log1p(days_EK) - np.float32(mean)) / np.float32(self.config.age_std)
+        return np.where(had_EK, standard_EK, np.float32(0))[..., None]
 
     def _numbers(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The numbers of item rows [...] and their log popularity, standardised: [..., F + 1]."""
@@ -303,6 +317,23 @@ def key_shares(
     found = (own[at] == wanted) & (keys_EKM > 0)
     shares: NDArray[np.float32] = sums.take(at, axis=0) * found[..., None]
     return shares
+
+
+def last_ages(request: RankingRequest) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Days since the last event of each candidate, 0 for one that is not in the history; and which are; both [E, K]."""
+    history_EL, rows_EK, ages_EL = request.history_EL, request.candidates_EK, request.history_age_EL
+    assert ages_EL is not None
+    if history_EL.size == 0:
+        return np.zeros(rows_EK.shape, np.float32), np.zeros(rows_EK.shape, np.bool_)
+    # One sorted array of the items of all queries; a stable order keeps the events of an item in the order of time.
+    width = int(max(history_EL.max(), rows_EK.max(initial=0))) + 1
+    space_E1 = np.arange(len(history_EL))[:, None] * width
+    history_H = (history_EL + space_E1).ravel()
+    order_H = np.argsort(history_H, kind="stable")
+    sorted_H, wanted_EK = history_H[order_H], rows_EK + space_E1
+    last_EK = np.maximum(np.searchsorted(sorted_H, wanted_EK, side="right") - 1, 0)
+    had_EK = (sorted_H[last_EK] == wanted_EK) & (rows_EK > 0)
+    return np.where(had_EK, ages_EL.ravel()[order_H[last_EK]], np.float32(0)), had_EK
 
 
 def key_starts(sizes: list[int], widths: list[int]) -> NDArray[np.int64]:

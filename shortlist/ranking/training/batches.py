@@ -57,8 +57,9 @@ class Retrieved:
         if columns_EK is not None:
             rows = np.where(columns_EK >= 0, rows, 0)
         sources = None if self.sources_QKS is None else self.sources_QKS[at]
-        encoded = self.prepared.encode(self.queries.take(at_E))
-        return RankingRequest.of(encoded, self.vectors_QD[at_E], rows, scores, sources)
+        queries = self.queries.take(at_E)
+        encoded = self.prepared.encode(queries)
+        return RankingRequest.of(encoded, self.vectors_QD[at_E], rows, scores, sources, time_E=queries.time)
 
 
 def retrieve(

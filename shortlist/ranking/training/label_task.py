@@ -56,11 +56,16 @@ class Labelled:
         """Each event as a query with its item as the only candidate."""
         samples, store, at = self.prepared.samples, self.prepared.store, self.at_n[at_E]
         queries = store.queries(
-            samples.user[at], store.history_items, samples.start[at], samples.end[at], samples.context.take(at)
+            samples.user[at],
+            store.history_items,
+            samples.start[at],
+            samples.end[at],
+            samples.context.take(at),
+            times=store.history_times,
         )
         item_E1 = samples.item[at].astype(np.int64)[:, None]
         nothing = np.zeros((len(at), vector_dim), np.float32), np.zeros((len(at), 1), np.float32)
-        return RankingRequest.of(queries, nothing[0], item_E1, nothing[1])
+        return RankingRequest.of(queries, nothing[0], item_E1, nothing[1], time_E=samples.time[at])
 
 
 class LabelTask:

@@ -1,5 +1,6 @@
 """The candidate sources of a recipe, in the order in which they fill a list."""
 
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, assert_never
 
@@ -17,7 +18,8 @@ from shortlist.recommend.sources.neighbours import ItemNeighboursSource, UserNei
 from shortlist.recommend.sources.new_items import NewItemsSource
 from shortlist.recommend.sources.pinned import PinnedSource
 from shortlist.recommend.sources.popularity import PopularitySource
-from shortlist.recommend.sources.repeats import RepeatsSource
+from shortlist.recommend.sources.recent_events import recent_events, timed_events
+from shortlist.recommend.sources.repeats import RepeatsSource, Weigh
 from shortlist.recommend.sources.same_attribute import SameAttributeSource
 from shortlist.recommend.sources.similar_items import SimilarItemsSource
 from shortlist.recommend.sources.two_tower import TwoTowerSource
@@ -43,7 +45,7 @@ def open_sources(
 ) -> OpenedSources:
     """Open the sources of a recipe, whose statistics are in `folder`.
 
-    Raises ValueError when the statistics are missing or broken.
+    Raises ValueError when the statistics, or the times of events that a source reads, are missing or broken.
     """
     opener = _Opener(recipe, store, retriever, available, folder)
     before: list[Source] = [PinnedSource(available), SimilarItemsSource(retriever)]
@@ -132,9 +134,19 @@ class _Opener:
                 popularity_N = np.asarray(self._store.popularity)
                 source = SameAttributeSource(values_NW, popularity_N, available, name=name, ordered=ordered)
             case settings.Repeats():
-                source = RepeatsSource(available, name=name, ordered=ordered)
+                source = RepeatsSource(available, self._weigh(one), name=name)
             case settings.GivenItems():
                 source = GivenSource(self._store.items.rows(list(dict.fromkeys(one.items))), available, name=name)
             case _:
                 assert_never(one)
         return source
+
+    def _weigh(self, one: settings.Repeats) -> Weigh:
+        if one.by == "events":
+            return partial(recent_events, ordered=self._recipe.interactions.ordered)
+        if self._store.history_times is None:
+            raise ValueError(
+                f"{self._store.folder}: the features have no history/times.npy, which the source {one.label!r} reads; "
+                "they are of a recipe without `by: time`: run the recipe from the step prepare on"
+            )
+        return partial(timed_events, half_life=one.half_life)
