@@ -29,6 +29,7 @@ FIRST_READ_BY: dict[str, Step] = {
     "retrieval": "train_retrieval",
     "index": "train_retrieval",  # hard negatives are searched in an index
     "candidates": "build_index",
+    "candidates.sources": "prepare",  # a source may need the times of histories
     "ranking": "train_ranking",
     "rules": "train_ranking",  # prepare checks them, but writes nothing that depends on them; evaluate checks them too
     "evaluation": "evaluate",
