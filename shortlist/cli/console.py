@@ -14,6 +14,7 @@ from shortlist.progress import explanation, parse
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _STARTED = re.compile(r"Executing task '(?P<step>[\w-]+)'")
 _ENDED = re.compile(r"Task '(?P<step>[\w-]+)' finished with status (?P<status>\w+)")
+_DECIDED = re.compile(r"^step (?P<step>[\w-]+): (?P<what>reused|runs again, .+)$")
 _KEPT = 200
 """The number of last lines of the current step that are kept, to explain a failure."""
 _PLAIN_EVERY_SECONDS = 10.0
@@ -23,7 +24,7 @@ class RunConsole:
     """Follows the output of a pipeline run, line by line."""
 
     def __init__(self, log: Path, console: Console) -> None:
-        self._log = log.open("w", encoding="utf-8")
+        self._log = log.open("a", encoding="utf-8")  # a resumed run continues its log
         self._console = console
         self._bars = Progress(
             TextColumn("{task.description:<18}"),
@@ -67,6 +68,8 @@ class RunConsole:
             self._plain(self.step)
         elif ended := _ENDED.search(line):
             self._finish(ended["status"])
+        elif decided := _DECIDED.search(line):
+            self._decided(decided["step"], decided["what"])
         elif progress := parse(line):
             if self._bar is not None:
                 note = f"{progress.label} {progress.note}"
@@ -74,6 +77,14 @@ class RunConsole:
             self._plain_progress(line, whole=progress.done >= progress.total)
         elif line:
             self._lines = [*self._lines[1 - _KEPT :], line]
+
+    def _decided(self, step: str, what: str) -> None:
+        """A step that is complete is not started; of one that starts again, the reason is shown."""
+        if what == "reused":
+            self._bars.stop_task(self._bars.add_task(step, total=1, completed=1, note=what))
+            self._plain(f"{step} {what}")
+        else:
+            self._console.print(f"{step} {what}", markup=False, highlight=False, soft_wrap=True)
 
     @property
     def failed(self) -> bool:

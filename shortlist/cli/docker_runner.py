@@ -35,6 +35,11 @@ def check_docker() -> None:
         raise ValueError(f"no Docker engine responds ({error}); start one, or run without --runner docker") from None
 
 
+def image_id() -> str:
+    """The id of the image that the steps run in, which changes with its code."""
+    return str(docker.from_env().images.get(PIPELINE_IMAGE).id)
+
+
 def docker_runner(recipe: Recipe, run: Path) -> local.DockerRunner:
     """The runner for the folder of a run; after an interruption, `end_containers` kills the remaining containers."""
     return local.DockerRunner(

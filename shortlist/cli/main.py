@@ -50,28 +50,66 @@ def run(
     keep: Annotated[
         int, typer.Option(help="Number of runs of the recipe to keep, including this one and active ones.", min=1)
     ] = 5,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with RUN, or with the last run that did not finish.")
+    ] = False,
+    run: Annotated[
+        str | None,
+        typer.Argument(help="With --resume: the run's name, its first characters, or 'last'.", metavar="[RUN]"),
+    ] = None,
+    taken_from: Annotated[
+        str | None,
+        typer.Option(
+            "--from", help="Start a new run that takes over the outputs of RUN which did not change.", metavar="RUN"
+        ),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Stop after this step, like prepare; --resume goes on.", metavar="STEP")
+    ] = None,
 ) -> None:
     """Run the pipeline on this machine, publish the release, and show recommendations from it.
 
     Runs the compiled pipeline, the same file as on a cluster, step by step on this machine. Then it starts the
     predictor and the transformer on free local ports, shows the recommendations for one user, and stops them.
+
+    With --resume, complete steps of an interrupted run are not run again, and a training continues from its last
+    checkpoint. With --from, a changed recipe runs from the first step that reads what changed.
     """
     from rich.console import Console
 
     from shortlist.cli.checked import check_sql
+    from shortlist.cli.going_on import run_to_resume, run_to_take_from, step_named
     from shortlist.cli.outcome import show_outcome
-    from shortlist.cli.run import run_pipeline
+    from shortlist.cli.run import RunOptions, run_pipeline
     from shortlist.cli.serve import recommend_once
     from shortlist.report import RunRecord
 
+    if resume and taken_from is not None:
+        raise typer.BadParameter("--resume goes on with a run, --from starts a new one; give one of them")
+    if run is not None and not resume:
+        raise typer.BadParameter(f"a run is given with --resume {run} or --from {run}", param_hint="RUN")
+    try:
+        last = None if until is None else step_named(until)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--until") from None
     places = find_places(recipe, work)
     check_sql(places.recipe, recipe)
+    options = RunOptions(
+        runner,
+        user_name() if force else None,
+        run_to_resume(places, run) if resume else None,
+        None if taken_from is None else run_to_take_from(places, taken_from),
+        last,
+    )
     if runner is Runner.DOCKER:
         from shortlist.cli.docker_runner import check_docker  # only this runner needs the Docker client
 
         check_docker()
     console = Console(highlight=False, soft_wrap=True)
-    done = run_pipeline(places, keep, console, runner, user_name() if force else None)
+    done = run_pipeline(places, keep, console, options)
+    if done is None:
+        console.print(f"\nstopped after {last}; nothing was published", markup=False)
+        return
     show_outcome(RunRecord.model_validate_json(done.record.read_text()), console)
     if answer and done.decision["live"]:
         recommend_once(places, {}, console)

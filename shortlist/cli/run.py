@@ -12,11 +12,12 @@ from rich.console import Console
 
 from shortlist.cli.console import RunConsole
 from shortlist.cli.places import Places
-from shortlist.cli.run_folders import new_run, write_failure
+from shortlist.cli.run_folders import RunFolder, new_run, resume_run, write_failure, write_stopped
 from shortlist.cli.runner import Runner
 from shortlist.cli.signals import Terminated
+from shortlist.cli.step_records import OUTPUTS
 from shortlist.pipelines.errors import RunFailedError
-from shortlist.recipe import dump_recipe
+from shortlist.recipe import Step, dump_recipe
 from shortlist.serving.child import library_environment
 from shortlist.serving.groups import end_group
 
@@ -35,31 +36,57 @@ class Run:
     """The content of decision.json: published, release, reason, and the release that is live now."""
 
 
-def run_pipeline(places: Places, keep: int, console: Console, runner: Runner, forced_by: str | None = None) -> Run:
-    """Run the pipeline in a new folder; of the earlier runs, the newest `keep - 1` and the active ones are kept.
+@dataclass(frozen=True)
+class RunOptions:
+    """What to run, and how."""
 
-    Raises RunFailedError with the message of the failed step. No process of the run outlives this call.
+    runner: Runner = Runner.SUBPROCESS
+    forced_by: str | None = None
+    """Who overrules the gate."""
+    resume: RunFolder | None = None
+    """The run to go on with; otherwise a new one starts."""
+    taken_from: RunFolder | None = None
+    """The run whose outputs a new run takes over where they did not change."""
+    until: Step | None = None
+    """The last step."""
+
+
+def run_pipeline(places: Places, keep: int, console: Console, options: RunOptions) -> Run | None:
+    """Run the pipeline in a new folder, or in that of the run to resume; None if it stopped after the step `until`.
+
+    Of the runs before a new one, the newest `keep - 1` and the active ones are kept. Raises RunFailedError with the
+    message of the failed step. No process of the run outlives this call.
     """
-    folder, lock = new_run(places.runs, keep)
+    if options.resume is None:
+        folder, lock = new_run(places.runs, keep, options.taken_from)
+    else:
+        folder, lock = options.resume.path, resume_run(places.runs, options.resume)
     try:
-        return _run(places, folder, lock.descriptor, console, runner, forced_by)
+        return _run(places, folder, lock.descriptor, console, options)
     except BaseException as error:
         why = str(error) or type(error).__name__
         if isinstance(error, KeyboardInterrupt | Terminated):
             why = _interrupted(folder, why)
             console.print(f"\n{why}", markup=False)
-            console.print(f"To run it again from the first step: shortlist run {places.file}", markup=False)
+        console.print(f"To go on with the steps that are left: {resume_command(places, folder)}", markup=False)
         write_failure(folder, why)
         raise
     finally:
         lock.close()
 
 
-def _run(places: Places, folder: Path, lock: int, console: Console, runner: Runner, forced_by: str | None) -> Run:
+def resume_command(places: Places, folder: Path) -> str:
+    """The command that resumes a run."""
+    return f"shortlist run {places.file} --resume {folder.name}"
+
+
+def _run(places: Places, folder: Path, lock: int, console: Console, options: RunOptions) -> Run | None:
     (folder / "recipe.yaml").write_text(dump_recipe(places.recipe), encoding="utf-8")
-    command = [sys.executable, "-m", "shortlist.cli.pipeline", str(folder / "recipe.yaml"), str(folder), runner]
+    command = [sys.executable, "-m", "shortlist.cli.pipeline", str(folder / "recipe.yaml"), str(folder), options.runner]
+    command += ["--forced-by", options.forced_by] if options.forced_by else []
+    command += ["--until", options.until] if options.until else []
     child = subprocess.Popen(
-        command + ([forced_by] if forced_by else []),
+        command,
         cwd=places.project,
         stdin=subprocess.PIPE,  # closing it tells the child that this process was killed
         stdout=subprocess.PIPE,
@@ -76,15 +103,18 @@ def _run(places: Places, folder: Path, lock: int, console: Console, runner: Runn
             shown.follow(child.stdout)
             code = child.wait()
         finally:
-            end_group(child, _PATIENCE_SECONDS[runner])
+            end_group(child, _PATIENCE_SECONDS[options.runner])
     if code != 0 or shown.failed:
         raise RunFailedError(f"{shown.why_it_failed()}\nThe full log: {folder / 'run.log'}")
+    if options.until is not None:
+        write_stopped(folder, options.until)
+        return None
     return _collect(folder)
 
 
 def _collect(folder: Path) -> Run:
     report, record = folder / "report.html", folder / "run.json"
-    outputs = next(folder.glob("shortlist-*"))
+    outputs = folder / OUTPUTS
     shutil.copyfile(outputs / "report" / "page", report)
     aside = folder / ".run.json"
     shutil.copyfile(outputs / "report" / "run", aside)
@@ -96,15 +126,13 @@ def _collect(folder: Path) -> Run:
 
 def _decision(folder: Path) -> dict[str, Any] | None:
     """The decision of the publish step, or None if the run did not reach it."""
-    for path in folder.glob("shortlist-*/publish/decision/decision.json"):
-        found: dict[str, Any] = json.loads(path.read_text())
-        return found
-    return None
+    path = folder / OUTPUTS / "publish/decision/decision.json"
+    return json.loads(path.read_text()) if path.exists() else None
 
 
 def _interrupted(folder: Path, how: str) -> str:
     decision = _decision(folder)
-    if decision is None and any(folder.glob("shortlist-*/publish")):
+    if decision is None and (folder / OUTPUTS / "publish").exists():
         return f"{how} during publishing; `shortlist releases list` shows which release is live. No process is left"
     if decision is not None and decision["published"]:
         return f"{how} after release {decision['release']} was published; it is live. No process is left"

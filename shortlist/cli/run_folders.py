@@ -1,7 +1,8 @@
-"""The folders of a recipe's runs: created, listed with their states, and removed unless the run is active.
+"""The folders of a recipe's runs: created, resumed, listed with their states, and removed unless the run is active.
 
 A run and its pipeline hold a lock on `<run>/.lock`; the operating system releases it when both have ended, for whatever
-reason. A locked run is therefore active, and a run that is not locked and has no run.json has failed.
+reason. A locked run is therefore active. A run that is not locked and has no run.json was stopped by `--until`, which
+stopped.txt says, or has failed.
 """
 
 import contextlib
@@ -11,14 +12,20 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
+from shortlist.cli.step_records import StepRecords
+
 _LOCK = ".lock"
 _FAILURE = "failure.txt"
+_STOPPED = "stopped.txt"
+_ORIGIN = "origin.json"
 _RECORD = "run.json"
 _NAME = "%Y%m%d-%H%M%S-%f"
 _NAMED = re.compile(r"\d{8}-\d{6}-\d{6}")
@@ -35,6 +42,17 @@ class State(StrEnum):
     """The gate refused its release."""
     FAILED = "failed"
     """A step failed, or the run was interrupted."""
+    STOPPED = "stopped"
+    """It ended after the step that `--until` named."""
+
+
+class Origin(BaseModel):
+    """Where a run comes from."""
+
+    taken_from: str | None = None
+    """The run whose outputs it took over."""
+    resumed: list[datetime] = []
+    """When it was resumed."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +63,14 @@ class RunFolder:
     state: State
     started: datetime
     seconds: float | None
-    """The duration of the run so far; None if it was killed at an unknown time."""
+    """The duration so far since the start, or since it was last resumed; None if it was killed at an unknown time."""
     record: dict[str, Any] | None
     """The content of run.json, if the run finished."""
-    failure: str
+    failure: str = ""
     """Why the run failed."""
+    stopped_after: str = ""
+    """The last step of a stopped run."""
+    origin: Origin = field(default_factory=Origin)
 
     @property
     def name(self) -> str:
@@ -76,20 +97,54 @@ class RunLock:
         os.close(self.descriptor)
 
 
-def new_run(runs: Path, keep: int) -> tuple[Path, RunLock]:
-    """A locked folder for a new run; older runs except the newest `keep - 1` and the active ones are removed."""
+def new_run(runs: Path, keep: int, taken_from: RunFolder | None = None) -> tuple[Path, RunLock]:
+    """A locked folder for a new run; older runs except the newest `keep - 1` and the active ones are removed.
+
+    With `taken_from`, it has the outputs of the complete steps of that run. Raises ValueError if that run is active.
+    """
     if keep < 1:
         raise ValueError(f"--keep is {keep}; keep at least 1 run, this one")
     runs.mkdir(parents=True, exist_ok=True)
     with _exclusive(runs):
+        if taken_from is not None and not taken_from.path.is_dir():
+            raise ValueError(f"{taken_from.path}: the run was deleted")
+        if taken_from is not None and _is_running(taken_from.path):
+            raise ValueError(f"{taken_from.name} is running; wait for its end, or end it (Ctrl-C where it was started)")
         folder = runs / datetime.now(UTC).strftime(_NAME)
         folder.mkdir()
         lock = RunLock(folder)
         lock.take()
+        StepRecords(folder).create()
+        if taken_from is not None:
+            _write_origin(folder, Origin(taken_from=taken_from.name))
+            StepRecords(folder).take_over(StepRecords(taken_from.path))
         others = [path for path in _folders(runs) if path != folder]
         for old in others[keep - 1 :]:
             _remove(old)
     return folder, lock
+
+
+def resume_run(runs: Path, run: RunFolder) -> RunLock:
+    """Lock the folder of a run that did not finish. Raises ValueError if it is active or has finished."""
+    with _exclusive(runs):
+        if run.path.is_dir():
+            lock = RunLock(run.path)
+            if lock.take():
+                return _resumed(run, lock)
+            lock.close()
+            raise ValueError(f"{run.name} is running; end it first (Ctrl-C where it was started)")
+    raise ValueError(f"{run.path}: the run was deleted")
+
+
+def _resumed(run: RunFolder, lock: RunLock) -> RunLock:
+    if (run.path / _RECORD).exists():
+        lock.close()
+        raise ValueError(f"{run.name} has finished; a new run can take over its outputs: --from {run.name}")
+    origin = _origin(run.path)
+    _write_origin(run.path, origin.model_copy(update={"resumed": [*origin.resumed, datetime.now(UTC)]}))
+    (run.path / _FAILURE).unlink(missing_ok=True)
+    (run.path / _STOPPED).unlink(missing_ok=True)
+    return lock
 
 
 def list_runs(runs: Path) -> list[RunFolder]:
@@ -123,6 +178,20 @@ def write_failure(folder: Path, why: str) -> None:
     (folder / _FAILURE).write_text(why, encoding="utf-8")
 
 
+def write_stopped(folder: Path, step: str) -> None:
+    """Note that the run was to end after this step."""
+    (folder / _STOPPED).write_text(step, encoding="utf-8")
+
+
+def _origin(folder: Path) -> Origin:
+    path = folder / _ORIGIN
+    return Origin.model_validate_json(path.read_text(encoding="utf-8")) if path.exists() else Origin()
+
+
+def _write_origin(folder: Path, origin: Origin) -> None:
+    (folder / _ORIGIN).write_text(origin.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
 def _folders(runs: Path) -> list[Path]:
     if not runs.is_dir():
         return []
@@ -131,23 +200,27 @@ def _folders(runs: Path) -> list[Path]:
 
 
 def _read(folder: Path) -> RunFolder:
-    record, failure = folder / _RECORD, folder / _FAILURE
+    record, failure, stopped = folder / _RECORD, folder / _FAILURE, folder / _STOPPED
     started = datetime.strptime(folder.name, _NAME).replace(tzinfo=UTC)
+    origin = _origin(folder)
 
-    def since(end: float) -> float:
-        return end - started.timestamp()
+    def run(state: State, end: Path | None, **more: Any) -> RunFolder:
+        at = datetime.now(UTC).timestamp() if end is None else end.stat().st_mtime
+        seconds = at - (origin.resumed or [started])[-1].timestamp()
+        return RunFolder(folder, state, started, seconds, more.pop("record", None), origin=origin, **more)
 
     if _is_running(folder):
-        return RunFolder(folder, State.RUNNING, started, since(datetime.now(UTC).timestamp()), None, "")
+        return run(State.RUNNING, None)
     if record.exists():
         content = json.loads(record.read_text(encoding="utf-8"))
         published = (content.get("decision") or {}).get("published", False)
-        state = State.SUCCEEDED if published else State.REFUSED
-        return RunFolder(folder, state, started, since(record.stat().st_mtime), content, "")
+        return run(State.SUCCEEDED if published else State.REFUSED, record, record=content)
     if failure.exists():
-        why = failure.read_text(encoding="utf-8")
-        return RunFolder(folder, State.FAILED, started, since(failure.stat().st_mtime), None, why)
-    return RunFolder(folder, State.FAILED, started, None, None, "it was killed before it could write a reason")
+        return run(State.FAILED, failure, failure=failure.read_text(encoding="utf-8"))
+    if stopped.exists():
+        return run(State.STOPPED, stopped, stopped_after=stopped.read_text(encoding="utf-8"))
+    why = "it was killed before it could write a reason"
+    return RunFolder(folder, State.FAILED, started, None, None, why, origin=origin)
 
 
 def _is_running(folder: Path) -> bool:

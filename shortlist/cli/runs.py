@@ -32,17 +32,21 @@ def list_all(recipe: RecipePath, work: Work = None) -> None:
         table.add_column(name)
     for one in found:
         seconds = "" if one.seconds is None else f"{one.seconds:.0f}"
-        table.add_row(one.name, one.state, seconds, _shown(_metrics(one).get(metric)), _release(one))
+        table.add_row(one.name, _state(one), seconds, _shown(_metrics(one).get(metric)), _release(one))
     print_table(table)
 
 
 @app.command()
 def show(recipe: RecipePath, run: Run = "last", work: Work = None) -> None:
     """Show a run: its steps, its metrics and its release, or why it failed."""
-    from shortlist.cli.run_folders import find_run
+    from shortlist.cli.run_folders import State, find_run
 
     one = find_run(find_places(recipe, work).runs, run)
-    _print(f"run       {one.name}: {one.state}", *([] if one.seconds is None else [f"seconds   {one.seconds:.0f}"]))
+    _print(f"run       {one.name}: {_state(one)}", *([] if one.seconds is None else [f"seconds   {one.seconds:.0f}"]))
+    if one.origin.taken_from is not None:
+        _print(f"from      {one.origin.taken_from}")
+    for at in one.origin.resumed:
+        _print(f"resumed   {at:%Y-%m-%d %H:%M:%S} UTC")
     if one.record is not None:
         decision = one.record["decision"]
         _print(f"release   {decision['release']}: {decision['reason']}")
@@ -53,6 +57,8 @@ def show(recipe: RecipePath, run: Run = "last", work: Work = None) -> None:
         _print(f"report    {one.path / 'report.html'}")
     if one.failure:
         _print(f"failed    {one.failure}")
+    if one.state in (State.FAILED, State.STOPPED):
+        _print(f"go on     shortlist run {recipe} --resume {one.name}")
     _print(f"folder    {one.path}")
 
 
@@ -100,6 +106,10 @@ def remove(
     found = {one.path: one for one in (find_run(folder, name) for name in runs)}
     remove_runs(folder, [*found.values()])
     _print(f"deleted: {', '.join(one.name for one in found.values())}")
+
+
+def _state(run: "RunFolder") -> str:
+    return f"{run.state} after {run.stopped_after}" if run.stopped_after else run.state
 
 
 def _metrics(run: "RunFolder") -> dict[str, Any]:

@@ -82,7 +82,7 @@ def release_key(name: str, file: str = "") -> str:
 
 def lineage_of(recipe: Recipe, data: str) -> Lineage:
     """The lineage of a release: the recipe, this code, and `data`, the digest of the prepared data."""
-    code = f"{importlib.metadata.version('shortlist')}+{_code_fingerprint()}"
+    code = f"{importlib.metadata.version('shortlist')}+{code_fingerprint()}"
     text = _recipe_text(recipe)
     return Lineage(recipe_sha256=hashlib.sha256(text.encode()).hexdigest(), code=code, data=data)
 
@@ -263,7 +263,7 @@ def _recipe_text(recipe: Recipe) -> str:
     return dump_recipe(recipe.model_copy(update={"publish": Publish(), "batch": None, "resources": Resources()}))
 
 
-def _code_fingerprint() -> str:
+def code_fingerprint() -> str:
     """A digest of the library's own source files, so that an uncommitted change is visible."""
     package = Path(__file__).parents[1]
     sources = [path.relative_to(package).as_posix() for path in package.rglob("*.py")]

@@ -57,6 +57,15 @@ def release_root(recipe: Recipe) -> Storage:
     return open_storage(f"{recipe.publish.to.rstrip('/')}/{recipe.name}")
 
 
+def live_name(root: Storage) -> str | None:
+    """The name of the live release; None if there is none, or if the pointer is broken: publishing rewrites it."""
+    try:
+        live = read_live(root)
+    except ReleaseError:
+        return None
+    return live.release if live else None
+
+
 def fetch_live(recipe: Recipe, into: Path) -> Path | None:
     """The live release's folder, named like the release; None if no release is live.
 
@@ -132,7 +141,7 @@ def publish_step(
 
 
 def _decide(root: Storage, folder: Path, name: str, verdict: Verdict, forced_by: str | None) -> Decision:
-    before = _live_name(root)
+    before = live_name(root)
 
     def decision(published: bool, reason: str, forced: str | None = None) -> Decision:
         return Decision(
@@ -159,11 +168,3 @@ def _decide(root: Storage, folder: Path, name: str, verdict: Verdict, forced_by:
             return decision(False, str(error))
         publish(root, folder, replaces=None, forced_by=forced_by)
         return decision(True, f"{error}; forced by {forced_by}", forced_by)
-
-
-def _live_name(root: Storage) -> str | None:
-    try:
-        live = read_live(root)
-    except ReleaseError:  # a broken pointer; publishing rewrites it
-        return None
-    return live.release if live else None

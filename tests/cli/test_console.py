@@ -43,3 +43,9 @@ def test_a_step_that_died_without_a_word_shows_the_end_of_its_output(tmp_path: P
     why = console.why_it_failed()
     assert "line 39" in why
     assert "line 3\n" not in why
+
+
+def test_a_reused_step_has_its_line_and_one_that_runs_again_its_reason(tmp_path: Path) -> None:
+    decided = ["step survey: reused\n", "step ingest: runs again, since source.users changed\n", *LINES[:1]]
+    _, out = shown(decided, tmp_path)
+    assert out.splitlines() == ["survey reused", "ingest runs again, since source.users changed", "ingest"]
