@@ -14,7 +14,8 @@ import typer
 import yaml
 from pydantic import TypeAdapter
 
-from shortlist.answer.schema import Answer, Columns, Refusal, request_types
+from shortlist.answer.request_schema import Columns, request_types
+from shortlist.answer.response_schema import Answer, Refusal
 from shortlist.cli.main import app
 from shortlist.features import TableSchema
 from shortlist.recipe import Serving, recipe_schema

@@ -12,7 +12,7 @@ from kserve.model_server import app
 
 from shortlist.answer.query import Query
 from shortlist.answer.refusal import BadRequestError
-from shortlist.answer.schema import Page, Prediction
+from shortlist.answer.response_schema import Page, Prediction
 from shortlist.serving.transformer import errors, openapi, protocol
 from shortlist.serving.transformer.drain import Drain
 from shortlist.serving.transformer.follow import Follower

@@ -8,7 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from kserve.protocol.rest.v2_datamodels import InferenceRequest, InferenceResponse
 from pydantic import TypeAdapter
 
-from shortlist.answer.schema import Answer, Refusal
+from shortlist.answer.response_schema import Answer, Refusal
 from shortlist.serving.transformer.errors import max_body_bytes
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from kserve.errors import InvalidInput
 
 from shortlist.answer.query import Query, QueryReader
 from shortlist.answer.refusal import BadRequestError
-from shortlist.answer.schema import Page, Prediction
+from shortlist.answer.response_schema import Page, Prediction
 
 INPUT = {"name": "instances", "datatype": "BYTES", "shape": [-1]}
 OUTPUT = {"name": "predictions", "datatype": "BYTES", "shape": [-1]}

@@ -13,7 +13,7 @@ from shortlist.answer import page
 from shortlist.answer.query import Query
 from shortlist.answer.release import Release
 from shortlist.answer.release_recommender import Found, ReleaseRecommender, paged
-from shortlist.answer.schema import Page, Prediction, Stage
+from shortlist.answer.response_schema import Page, Prediction, Stage
 from shortlist.recipe import AvailabilityFile
 from shortlist.serving.transformer.ask_predictor import DegradedError, Predictor
 from shortlist.serving.transformer.availability import AvailabilityWatcher

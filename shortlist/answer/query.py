@@ -1,4 +1,4 @@
-"""Reads queries from requests and validates them with the types of `schema`."""
+"""Reads queries from requests and validates them with the types of `request_schema`."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from shortlist.answer.refusal import BadRequestError, Refuser
-from shortlist.answer.schema import MAX_INSTANCES, Columns, Weights, request_types
+from shortlist.answer.request_schema import MAX_INSTANCES, Columns, Weights, request_types
 from shortlist.features import FeatureSchema
 from shortlist.recipe import Serving
 from shortlist.recipe.fields import POSITIVE

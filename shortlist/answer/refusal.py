@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from shortlist.answer.schema import MAX_BOOSTS, MAX_INSTANCES, MAX_LIMITS, MAX_ROWS, MAX_TEXT, MAX_WEIGHT
+from shortlist.answer.request_schema import MAX_BOOSTS, MAX_INSTANCES, MAX_LIMITS, MAX_ROWS, MAX_TEXT, MAX_WEIGHT
 from shortlist.data.keys import MAX_KEY_BYTES
 from shortlist.features.item_mask import MAX_LENGTH
 from shortlist.recipe import Serving

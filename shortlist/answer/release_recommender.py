@@ -14,7 +14,7 @@ from shortlist.answer.encode import EncodedQueries, encode, objectives_of, seen_
 from shortlist.answer.query import Query
 from shortlist.answer.refusal import BadRequestError
 from shortlist.answer.release import Release
-from shortlist.answer.schema import Item, Page, Prediction, Similar, Source, Stage
+from shortlist.answer.response_schema import Item, Page, Prediction, Similar, Source, Stage
 from shortlist.features.availability import Availability
 from shortlist.features.vocabulary import UNKNOWN
 from shortlist.recommend.candidates import Candidates

@@ -8,7 +8,7 @@ from typing import Self, Unpack, cast
 
 import httpx
 
-from shortlist.answer.schema import Page, Prediction
+from shortlist.answer.response_schema import Page, Prediction
 from shortlist.client.queries import Query
 from shortlist.client.retry import Deadline, answer_of
 

@@ -11,7 +11,8 @@ import pytest
 from asking import JSON, post
 from pydantic import TypeAdapter
 
-from shortlist.answer.schema import MAX_INSTANCES, MAX_ROWS, Answer, Columns, Item, Prediction, Refusal, request_types
+from shortlist.answer.request_schema import MAX_INSTANCES, MAX_ROWS, Columns, request_types
+from shortlist.answer.response_schema import Answer, Item, Prediction, Refusal
 from shortlist.features import TableSchema
 from shortlist.recipe import Serving
 from shortlist.serving.local import LocalService

@@ -8,7 +8,7 @@ import pytest
 from asking import JSON, post
 from pydantic import TypeAdapter
 
-from shortlist.answer.schema import Refusal
+from shortlist.answer.response_schema import Refusal
 from shortlist.serving.local import LocalService
 
 TYPES = ["application/json", "application/json; charset=utf-16", "text/plain", "application/octet-stream"]

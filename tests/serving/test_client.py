@@ -8,7 +8,7 @@ from typing import get_type_hints
 
 import pytest
 
-from shortlist.answer.schema import Columns, request_types
+from shortlist.answer.request_schema import Columns, request_types
 from shortlist.client import AsyncClient, Client, Query, RefusedError, Rules, UnavailableError
 from shortlist.features import TableSchema
 from shortlist.recipe import Serving
