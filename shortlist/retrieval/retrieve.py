@@ -4,6 +4,7 @@ Shapes: E queries, L history length, D vector dim, k results. Item row `r` is po
 """
 
 import json
+import math
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -25,6 +26,8 @@ _ParametersIVF: Any = faiss.SearchParametersIVF
 _NOTHING = np.zeros(0, np.int64)
 _FEW = 16_384
 """Number of vectors that can be compared exhaustively in about a millisecond."""
+_SPREAD = 1.3
+"""Exponent of the number of lists in the share of items that a filter leaves; 1 compares as many vectors."""
 
 
 class Retriever:
@@ -152,11 +155,12 @@ class Retriever:
         """Like `search`; the rows of `seen` are sorted, unique and in the subset."""
         if subset.whole or not self._inverted:
             return self._search_index(vectors_ED, k, seen, subset, self._num_probes)
-        # As many vectors are compared as without a subset: more lists are searched if few items of a list are allowed.
+        # More lists are searched if few items of a list are allowed, somewhat more than compares as many vectors as
+        # without a subset: the best of few items are spread over more lists (docs/decisions/index.md).
         # If the subset is small, or not larger than the number of vectors that would be compared, all are compared.
         if subset.count <= max(_FEW, self.num_items * self._num_probes // self.index.nlist):
             return self._search_exactly(vectors_ED, k, seen, subset)
-        num_probes = -(-self._num_probes * self.num_items // subset.count)
+        num_probes = math.ceil(self._num_probes * (self.num_items / subset.count) ** _SPREAD)
         return self._search_index(vectors_ED, k, seen, subset, num_probes)
 
     def _search_index(
