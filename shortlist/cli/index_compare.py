@@ -117,11 +117,9 @@ def _show(found: "list[Measured]", chosen: "Measured | None") -> None:
 
 def _conclude(found: "list[Measured]", target: "Target", chosen: "Measured | None") -> None:
     """Print the recipe's line, or raise ValueError with the nearest misses."""
-    from shortlist.retrieval.index_compare import nearest, recipe_line
+    from shortlist.retrieval.index_compare import describe_nearest, recipe_line
 
     if chosen is None:
-        near = "".join(
-            f"\n  {one.factory} {one.setting}: {', '.join(target.misses(one))}" for one in nearest(found, target)
-        )
+        near = describe_nearest(found, target)
         raise ValueError(f"no index meets the target; relax --min-recall, --max-ms or --max-mb. The nearest:{near}")
     typer.echo(f"the smallest that meets the target, for the recipe:\n{recipe_line(chosen, target.min_recall)}")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from shortlist.progress import say
 from shortlist.recipe import Index
 from shortlist.retrieval.faiss_index import bytes_per_item, make_index
-from shortlist.retrieval.index_compare import Kind, Measured, Target, list_kinds, measure_settings, nearest
+from shortlist.retrieval.index_compare import Kind, Measured, Target, describe_nearest, list_kinds, measure_settings
 from shortlist.retrieval.index_quality import exact_scores
 
 _TARGET = "index.min_recall, index.max_ms or index.max_mb"
@@ -44,9 +44,7 @@ def choose_index(
         verdict = "meets the target" if chosen else f"misses {', '.join(target.misses(last))}"
         say(f"index: {factory} {last.setting}".rstrip() + f" {verdict}; {last.mb:.1f} MB")
         if chosen is not None:
-            searched = {"nprobe": chosen.nprobe, "ef_search": chosen.ef_search, "refine": chosen.refine}
-            update = {"factory": factory, **{name: value for name, value in searched.items() if value}}
-            return settings.model_copy(update=update), found
+            return settings.model_copy(update={"factory": factory, **chosen.search_settings}), found
     raise ValueError(_none(found, target, settings))
 
 
@@ -60,7 +58,5 @@ def _by_size(kinds: Sequence[Kind], dim: int) -> list[tuple[int, Kind, int]]:
 def _none(found: Sequence[Measured], target: Target, settings: Index) -> str:
     if not found:
         return f"index.max_mb: {settings.max_mb:g} MiB are too few for any kind of index; raise it"
-    near = "".join(
-        f"\n  {one.factory} {one.setting}: {', '.join(target.misses(one))}" for one in nearest(found, target)
-    )
+    near = describe_nearest(found, target)
     return f"index.factory: no kind of index meets the target; relax {_TARGET}. The nearest:{near}"

@@ -65,6 +65,12 @@ class Measured:
         return 1e3 / self.queries_per_second
 
     @property
+    def search_settings(self) -> dict[str, int]:
+        """The fields of `index` in a recipe that search with this setting; those that the kind lacks are left out."""
+        fields = {"nprobe": self.nprobe, "ef_search": self.ef_search, "refine": self.refine}
+        return {name: value for name, value in fields.items() if value}
+
+    @property
     def setting(self) -> str:
         """The setting in words, such as `nprobe 16, refine 10`; empty without one."""
         named = {"nprobe": self.nprobe, "efSearch": self.ef_search, "refine": self.refine}
@@ -191,8 +197,14 @@ def nearest(found: Sequence[Measured], target: Target, count: int = 3) -> list[M
     return sorted(found, key=lambda one: (len(target.misses(one)), -one.recall_at_100, one.mb))[:count]
 
 
+def describe_nearest(found: Sequence[Measured], target: Target) -> str:
+    """The nearest indexes and what each misses, a line each that begins with a line break."""
+    return "".join(
+        f"\n  {one.factory} {one.setting}: {', '.join(target.misses(one))}" for one in nearest(found, target)
+    )
+
+
 def recipe_line(one: Measured, min_recall: float) -> str:
     """The block of the recipe that builds this index, searches it with this setting and checks its recall."""
-    fields = {"nprobe": one.nprobe, "ef_search": one.ef_search, "refine": one.refine}
-    given = "".join(f", {name}: {value}" for name, value in fields.items() if value)
+    given = "".join(f", {name}: {value}" for name, value in one.search_settings.items())
     return f'index: {{factory: "{one.factory}"{given}, min_recall: {min_recall:g}}}'
