@@ -30,6 +30,31 @@ class Limit:
         return np.asarray(np.isin(self.values_NW, full).any(axis=1))
 
 
+class Fitting:
+    """Which of K candidates still fit into a list, updated as it grows."""
+
+    def __init__(self, rows_K: NDArray[np.int64], limits: Sequence[Limit], listed: NDArray[np.int64]) -> None:
+        """`listed` are the items that the list already has."""
+        self.fits_K = rows_K > 0
+        self._rows_K, self._limits = rows_K, limits
+        self._values_KW = [limit.values_NW[rows_K] for limit in limits]
+        self._counts: list[Counter[int]] = [Counter() for _ in limits]
+        for row in listed.tolist():
+            self._count(row)
+
+    def add(self, k: int) -> None:
+        """The list grows by the candidate at this position."""
+        self.fits_K[k] = False
+        self._count(int(self._rows_K[k]))
+
+    def _count(self, row: int) -> None:
+        for limit, values_KW, counts in zip(self._limits, self._values_KW, self._counts, strict=True):
+            for value in {*limit.values_NW[row].tolist()} - {0}:
+                counts[value] += 1
+                if counts[value] >= limit.most:
+                    self.fits_K &= (values_KW != value).all(axis=1)
+
+
 def within_limits(
     rows_K: NDArray[np.int64], limits: Sequence[Limit], enough: int, *, forced: int = 0
 ) -> NDArray[np.int64]:

@@ -235,4 +235,4 @@ def filters_of(recipe: Recipe) -> list[Filter]:
 
 def rerankers_of(retriever: Retriever) -> list[ReRanker]:
     """All re-rankers in the order of their application; the rules of a query decide which of them it needs."""
-    return [BoostItems(), TopK(), AtMost(), Diversity(retriever)]
+    return [BoostItems(), TopK(), Diversity(retriever), AtMost()]

@@ -184,21 +184,25 @@ def test_rare_items_are_found_when_a_limit_leaves_nothing_else(service: Service)
         assert unseen <= set(rows)
 
 
-def test_diversity_is_maximal_marginal_relevance(service: Service) -> None:
-    query = Query(k=6, history=[10, 20], time=TIME)
+@pytest.mark.parametrize("most", [None, 2])
+def test_diversity_is_maximal_marginal_relevance_of_what_fits(service: Service, most: int | None) -> None:
     pool = service.answers([Query(k=CANDIDATES, history=[10, 20], time=TIME)])[0]["items"]
     rows, scores = [item["item_id"] // 10 for item in pool], np.array([item["score"] for item in pool])
     relevance = (scores - scores.min()) / (scores.max() - scores.min())
     similar = service.vectors[np.array(rows) - 1] @ service.vectors[np.array(rows) - 1].T
+    genres = [{*GENRES[row - 1]} - {0} for row in rows]
     chosen: list[int] = []
     for _ in range(6):
+        full = {g for g in range(1, 5) if most and sum(g in genres[j] for j in chosen) >= most}
         gains = [
-            -np.inf if i in chosen else 0.4 * relevance[i] - 0.6 * max((similar[i, j] for j in chosen), default=-1.0)
+            -np.inf
+            if i in chosen or genres[i] & full
+            else 0.4 * relevance[i] - 0.6 * max((similar[i, j] for j in chosen), default=-1.0)
             for i in range(len(rows))
         ]
         chosen.append(int(np.argmax(gains)))
-    query.rules["diversity"] = 0.6
-    assert service.rows(query) == [rows[i] for i in chosen]
+    rules = {"diversity": 0.6} | ({"at_most": {"genre": most}} if most else {})
+    assert service.rows(Query(k=6, history=[10, 20], time=TIME, rules=rules)) == [rows[i] for i in chosen]
 
 
 def test_similar_items_are_the_nearest_vectors(service: Service) -> None:

@@ -37,7 +37,8 @@ class Scored(NamedTuple):
 
     def take(self, order_EK: NDArray[np.int64]) -> "Scored":
         """The columns of each query in this order."""
-        columns: list[Any] = [np.take_along_axis(column, order_EK, axis=1) for column in self.columns]
+        at_E1 = np.arange(len(order_EK))[:, None]
+        columns: list[Any] = [column[at_E1, order_EK] for column in self.columns]
         return Scored(*columns)
 
     def put(self, at: NDArray[np.int64], other: "Scored") -> None:

@@ -21,8 +21,8 @@ class AtMost:
     def rerank(self, scored: Scored, k_E: NDArray[np.int64], rules: Sequence[Rules]) -> Scored:
         kept_EK = np.zeros(scored.rows_EK.shape, np.bool_)
         for e, one in enumerate(rules):
-            enough = scored.rows_EK.shape[1] if one.diversity else int(k_E[e])
-            kept_EK[e, within_limits(scored.rows_EK[e], one.limits, enough, forced=len(one.pins))] = True
+            kept = within_limits(scored.rows_EK[e], one.limits, int(k_E[e]), forced=len(one.pins))
+            kept_EK[e, kept] = True
         scored = scored._replace(
             rows_EK=np.where(kept_EK, scored.rows_EK, 0),
             scores_EK=np.where(kept_EK, scored.scores_EK, np.float32(-np.inf)),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist.recommend.limits import Fitting
 from shortlist.recommend.rerankers import EMPTY, Scored
 from shortlist.recommend.rules import Rules
 from shortlist.retrieval.retrieve import Retriever
@@ -18,8 +19,9 @@ class Diversity:
 
         next = argmax_i (1 - d) score_i - d max_{j listed} cos(v_i, v_j)
 
-    with scores scaled to [0, 1] over the candidates, and v the item vectors of the candidate tower. Pinned items count
-    as listed from the start; the items of later sources stay behind in their order.
+    with scores scaled to [0, 1] over the candidates, i those that the limits of `at_most` leave, and v the item vectors
+    of the candidate tower. Pinned items count as listed from the start; the items of later sources stay behind in their
+    order.
     """
 
     name = "diversity"
@@ -40,10 +42,9 @@ class Diversity:
                 continue
             at = np.flatnonzero(tier_K == leading)
             chosen = self._chosen(
-                scored.rows_EK[e, at], scored.scores_EK[e, at], scored.rows_EK[e, :pinned], int(k_E[e]), one.diversity
+                scored.rows_EK[e, at], scored.scores_EK[e, at], scored.rows_EK[e, :pinned], int(k_E[e]), one
             )
-            rest = np.setdiff1d(np.arange(len(at)), chosen, assume_unique=True)
-            order_EK[e, at] = at[np.concatenate([chosen, rest])]
+            order_EK[e, at] = np.concatenate([at[chosen], np.delete(at, chosen)])
         return scored.take(order_EK)
 
     def _chosen(
@@ -52,7 +53,7 @@ class Diversity:
         scores_K: NDArray[np.float32],
         listed: NDArray[np.int64],
         k: int,
-        diversity: float,
+        rules: Rules,
     ) -> NDArray[np.int64]:
         """The positions of the first `k` items in their new order."""
         vector_KD, low = self._retriever.unit_vectors(rows_K), float(scores_K.min())
@@ -61,10 +62,10 @@ class Diversity:
         if len(listed):
             nearest_K = (vector_KD @ self._retriever.unit_vectors(listed).T).max(axis=1)
         chosen: list[int] = []
-        gain_K = (1 - diversity) * relevance_K
-        for _ in range(min(k, len(rows_K))):
-            best = int(np.argmax(gain_K - diversity * nearest_K))
+        fitting, gain_K = Fitting(rows_K, rules.limits, listed), (1 - rules.diversity) * relevance_K
+        while len(chosen) < k and fitting.fits_K.any():
+            best = int(np.argmax(np.where(fitting.fits_K, gain_K - rules.diversity * nearest_K, -np.inf)))
             chosen.append(best)
-            gain_K[best] = -np.inf
+            fitting.add(best)
             np.maximum(nearest_K, vector_KD @ vector_KD[best], out=nearest_K)
         return np.array(chosen, np.int64)
