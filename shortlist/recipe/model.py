@@ -103,17 +103,33 @@ class Training(Section):
     weight_decay: float = Field(0.0, ge=0)
     """The weight decay of AdamW, on dense weights."""
     warmup: Share = 0.05
-    """Share of the steps in which the learning rate rises linearly; afterwards it decays as a cosine."""
+    """Share of the steps in which the learning rate rises linearly, before the schedule."""
+    schedule: Literal["cosine", "linear", "constant", "step"] = "cosine"
+    """How the learning rate decays: as a cosine or linearly to 0, not at all, or in steps."""
+    step_at: list[Share] = [0.5, 0.75]
+    """With `schedule: step`, where the learning rate drops, as shares of the steps after the warm-up."""
+    step_factor: Share = 0.1
+    """With `schedule: step`, the factor of each drop."""
     patience: int = Field(3, ge=1)
     """Training stops after this number of epochs without a better validation metric."""
     clip_norm: float | None = Field(1.0, gt=0)
     """Gradients with a larger norm are clipped to it; null disables clipping."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """`auto` is bfloat16 on a GPU and float32 on a CPU."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """`auto` is bfloat16 on a GPU and float32 on a CPU. `float16` is for GPUs without bfloat16: the loss is scaled, and
+    steps whose gradients overflow are skipped (Micikevicius et al. 2018)."""
+    keep: int = Field(1, ge=1)
+    """How many of the last checkpoints are kept, beside the best one."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto` uses a GPU if there is one."""
     threads: int = Field(0, ge=0)
     """CPU threads; 0 uses all that are available."""
+
+    @model_validator(mode="after")
+    def _check_fields_of_step(self) -> Self:
+        for name in ("step_at", "step_factor"):
+            if self.schedule != "step" and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} needs schedule: step; leave it out")
+        return self
 
 
 class Refit(Section):

@@ -1,10 +1,10 @@
-"""Checkpoints of a training: folders that are written atomically, of which the last and the best are kept.
+"""Checkpoints of a training: folders that are written atomically, of which the last ones and the best are kept.
 
     checkpoints.json      {"last": "step-00001200", "best": "step-00000800"}, replaced atomically
     step-00001200/        model.safetensors (weights), state.pt (optimiser and random numbers), progress.json
 
-If the process is killed at any moment, the checkpoints named in `checkpoints.json` are intact. Unnamed folders are
-removed by the next save.
+If the process is killed at any moment, the checkpoints named in `checkpoints.json` are intact. Drafts and folders of
+older steps are removed by the next save.
 """
 
 import json
@@ -34,10 +34,11 @@ class Checkpoint:
     """The progress of the training, as plain JSON."""
 
 
-def save(folder: Path, name: str, checkpoint: Checkpoint, *, best: bool) -> None:
-    """Write a checkpoint as the last one, with `best` also as the best one, and remove those that are neither.
+def save(folder: Path, name: str, checkpoint: Checkpoint, *, best: bool, keep: int = 1) -> None:
+    """Write a checkpoint as the last one, with `best` also as the best one; of the others, only the last `keep` stay.
 
-    `name` must start with `step-` and must differ from the names of the kept checkpoints.
+    `name` must start with `step-`, come after the names of the kept checkpoints in alphabetical order, and differ from
+    them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     named = _pointer(folder)
@@ -58,9 +59,10 @@ def save(folder: Path, name: str, checkpoint: Checkpoint, *, best: bool) -> None
     if best:
         named["best"] = name
     _replace(folder / _POINTER, json.dumps(named, sort_keys=True))
-    for path in folder.glob("step-*"):
-        if path.name not in named.values():
-            shutil.rmtree(path)
+    names = sorted(path.name for path in folder.glob("step-*"))
+    recent = [one for one in names if not one.endswith(".draft")][-keep:]
+    for one in {*names} - {*named.values(), *recent}:
+        shutil.rmtree(folder / one)
 
 
 def read(folder: Path, kind: Kind) -> Checkpoint | None:

@@ -25,8 +25,9 @@ from shortlist.recipe import Training
 from shortlist.step_result import peak_memory_mb
 from shortlist.training import checkpoints
 from shortlist.training.checkpoints import Checkpoint
-from shortlist.training.optimiser import Optimiser, learning_rate_at
+from shortlist.training.optimiser import Optimiser
 from shortlist.training.processes import ALONE, Processes
+from shortlist.training.schedule import learning_rate_at
 
 _CHECK_EVERY = 20
 """Steps between checks of the loss; on a GPU, each check waits for its queue."""
@@ -180,7 +181,10 @@ class _Run:
         self.device = device_of(training)
         self.save_every_seconds = save_every_seconds
         task.model.to(self.device)
-        self.optimiser = Optimiser(task.model, training.learning_rate, training.weight_decay, training.clip_norm)
+        scaler = torch.amp.GradScaler(self.device.type) if training.precision == "float16" else None
+        self.optimiser = Optimiser(
+            task.model, training.learning_rate, training.weight_decay, training.clip_norm, scaler
+        )
         self.batches = [task.num_batches(epoch) for epoch in range(training.epochs)]
         if min(self.batches) < 1:
             raise TrainingError(f"{label}: there is nothing to train on: an epoch has no batch")
@@ -219,7 +223,7 @@ class _Run:
 
     def _save(self, name: str, *, best: bool) -> None:
         if self.processes.first:
-            checkpoints.save(self.folder, name, self.capture(), best=best)
+            checkpoints.save(self.folder, name, self.capture(), best=best, keep=self.training.keep)
 
     def _move(self, rate: float) -> None:
         self.processes.add_gradients(self.optimiser.dense, self.optimiser.tables)
@@ -255,7 +259,7 @@ class _Run:
                 loss, examples = self._micro_step(epoch, step, len(group))
                 loss_sum += loss.double() * examples
                 progress.examples += examples
-            rate = learning_rate_at(progress.moves, self.total_moves, training.learning_rate, training.warmup)
+            rate = learning_rate_at(progress.moves, self.total_moves, training)
             self._move(rate)
             progress.moves += 1
             check = progress.moves % _CHECK_EVERY == 0 or group.stop == count
@@ -292,7 +296,7 @@ class _Run:
     def _micro_step(self, epoch: int, step: int, parts: int) -> tuple[Tensor, int]:
         with self._autocast():
             loss, examples = self.task.loss(epoch, step)
-        (loss / parts).backward()  # type: ignore[no-untyped-call]  # torch declares backward without types
+        self.optimiser.scale(loss / parts).backward()  # type: ignore[no-untyped-call]  # torch has no types here
         return loss.detach(), examples
 
     def _validate(self) -> dict[str, float]:
@@ -320,7 +324,8 @@ class _Run:
         precision = self.training.precision
         if precision == "float32" or (precision == "auto" and self.device.type == "cpu"):
             return nullcontext()
-        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        half = torch.float16 if precision == "float16" else torch.bfloat16
+        return torch.autocast(self.device.type, dtype=half)
 
     def capture(self) -> Checkpoint:
         rng_states = {"cpu": torch.get_rng_state()}

@@ -13,15 +13,6 @@ import torch
 from torch import Tensor, nn
 
 
-def learning_rate_at(step: int, total: int, peak: float, warmup: float) -> float:
-    """The learning rate of step `step` of `total`: a linear warm-up over `warmup * total`, then a cosine decay to 0."""
-    warmup_steps = math.ceil(warmup * total)
-    if step < warmup_steps:
-        return peak * (step + 1) / warmup_steps
-    done = (step - warmup_steps) / max(total - warmup_steps, 1)
-    return peak * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-
-
 class RowAdam(torch.optim.Optimizer):
     """Lazy Adam: the moments of a row are updated only in the steps whose gradient has the row.
 
@@ -69,13 +60,37 @@ class RowAdam(torch.optim.Optimizer):
         table.index_add_(0, rows_U, first_UD.div_(deviation_UD), alpha=-lr / (1 - beta1**step))
 
 
+class _Together:
+    """All optimisers as the one that a `GradScaler` steps, so that an overflow in one gradient skips them all."""
+
+    def __init__(self, optimisers: list[torch.optim.Optimizer]) -> None:
+        self._optimisers = optimisers
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        return [group for optimiser in self._optimisers for group in optimiser.param_groups]
+
+    def step(self) -> None:
+        for optimiser in self._optimisers:
+            optimiser.step()
+
+
 class Optimiser:
     """The optimiser of all weights of a model, with one gradient norm for clipping.
 
-    The state is plain tensors and numbers, which `torch.load(weights_only=True)` can read.
+    With a `scaler`, the loss must be scaled by `scale` before its gradients are computed; a step with gradients that
+    are not finite is then skipped. The state is plain tensors and numbers, which `torch.load(weights_only=True)` can
+    read.
     """
 
-    def __init__(self, model: nn.Module, learning_rate: float, weight_decay: float, clip_norm: float | None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        learning_rate: float,
+        weight_decay: float,
+        clip_norm: float | None,
+        scaler: torch.amp.GradScaler | None = None,
+    ) -> None:
         sparse = {
             id(module.weight): module.weight
             for module in model.modules()
@@ -97,18 +112,28 @@ class Optimiser:
         self.dense, self.tables = dense, list(sparse.values())
         """Weights with dense gradients, and tables with sparse gradients."""
         self._weights, self._clip_norm = weights, clip_norm
+        self._together, self._scaler = _Together(self._optimisers), scaler
+
+    def scale(self, loss: Tensor) -> Tensor:
+        """The loss whose gradients `step` expects."""
+        return loss if self._scaler is None else self._scaler.scale(loss)
 
     def step(self, learning_rate: float) -> None:
         """Clip the gradients to `clip_norm` over all weights, update the weights, and drop the gradients."""
         for weight in self._weights:
             if weight.grad is not None and weight.grad.is_sparse:
                 weight.grad = weight.grad.coalesce()
+        if self._scaler is not None:
+            self._scaler.unscale_(self._together)  # type: ignore[arg-type]  # it reads `param_groups` alone
         if self._clip_norm is not None:
             self._clip(self._clip_norm)
-        for optimiser in self._optimisers:
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate
-            optimiser.step()
+        for group in self._together.param_groups:
+            group["lr"] = learning_rate
+        if self._scaler is None:
+            self._together.step()
+        else:
+            self._scaler.step(self._together)  # type: ignore[arg-type]
+            self._scaler.update()
         self.zero_grad()
 
     def zero_grad(self) -> None:
@@ -131,8 +156,11 @@ class Optimiser:
                 yield weight.grad._values() if weight.grad.is_sparse else weight.grad
 
     def state(self) -> list[dict[str, Any]]:
-        return [optimiser.state_dict() for optimiser in self._optimisers]
+        return [part.state_dict() for part in self._parts()]
 
     def load(self, state: list[dict[str, Any]]) -> None:
-        for optimiser, one in zip(self._optimisers, state, strict=True):
-            optimiser.load_state_dict(one)
+        for part, one in zip(self._parts(), state, strict=True):
+            part.load_state_dict(one)
+
+    def _parts(self) -> list[torch.optim.Optimizer | torch.amp.GradScaler]:
+        return [*self._optimisers, *([] if self._scaler is None else [self._scaler])]

@@ -1,14 +1,18 @@
+import copy
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from shortlist.recipe import Training
 from shortlist.training import checkpoints
 from shortlist.training.fit import TrainingError, fit
-from shortlist.training.optimiser import Optimiser, learning_rate_at
+from shortlist.training.optimiser import Optimiser
+from shortlist.training.schedule import learning_rate_at
 
 
 class KilledError(Exception):
@@ -188,19 +192,78 @@ def test_a_gpu_that_is_not_there(tmp_path: Path) -> None:
         run(Lesson(), tmp_path, TRAINING.model_copy(update={"device": "cuda"}))
 
 
-def test_bfloat16_trains(tmp_path: Path) -> None:
-    result = run(Lesson(), tmp_path, TRAINING.model_copy(update={"precision": "bfloat16"}))
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_trains(tmp_path: Path, precision: str) -> None:
+    result = run(Lesson(), tmp_path, TRAINING.model_copy(update={"precision": precision}))
     assert result.epochs[-1]["loss"] < result.epochs[0]["loss"]
 
 
+def test_a_scaled_step_is_the_plain_one_and_an_overflow_in_one_gradient_skips_all() -> None:
+    after = []
+    for scaler in (None, torch.amp.GradScaler("cpu")):
+        lesson = Lesson()
+        lesson.model["dropout"].p = 0.0
+        optimiser = Optimiser(lesson.model, 0.1, 0.0, clip_norm=1.0, scaler=scaler)
+        optimiser.scale(lesson.loss(0, 0)[0]).backward()
+        optimiser.step(0.1)
+        after.append(copy.deepcopy(lesson.model.state_dict()))
+    assert all(torch.allclose(after[0][name], after[1][name], atol=1e-6) for name in after[0])
+    optimiser.scale(lesson.loss(0, 1)[0]).backward()
+    lesson.model["head"][2].bias.grad.fill_(torch.inf)  # the table has another optimiser
+    optimiser.step(0.1)
+    assert all(torch.equal(after[1][name], weight) for name, weight in lesson.model.state_dict().items())
+    assert optimiser.state()[-1]["scale"] == 2.0**15
+
+
+def test_a_killed_training_in_float16_resumes_with_its_loss_scale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shortlist.training.fit._CHECK_EVERY", 1)
+    training = TRAINING.model_copy(update={"precision": "float16"})
+    expected = run(Lesson(), tmp_path / "whole", training)
+    with pytest.raises(KilledError):
+        run(Lesson(die_at=(2, 4)), tmp_path / "killed", training, save_every_seconds=0.0)
+    result = run(Lesson(), tmp_path / "killed", training)
+    assert [row["loss"] for row in result.epochs] == [row["loss"] for row in expected.epochs]
+
+
+@pytest.mark.parametrize("keep", [1, 3])
+def test_the_last_checkpoints_and_the_best_are_kept(tmp_path: Path, keep: int) -> None:
+    lesson = Lesson()
+    lesson.metrics = [0.0, 0.5, 0.1, 0.2, 0.3, 0.4, 0.1]
+    run(lesson, tmp_path, TRAINING.model_copy(update={"keep": keep, "epochs": 6}))
+    kept = [int(path.name.split("-")[1]) // 4 for path in sorted(tmp_path.glob("step-*"))]  # 4 steps per epoch
+    assert kept == [1, *range(7 - keep, 7)]
+
+
+def rates_of(total: int = 100, **settings: Any) -> list[float]:
+    training = Training(learning_rate=1.0, **({"warmup": 0.1} | settings))
+    return [learning_rate_at(step, total, training) for step in range(total)]
+
+
 def test_the_learning_rate_rises_then_falls() -> None:
-    rates = [learning_rate_at(step, 100, 1.0, 0.1) for step in range(100)]
+    rates = rates_of()
     assert rates[0] == pytest.approx(0.1)
     assert rates[9] == rates[10] == 1.0
     assert rates[55] == pytest.approx(0.5)
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert rates[99] < 0.001
-    assert learning_rate_at(0, 1, 1.0, 0.0) == 1.0
+    assert rates_of(1, warmup=0.0) == [1.0]
+
+
+def test_each_schedule_starts_at_the_peak_after_the_warmup() -> None:
+    linear, constant = rates_of(schedule="linear"), rates_of(schedule="constant")
+    assert linear[:10] == constant[:10] == rates_of()[:10]
+    assert linear[55] == pytest.approx(0.5)
+    assert linear[99] == pytest.approx(1 / 90)
+    assert constant[10:] == [1.0] * 90
+    step = rates_of(schedule="step", warmup=0.0, step_at=[0.3, 0.6], step_factor=0.5)
+    assert step == [1.0] * 30 + [0.5] * 30 + [0.25] * 40
+
+
+def test_settings_of_the_step_schedule_need_it() -> None:
+    with pytest.raises(ValidationError, match="step_at needs schedule: step; leave it out"):
+        Training(step_at=[0.1])
 
 
 @pytest.mark.parametrize("sparse", [True, False])
