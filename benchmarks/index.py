@@ -22,7 +22,7 @@ from shortlist.features.vocabulary import Vocabulary
 from shortlist.recipe import Features, Index, Retrieval
 from shortlist.retrieval.export import write_query_tower
 from shortlist.retrieval.faiss_index import choose_factory, make_index
-from shortlist.retrieval.index_quality import measure_index
+from shortlist.retrieval.index_quality import choose_point, measure_index
 from shortlist.retrieval.retrieve import Retriever
 from shortlist.retrieval.towers import TwoTower
 
@@ -99,19 +99,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, nargs="+", default=[20_000, 1_000_000])
     parser.add_argument("--queries", type=int, default=1_000)
+    parser.add_argument("--factories", nargs="+", default=["auto"], help="several of the recipe's index.factory")
     given = parser.parse_args()
     for num_items in given.items:
         rng = np.random.default_rng(0)
         vectors, centre = clustered(num_items, rng)
         histories = queries(given.queries, centre, rng)
-        with tempfile.TemporaryDirectory() as folder:
-            measure(Path(folder), vectors, histories, rng)
+        for factory in given.factories:
+            with tempfile.TemporaryDirectory() as folder:
+                measure(Path(folder), vectors, histories, rng, Index(factory=factory))
 
 
 def measure(
-    folder: Path, vectors_ND: NDArray[np.float32], histories: NDArray[np.int64], rng: np.random.Generator
+    folder: Path,
+    vectors_ND: NDArray[np.float32],
+    histories: NDArray[np.int64],
+    rng: np.random.Generator,
+    chosen: Index,
 ) -> None:
-    count, chosen = len(vectors_ND), Index()
+    count = len(vectors_ND)
     store = write(folder, vectors_ND)
     factory = choose_factory(chosen, count)
     start = time.perf_counter()
@@ -119,10 +125,11 @@ def measure(
     built = time.perf_counter() - start
     asked = vectors_ND[histories[:, -5:] - 1].sum(axis=1)
     asked /= np.linalg.norm(asked, axis=1, keepdims=True)
-    points = measure_index(index, vectors_ND, asked, chosen.nprobe)
+    points = measure_index(index, vectors_ND, asked)
+    served = choose_point(points, "auto")
     (folder / "index").mkdir()
     faiss.write_index(index, str(folder / "index/index.faiss"))
-    (folder / "index/index.json").write_text(json.dumps({"metric": "cosine", "nprobe": chosen.nprobe}))
+    (folder / "index/index.json").write_text(json.dumps({"metric": "cosine", "nprobe": served.nprobe}))
     size = (folder / "index/index.faiss").stat().st_size / 2**20
     print(f"\n{count} items of width {_DIM}: {factory}, built in {built:.1f} s, {size:.0f} MB")
     for point in points:
@@ -130,6 +137,7 @@ def measure(
             f"  nprobe {point.nprobe:4}: recall@10 {point.recall_at_10:.3f}, recall@100 {point.recall_at_100:.3f}, "
             f"{point.queries_per_second:.0f} queries a second for 100"
         )
+    print(f"  nprobe auto: {served.nprobe}")
     retriever = Retriever.open(folder / "retrieval", folder / "index", store, threads=1)
     nobody, nothing = np.zeros(1, np.int64), Context({}, np.zeros((1, 0), np.float32))
 

@@ -26,6 +26,7 @@ from shortlist.statistics.of_sources import num_neighbours, reads_users
 from shortlist.statistics.user_knn import UserKNN
 
 _DIM = 64
+_NPROBE = 16
 _DEVICES = ("car", "phone", "speaker")
 
 
@@ -188,7 +189,7 @@ def _index(folder: Path, vectors: NDArray[np.float32], recipe: Recipe) -> None:
     index.train(np.ascontiguousarray(vectors[:300_000]))
     index.add(np.ascontiguousarray(vectors))
     faiss.write_index(index, str(folder / "index.faiss"))
-    settings = {"factory": factory, "metric": "cosine", "nprobe": recipe.index.nprobe}
+    settings = {"factory": factory, "metric": "cosine", "nprobe": _NPROBE}
     (folder / "index.json").write_text(json.dumps(settings))
 
 

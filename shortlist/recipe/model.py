@@ -202,12 +202,14 @@ class Index(Section):
     """The FAISS index."""
 
     factory: str = "auto"
-    """A FAISS factory string; `auto` is exact below `exact_below` items, and `IVF*_HNSW32,SQ8` above; `cheapest` builds
+    """A FAISS factory string; `auto` is exact below `exact_below` items, and `IVF*,SQfp16` above; `cheapest` builds
     several kinds and takes the smallest that reaches `min_recall` within `max_ms` and `max_mb`."""
     exact_below: int = Field(50_000, ge=0)
     """Catalogues smaller than this are searched exactly."""
-    nprobe: int = Field(16, ge=1)
-    """The number of lists of an IVF index that a search visits: more lists increase recall and latency."""
+    nprobe: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """The number of lists of an IVF index that a search visits: more lists increase recall and latency. `auto` is the
+    smallest power of two up to 256 whose recall@100 against exact search is at least 0.99, or nearly that of the best
+    if none reaches it."""
     ef_search: int = Field(64, ge=1)
     """The number of items that a search of an HNSW index keeps in view: more items increase recall and latency."""
     refine: int = Field(1, ge=1)

@@ -19,7 +19,7 @@ from shortlist.recipe import CHEAPEST, Index, Recipe
 from shortlist.retrieval.cheapest_index import choose_index
 from shortlist.retrieval.faiss_index import choose_factory, make_index, set_search
 from shortlist.retrieval.index_compare import Measured
-from shortlist.retrieval.index_quality import Point, measure_index
+from shortlist.retrieval.index_quality import Point, choose_point, measure_index
 from shortlist.retrieval.onnx_query_tower import OnnxQueryTower
 from shortlist.retrieval.refit import REFIT_PARTS
 from shortlist.sampling import draw_rows
@@ -77,12 +77,13 @@ def build_index(recipe: Recipe, prepared: Prepared, retrieval_folder: Path, out:
     say(f"index: {factory} over {len(vectors_ND)} items of width {tower.dim}")
     index = make_index(factory, vectors_ND, recipe.seed, recipe.index.sample)
     effort = recipe.index
-    set_search(index, nprobe=effort.nprobe, ef_search=effort.ef_search, refine=effort.refine)
+    set_search(index, nprobe=1, ef_search=effort.ef_search, refine=effort.refine)
     query_QD, origin = draw_query_vectors(prepared, tower, vectors_ND, recipe.seed)
-    points = measure_index(index, vectors_ND, query_QD, recipe.index.nprobe)
+    points = measure_index(index, vectors_ND, query_QD, [] if effort.nprobe == "auto" else [effort.nprobe])
     inverted = faiss.try_extract_index_ivf(index)
-    nprobe = min(recipe.index.nprobe, inverted.nlist) if inverted is not None else 0
-    chosen = next(point for point in points if point.nprobe == nprobe)
+    chosen = choose_point(points, effort.nprobe)
+    if inverted is not None:
+        inverted.nprobe = chosen.nprobe
     say(f"index: recall@100 {chosen.recall_at_100:.3f} at {chosen.queries_per_second:.0f} queries a second")
     if chosen.recall_at_100 < recipe.index.min_recall:
         raise ValueError(_too_low(recipe.index, factory, chosen, points))
@@ -94,7 +95,7 @@ def build_index(recipe: Recipe, prepared: Prepared, retrieval_folder: Path, out:
         "num_items": len(vectors_ND),
         "dim": tower.dim,
         "num_lists": inverted.nlist if inverted is not None else 0,
-        "nprobe": nprobe,
+        "nprobe": chosen.nprobe,
         "recall_at_10": chosen.recall_at_10,
         "recall_at_100": chosen.recall_at_100,
         "num_queries": len(query_QD),

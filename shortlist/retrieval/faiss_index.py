@@ -28,7 +28,7 @@ def choose_factory(index: Index, num_items: int) -> str:
     if num_items < max(index.exact_below, 2 * _TRAINED_PER_LIST):
         return "Flat"
     lists = 2 ** min(round(math.log2(4 * math.sqrt(num_items))), int(math.log2(num_items / _TRAINED_PER_LIST)))
-    return f"IVF{lists}_HNSW32,SQ8"
+    return f"IVF{lists},SQfp16"
 
 
 def make_index(factory: str, vectors_ND: NDArray[np.float32], seed: int, sample: int = SAMPLE) -> Any:

@@ -103,9 +103,9 @@ class Target:
 def list_kinds(num_items: int, dim: int) -> list[Kind]:
     """The kinds that fit a catalogue of `num_items` vectors of width `dim`.
 
-    Exact vectors are compared again (refine) where the index holds codes; Flat, IVF,Flat and HNSW hold the vectors.
+    Exact vectors are compared again (refine) where the index holds codes of a byte or less per dimension.
     """
-    codes = {"SQ8": 2, "RaBitQ": 10}
+    codes = {"SQfp16": 0, "SQ8": 2, "RaBitQ": 10}
     if num_items >= _CENTROIDS:
         # np: without polysemous training, which takes minutes and only helps searches by Hamming distance
         codes[f"PQ{math.gcd(dim, 16)}np"] = 10

@@ -4,8 +4,9 @@ Shapes: Q queries, N items, D vector dim, k results.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import faiss
 import numpy as np
@@ -16,6 +17,10 @@ from shortlist.progress import Progress
 _TIMED_QUERIES = 200
 _BLOCK = 256
 _NPROBES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_AUTO_RECALL = 0.99
+"""The recall@100 that `nprobe: auto` wants."""
+_AUTO_TOLERANCE = 0.005
+"""What it gives up of the best recall if the codes of the index do not allow more."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +36,11 @@ class Point:
 
 
 def measure_index(
-    index: Any, vectors_ND: NDArray[np.float32], query_QD: NDArray[np.float32], nprobe: int
+    index: Any, vectors_ND: NDArray[np.float32], query_QD: NDArray[np.float32], also: Sequence[int] = ()
 ) -> list[Point]:
-    """Recall and speed of an index for several `nprobe`, including the given one; one point without lists.
+    """Recall and speed of an index for several `nprobe` and those of `also`, ascending; one point without lists.
+
+    Afterwards the index has the last of them.
 
     Recall@k is the share of k results whose exact score is at least the k-th best exact score, so that items with
     equal vectors are interchangeable; k is at most N.
@@ -41,7 +48,7 @@ def measure_index(
     depth = min(100, index.ntotal)
     best_QK = exact_scores(vectors_ND, query_QD, depth)
     inverted = faiss.try_extract_index_ivf(index)
-    probes = sorted({min(n, inverted.nlist) for n in (*_NPROBES, nprobe)}) if inverted is not None else [0]
+    probes = sorted({min(n, inverted.nlist) for n in (*_NPROBES, *also)}) if inverted is not None else [0]
     progress = Progress("index: recall and speed", len(probes))
     points = []
     for num_probes in probes:
@@ -51,9 +58,16 @@ def measure_index(
         at_10, at_100 = recall_of(positions_QK, vectors_ND, query_QD, best_QK)
         points.append(Point(num_probes, at_10, at_100, single_speed(index, query_QD, depth)))
         progress.advance(recall_at_100=at_100)
-    if inverted is not None:
-        inverted.nprobe = min(nprobe, inverted.nlist)
     return points
+
+
+def choose_point(points: Sequence[Point], nprobe: int | Literal["auto"]) -> Point:
+    """The point of a recipe's `nprobe`, of those that `measure_index` measured with it."""
+    if nprobe != "auto":
+        return next((point for point in points if point.nprobe >= nprobe), points[-1])
+    best = max(point.recall_at_100 for point in points)
+    enough = min(_AUTO_RECALL, best - _AUTO_TOLERANCE)
+    return next(point for point in points if point.recall_at_100 >= enough)
 
 
 def recall_of(

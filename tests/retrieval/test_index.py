@@ -14,7 +14,7 @@ from shortlist.features import FeatureStore
 from shortlist.recipe import Index
 from shortlist.retrieval.build_index import build_index, choose_factory
 from shortlist.retrieval.faiss_index import make_index
-from shortlist.retrieval.index_quality import measure_index
+from shortlist.retrieval.index_quality import Point, choose_point, measure_index
 from shortlist.retrieval.retrieve import Retriever
 
 NUM_ITEMS = 3_000
@@ -37,9 +37,9 @@ def built(tmp_path: Path, num_items: int = NUM_ITEMS, out: str = "index", **inde
     [
         (2, "Flat"),
         (49_999, "Flat"),
-        (50_000, "IVF512_HNSW32,SQ8"),
-        (1_000_000, "IVF4096_HNSW32,SQ8"),
-        (9_000_000, "IVF16384_HNSW32,SQ8"),
+        (50_000, "IVF512,SQfp16"),
+        (1_000_000, "IVF4096,SQfp16"),
+        (9_000_000, "IVF16384,SQfp16"),
     ],
 )
 def test_the_size_of_the_catalogue_chooses_the_index(num_items: int, factory: str) -> None:
@@ -48,7 +48,7 @@ def test_the_size_of_the_catalogue_chooses_the_index(num_items: int, factory: st
 
 def test_a_small_catalogue_is_never_cut_into_lists_that_cannot_be_trained() -> None:
     assert choose_factory(Index(exact_below=0), 20) == "Flat"
-    assert choose_factory(Index(exact_below=0), 130) == "IVF2_HNSW32,SQ8"
+    assert choose_factory(Index(exact_below=0), 130) == "IVF2,SQfp16"
 
 
 def test_the_recipes_factory_is_taken() -> None:
@@ -74,7 +74,7 @@ def test_equal_vectors_stand_for_one_another(tmp_path: Path) -> None:
 
 def test_lists_are_measured_over_nprobe_and_the_recipes_is_served(tmp_path: Path) -> None:
     settings = built(tmp_path, exact_below=10, nprobe=8, min_recall=0.0)
-    assert settings["factory"] == "IVF32_HNSW32,SQ8"
+    assert settings["factory"] == "IVF32,SQfp16"
     assert (settings["nprobe"], settings["num_lists"]) == (8, 32)
     assert 0.5 < settings["recall_at_100"] < 1
     store = FeatureStore.open(tmp_path / "prepared/features")
@@ -86,12 +86,11 @@ def test_recall_rises_with_nprobe_and_agrees_with_its_definition() -> None:
     index = faiss.index_factory(16, "IVF32,Flat", faiss.METRIC_INNER_PRODUCT)
     index.train(vectors)
     index.add(vectors)
-    points = measure_index(index, vectors, asked, nprobe=3)
+    points = measure_index(index, vectors, asked, [3])
     assert [point.nprobe for point in points] == [1, 2, 3, 4, 8, 16, 32]
     recalls = [point.recall_at_100 for point in points]
     assert recalls == sorted(recalls)
     assert recalls[-1] == 1
-    assert index.nprobe == 3
     order = np.argsort(-(asked @ vectors.T), axis=1)
     for num_probes in (1, 3):  # one list holds fewer than 100 items
         index.nprobe = num_probes
@@ -102,6 +101,23 @@ def test_recall_rises_with_nprobe_and_agrees_with_its_definition() -> None:
         point = next(point for point in points if point.nprobe == num_probes)
         assert point.recall_at_10 == pytest.approx(by_ids[10], abs=1e-6)
         assert point.recall_at_100 == pytest.approx(by_ids[100], abs=1e-6)
+
+
+def test_auto_visits_the_fewest_lists_that_find_enough() -> None:
+    curve = {1: 0.5, 8: 0.985, 16: 0.99, 32: 0.9995}
+    points = [Point(nprobe, 1.0, recall, 100.0) for nprobe, recall in curve.items()]
+    assert choose_point(points, "auto").nprobe == 16
+    assert choose_point(points[:2], "auto").nprobe == 8
+    assert choose_point([*points[:2], Point(64, 1.0, 0.988, 9.0)], "auto").nprobe == 8  # more lists hardly find more
+    assert choose_point(points, 32).nprobe == 32
+    assert choose_point(points, 64).nprobe == 32  # an index has no more lists
+
+
+def test_auto_reaches_its_recall_and_is_served(tmp_path: Path) -> None:
+    settings = built(tmp_path, exact_below=10)
+    assert settings["recall_at_100"] >= 0.99
+    index = faiss.try_extract_index_ivf(faiss.read_index(str(tmp_path / "index/index.faiss")))
+    assert index.nprobe == settings["nprobe"]
 
 
 @pytest.mark.parametrize("factory", ["auto", "HNSW8", "Flat"])

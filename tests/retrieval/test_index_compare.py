@@ -47,7 +47,8 @@ def test_exact_search_finds_everything(found: list[Measured]) -> None:
 def test_every_kind_is_measured_with_refine_where_it_holds_codes(found: list[Measured]) -> None:
     families = {one.family for one in found}
     codes = {"SQ8", "RaBitQ", "PQ16np", "IVF,SQ8", "IVF,RaBitQ", "IVF,PQ16np", "HNSW,SQ8"}
-    assert families == {"Flat", "IVF,Flat", "HNSW"} | codes | {f"{name}+refine" for name in codes}
+    others = {"Flat", "SQfp16", "IVF,Flat", "IVF,SQfp16", "HNSW"}
+    assert families == others | codes | {f"{name}+refine" for name in codes}
 
 
 @pytest.mark.parametrize("family", ["RaBitQ", "IVF,RaBitQ", "SQ8"])
@@ -65,7 +66,7 @@ def test_recall_rises_with_nprobe(found: list[Measured]) -> None:
 
 def test_codes_of_a_small_catalogue_need_no_training() -> None:
     families = {kind.family for kind in list_kinds(100, DIM)}
-    assert families == {"Flat", "SQ8", "RaBitQ", "HNSW", "HNSW,SQ8"}
+    assert families == {"Flat", "SQfp16", "SQ8", "RaBitQ", "HNSW", "HNSW,SQ8"}
     assert compare(VECTORS[:100], VECTORS[:3], list_kinds(100, DIM), seed=0, sample=256)
 
 
