@@ -14,6 +14,7 @@ from shortlist.dataset.clean_events import Entities
 from shortlist.dataset.columns import ColumnWriter, save
 from shortlist.dataset.encode import encode_column, numbers_of, rows_of, values_of, vocabulary_of
 from shortlist.dataset.fit_text import fit_text_encoder
+from shortlist.dataset.text_vectors import sentence_vectors
 from shortlist.features import CategoricalField, NumericField, TableSchema, TextField, encode_numeric
 from shortlist.features.text import TextEncoder
 from shortlist.features.vocabulary import Vocabulary
@@ -91,21 +92,31 @@ class EntityFeatures:
         return int(given.sum())
 
     def write_text(self, spec: Text, seed: int) -> TextEncoder:
-        """Write the vectors of the texts of all rows, float32 [num_rows, dim], zeros where there is none.
+        """Write the TF-IDF vectors of the texts of all rows, float32 [num_rows, dim], zeros where there is none.
 
         The encoder is fitted on the texts of the trained rows alone.
         """
-        where = f"features.{self.kind}.text"
-        columns = [_words(self._column(name)) for name in spec.columns]
-        described = pl.select(pl.concat_str(columns, separator=" ", ignore_nulls=True)).to_series().fill_null("")
-        texts = np.full(self.vocabulary.num_rows, "", object)
-        texts[self._table_rows] = described.to_numpy()
-        encoder = fit_text_encoder(texts[self.trained].tolist(), spec, seed, where)
+        texts = self._texts(spec)
+        encoder = fit_text_encoder(texts[self.trained].tolist(), spec, seed, f"features.{self.kind}.text")
         with ColumnWriter(self.folder / f"{self.kind}s") as writer:
             writer.add("text", np.float32, (len(texts), spec.dim))
             for start in range(0, len(texts), _BLOCK):
                 writer.write("text", encoder.encode(texts[start : start + _BLOCK].tolist()))
         return encoder
+
+    def write_sentences(self, spec: Text, seed: int) -> None:
+        """Write the vectors of a pretrained encoder, like those of `write_text`."""
+        texts = self._texts(spec).tolist()
+        vectors_ND = sentence_vectors(texts, self.trained, spec, seed, f"features.{self.kind}.text")
+        save(self._rows("text"), vectors_ND)
+
+    def _texts(self, spec: Text) -> NDArray[np.object_]:
+        """The text of each row, [num_rows]; empty where there is none."""
+        columns = [_words(self._column(name)) for name in spec.columns]
+        described = pl.select(pl.concat_str(columns, separator=" ", ignore_nulls=True)).to_series().fill_null("")
+        texts = np.full(self.vocabulary.num_rows, "", object)
+        texts[self._table_rows] = described.to_numpy()
+        return texts
 
     def write_titles(self, column: str | None) -> None:
         """Write the titles as one run of UTF-8 bytes and where each row's begin and end."""

@@ -27,7 +27,7 @@ from shortlist.dataset.split.temporal import moment, span
 from shortlist.features import FeatureSchema
 from shortlist.hashing import hash_files, hash_of_hashes
 from shortlist.progress import Progress, say
-from shortlist.recipe import Recipe
+from shortlist.recipe import TFIDF, Recipe
 from shortlist.step_result import StepResult
 
 
@@ -198,7 +198,8 @@ class _Preparation:
         if spec.item.embedding is not None:
             items.write_embedding(spec.item.embedding)
         if spec.item.text is not None:
-            items.write_text(spec.item.text, self.recipe.seed)
+            write = items.write_text if spec.item.text.encoder == TFIDF else items.write_sentences
+            write(spec.item.text, self.recipe.seed)
         if spec.user.text is not None:
             users.write_text(spec.user.text, self.recipe.seed).save(self.features / "users/text")
         items.write_titles(spec.item.title)

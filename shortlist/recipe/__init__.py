@@ -25,6 +25,8 @@ from shortlist.recipe.load import (
 from shortlist.recipe.losses import BceLoss, BprLoss, CosineContrastiveLoss, GbceLoss, Loss, SoftmaxLoss
 from shortlist.recipe.model import (
     CHEAPEST,
+    TFIDF,
+    WORDLLAMA,
     Categorical,
     Embedding,
     Features,
@@ -49,6 +51,8 @@ from shortlist.recipe.sql_source import Incremental, Partition, SqlSource, SqlTa
 
 __all__ = [
     "CHEAPEST",
+    "TFIDF",
+    "WORDLLAMA",
     "AvailabilityFile",
     "Batch",
     "BceLoss",

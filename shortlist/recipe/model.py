@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, PositiveFloat, field_validator, model_validator
 
 from shortlist.recipe.fields import POSITIVE, ColumnFile, Duration, Section, Share, Weight
 from shortlist.recipe.losses import Loss, Metric, SoftmaxLoss
@@ -32,15 +32,28 @@ class Embedding(Section):
     """The length of the vectors; another length in the data is an error."""
 
 
+TFIDF, WORDLLAMA = "tfidf", "wordllama"
+"""Names of `text.encoder`; every other one is a model of sentence-transformers."""
+
+
 class Text(Section):
-    """Text columns that are encoded as one vector: TF-IDF of words and subwords, reduced by a truncated SVD."""
+    """Text columns that are encoded as one vector."""
 
     columns: list[str] = Field(min_length=1)
     """The columns, read as one text; they may contain lists of words."""
+    encoder: Annotated[str, Field(min_length=1)] = TFIDF
+    """`tfidf`: words and subwords of the train window. For items also a pretrained encoder: `wordllama`, or the folder
+    or hub name of a sentence-transformers model."""
     dim: int = Field(128, ge=2, le=1024)
-    """Width of the vector."""
+    """Width of the vector, to which the encoder's is reduced by a truncated SVD."""
     terms: int = Field(20_000, ge=10)
-    """The maximum number of words and subwords, the most frequent of the train window."""
+    """With `tfidf`, the maximum number of words and subwords, the most frequent of the train window."""
+
+    @model_validator(mode="after")
+    def _terms_are_of_tfidf(self) -> Self:
+        if self.encoder != TFIDF and self.terms != type(self).model_fields["terms"].default:
+            raise ValueError(f"terms needs encoder: {TFIDF}; leave it out")
+        return self
 
 
 class ItemFeatures(Section):
@@ -67,6 +80,13 @@ class UserFeatures(Section):
     """Columns of numbers, standardised on the train window."""
     text: Text | None = None
     """Text about the user; if the queries are documents or searches, their text."""
+
+    @field_validator("text")
+    @classmethod
+    def _is_encoded_in_requests_too(cls, text: Text | None) -> Text | None:
+        if text is not None and text.encoder != TFIDF:
+            raise ValueError(f"a request may contain the text, and only encoder: {TFIDF} is part of a release")
+        return text
 
 
 class ContextFeatures(Section):
