@@ -9,6 +9,7 @@ from shortlist.recipe.data import (
     GivenSplit,
     Interactions,
     LeaveOneOutSplit,
+    SyntheticPlaylistsSource,
     SyntheticSource,
     TableFile,
     TemporalSplit,
@@ -39,6 +40,7 @@ from shortlist.recipe.negatives import (
     InBatchNegatives,
     MixedNegatives,
     Negatives,
+    OwnNegatives,
     UniformNegatives,
 )
 from shortlist.recipe.recipe import Recipe
@@ -76,6 +78,7 @@ __all__ = [
     "Loss",
     "MixedNegatives",
     "Negatives",
+    "OwnNegatives",
     "Partition",
     "Publish",
     "Ranking",
@@ -89,6 +92,7 @@ __all__ = [
     "SqlSource",
     "SqlTable",
     "Step",
+    "SyntheticPlaylistsSource",
     "SyntheticSource",
     "TableFile",
     "TemporalSplit",
