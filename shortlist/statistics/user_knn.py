@@ -97,9 +97,11 @@ class UserKNN:
             if values.ndim != 1 or starts.ndim != 1 or not len(starts) or starts[-1] != len(values):
                 raise ValueError(f"{folder}: {name}.npy and its starts do not match; take them from the same run")
         if by is None:
-            return cls(*arrays, *arrays[:2], num_rows=len(arrays[3]) - 1)
+            items, item_starts, users, user_starts = arrays
+            return cls(items, item_starts, users, user_starts, items, item_starts, len(user_starts) - 1)
         (num_rows,) = open_arrays(folder, _file(by, "num_rows"), what="the items of the users")
-        found = cls(*arrays, num_rows=int(num_rows.sum()))
+        items, item_starts, users, user_starts, values, value_starts = arrays
+        found = cls(items, item_starts, users, user_starts, values, value_starts, int(num_rows.sum()))
         if len(found.item_starts) != len(found.value_starts) or found.items_P.max(initial=0) >= found.num_rows:
             raise ValueError(f"{folder}: the users by {by} and their items do not match; take them from the same run")
         return found
@@ -132,7 +134,7 @@ class UserKNN:
     @property
     def fingerprint(self) -> int:
         """A checksum of the items of the users, which changes with the data."""
-        return crc32(np.ascontiguousarray(self.items_P), crc32(np.ascontiguousarray(self.item_starts)))
+        return crc32(self.items_P.tobytes(), crc32(self.item_starts.tobytes()))
 
     @property
     def weights(self) -> NDArray[np.float64]:
@@ -197,7 +199,9 @@ class UserKNN:
                 item_M = item_M[: int(lengths_V.sum())]
         weight_M = np.repeat(np.square(similarity_V), lengths_V)
         rows, place_M = np.unique(item_M, return_inverse=True)
-        return ItemsOfUsers(rows.astype(np.int64), np.bincount(place_M, weight_M, len(rows)), len(lengths_V))
+        return ItemsOfUsers(
+            rows.astype(np.int64), np.bincount(place_M, weight_M, len(rows)).astype(np.float64), len(lengths_V)
+        )
 
 
 class ItemsOfUsers(NamedTuple):
