@@ -41,11 +41,7 @@ def evaluate_sampled(
     if count is None:
         return None
     rng = np.random.default_rng(recipe.seed)
-    queries = queries.take(np.flatnonzero(np.diff(queries.target_offsets)))
-    histories = prepared.histories(queries)
-    negatives_QN = _draw_negatives(prepared.store, queries, histories, count, rng)
-    queries = _with_one_target(queries, rng)
-    listed_QN = np.concatenate([queries.target_items[:, None], negatives_QN], axis=1)
+    queries, histories, listed_QN = draw_sampled(prepared, queries, count, rng)
     lists = _path_lists(prepared, path, queries, histories, listed_QN)
     lists["popularity"] = _by_popularity(prepared.store, listed_QN, rng)
     depths = sorted({*(k for k in _DEPTHS if k <= count), count + 1})
@@ -59,6 +55,18 @@ def evaluate_sampled(
         "systems": {name: found[name] for name in values},
         "differences": {name: found[name] for name in differences},
     }
+
+
+def draw_sampled(
+    prepared: Prepared, queries: EvaluationQueries, count: int, rng: np.random.Generator
+) -> tuple[EvaluationQueries, Sequence[NDArray[Any]], NDArray[np.int64]]:
+    """The queries that have a target, with one of their targets each; their histories; and the rows that a system
+    orders, [Q, 1 + N]: the target first, 0 is padding."""
+    queries = queries.take(np.flatnonzero(np.diff(queries.target_offsets)))
+    histories = prepared.histories(queries)
+    negatives_QN = _draw_negatives(prepared.store, queries, histories, count, rng)
+    queries = _with_one_target(queries, rng)
+    return queries, histories, np.concatenate([queries.target_items[:, None], negatives_QN], axis=1)
 
 
 def _with_one_target(queries: EvaluationQueries, rng: np.random.Generator) -> EvaluationQueries:

@@ -105,6 +105,12 @@ class FeatureStore:
             ) from None
         return array
 
+    def of_users(self, name: str) -> tuple[NDArray[np.int32], int]:
+        """The rows of a category of the users, int32 [num_user_rows, W], where 0 is padding or an unknown value; and
+        the number of rows of its vocabulary."""
+        num_rows = next(field.num_rows for field in self.schema.user.categorical if field.name == name)
+        return self._user_categorical[f"user.{name}"], num_rows
+
     def titles(self, rows: NDArray[np.int64]) -> list[str]:
         """The title of each item row; empty where there is none."""
         bounds = zip(self._title_offsets[rows].tolist(), self._title_offsets[rows + 1].tolist(), strict=True)

@@ -9,6 +9,7 @@ from shortlist.recipe.data import (
     GivenSplit,
     Interactions,
     LeaveOneOutSplit,
+    SyntheticPlaylistsSource,
     SyntheticSource,
     TableFile,
     TemporalSplit,
@@ -41,6 +42,7 @@ from shortlist.recipe.negatives import (
     InBatchNegatives,
     MixedNegatives,
     Negatives,
+    OwnNegatives,
     UniformNegatives,
 )
 from shortlist.recipe.recipe import Recipe
@@ -80,6 +82,7 @@ __all__ = [
     "Loss",
     "MixedNegatives",
     "Negatives",
+    "OwnNegatives",
     "Partition",
     "Publish",
     "Ranking",
@@ -93,6 +96,7 @@ __all__ = [
     "SqlSource",
     "SqlTable",
     "Step",
+    "SyntheticPlaylistsSource",
     "SyntheticSource",
     "TableFile",
     "TemporalSplit",

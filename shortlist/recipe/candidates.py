@@ -51,6 +51,17 @@ class UserNeighbours(SourceSettings):
 
     kind: Literal["user_neighbours"]
     """User k-NN."""
+    by: str | None = None
+    """A category of `features.user` by which users are compared, such as the songs that they like when playlists are
+    recommended; by default their events."""
+    neighbours: int = Field(400, ge=1, le=1000)
+    """The maximum number of nearest users."""
+    reach: int | None = Field(None, ge=1)
+    """Neighbours are added, nearest first, only until together they have this many items that are not in the history
+    of the user; by default, all `neighbours` are used."""
+    draw: int | None = Field(None, ge=1)
+    """How many of these items are candidates, drawn at random for each user; by default, all are. The draw changes with
+    the data and `seed`, so that each new release shows other items."""
 
 
 class Popularity(SourceSettings):

@@ -119,7 +119,25 @@ class SyntheticSource(Section):
     that what listeners like and what they play differ in a way that a model can learn."""
 
 
-Source = Annotated[FilesSource | SqlSource | YambdaSource | SyntheticSource, Field(discriminator="kind")]
+class SyntheticPlaylistsSource(Section):
+    """A deterministic log of users who like songs and own playlists, with learnable structure, for trying things out.
+
+    The events are the playlists of the users, without times; the users have a column `songs`, the playlists a `title`.
+    """
+
+    kind: Literal["synthetic_playlists"]
+    """Synthetic playlists."""
+    users: int = Field(5_000, ge=10)
+    """Number of users."""
+    playlists: int = Field(2_000, ge=50)
+    """Number of playlists."""
+    songs: int = Field(20_000, ge=50)
+    """Number of songs."""
+
+
+Source = Annotated[
+    FilesSource | SqlSource | YambdaSource | SyntheticSource | SyntheticPlaylistsSource, Field(discriminator="kind")
+]
 
 
 class Interactions(Section):

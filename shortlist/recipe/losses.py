@@ -7,7 +7,7 @@ from pydantic import Field
 from shortlist.recipe.fields import Section, Share
 from shortlist.recipe.negatives import InBatchNegatives, MixedNegatives, Negatives
 
-NegativesKind = Literal["in_batch", "mixed", "uniform", "full"]
+NegativesKind = Literal["in_batch", "mixed", "uniform", "own", "full"]
 Metric = Literal["cosine", "dot"]
 
 
@@ -90,7 +90,7 @@ class GbceLoss(LossSettings):
 class BprLoss(_WithoutHard):
     """Ranks the positive above each of its negatives (BPR, Rendle et al. 2009)."""
 
-    takes = ("uniform", "in_batch", "mixed")
+    takes = ("uniform", "own", "in_batch", "mixed")
 
     kind: Literal["bpr"]
     """Pairs of a positive and a negative."""

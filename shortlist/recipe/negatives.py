@@ -42,6 +42,15 @@ class UniformNegatives(Section):
     """The number of uniformly sampled items per step, shared by all its examples."""
 
 
+class OwnNegatives(Section):
+    """Uniformly sampled items of each example alone, as BPR was published: few, so the whole step stays small."""
+
+    kind: Literal["own"]
+    """Uniform samples of each example."""
+    num_own: int = Field(4, ge=1, le=256)
+    """The number of sampled items per example."""
+
+
 class FullNegatives(Section):
     """The whole catalogue, for small catalogues or with a GPU."""
 
@@ -49,4 +58,6 @@ class FullNegatives(Section):
     """Every item."""
 
 
-Negatives = Annotated[InBatchNegatives | MixedNegatives | UniformNegatives | FullNegatives, Field(discriminator="kind")]
+Negatives = Annotated[
+    InBatchNegatives | MixedNegatives | UniformNegatives | OwnNegatives | FullNegatives, Field(discriminator="kind")
+]

@@ -4,7 +4,15 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from shortlist.recipe.candidates import Candidates, ItemNeighbours, NewItems, Repeats, SameAttribute, Trending
+from shortlist.recipe.candidates import (
+    Candidates,
+    ItemNeighbours,
+    NewItems,
+    Repeats,
+    SameAttribute,
+    Trending,
+    UserNeighbours,
+)
 from shortlist.recipe.data import (
     Contract,
     FilesSource,
@@ -136,6 +144,12 @@ class Recipe(Section):
                 raise ValueError(
                     f"{where}: {one.of!r} is not a category of features.item "
                     f"({', '.join(self._categories) or 'none'}); add it to features.item.categorical"
+                )
+            of_users = [field.name for field in self.features.user.categorical]
+            if isinstance(one, UserNeighbours) and one.by is not None and one.by not in of_users:
+                raise ValueError(
+                    f"{where}: {one.by!r} is not a category of features.user ({', '.join(of_users) or 'none'}); "
+                    "add it to features.user.categorical, with the max_values of its lists"
                 )
 
     def _check_objective(self) -> None:

@@ -10,6 +10,7 @@ from shortlist.report.cost import cost, provenance
 from shortlist.report.data import data
 from shortlist.report.lists import advice, lists
 from shortlist.report.models import index, training
+from shortlist.report.neighbours import neighbours
 from shortlist.report.objectives import objectives
 from shortlist.report.pieces import tiles
 from shortlist.report.quality import headline, quality
@@ -30,6 +31,7 @@ def page(recipe: Recipe, run: RunRecord, records: Sequence[StepRecord]) -> str:
         lists(run, metric),
         training(run, details),
         index(details),
+        neighbours(details),
         data(run, details),
         cost(run),
         provenance(run, details),

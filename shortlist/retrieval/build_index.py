@@ -24,6 +24,7 @@ from shortlist.retrieval.onnx_query_tower import OnnxQueryTower
 from shortlist.retrieval.refit import REFIT_PARTS
 from shortlist.sampling import draw_rows
 from shortlist.statistics.collect_for_sources import collect_for_sources
+from shortlist.statistics.user_neighbourhoods import describe_neighbourhoods
 from shortlist.step_result import StepResult
 
 _QUERIES = 1_000  # for the measurement of recall
@@ -46,13 +47,17 @@ def build_indexes(
     """
     for folder, parts in ((out_before_refit, (TRAIN,)), (out, REFIT_PARTS)):
         folder.mkdir(parents=True, exist_ok=True)
-        collect_for_sources(recipe, prepared, parts).save(folder)
+        statistics = collect_for_sources(recipe, prepared, parts)
+        statistics.save(folder)
+    neighbours = describe_neighbourhoods(recipe, statistics)  # of the served ones, which are the last
     compared: list[Measured] = []
     if recipe.index.factory == CHEAPEST:
         recipe, compared = _with_cheapest(recipe, prepared, retrieval_folder)
     if recipe.retrieval.refit.epochs:
         build_index(recipe, prepared, retrieval_before_refit, out_before_refit)
     result = build_index(recipe, prepared, retrieval_folder, out)
+    if neighbours:
+        result.details["user_neighbours"] = neighbours
     if compared:
         result.details["compared"] = [dataclasses.asdict(one) for one in compared]
     return result

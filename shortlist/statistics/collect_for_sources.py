@@ -6,7 +6,13 @@ from shortlist.dataset.prepared import Prepared
 from shortlist.recipe import Recipe
 from shortlist.statistics.find_neighbours import find_neighbours
 from shortlist.statistics.item_statistics import ItemStatistics
-from shortlist.statistics.of_sources import half_lives_of, num_neighbours, reads_statistics, reads_users
+from shortlist.statistics.of_sources import (
+    half_lives_of,
+    num_neighbours,
+    reads_statistics,
+    reads_users,
+    users_compared_by,
+)
 from shortlist.statistics.recent_popularity import recent_popularity
 from shortlist.statistics.user_knn import UserKNN
 
@@ -23,4 +29,5 @@ def collect_for_sources(recipe: Recipe, prepared: Prepared, parts: Sequence[int]
         find_neighbours(user, item, num_rows, keep, ordered=recipe.interactions.ordered) if keep else None,
         UserKNN.of(user, item, num_rows) if reads_users(recipe) else None,
         recent_popularity(item, samples.time[at], num_rows, half_lives) if half_lives else None,
+        {name: UserKNN.by(*prepared.store.of_users(name), user, item, num_rows) for name in users_compared_by(recipe)},
     )

@@ -3,7 +3,8 @@
 Shapes: N item rows, R half-lives.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,15 @@ class ItemStatistics:
     user_knn: UserKNN | None = None
     recent_NR: NDArray[np.float32] | None = None
     """Time-decayed popularity."""
+    users_by: dict[str, UserKNN] = field(default_factory=dict)
+    """Category of the users -> the users compared by it."""
 
     @classmethod
-    def open(cls, folder: Path, *, num_tables: int, user_knn: bool, half_lives: int) -> "ItemStatistics":
-        """The statistics of a release, with `num_tables` neighbour tables and counts for `half_lives` half-lives.
+    def open(
+        cls, folder: Path, *, num_tables: int, user_knn: bool, half_lives: int, users_by: Sequence[str] = ()
+    ) -> "ItemStatistics":
+        """The statistics of a release, with `num_tables` neighbour tables, counts for `half_lives` half-lives, and
+        users compared by these categories.
 
         Raises ValueError when a file is missing or broken, or has another shape.
         """
@@ -33,6 +39,7 @@ class ItemStatistics:
             ItemNeighbours.open(folder, num_tables) if num_tables else None,
             UserKNN.open(folder) if user_knn else None,
             recent.open_recent(folder, half_lives) if half_lives else None,
+            {name: UserKNN.open(folder, name) for name in users_by},
         )
 
     def save(self, folder: Path) -> None:
@@ -40,6 +47,8 @@ class ItemStatistics:
             self.neighbours.save(folder)
         if self.user_knn is not None:
             self.user_knn.save(folder)
+        for name, users in self.users_by.items():
+            users.save(folder, name)
         if self.recent_NR is not None:
             np.save(folder / recent.FILE, self.recent_NR)
 
@@ -50,6 +59,8 @@ class ItemStatistics:
             rows["neighbours"] = self.neighbours.rows_TNn.shape[1]
         if self.user_knn is not None:
             rows["users of the items"] = self.user_knn.num_rows
+        for name, users in self.users_by.items():
+            rows[f"items of the users by {name}"] = users.num_rows
         if self.recent_NR is not None:
             rows["counts of recent popularity"] = len(self.recent_NR)
         return rows

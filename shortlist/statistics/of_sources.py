@@ -24,12 +24,18 @@ def num_neighbours(recipe: Recipe) -> int:
 
 def reads_users(recipe: Recipe) -> bool:
     """Whether a source reads the users of the items."""
-    return any(isinstance(one, UserNeighbours) for one in recipe.candidates.all_sources)
+    return any(isinstance(one, UserNeighbours) and one.by is None for one in recipe.candidates.all_sources)
+
+
+def users_compared_by(recipe: Recipe) -> list[str]:
+    """The categories by which sources compare users."""
+    sources = recipe.candidates.all_sources
+    return sorted({one.by for one in sources if isinstance(one, UserNeighbours) and one.by is not None})
 
 
 def reads_statistics(recipe: Recipe) -> bool:
     """Whether a source reads any statistics."""
-    return bool(half_lives_of(recipe) or num_neighbours(recipe)) or reads_users(recipe)
+    return bool(half_lives_of(recipe) or num_neighbours(recipe) or users_compared_by(recipe)) or reads_users(recipe)
 
 
 def open_for_sources(recipe: Recipe, folder: Path, num_rows: int) -> ItemStatistics:
@@ -39,6 +45,7 @@ def open_for_sources(recipe: Recipe, folder: Path, num_rows: int) -> ItemStatist
         num_tables=(2 if recipe.interactions.ordered else 1) if num_neighbours(recipe) else 0,
         user_knn=reads_users(recipe),
         half_lives=len(half_lives_of(recipe)),
+        users_by=users_compared_by(recipe),
     )
     for name, rows in found.num_rows().items():
         if rows != num_rows:

@@ -87,4 +87,5 @@ def test_statistics_of_the_train_window_do_not_know_validation(tmp_path: Path) -
         assert statistics.neighbours is not None
         assert statistics.user_knn is not None
         assert (20 in statistics.neighbours.rows_TNn[0, 1]) == knows
-        assert (20 in statistics.user_knn.nearest(np.array([1, 2, 3]))[0]) == knows
+        users = statistics.user_knn
+        assert (20 in users.items_of(*users.nearest(np.array([1, 2, 3]), 400)).rows) == knows

@@ -34,6 +34,7 @@ KINDS: list[dict[str, Any]] = [
     {"kind": "item_neighbours"},
     {"kind": "item_neighbours", "by": "transitions", "name": "next_items"},
     {"kind": "user_neighbours"},
+    {"kind": "user_neighbours", "neighbours": 3, "reach": 20, "draw": 5, "name": "drawn"},
     {"kind": "trending", "half_life": "1d"},
     {"kind": "new_items", "within": "30d"},
     {"kind": "same_attribute", "of": "genre"},

@@ -120,3 +120,17 @@ def test_large_scores_do_not_overflow(loss: Loss) -> None:
     gradient = torch.autograd.grad(value, [query, items])
     assert torch.isfinite(value)
     assert all(torch.isfinite(one).all() for one in gradient)
+
+
+def test_bpr_with_own_negatives_is_the_formula() -> None:
+    query, items, target, weight = some(torch.float64)
+    own = torch.tensor([[e % ITEMS, (7 * e + 3) % ITEMS, -1] for e in range(E)])
+    none = torch.zeros(2, 0, dtype=torch.int64)
+    found = bpr_loss(Compared(query, items[target], items, weight, none, hard_EM=own), temperature=TEMPERATURE)
+    of_each = [
+        bpr_formula(query[e] @ items[target[e]] / TEMPERATURE, items[own[e, :2]] @ query[e] / TEMPERATURE)
+        for e in range(E)
+    ]
+    torch.testing.assert_close(
+        found.double(), (torch.stack(of_each) * weight).sum() / weight.sum(), rtol=1e-5, atol=1e-6
+    )

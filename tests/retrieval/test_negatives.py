@@ -114,3 +114,20 @@ def test_the_chance_of_an_even_draw_is_that_among_the_drawable() -> None:
         told[at] = drawn.log_q_N.exp().numpy()
     assert there[40:].min() > 0.35  # 5 of 10, and what the examples bring
     assert np.abs(there - told)[40:].max() < 0.03
+
+
+def test_own_negatives_are_drawn_for_each_example_without_its_positives() -> None:
+    torch.manual_seed(0)
+    items = np.arange(1, 41)
+    known = np.stack([np.repeat(np.arange(40), 2), np.stack([items, items % 40 + 1], axis=1).ravel()])
+    seen = np.zeros(ITEMS)
+    sampler = negatives("own", loss="bpr", num_own=6)
+    for _ in range(50):
+        found = sampler.sample(items, known)
+        assert found.hard_EM is not None
+        rows = np.where(found.hard_EM >= 0, found.row_V[found.hard_EM], 0)
+        assert not (rows == items[:, None]).any()
+        assert not (rows == (items % 40 + 1)[:, None]).any()
+        assert (found.row_V[found.positive_E] == items).all()
+        seen += np.bincount(rows[rows > 0], minlength=ITEMS)
+    assert seen[1:].min() > 0.7 * seen[1:].mean(), "uniform, also among items of other examples"

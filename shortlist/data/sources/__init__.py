@@ -10,8 +10,9 @@ from shortlist.data.sources.files import read_files
 from shortlist.data.sources.parquet import broken_file
 from shortlist.data.sources.raw import RawTable, RawTables
 from shortlist.data.sources.synthetic import read_synthetic
+from shortlist.data.sources.synthetic_playlists import read_synthetic_playlists
 from shortlist.data.sources.yambda import read_yambda
-from shortlist.recipe import FilesSource, Recipe, SqlSource, YambdaSource
+from shortlist.recipe import FilesSource, Recipe, SqlSource, SyntheticPlaylistsSource, YambdaSource
 
 
 def read(recipe: Recipe, scratch: Path) -> RawTables:
@@ -23,6 +24,8 @@ def read(recipe: Recipe, scratch: Path) -> RawTables:
             return read_database(recipe.source, scratch, recipe.resources.of("ingest").memory_gb)
         case YambdaSource():
             return read_yambda(recipe, recipe.source, scratch)
+        case SyntheticPlaylistsSource():
+            return read_synthetic_playlists(recipe, recipe.source, scratch)
         case synthetic:
             return read_synthetic(recipe, synthetic, scratch)
 

@@ -15,6 +15,8 @@ from shortlist.recommend.sources import Encoded, Found
 
 Scores = Callable[[int], tuple[NDArray[np.int64], NDArray[Any]]]
 """From the position of a query in the batch to unique item rows [M] and their scores."""
+Draw = Callable[[int, NDArray[np.int64]], NDArray[np.int64]]
+"""From the position of a query and item rows [M] to the positions of those that are drawn, ascending."""
 
 
 def best_of(
@@ -24,8 +26,9 @@ def best_of(
     at_A: NDArray[np.int64],
     depth_A: NDArray[np.int64],
     dropped: Sequence[Rows],
+    draw: Draw | None = None,
 ) -> Found:
-    """The highest scores first; equal scores in the order of `scores`."""
+    """The highest scores first, of all items or of those that are drawn; equal scores in the order of `scores`."""
     width = int(depth_A.max(initial=0))
     rows_AK, scores_AK = np.zeros((len(at_A), width), np.int64), np.full((len(at_A), width), -np.inf, np.float32)
     for a, e in enumerate(at_A.tolist()):
@@ -37,6 +40,9 @@ def best_of(
         if len(dropped[a]):
             there &= ~np.isin(rows, dropped[a])
         rows, values = rows[there], values[there]
+        if draw is not None:
+            drawn = draw(e, rows)
+            rows, values = rows[drawn], values[drawn]
         best = _largest(values, int(depth_A[a]))
         rows_AK[a, : len(best)], scores_AK[a, : len(best)] = rows[best], values[best]
     return Found(rows_AK, scores_AK)

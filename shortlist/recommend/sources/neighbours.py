@@ -1,4 +1,4 @@
-"""Items near to the events of a history: item k-NN and user k-NN.
+"""Items near to the events of a history: item k-NN.
 
 Shapes: as in `sources`.
 """
@@ -14,7 +14,6 @@ from shortlist.recommend.sources import Encoded, Found
 from shortlist.recommend.sources.best_of import best_of
 from shortlist.recommend.sources.recent_events import have_events, recent_events
 from shortlist.statistics.item_neighbours import ItemNeighbours
-from shortlist.statistics.user_knn import UserKNN
 
 
 class ItemNeighboursSource:
@@ -36,25 +35,5 @@ class ItemNeighboursSource:
     def find(self, encoded: Encoded, at_A: NDArray[np.int64], depth_A: NDArray[np.int64], dropped: list[Rows]) -> Found:
         def scores(e: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
             return self._neighbours.nearest(self._table, *recent_events(encoded, e, ordered=self._ordered))
-
-        return best_of(scores, self._available, encoded, at_A, depth_A, dropped)
-
-
-class UserNeighboursSource:
-    """Items of the most similar users, with the sum of their squared similarities (Resnick et al. 1994)."""
-
-    ranked = False
-    searches = True
-
-    def __init__(self, user_knn: UserKNN, available: Availability, *, name: str) -> None:
-        self.name = name
-        self._user_knn, self._available = user_knn, available
-
-    def answers(self, encoded: Encoded) -> NDArray[np.bool_]:
-        return have_events(encoded) & encoded.selects(self.name)
-
-    def find(self, encoded: Encoded, at_A: NDArray[np.int64], depth_A: NDArray[np.int64], dropped: list[Rows]) -> Found:
-        def scores(e: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
-            return self._user_knn.nearest(np.unique(recent_events(encoded, e, ordered=False)[0]))
 
         return best_of(scores, self._available, encoded, at_A, depth_A, dropped)

@@ -14,7 +14,7 @@ from shortlist.recommend.exploration import Exploration
 from shortlist.recommend.sources import Source
 from shortlist.recommend.sources.blended import BlendedSource, Member
 from shortlist.recommend.sources.given import GivenSource
-from shortlist.recommend.sources.neighbours import ItemNeighboursSource, UserNeighboursSource
+from shortlist.recommend.sources.neighbours import ItemNeighboursSource
 from shortlist.recommend.sources.new_items import NewItemsSource
 from shortlist.recommend.sources.pinned import PinnedSource
 from shortlist.recommend.sources.popularity import PopularitySource
@@ -23,6 +23,7 @@ from shortlist.recommend.sources.repeats import RepeatsSource, Weigh
 from shortlist.recommend.sources.same_attribute import SameAttributeSource
 from shortlist.recommend.sources.similar_items import SimilarItemsSource
 from shortlist.recommend.sources.two_tower import TwoTowerSource
+from shortlist.recommend.sources.user_neighbours import UserNeighboursSource
 from shortlist.retrieval.retrieve import Retriever
 from shortlist.statistics.item_neighbours import TABLES
 from shortlist.statistics.item_statistics import ItemStatistics
@@ -119,8 +120,9 @@ class _Opener:
                 table = TABLES.index(one.by)
                 source = ItemNeighboursSource(statistics.neighbours, table, available, name=name, ordered=ordered)
             case settings.UserNeighbours():
-                assert statistics.user_knn is not None
-                source = UserNeighboursSource(statistics.user_knn, available, name=name)
+                users = statistics.user_knn if one.by is None else statistics.users_by[one.by]
+                assert users is not None
+                source = UserNeighboursSource(users, available, one, seed=self._recipe.seed)
             case settings.Popularity():
                 source = self.popularity if name == settings.FALLBACK else self.popularity.named(name)
             case settings.Trending():

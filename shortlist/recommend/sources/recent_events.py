@@ -53,5 +53,10 @@ def timed_events(encoded: Encoded, e: int, *, half_life: int | None) -> tuple[ND
 def have_events(encoded: Encoded) -> NDArray[np.bool_]:
     """Which queries have a history and ask for items for a user, [E]."""
     found: NDArray[np.bool_] = encoded.batch.queries.prefix_E > 0
+    return found & for_users(encoded)
+
+
+def for_users(encoded: Encoded) -> NDArray[np.bool_]:
+    """Which queries ask for items for a user and not for items similar to an item, [E]."""
     anchored_E = encoded.batch.anchored_E
-    return found & ~anchored_E if len(anchored_E) else found
+    return ~anchored_E if len(anchored_E) else np.ones(len(encoded.batch), np.bool_)

@@ -39,7 +39,8 @@ class Compared:
     """Logarithm of the probability that each candidate is sampled; None if all are certain, inf for a candidate that is
     only a hard negative of some examples."""
     hard_EM: Tensor | None = None
-    """The hard negatives of each example, which it is compared with for certain; -1 is padding."""
+    """The hard negatives of each example, which it is compared with for certain, or all that were drawn for it alone;
+    -1 is padding."""
     total_weight: float | None = None
     """The weight of the whole step, if these examples are a part of it; the losses of the parts add up."""
 

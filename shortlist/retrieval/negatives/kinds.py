@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shortlist.recipe import FullNegatives, InBatchNegatives, MixedNegatives, Negatives, UniformNegatives
+from shortlist.recipe import FullNegatives, InBatchNegatives, MixedNegatives, Negatives, OwnNegatives, UniformNegatives
 from shortlist.retrieval.losses import log_q_of
 from shortlist.retrieval.unique import Unique
 
@@ -107,6 +107,8 @@ def shared_candidates_of(
             return Mixed(in_batch, Uniform(settings.num_uniform, drawable, unique), unique)
         case UniformNegatives():
             return Uniform(settings.num_uniform, drawable, unique)
+        case OwnNegatives():
+            return Full(drawable[:0])
         case FullNegatives():
             return Full(drawable)
         case _:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shortlist.recipe import FullNegatives, Retrieval
+from shortlist.recipe import FullNegatives, OwnNegatives, Retrieval
 from shortlist.retrieval.negatives.kinds import Rows, shared_candidates_of
 from shortlist.retrieval.unique import Unique
 
@@ -30,7 +30,7 @@ class SampledNegatives:
     """(example, candidate): own items and other known positives."""
     log_q_N: Tensor | None
     hard_EM: Rows | None
-    """Candidates that are hard negatives of the example; -1 is padding."""
+    """Candidates that are negatives of this example, hard or drawn for it; -1 is padding."""
 
 
 class NegativeSampler:
@@ -42,9 +42,11 @@ class NegativeSampler:
         """`popularity` counts the examples of each item row; `drawable` marks the rows that may be negatives, by
         default all items."""
         rows = np.arange(1, len(popularity)) if drawable is None else np.flatnonzero(drawable)
-        self._unique = Unique(len(popularity))
+        self._unique, self._num_rows = Unique(len(popularity)), len(popularity)
         self._shared = shared_candidates_of(retrieval.negatives, popularity, rows, self._unique)
         self._corrects = retrieval.loss.corrects_log_q
+        self._drawable = rows
+        self._num_own = retrieval.negatives.num_own if isinstance(retrieval.negatives, OwnNegatives) else 0
         self.whole = isinstance(retrieval.negatives, FullNegatives)
         """Whether each step is compared with the whole catalogue."""
 
@@ -62,6 +64,8 @@ class NegativeSampler:
         examples; by default only its own item. `hard_EM` are item rows, 0 is padding. `rng` is by default torch's
         global generator. `step_E` are the items of all processes' examples, by default `item_E`.
         """
+        if self._num_own:
+            return self._sample_own(item_E, known_2X, rng)
         shared, log_q_S = self._shared.sample(item_E if step_E is None else step_E, rng)
         if not self._corrects:
             log_q_S = None
@@ -83,4 +87,22 @@ class NegativeSampler:
             np.stack([known_2X[0][there], column_X[there]]),
             log_q_N,
             None if hard_EM is None else self._unique.places(candidates, hard_EM),
+        )
+
+    def _sample_own(self, item_E: Rows, known_2X: Rows | None, rng: torch.Generator | None) -> SampledNegatives:
+        """Uniform draws of each example alone, without its known positives; all are candidates of `hard_EM`."""
+        draws = torch.randint(len(self._drawable), (len(item_E), self._num_own), generator=rng)
+        own_EM = self._drawable[draws.numpy()]
+        rows = self._unique.of(own_EM.ravel(), item_E)
+        at_EM = self._unique.places(rows, own_EM)
+        known_2X = np.stack([np.arange(len(item_E)), item_E]) if known_2X is None else known_2X
+        known = known_2X[0] * self._num_rows + known_2X[1]
+        positive_EM = np.isin(np.arange(len(item_E))[:, None] * self._num_rows + own_EM, known)
+        return SampledNegatives(
+            rows,
+            self._unique.places(rows, item_E),
+            np.arange(len(rows)),
+            np.zeros((2, 0), np.int64),
+            None,
+            np.where(positive_EM, -1, at_EM),
         )
