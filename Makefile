@@ -123,10 +123,12 @@ LOCK := pip compile --python-version 3.11 --generate-hashes --no-annotate --no-h
 OF_DEV := -c requirements/dev.txt -o requirements
 
 lock: $(UV) ## resolve pyproject.toml into requirements/*.txt: everything in dev.txt, and what each image takes of it
-	@$(UV) $(LOCK) pyproject.toml --extra dev --extra pipeline --extra predictor --extra transformer -o requirements/dev.txt
+	@$(UV) $(LOCK) pyproject.toml --extra dev --extra pipeline --extra predictor --extra transformer \
+	  --extra tracking --extra tuning -o requirements/dev.txt
 	@for image in pipeline predictor transformer; do \
 	  $(UV) $(LOCK) pyproject.toml --extra $$image $(OF_DEV)/$$image.txt || exit 1; done
 	@$(UV) $(LOCK) pyproject.toml --extra pipeline --extra gpu --no-emit-package faiss-cpu $(OF_DEV)/pipeline-gpu.txt
+	@$(UV) $(LOCK) pyproject.toml --extra pipeline --extra tracking $(OF_DEV)/pipeline-tracking.txt
 	@echo torch | $(UV) $(LOCK) - $(OF_DEV)/torch.txt
 	@$(UV) $(LOCK) --group pyproject.toml:build -o requirements/build.txt
 	@$(UV) $(LOCK) pyproject.toml requirements/bench.in --extra pipeline --extra dev \

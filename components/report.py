@@ -21,8 +21,9 @@ def report(
     write_lists: Input[Artifact],
     page: Output[HTML],
     run: Output[Artifact],
+    run_id: str = "",
 ) -> None:
-    """Write the report of the run from the records of its steps.
+    """Write the report of the run from the records of its steps, and log the run to MLflow if the recipe says so.
 
     Args:
         recipe: The recipe, as YAML text.
@@ -38,6 +39,7 @@ def report(
         write_lists: Record of the write_lists step: time, memory, rows and metrics, as JSON.
         page: The report of the run, as one self-contained HTML page.
         run: The machine-readable record of the run, run.json.
+        run_id: The name of the run; empty for the time at which the report is written.
     """
     from shortlist.cpus import limit_threads
 
@@ -51,6 +53,13 @@ def report(
 
     steps = [ingest, validate, prepare, train_retrieval, export, build_index, train_ranking, evaluate, publish]
     records = [read_record(step.path) for step in (*steps, write_lists)]
-    report.write_report(parse_recipe(recipe), records, page=Path(page.path), run=Path(run.path))
+    typed, files = parse_recipe(recipe), {"report.html": Path(page.path), "run.json": Path(run.path)}
+    written = report.write_report(typed, records, page=files["report.html"], run=files["run.json"], run_id=run_id)
     say(f"report: {page.uri}")
     say(f"record: {run.uri}")
+    if typed.tracking is not None:
+        from shortlist.tracking.log import track_or_warn
+        from shortlist.tracking.tracked import TrackedRun, commit_of
+
+        tracked = TrackedRun.finished(typed, records, written, files, commit_of(Path.cwd()))
+        track_or_warn(tracked, typed.tracking)

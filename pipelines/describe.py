@@ -25,6 +25,7 @@ _SERVICES = {
     "evaluate": "the storage that the recipe publishes to, if a release is live",
     "publish": "the storage that the recipe publishes to",
     "write_lists": "the storage that the recipe publishes to, and those that its `batch` names",
+    "report": "the MLflow server that the recipe's `tracking` names, if it has one",
     "conclude": "the storage that the recipe publishes to",
 }
 

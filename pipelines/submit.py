@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import io
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -17,6 +18,7 @@ from shortlist.pipelines.compile import compile_pipeline
 from shortlist.pipelines.errors import BackEndError
 from shortlist.pipelines.older import HANDLER, old_spelling, without_handler
 from shortlist.recipe import FilesSource, Recipe, RecipeError, YambdaSource, dump_recipe
+from shortlist.tracking.place import is_folder
 
 _PIPELINE = "shortlist"
 _OLDEST = (2, 0, 0)
@@ -62,9 +64,25 @@ def check_recipe(recipe: Recipe, origin: str) -> None:
             f"  batch.out: {recipe.batch.out!r} would be deleted with the pod of the step: write s3://bucket/key, or "
             "leave it out to get the lists as an artifact of the run"
         )
+    if recipe.tracking is not None and (problem := _unreachable_tracking(recipe, reachable)):
+        wrong.append(f"  tracking.uri: {problem}")
     if wrong:
         count = f"{len(wrong)} error{'s' * (len(wrong) != 1)} for a run on a cluster"
         raise RecipeError("\n".join([f"{origin}: {count}", *wrong]))
+
+
+def _unreachable_tracking(recipe: Recipe, reachable: Callable[[str], bool]) -> str | None:
+    """Why the report step could not log the run; None if it can."""
+    assert recipe.tracking is not None
+    given = recipe.resources.of("report")
+    secret = any("MLFLOW_TRACKING_URI" in one.env for one in given.secrets)
+    uri = recipe.tracking.uri or given.env.get("MLFLOW_TRACKING_URI")
+    if uri is None:
+        missing = "without an address, runs would be logged to a folder that is deleted with the pod of the step"
+        return None if secret else f"{missing}: write that of the MLflow server, like http://mlflow.mlflow:5000"
+    if is_folder(uri) and not reachable(uri):
+        return f"{uri!r} would be deleted with the pod of the step: write the address of an MLflow server"
+    return None
 
 
 def _read_by(recipe: Recipe) -> list[tuple[str, str]]:

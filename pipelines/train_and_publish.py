@@ -72,6 +72,7 @@ def train_and_publish(resources: Resources, image: str = PIPELINE_IMAGE) -> Base
                 evaluate=evaluated.outputs["record"],
                 publish=published.outputs["record"],
                 write_lists=listed.outputs["record"],
+                run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
             )
         # These steps also read what may change without a change of their inputs: sources, releases, users, the stock.
         for task in (surveyed, evaluated, published, listed, concluded):

@@ -23,7 +23,7 @@ class ServiceError(RuntimeError):
 
 def library_environment() -> dict[str, str]:
     """The environment for a child process, in which Python imports this installation first."""
-    library = str(Path(__file__).parents[1])
+    library = str(Path(__file__).parents[2])
     paths = filter(None, [library, os.environ.get("PYTHONPATH")])
     return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
 

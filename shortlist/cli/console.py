@@ -15,6 +15,8 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _STARTED = re.compile(r"Executing task '(?P<step>[\w-]+)'")
 _ENDED = re.compile(r"Task '(?P<step>[\w-]+)' finished with status (?P<status>\w+)")
 _DECIDED = re.compile(r"^step (?P<step>[\w-]+): (?P<what>reused|runs again, .+)$")
+_TOLD = re.compile(r"^(not )?tracked: ")
+"""What a step says that is shown in full."""
 _KEPT = 200
 """The number of last lines of the current step that are kept, to explain a failure."""
 _PLAIN_EVERY_SECONDS = 10.0
@@ -76,6 +78,8 @@ class RunConsole:
                 self._bars.update(self._bar, completed=progress.done, total=progress.total, note=note)
             self._plain_progress(line, whole=progress.done >= progress.total)
         elif line:
+            if _TOLD.search(line):
+                self._console.print(line, markup=False, highlight=False, soft_wrap=True)
             self._lines = [*self._lines[1 - _KEPT :], line]
 
     def _decided(self, step: str, what: str) -> None:

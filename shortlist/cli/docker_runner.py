@@ -1,8 +1,8 @@
 """kfp's Docker runner: each step runs in a container of the pipeline image, as on a cluster.
 
 A container has a read-only root file system and its own /tmp. From this machine it has the folder of the run, the files
-of the recipe (read-only) and the publish folder, each mounted at its own path, the network, and the environment
-variables for access to buckets. It runs as the current user, who owns the outputs.
+of the recipe (read-only), the publish folder and that of MLflow, each mounted at its own path, the network, and the
+environment variables for access to buckets. It runs as the current user, who owns the outputs.
 """
 
 import os
@@ -20,9 +20,10 @@ from shortlist.recipe import Recipe
 from shortlist.release.publish import release_root
 from shortlist.storage import open_storage
 from shortlist.storage.folder import Folder
+from shortlist.tracking.place import place_of
 
 _LABEL = "shortlist.run"
-_HANDED_ON = ("AWS_", "HF_", "OMP_NUM_THREADS")
+_HANDED_ON = ("AWS_", "HF_", "MLFLOW_", "OMP_NUM_THREADS")
 
 
 def check_docker() -> None:
@@ -69,6 +70,8 @@ def _mounts(recipe: Recipe) -> Iterator[Mount]:
     if written and isinstance(lists := open_storage(written.rpartition("/")[0] or "."), Folder):
         lists.root.mkdir(parents=True, exist_ok=True)
         yield Mount(str(lists.root), str(lists.root), type="bind")
+    if recipe.tracking is not None and (folder := place_of(recipe.tracking).folder) is not None:
+        yield Mount(str(folder), str(folder), type="bind")
     read = [one.users for one in [recipe.batch] if one is not None and one.users != "all"]
     read += [one.path for one in [recipe.serving.availability] if one is not None]
     folders = {_folder(path) for path in (*_paths(recipe.source.model_dump()), *read)}

@@ -24,6 +24,7 @@ from shortlist.cli.runner import Runner
 from shortlist.cli.serve import recommend, serve
 from shortlist.cli.signals import Terminated, end_on_signals
 from shortlist.cli.submit import submit
+from shortlist.cli.track import track
 
 app = typer.Typer(
     help="From a recipe to a live recommender. A recipe is one YAML file; start with `shortlist init`.",
@@ -94,6 +95,10 @@ def run(
         raise typer.BadParameter(str(error), param_hint="--until") from None
     places = find_places(recipe, work)
     check_sql(places.recipe, recipe)
+    if places.recipe.tracking is not None and runner is Runner.SUBPROCESS:
+        from shortlist.tracking.log import check_installed
+
+        check_installed()
     options = RunOptions(
         runner,
         user_name() if force else None,
@@ -131,6 +136,7 @@ app.command()(recommend)
 app.command()(submit)
 app.command()(deploy)
 app.command()(index_compare)
+app.command()(track)
 app.add_typer(runs.app, name="runs")
 app.add_typer(releases.app, name="releases")
 

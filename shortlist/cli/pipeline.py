@@ -57,15 +57,16 @@ def _run(
 ) -> None:
     local.init(runner, pipeline_root=str(root))
     compiled = yaml.safe_load(files("shortlist.pipelines").joinpath("train_and_publish.yaml").read_text())
-    components.load_component_from_text(yaml.safe_dump(_local(compiled, until)))(**arguments)
+    components.load_component_from_text(yaml.safe_dump(_local(compiled, root.name, until)))(**arguments)
 
 
-def _local(compiled: dict[str, Any], until: Step | None) -> dict[str, Any]:
-    """The compiled pipeline without the steps after `until`.
+def _local(compiled: dict[str, Any], run: str, until: Step | None) -> dict[str, Any]:
+    """The compiled pipeline for the run of this name, without the steps after `until`.
 
     Our cache is asked about every step: unlike that of a cluster, it knows the live release.
     """
     tasks = compiled["components"]["comp-exit-handler-1"]["dag"]["tasks"]
+    tasks["report"]["inputs"]["parameters"]["run_id"]["runtimeValue"]["constant"] = run
     for step in STEPS[STEPS.index(until) + 1 :] if until else ():
         tasks.pop(step.replace("_", "-"), None)
     for task in tasks.values():

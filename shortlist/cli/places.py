@@ -8,6 +8,7 @@ The work folder is `--work`, or the variable SHORTLIST_WORK, or `.work` of the p
 recipe are below it, like the releases if `publish.to` is not set.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from shortlist.recipe import Recipe
+    from shortlist.recipe import Recipe, Tracking
     from shortlist.storage import Storage
 
 WORK = ".work"
@@ -95,9 +96,10 @@ def find_places(file: Path, work: Path | None) -> Places:
     recipe = load_recipe(file)
     project = project_of(file)
     found = project / WORK if work is None else work.absolute()
-    to = _publish_to(recipe.publish.to, project, found)
+    to = _located(recipe.publish.to, project, found)
     publish = recipe.publish.model_copy(update={"to": to})
-    return Places(file, recipe.model_copy(update={"publish": publish}), project, found)
+    tracking = _tracking(recipe.tracking, project, found)
+    return Places(file, recipe.model_copy(update={"publish": publish, "tracking": tracking}), project, found)
 
 
 def project_of(file: Path) -> Path:
@@ -112,7 +114,18 @@ def project_of(file: Path) -> Path:
     return current if folder.is_relative_to(current) else folder
 
 
-def _publish_to(to: str, project: Path, work: Path) -> str:
+def _tracking(tracking: "Tracking | None", project: Path, work: Path) -> "Tracking | None":
+    """With the absolute path of its folder, if that is what it is logged to."""
+    from shortlist.tracking.place import DEFAULT_FOLDER, is_folder
+
+    if tracking is None or (tracking.uri is None and "MLFLOW_TRACKING_URI" in os.environ):
+        return tracking
+    uri = tracking.uri or DEFAULT_FOLDER
+    return tracking.model_copy(update={"uri": _located(uri, project, work) if is_folder(uri) else uri})
+
+
+def _located(to: str, project: Path, work: Path) -> str:
+    """The absolute path of a folder in a recipe; an address stays as it is."""
     if "://" in to:
         return to
     path = Path(to).expanduser()

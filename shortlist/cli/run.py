@@ -16,6 +16,7 @@ from shortlist.cli.run_folders import RunFolder, new_run, resume_run, write_fail
 from shortlist.cli.runner import Runner
 from shortlist.cli.signals import Terminated
 from shortlist.cli.step_records import OUTPUTS
+from shortlist.cli.track import track_failure
 from shortlist.pipelines.errors import RunFailedError
 from shortlist.recipe import Step, dump_recipe
 from shortlist.serving.child import library_environment
@@ -70,6 +71,8 @@ def run_pipeline(places: Places, keep: int, console: Console, options: RunOption
             console.print(f"\n{why}", markup=False)
         console.print(f"To go on with the steps that are left: {resume_command(places, folder)}", markup=False)
         write_failure(folder, why)
+        if isinstance(error, RunFailedError) and places.recipe.tracking is not None:
+            track_failure(folder, why, places.recipe.tracking, places.project)
         raise
     finally:
         lock.close()

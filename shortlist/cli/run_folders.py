@@ -183,6 +183,11 @@ def write_stopped(folder: Path, step: str) -> None:
     (folder / _STOPPED).write_text(step, encoding="utf-8")
 
 
+def start_of(folder: Path) -> datetime:
+    """The start of the run in a folder, which its name says."""
+    return datetime.strptime(folder.name, _NAME).replace(tzinfo=UTC)
+
+
 def _origin(folder: Path) -> Origin:
     path = folder / _ORIGIN
     return Origin.model_validate_json(path.read_text(encoding="utf-8")) if path.exists() else Origin()
@@ -201,7 +206,7 @@ def _folders(runs: Path) -> list[Path]:
 
 def _read(folder: Path) -> RunFolder:
     record, failure, stopped = folder / _RECORD, folder / _FAILURE, folder / _STOPPED
-    started = datetime.strptime(folder.name, _NAME).replace(tzinfo=UTC)
+    started = start_of(folder)
     origin = _origin(folder)
 
     def run(state: State, end: Path | None, **more: Any) -> RunFolder:

@@ -50,6 +50,7 @@ from shortlist.recipe.resources import Resources, Step
 from shortlist.recipe.rules import Boost, Rules
 from shortlist.recipe.serve import AvailabilityFile, Batch, Evaluation, Gate, Publish, Serving
 from shortlist.recipe.sql_source import Incremental, Partition, SqlSource, SqlTable
+from shortlist.recipe.tracking import Tracking
 
 __all__ = [
     "CHEAPEST",
@@ -101,6 +102,7 @@ __all__ = [
     "TableFile",
     "TemporalSplit",
     "Text",
+    "Tracking",
     "Training",
     "UniformNegatives",
     "YambdaSource",

@@ -31,6 +31,7 @@ from shortlist.recipe.resources import Resources
 from shortlist.recipe.rules import Rules
 from shortlist.recipe.serve import Batch, Evaluation, Gate, Publish, Serving
 from shortlist.recipe.sql_source import SqlSource
+from shortlist.recipe.tracking import Tracking
 
 
 class Recipe(Section):
@@ -74,6 +75,8 @@ class Recipe(Section):
     """Lists for many users after each release; without it, none are written."""
     resources: Resources = Resources()
     """The resources of the pipeline steps."""
+    tracking: Tracking | None = None
+    """Runs are logged to MLflow; without it, they are not."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from shortlist.cli.places import find_places
+from shortlist.tracking.place import place_of
 
 RECIPE = "name: tiny\nsource: {kind: synthetic}\nsplit: {kind: leave_one_out}\n"
 
@@ -65,3 +66,36 @@ def test_an_address_stays_as_it_is(project: Path) -> None:
     file = project / "recipes/tiny.yaml"
     file.write_text(f"{RECIPE}publish: {{to: s3://bucket/releases}}\n")
     assert find_places(file, None).recipe.publish.to == "s3://bucket/releases"
+
+
+@pytest.mark.parametrize(
+    ("block", "logged_to"),
+    [
+        ("{}", "/w/mlflow"),
+        ("{uri: .work/runs.mlflow}", "/w/runs.mlflow"),
+        ("{uri: logs}", "{project}/logs"),
+        ("{uri: 'https://mlflow.example.com'}", "https://mlflow.example.com"),
+    ],
+)
+def test_runs_are_logged_in_the_work_folder_or_where_the_recipe_says(
+    project: Path, block: str, logged_to: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    file = project / "recipes/tiny.yaml"
+    file.write_text(f"{RECIPE}tracking: {block}\n")
+    tracking = find_places(file, Path("/w")).recipe.tracking
+    assert tracking is not None
+    assert tracking.uri == logged_to.format(project=project)
+
+
+def test_the_variable_of_mlflow_says_where_if_the_recipe_does_not(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.com")
+    file = project / "recipes/tiny.yaml"
+    file.write_text(f"{RECIPE}tracking: {{}}\n")
+    tracking = find_places(file, None).recipe.tracking
+    assert tracking is not None
+    assert place_of(tracking).uri == "https://mlflow.example.com"
+    file.write_text(RECIPE)
+    assert find_places(file, None).recipe.tracking is None

@@ -29,7 +29,7 @@ def test_all_stand_on_one_base() -> None:
     assert len({re.findall(r"^ARG BASE=.*$", path.read_text(), re.MULTILINE)[0] for path in DOCKERFILES}) == 1
 
 
-@pytest.mark.parametrize("image", ["predictor", "pipeline", "pipeline-gpu"])
+@pytest.mark.parametrize("image", ["predictor", "pipeline", "pipeline-gpu", "pipeline-tracking"])
 def test_the_layer_of_torch_is_what_the_images_lock(image: str) -> None:
     """Its packages are left out of the image's own layer, by name: another version there would be lost."""
     assert pins("torch").items() <= pins(image).items()
@@ -42,3 +42,10 @@ def test_a_pipeline_for_gpus_differs_in_faiss_alone() -> None:
     assert cpu.pop("faiss-cpu") == gpu.pop("faiss-gpu")
     assert all(name.startswith("nvidia-") for name in gpu.keys() - cpu.keys())
     assert cpu.items() <= gpu.items()
+
+
+def test_only_who_asks_for_it_gets_the_client_of_mlflow() -> None:
+    plain, tracking = pins("pipeline"), pins("pipeline-tracking")
+    assert plain.items() <= tracking.items()
+    assert {"mlflow-skinny", "sqlalchemy", "alembic"} <= tracking.keys() - plain.keys()
+    assert not {"mlflow-skinny", "ray"} & (plain.keys() | pins("transformer").keys() | pins("predictor").keys())

@@ -146,6 +146,23 @@ def test_files_of_this_machine_are_refused_each_by_its_place(tmp_path: Path) -> 
     assert "s3://raw/events.csv" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        ("{}", "tracking.uri: without an address, runs would be logged to a folder that is deleted"),
+        ("{uri: .work/mlflow}", "tracking.uri: '.work/mlflow' would be deleted with the pod of the step"),
+    ],
+)
+def test_a_tracking_server_must_be_named(block: str, said: str) -> None:
+    with pytest.raises(RecipeError) as refused:
+        check_recipe(recipe(f"{BUCKET}tracking: {block}\n"), "shop.yaml")
+    assert str(refused.value).startswith("shop.yaml: 1 error for a run on a cluster")
+    assert said in str(refused.value)
+    check_recipe(recipe(f"{BUCKET}tracking: {{uri: 'http://mlflow:5000'}}\n"), "shop.yaml")
+    env = "resources: {env: {MLFLOW_TRACKING_URI: 'http://mlflow:5000'}}\n"
+    check_recipe(recipe(f"{BUCKET}tracking: {{}}\n{env}"), "shop.yaml")
+
+
 def test_a_mounted_volume_is_seen_by_the_steps() -> None:
     check_recipe(recipe("publish: {to: /data/releases}\n" + RESOURCES), "shop.yaml")
     with pytest.raises(RecipeError):
