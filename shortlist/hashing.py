@@ -1,4 +1,4 @@
-"""Hashes of files, and of numbers for draws that depend only on them."""
+"""Hashes of files, and of numbers: for draws that depend only on them, and for tables of cells."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -30,6 +30,13 @@ def hash_files(folder: Path, names: Iterable[str] | None = None) -> dict[str, st
 def hash_of_hashes(hashes: Mapping[str, str]) -> str:
     """One SHA-256 of files from their names and hashes, independent of their order."""
     return hashlib.sha256("".join(f"{name} {hashes[name]}\n" for name in sorted(hashes)).encode()).hexdigest()
+
+
+def cells_of(keys_N: NDArray[np.uint64], num_hashes: int, num_cells: int) -> NDArray[np.int64]:
+    """The cell of each key by each of several hash functions, 0 to `num_cells - 1`, [num_hashes, N]."""
+    with np.errstate(over="ignore"):
+        seeds_H1 = splitmix64(np.arange(1, num_hashes + 1, dtype=np.uint64) * GAMMA)[:, None]
+        return (splitmix64(keys_N + seeds_H1) % np.uint64(num_cells)).astype(np.int64)
 
 
 def splitmix64(state: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -22,7 +22,7 @@ from shortlist.recipe.load import (
     parse_recipe,
     recipe_schema,
 )
-from shortlist.recipe.losses import BceLoss, BprLoss, CosineContrastiveLoss, GbceLoss, Loss, SoftmaxLoss
+from shortlist.recipe.losses import BceLoss, BprLoss, CosineContrastiveLoss, GbceLoss, Loss, SoftmaxLoss, StreamingLogQ
 from shortlist.recipe.model import (
     CHEAPEST,
     TFIDF,
@@ -93,6 +93,7 @@ __all__ = [
     "SqlSource",
     "SqlTable",
     "Step",
+    "StreamingLogQ",
     "SyntheticSource",
     "TableFile",
     "TemporalSplit",

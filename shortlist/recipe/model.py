@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, field_validator, model_validator
+from pydantic import Discriminator, Field, PositiveFloat, Tag, field_validator, model_validator
 
 from shortlist.recipe.fields import POSITIVE, ColumnFile, Duration, Section, Share, Weight
 from shortlist.recipe.losses import Loss, Metric, SoftmaxLoss
@@ -162,11 +162,20 @@ class Refit(Section):
     """The initial learning rate, as a share of `training.learning_rate`; it decays to 0."""
 
 
+Encoder = Literal["mean", "attention", "transformer", "hstu"]
+# The tags choose the type whose errors are shown; `explain` drops those with a bracket.
+_Encoders = Annotated[
+    Annotated[Encoder, Tag("[one]")] | Annotated[list[Encoder], Field(min_length=1, max_length=4), Tag("[several]")],
+    Discriminator(lambda given: "[several]" if isinstance(given, list) else "[one]"),
+]
+
+
 class Retrieval(Section):
     """The two-tower model."""
 
-    encoder: Literal["mean", "attention", "transformer", "hstu"] = "attention"
-    """The history encoder of the query tower."""
+    encoder: _Encoders = "attention"
+    """The history encoder of the query tower, or a list of different ones, like `[attention, mean]`, whose states are
+    concatenated; the query vector starts as the first state, and the hidden layers read all."""
     positions: Literal["last", "every", "leave_one_out"] = "last"
     """A sample is one interaction (`last`), a window of a history with a target at every position (`every`), or, for
     data without order, all items of a user, each a target given the others (`leave_one_out`)."""
@@ -207,6 +216,18 @@ class Retrieval(Section):
                 f"the syntax of the loss and its negatives has changed; instead of {', '.join(keys)} write{lines}"
             )
         return given
+
+    @model_validator(mode="after")
+    def _encoders_differ(self) -> Self:
+        for place, one in enumerate(self.encoders):
+            if one in self.encoders[:place]:
+                raise ValueError(f"encoder names {one!r} twice; two of them would learn the same, so remove one")
+        return self
+
+    @property
+    def encoders(self) -> list[Encoder]:
+        """The history encoders, usually one."""
+        return self.encoder if isinstance(self.encoder, list) else [self.encoder]
 
     @property
     def num_hard(self) -> int:

@@ -100,11 +100,19 @@ class RetrievalTask:
             take(vector_VD, given.candidate_N) if len(given.candidate_N) < len(vector_VD) else vector_VD,
             given.weight_E,
             given.no_negative_2X,
-            given.log_q_N,
+            self._log_q(given),
             given.hard_EM,
             given.total_weight,
         )
         return self.compare(compared), given.num_examples
+
+    def _log_q(self, given: Step) -> Tensor | None:
+        """From exact counts, or estimated here and not in the thread that prefetches steps, so that a checkpoint has
+        the estimate of the steps that were trained."""
+        if given.sighting is None:
+            return given.log_q_N
+        assert self.model.frequency is not None
+        return self.model.frequency.log_q_after(given.sighting)
 
     def step(self, epoch: int, step: int) -> Step:
         """The inputs of one step; on a GPU they are made by a thread while the model works on the previous step.

@@ -5,10 +5,11 @@ concatenated, E examples, U user width, D width of vectors and item inputs.
 
     item_inputs_ND = id + P [attributes; numbers; given embedding]       P [id; ...] if the width of the id is not D
     candidate_ND   = unit(item_inputs + mlp(item_inputs))
-    query_ED       = unit(state + mlp([state; user; query fields; numbers])),    state = encoder(history's item_inputs)
+    query_ED       = unit(state_1 + mlp([states; user; query fields; numbers])), states = encoder(history's item_inputs)
 
 Both towers are residual: they start from the item inputs and learn what to add. Before any training, a query vector is
-therefore close to the items of its history. `unit` divides by the length if the metric is cosine.
+therefore close to the items of its history. Several encoders give several states, and the first is the one that is
+added to. `unit` divides by the length if the metric is cosine.
 """
 
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ from shortlist.features import CategoricalField, FeatureSchema, FeatureStore, Pa
 from shortlist.recipe import Features, Retrieval
 from shortlist.retrieval.dropout import Dropout
 from shortlist.retrieval.encoders import Packed, encoder_of
+from shortlist.retrieval.negatives import StreamingFrequency, streaming_of
 from shortlist.retrieval.transfer import to_device
 
 _SPARSE_FROM = 30_000
@@ -234,10 +236,11 @@ class QueryTower(nn.Module):
     def __init__(self, schema: FeatureSchema, features: Features, retrieval: Retrieval) -> None:
         super().__init__()
         self.encoder = encoder_of(retrieval, schema.history_length)
-        self.empty_D = nn.Parameter(torch.randn(retrieval.dim) * retrieval.dim**-0.5)
+        self.dim, width = retrieval.dim, retrieval.dim * self.encoder.num_states
+        self.empty_D = nn.Parameter(torch.randn(width) * retrieval.dim**-0.5)
         self.fields = Categories(schema.query_fields, retrieval.metric)
         self.numeric_dim = schema.query_numeric_dim
-        more = features.user.id_dim + self.fields.dim + self.numeric_dim
+        more = width - self.dim + features.user.id_dim + self.fields.dim + self.numeric_dim
         self.head = Head(retrieval.dim, more, retrieval.hidden, retrieval.dropout)
         self.unit = retrieval.metric == "cosine"
 
@@ -250,11 +253,12 @@ class QueryTower(nn.Module):
             state_TD = self.encoder(history, inputs.packed) if len(history) else history
             states = torch.cat([self.empty_D.to(state_TD.dtype)[None], state_TD])
             state_ED = states.index_select(0, inputs.at_E)
-        more = [] if user_EU is None else [user_EU]
+        base_ED, *more = torch.split(state_ED, self.dim, dim=1) if self.encoder.num_states > 1 else [state_ED]
+        more += [] if user_EU is None else [user_EU]
         more += self.fields(inputs.categorical)
         if self.numeric_dim:
             more.append(inputs.numeric_EF)
-        vector_ED: Tensor = self.head(state_ED, more)
+        vector_ED: Tensor = self.head(base_ED, more)
         return _unit(vector_ED) if self.unit else vector_ED
 
 
@@ -283,6 +287,9 @@ class TwoTower(nn.Module):
         )
         self.query = QueryTower(schema, features, retrieval)
         self.candidate = CandidateTower(retrieval)
+        streaming = streaming_of(retrieval)
+        self.frequency = None if streaming is None else StreamingFrequency(streaming)
+        """Read by the loss alone; it is here so that checkpoints contain it."""
 
 
 def slot(name: str) -> str:
