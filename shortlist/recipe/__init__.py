@@ -31,10 +31,12 @@ from shortlist.recipe.model import (
     Embedding,
     Features,
     Index,
+    ItemFeatures,
     Ranking,
     Retrieval,
     Text,
     Training,
+    UnknownHash,
 )
 from shortlist.recipe.negatives import (
     FullNegatives,
@@ -76,6 +78,7 @@ __all__ = [
     "Incremental",
     "Index",
     "Interactions",
+    "ItemFeatures",
     "LeaveOneOutSplit",
     "Loss",
     "MixedNegatives",
@@ -100,6 +103,7 @@ __all__ = [
     "Text",
     "Training",
     "UniformNegatives",
+    "UnknownHash",
     "YambdaSource",
     "dump_recipe",
     "load_recipe",

@@ -56,9 +56,32 @@ class Text(Section):
         return self
 
 
+class UnknownRow(Section):
+    """All items without a train positive share one embedding of the id."""
+
+    kind: Literal["row"]
+    """One row."""
+
+
+class UnknownHash(Section):
+    """An item without a train positive has the sum of rows of a small table, chosen by hash functions of its id."""
+
+    kind: Literal["hash"]
+    """Hashed rows."""
+    buckets: int = Field(10_000, ge=1, le=100_000_000)
+    """Rows of the table; it has `id_dim` numbers for each."""
+    hashes: int = Field(2, ge=1, le=8)
+    """The number of hash functions; with several, two ids rarely share all of their rows."""
+
+
+UnknownIds = Annotated[UnknownRow | UnknownHash, Field(discriminator="kind")]
+
+
 class ItemFeatures(Section):
     id_dim: int = Field(64, ge=1, le=1024)
     """Width of the item embedding that both towers share."""
+    unknown: UnknownIds = UnknownRow(kind="row")
+    """The embedding of ids without a train positive, which `retrieval.id_dropout` trains."""
     categorical: list[Categorical] = []
     """Columns of ids or words, like artist, brand or genres."""
     numeric: list[str] = []
@@ -69,6 +92,11 @@ class ItemFeatures(Section):
     """Text about the item, such as its title, categories and brand."""
     title: str | None = None
     """The column with the title that is shown in recommendations."""
+
+    @property
+    def hashes_unknown(self) -> bool:
+        """Whether unknown ids are hashed."""
+        return isinstance(self.unknown, UnknownHash)
 
 
 class UserFeatures(Section):
@@ -201,7 +229,7 @@ class Retrieval(Section):
     """The half-life of the weight of a positive in training, by its age before the last one, for data that drifts. Null
     gives all positives equal weight."""
     id_dropout: Share = 0.02
-    """Share of item ids that are replaced by the unknown row in training, so that this row is trained."""
+    """Share of item ids that are treated as unknown in training, so that `features.item.unknown` is trained."""
     training: Training = Training()
     """Settings of the training."""
     refit: Refit = Refit()

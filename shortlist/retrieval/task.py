@@ -49,7 +49,8 @@ class RetrievalTask:
         self.retrieval, self.prepared = recipe.retrieval, prepared
         store = prepared.store
         self.model: TwoTower = TwoTower(store.schema, recipe.features, recipe.retrieval)
-        self.inputs = Inputs(store)
+        self._hashes_ids = recipe.features.item.hashes_unknown
+        self.inputs = Inputs(store, hashes_ids=self._hashes_ids)
         self.batches = RetrievalBatches(
             prepared,
             recipe,
@@ -72,12 +73,12 @@ class RetrievalTask:
     def _continue_from(self, model: TwoTower) -> None:
         """Load the weights; newly trained ids start from the unknown id, which represented them before."""
         self.model.load_state_dict(model.state_dict())
-        before, self.inputs = self.inputs, Inputs(self.prepared.store, trained_by_refit(self.prepared))
-        users = self.model.users
+        before, trained = self.inputs, trained_by_refit(self.prepared)
+        self.inputs = Inputs(self.prepared.store, trained, hashes_ids=self._hashes_ids)
+        users, new = self.model.users, np.flatnonzero(self.inputs.item_row != before.item_row)
         with torch.no_grad():
-            self.model.items.id.weight[torch.from_numpy(self.inputs.item_row != before.item_row)] = (
-                self.model.items.id.weight[0].clone()
-            )
+            unknown_ND = self.model.items.unknown_ids(self.inputs.items(new, self.device))
+            self.model.items.id.weight[torch.from_numpy(new)] = unknown_ND.clone()
             if users is not None:
                 users.weight[torch.from_numpy(self.inputs.user_row != before.user_row)] = users.weight[0].clone()
 
