@@ -139,6 +139,16 @@ class Features(Section):
     """The number of last events in the history of a query."""
 
 
+class Tables(Section):
+    """The optimiser of embedding tables of 30,000 rows or more, of which a step updates the rows that it read."""
+
+    optimiser: Literal["adam", "rowwise_adagrad"] = "adam"
+    """`adam` keeps two numbers per weight. `rowwise_adagrad` keeps one per row (Duchi et al. 2011, averaged over the
+    row), for tables of millions of rows; its steps shrink, so that it needs a larger learning rate."""
+    learning_rate: float | None = Field(None, gt=0)
+    """The peak learning rate of the tables; null for `learning_rate` of the training."""
+
+
 class Training(Section):
     batch_size: int = Field(256, ge=2)
     """Samples per step and process; with `positions: every`, windows; with `leave_one_out`, users."""
@@ -148,6 +158,8 @@ class Training(Section):
     """Maximum number of passes over the samples."""
     learning_rate: float = Field(1e-3, gt=0)
     """The peak learning rate, after the warm-up."""
+    tables: Tables = Tables()
+    """How long embedding tables are trained."""
     weight_decay: float = Field(0.0, ge=0)
     """The weight decay of AdamW, on dense weights."""
     warmup: Share = 0.05

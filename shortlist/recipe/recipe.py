@@ -164,6 +164,10 @@ class Recipe(Section):
                     "`every`, or set interactions.ordered to false if the order of the events is unknown"
                 )
             return
+        if self.split.max_per_user is not None:
+            raise ValueError(
+                "split.max_per_user keeps the latest positives; interactions.ordered is false, so none is: remove it"
+            )
         if isinstance(self.split, TemporalSplit):
             raise ValueError(
                 "split.kind 'temporal' needs an order; interactions.ordered is false: use given or leave_one_out"
