@@ -137,7 +137,9 @@ def assembly(prepared: Prepared, recipe: Recipe, rounds: int) -> None:
 def training(prepared: Prepared, recipe: Recipe, steps: int) -> None:
     task = RetrievalTask(recipe, prepared)
     settings = recipe.retrieval.training
-    optimiser = Optimiser(task.model, settings.learning_rate, settings.weight_decay, settings.clip_norm)
+    optimiser = Optimiser(
+        task.model, settings.learning_rate, settings.weight_decay, settings.clip_norm, tables=settings.tables
+    )
     task.model.train()
     cpu = torch.device("cpu")
 

@@ -58,7 +58,9 @@ def measure(task: RetrievalTask, steps: int, device: torch.device) -> float:
     """Steps a second."""
     training = task.retrieval.training
     task.model.to(device).train()
-    optimiser = Optimiser(task.model, training.learning_rate, training.weight_decay, training.clip_norm)
+    optimiser = Optimiser(
+        task.model, training.learning_rate, training.weight_decay, training.clip_norm, tables=training.tables
+    )
     made, waited = task.step, [0.0]
 
     def timed(epoch: int, step: int) -> Step:

@@ -25,6 +25,7 @@ FIRST_READ_BY: dict[str, Step] = {
     "ranking.enabled": "prepare",
     "ranking.max_queries": "prepare",
     "features.item.id_dim": "train_retrieval",
+    "features.item.unknown": "train_retrieval",
     "features.user.id_dim": "train_retrieval",
     "retrieval": "train_retrieval",
     "index": "train_retrieval",  # hard negatives are searched in an index

@@ -19,6 +19,7 @@ from shortlist.dataset.evaluation_queries import QueryRows, build_queries
 from shortlist.dataset.prepared import LABELS
 from shortlist.dataset.split import TEST, TRAIN, VALID, Splitter, UserEvents, columns_of
 from shortlist.dataset.split.given import given_parts
+from shortlist.dataset.split.parts import keep_latest
 from shortlist.features import encode_clock
 from shortlist.features.availability import Availability
 from shortlist.ragged import row_blocks
@@ -68,6 +69,7 @@ class SampleBuilder:
     available: Availability
     clock: Sequence[Literal["hour", "weekday"]]
     labels: Sequence[str]
+    max_per_user: int | None
 
     @classmethod
     def of(cls, recipe: Recipe, splitter: Splitter, available: Availability) -> "SampleBuilder":
@@ -78,6 +80,7 @@ class SampleBuilder:
             available,
             recipe.features.context.clock,
             list(recipe.interactions.labels),
+            recipe.split.max_per_user,
         )
 
     def blocks(self, events: UserRange) -> Iterator[SampleBlock]:
@@ -117,6 +120,8 @@ class SampleBuilder:
             line, part = split.line, split.part
             at = at.take(line.order)
             item, label = events.item.take(at), positive.take(at)
+            if self.max_per_user is not None:
+                part = keep_latest(part, label, line.bounds, self.max_per_user)
             labelled = {name: values.take(at) for name, values in labels.items()}
             queries = {
                 kind: build_queries(

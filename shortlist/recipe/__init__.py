@@ -23,7 +23,7 @@ from shortlist.recipe.load import (
     parse_recipe,
     recipe_schema,
 )
-from shortlist.recipe.losses import BceLoss, BprLoss, CosineContrastiveLoss, GbceLoss, Loss, SoftmaxLoss
+from shortlist.recipe.losses import BceLoss, BprLoss, CosineContrastiveLoss, GbceLoss, Loss, SoftmaxLoss, StreamingLogQ
 from shortlist.recipe.model import (
     CHEAPEST,
     TFIDF,
@@ -32,10 +32,13 @@ from shortlist.recipe.model import (
     Embedding,
     Features,
     Index,
+    ItemFeatures,
     Ranking,
     Retrieval,
+    Tables,
     Text,
     Training,
+    UnknownHash,
 )
 from shortlist.recipe.negatives import (
     FullNegatives,
@@ -79,6 +82,7 @@ __all__ = [
     "Incremental",
     "Index",
     "Interactions",
+    "ItemFeatures",
     "LeaveOneOutSplit",
     "Loss",
     "MixedNegatives",
@@ -97,14 +101,17 @@ __all__ = [
     "SqlSource",
     "SqlTable",
     "Step",
+    "StreamingLogQ",
     "SyntheticPlaylistsSource",
     "SyntheticSource",
     "TableFile",
+    "Tables",
     "TemporalSplit",
     "Text",
     "Tracking",
     "Training",
     "UniformNegatives",
+    "UnknownHash",
     "YambdaSource",
     "dump_recipe",
     "load_recipe",

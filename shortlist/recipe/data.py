@@ -114,9 +114,16 @@ class SyntheticSource(Section):
     """Number of days that the events cover."""
     dirty: Share = 0.005
     """Share of invalid rows, which a contract must catch."""
+    scale: float = Field(1.0, gt=0)
+    """The numbers of users, items and events are multiplied by it: one setting for a small trial of a large log."""
     likes: Literal["close", "long"] = "close"
     """Which full plays get a like: a few of those close to the listener's taste, or most of those of long tracks, so
     that what listeners like and what they play differ in a way that a model can learn."""
+
+    def scaled(self) -> "SyntheticSource":
+        """The same log with its numbers multiplied by `scale`, at least 1 each."""
+        numbers = {name: max(round(getattr(self, name) * self.scale), 1) for name in ("users", "items", "events")}
+        return self.model_copy(update={**numbers, "scale": 1.0})
 
 
 class SyntheticPlaylistsSource(Section):
@@ -203,7 +210,15 @@ class Contract(Section):
     """A larger share of quarantined rows stops the run; it applies to events, items and users separately."""
 
 
-class TemporalSplit(Section):
+class _Split(Section):
+    """What all kinds of splits have."""
+
+    max_per_user: int | None = Field(None, ge=1)
+    """The maximum number of train positives per user, the latest ones, so that a few very active users do not dominate;
+    earlier ones remain in histories."""
+
+
+class TemporalSplit(_Split):
     """Train | gap | validation | gap | test, split by time from the last event backwards."""
 
     kind: Literal["temporal"]
@@ -218,14 +233,14 @@ class TemporalSplit(Section):
     """Length of the train window; by default all earlier events."""
 
 
-class LeaveOneOutSplit(Section):
+class LeaveOneOutSplit(_Split):
     """The last positive of each user is the test, the one before it the validation; both are random if unordered."""
 
     kind: Literal["leave_one_out"]
     """By the order of each user's events."""
 
 
-class GivenSplit(Section):
+class GivenSplit(_Split):
     """The data assigns each event to train, validation or test, as in published benchmarks."""
 
     kind: Literal["given"]

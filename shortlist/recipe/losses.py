@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from shortlist.recipe.fields import Section, Share
 from shortlist.recipe.negatives import InBatchNegatives, MixedNegatives, Negatives
@@ -26,6 +26,28 @@ class LossSettings(Section):
         """Raises ValueError for settings that this kind does not support."""
 
 
+class StreamingLogQ(Section):
+    """Estimates the sampling probability of an item while training: a moving average of the steps between two of its
+    sightings, hashed into cells (Yi et al. 2019, algorithm 2)."""
+
+    kind: Literal["streaming"]
+    """From the stream of batches."""
+    alpha: float = Field(0.05, gt=0, le=1)
+    """The weight of the latest gap in the moving average; a larger one follows drift faster and is noisier."""
+    cells: int = Field(1_048_576, ge=1)
+    """Cells per hash function, 8 bytes each; items that share a cell are estimated as one."""
+    hashes: int = Field(2, ge=1, le=8)
+    """The number of hash functions; the largest of an item's gaps counts, so a collision matters only if it happens in
+    all of them."""
+
+
+# The tags choose the type whose errors are shown; `explain` drops those with a bracket.
+_LogQ = Annotated[
+    Annotated[bool, Tag("[switch]")] | Annotated[StreamingLogQ, Tag("[settings]")],
+    Discriminator(lambda given: "[settings]" if isinstance(given, dict | StreamingLogQ) else "[switch]"),
+]
+
+
 class SoftmaxLoss(LossSettings):
     """Softmax over the positive and its negatives (Yi et al. 2019; over the whole catalogue with `full`)."""
 
@@ -35,9 +57,10 @@ class SoftmaxLoss(LossSettings):
     """Softmax."""
     temperature: float = Field(0.05, gt=0)
     """The divisor of the scores; a small temperature sharpens the softmax."""
-    log_q: bool | None = None
-    """Whether the score of a negative is corrected by its sampling probability (logQ). By default it is, if negatives
-    are sampled; `full` has nothing to correct."""
+    log_q: _LogQ | None = None
+    """Whether the score of a negative is corrected by its sampling probability (logQ), from exact counts of the train
+    positives, or with `{kind: streaming}` by an estimate. By default it is, if negatives are sampled; `full` has
+    nothing to correct."""
 
     @property
     def corrects_log_q(self) -> bool:
@@ -48,6 +71,11 @@ class SoftmaxLoss(LossSettings):
             raise ValueError(
                 "retrieval.loss.log_q corrects for the sampling of negatives, but retrieval.negatives.kind 'full' does "
                 "not sample; remove log_q, or write negatives: {kind: in_batch}"
+            )
+        if negatives.kind == "uniform" and isinstance(self.log_q, StreamingLogQ):
+            raise ValueError(
+                "retrieval.loss.log_q.kind 'streaming' estimates how often items are in a batch, but the probability "
+                "of retrieval.negatives.kind 'uniform' is known; write log_q: true, or negatives: {kind: in_batch}"
             )
 
 

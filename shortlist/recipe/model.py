@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, field_validator, model_validator
+from pydantic import Discriminator, Field, PositiveFloat, Tag, field_validator, model_validator
 
 from shortlist.recipe.fields import POSITIVE, ColumnFile, Duration, Section, Share, Weight
 from shortlist.recipe.losses import Loss, Metric, SoftmaxLoss
@@ -56,9 +56,32 @@ class Text(Section):
         return self
 
 
+class UnknownRow(Section):
+    """All items without a train positive share one embedding of the id."""
+
+    kind: Literal["row"]
+    """One row."""
+
+
+class UnknownHash(Section):
+    """An item without a train positive has the sum of rows of a small table, chosen by hash functions of its id."""
+
+    kind: Literal["hash"]
+    """Hashed rows."""
+    buckets: int = Field(10_000, ge=1, le=100_000_000)
+    """Rows of the table; it has `id_dim` numbers for each."""
+    hashes: int = Field(2, ge=1, le=8)
+    """The number of hash functions; with several, two ids rarely share all of their rows."""
+
+
+UnknownIds = Annotated[UnknownRow | UnknownHash, Field(discriminator="kind")]
+
+
 class ItemFeatures(Section):
     id_dim: int = Field(64, ge=1, le=1024)
     """Width of the item embedding that both towers share."""
+    unknown: UnknownIds = UnknownRow(kind="row")
+    """The embedding of ids without a train positive, which `retrieval.id_dropout` trains."""
     categorical: list[Categorical] = []
     """Columns of ids or words, like artist, brand or genres."""
     numeric: list[str] = []
@@ -69,6 +92,11 @@ class ItemFeatures(Section):
     """Text about the item, such as its title, categories and brand."""
     title: str | None = None
     """The column with the title that is shown in recommendations."""
+
+    @property
+    def hashes_unknown(self) -> bool:
+        """Whether unknown ids are hashed."""
+        return isinstance(self.unknown, UnknownHash)
 
 
 class UserFeatures(Section):
@@ -111,6 +139,16 @@ class Features(Section):
     """The number of last events in the history of a query."""
 
 
+class Tables(Section):
+    """The optimiser of embedding tables of 30,000 rows or more, of which a step updates the rows that it read."""
+
+    optimiser: Literal["adam", "rowwise_adagrad"] = "adam"
+    """`adam` keeps two numbers per weight. `rowwise_adagrad` keeps one per row (Duchi et al. 2011, averaged over the
+    row), for tables of millions of rows; its steps shrink, so that it needs a larger learning rate."""
+    learning_rate: float | None = Field(None, gt=0)
+    """The peak learning rate of the tables; null for `learning_rate` of the training."""
+
+
 class Training(Section):
     batch_size: int = Field(256, ge=2)
     """Samples per step and process; with `positions: every`, windows; with `leave_one_out`, users."""
@@ -120,6 +158,8 @@ class Training(Section):
     """Maximum number of passes over the samples."""
     learning_rate: float = Field(1e-3, gt=0)
     """The peak learning rate, after the warm-up."""
+    tables: Tables = Tables()
+    """How long embedding tables are trained."""
     weight_decay: float = Field(0.0, ge=0)
     """The weight decay of AdamW, on dense weights."""
     warmup: Share = 0.05
@@ -162,11 +202,20 @@ class Refit(Section):
     """The initial learning rate, as a share of `training.learning_rate`; it decays to 0."""
 
 
+Encoder = Literal["mean", "attention", "transformer", "hstu"]
+# The tags choose the type whose errors are shown; `explain` drops those with a bracket.
+_Encoders = Annotated[
+    Annotated[Encoder, Tag("[one]")] | Annotated[list[Encoder], Field(min_length=1, max_length=4), Tag("[several]")],
+    Discriminator(lambda given: "[several]" if isinstance(given, list) else "[one]"),
+]
+
+
 class Retrieval(Section):
     """The two-tower model."""
 
-    encoder: Literal["mean", "attention", "transformer", "hstu"] = "attention"
-    """The history encoder of the query tower."""
+    encoder: _Encoders = "attention"
+    """The history encoder of the query tower, or a list of different ones, like `[attention, mean]`, whose states are
+    concatenated; the query vector starts as the first state, and the hidden layers read all."""
     positions: Literal["last", "every", "leave_one_out"] = "last"
     """A sample is one interaction (`last`), a window of a history with a target at every position (`every`), or, for
     data without order, all items of a user, each a target given the others (`leave_one_out`)."""
@@ -192,7 +241,7 @@ class Retrieval(Section):
     """The half-life of the weight of a positive in training, by its age before the last one, for data that drifts. Null
     gives all positives equal weight."""
     id_dropout: Share = 0.02
-    """Share of item ids that are replaced by the unknown row in training, so that this row is trained."""
+    """Share of item ids that are treated as unknown in training, so that `features.item.unknown` is trained."""
     training: Training = Training()
     """Settings of the training."""
     refit: Refit = Refit()
@@ -207,6 +256,18 @@ class Retrieval(Section):
                 f"the syntax of the loss and its negatives has changed; instead of {', '.join(keys)} write{lines}"
             )
         return given
+
+    @model_validator(mode="after")
+    def _encoders_differ(self) -> Self:
+        for place, one in enumerate(self.encoders):
+            if one in self.encoders[:place]:
+                raise ValueError(f"encoder names {one!r} twice; two of them would learn the same, so remove one")
+        return self
+
+    @property
+    def encoders(self) -> list[Encoder]:
+        """The history encoders, usually one."""
+        return self.encoder if isinstance(self.encoder, list) else [self.encoder]
 
     @property
     def num_hard(self) -> int:

@@ -108,7 +108,7 @@ class Recipe(Section):
             )
         self._check_order()
         self._check_sources()
-        if self.retrieval.positions == "every" and self.retrieval.encoder == "transformer" and self.retrieval.dim % 2:
+        if self.retrieval.positions == "every" and "transformer" in self.retrieval.encoders and self.retrieval.dim % 2:
             raise ValueError("retrieval.dim must be even for the transformer encoder")
         check_loss(self.retrieval.loss, self.retrieval.negatives, self.retrieval.metric)
         categories = self._categories
@@ -181,6 +181,10 @@ class Recipe(Section):
                     "`every`, or set interactions.ordered to false if the order of the events is unknown"
                 )
             return
+        if self.split.max_per_user is not None:
+            raise ValueError(
+                "split.max_per_user keeps the latest positives; interactions.ordered is false, so none is: remove it"
+            )
         if isinstance(self.split, TemporalSplit):
             raise ValueError(
                 "split.kind 'temporal' needs an order; interactions.ordered is false: use given or leave_one_out"
@@ -191,7 +195,7 @@ class Recipe(Section):
             )
         if self.interactions.time_unit != "row":
             raise ValueError("interactions.ordered is false, so there are no times: set interactions.time_unit to row")
-        if self.retrieval.positions != "leave_one_out" or self.retrieval.encoder != "mean":
+        if self.retrieval.positions != "leave_one_out" or self.retrieval.encoders != ["mean"]:
             raise ValueError(
                 f"retrieval.positions {self.retrieval.positions!r} with encoder {self.retrieval.encoder!r} needs an "
                 "order; interactions.ordered is false: use positions leave_one_out and encoder mean"

@@ -38,7 +38,8 @@ from shortlist.recipe import Recipe
 from shortlist.retrieval.candidates import KNOWN
 from shortlist.retrieval.refit import REFIT
 from shortlist.retrieval.shared_vectors import shared
-from shortlist.retrieval.towers import Inputs, QueryInputs, QueryTower, Trained, TwoTower, slot
+from shortlist.retrieval.tables import slot
+from shortlist.retrieval.towers import Inputs, QueryInputs, QueryTower, Trained, TwoTower
 from shortlist.step_result import StepResult
 from shortlist.training import checkpoints
 
@@ -57,7 +58,8 @@ def export_all(recipe: Recipe, prepared: Prepared, checkpoint: Path, out: Path, 
     out_before_refit.mkdir(parents=True, exist_ok=True)
     if recipe.retrieval.refit.epochs:
         with _draft(out_before_refit) as draft:
-            _write(_trained(recipe, prepared, checkpoint), Inputs(prepared.store), prepared, draft)
+            inputs = Inputs(prepared.store, hashes_ids=recipe.features.item.hashes_unknown)
+            _write(_trained(recipe, prepared, checkpoint), inputs, prepared, draft)
     return export(recipe, prepared, checkpoint, out)
 
 
@@ -69,7 +71,8 @@ def export(recipe: Recipe, prepared: Prepared, checkpoint: Path, out: Path) -> S
     """
     refit = checkpoint / REFIT if recipe.retrieval.refit.epochs else None
     model = _trained(recipe, prepared, refit or checkpoint)
-    inputs = Inputs(prepared.store, Trained.open(refit) if refit else None)
+    trained = Trained.open(refit) if refit else None
+    inputs = Inputs(prepared.store, trained, hashes_ids=recipe.features.item.hashes_unknown)
     with _draft(out) as draft:
         names, difference = _write(model, inputs, prepared, draft)
     unknown = int((~np.load(out / KNOWN)[1:]).sum())

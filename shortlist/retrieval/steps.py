@@ -17,7 +17,7 @@ from shortlist.features import PackedQueries
 from shortlist.recipe import Recipe
 from shortlist.retrieval.batches import RetrievalBatches
 from shortlist.retrieval.hard_negatives import HardNegatives
-from shortlist.retrieval.negatives import NegativeSampler, drawable
+from shortlist.retrieval.negatives import NegativeSampler, Sighting, drawable
 from shortlist.retrieval.towers import Inputs, Items, QueryInputs
 from shortlist.retrieval.transfer import to_device
 from shortlist.retrieval.unique import Unique
@@ -43,6 +43,8 @@ class Step:
     """(example, candidate): own items and other known positives; on the CPU, where the loss splits it."""
     log_q_N: Tensor | None
     hard_EM: Tensor | None
+    sighting: Sighting | None
+    """What log Q is estimated from, instead of `log_q_N`."""
     num_examples: int
     """Number of examples of all processes."""
     total_weight: float | None
@@ -93,6 +95,7 @@ class Steps:
             torch.from_numpy(sampled.no_negative_2X),
             None if sampled.log_q_N is None else to_device(device, sampled.log_q_N),
             None if sampled.hard_EM is None else to_device(device, sampled.hard_EM),
+            None if sampled.sighting is None else sampled.sighting.to(device),
             len(step_E),
             None if together is None else together.weight,
         )

@@ -49,7 +49,8 @@ class RetrievalTask:
         self.retrieval, self.prepared = recipe.retrieval, prepared
         store = prepared.store
         self.model: TwoTower = TwoTower(store.schema, recipe.features, recipe.retrieval)
-        self.inputs = Inputs(store)
+        self._hashes_ids = recipe.features.item.hashes_unknown
+        self.inputs = Inputs(store, hashes_ids=self._hashes_ids)
         self.batches = RetrievalBatches(
             prepared,
             recipe,
@@ -72,12 +73,12 @@ class RetrievalTask:
     def _continue_from(self, model: TwoTower) -> None:
         """Load the weights; newly trained ids start from the unknown id, which represented them before."""
         self.model.load_state_dict(model.state_dict())
-        before, self.inputs = self.inputs, Inputs(self.prepared.store, trained_by_refit(self.prepared))
-        users = self.model.users
+        before, trained = self.inputs, trained_by_refit(self.prepared)
+        self.inputs = Inputs(self.prepared.store, trained, hashes_ids=self._hashes_ids)
+        users, new = self.model.users, np.flatnonzero(self.inputs.item_row != before.item_row)
         with torch.no_grad():
-            self.model.items.id.weight[torch.from_numpy(self.inputs.item_row != before.item_row)] = (
-                self.model.items.id.weight[0].clone()
-            )
+            unknown_ND = self.model.items.unknown_ids(self.inputs.items(new, self.device))
+            self.model.items.id.weight[torch.from_numpy(new)] = unknown_ND.clone()
             if users is not None:
                 users.weight[torch.from_numpy(self.inputs.user_row != before.user_row)] = users.weight[0].clone()
 
@@ -100,11 +101,19 @@ class RetrievalTask:
             take(vector_VD, given.candidate_N) if len(given.candidate_N) < len(vector_VD) else vector_VD,
             given.weight_E,
             given.no_negative_2X,
-            given.log_q_N,
+            self._log_q(given),
             given.hard_EM,
             given.total_weight,
         )
         return self.compare(compared), given.num_examples
+
+    def _log_q(self, given: Step) -> Tensor | None:
+        """From exact counts, or estimated here and not in the thread that prefetches steps, so that a checkpoint has
+        the estimate of the steps that were trained."""
+        if given.sighting is None:
+            return given.log_q_N
+        assert self.model.frequency is not None
+        return self.model.frequency.log_q_after(given.sighting)
 
     def step(self, epoch: int, step: int) -> Step:
         """The inputs of one step; on a GPU they are made by a thread while the model works on the previous step.

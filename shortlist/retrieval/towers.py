@@ -5,14 +5,14 @@ concatenated, E examples, U user width, D width of vectors and item inputs.
 
     item_inputs_ND = id + P [attributes; numbers; given embedding]       P [id; ...] if the width of the id is not D
     candidate_ND   = unit(item_inputs + mlp(item_inputs))
-    query_ED       = unit(state + mlp([state; user; query fields; numbers])),    state = encoder(history's item_inputs)
+    query_ED       = unit(state_1 + mlp([states; user; query fields; numbers])), states = encoder(history's item_inputs)
 
 Both towers are residual: they start from the item inputs and learn what to add. Before any training, a query vector is
-therefore close to the items of its history. `unit` divides by the length if the metric is cosine.
+therefore close to the items of its history. Several encoders give several states, and the first is the one that is
+added to. `unit` divides by the length if the metric is cosine.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from shortlist.features import CategoricalField, FeatureSchema, FeatureStore, PackedQueries, Queries
-from shortlist.recipe import Features, Retrieval
+from shortlist.features import FeatureSchema, FeatureStore, PackedQueries, Queries
+from shortlist.hashing import hash_keys
+from shortlist.recipe import Features, ItemFeatures, Retrieval, UnknownHash
 from shortlist.retrieval.dropout import Dropout
 from shortlist.retrieval.encoders import Packed, encoder_of
+from shortlist.retrieval.negatives import StreamingFrequency, streaming_of
+from shortlist.retrieval.tables import Categories, HashedIds, Table
 from shortlist.retrieval.transfer import to_device
-
-_SPARSE_FROM = 30_000
-"""Number of rows from which a table is updated sparsely; below it, a dense update is faster."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,12 @@ class Items:
     """Numbers, then the text vector, then the given embedding."""
     rarity_N: Tensor
     """sqrt(mean popularity of the trained items / popularity of the item); 1 for untrained items."""
+    key_N: Tensor | None = None
+    """A 64-bit hash of each id, also of untrained or hidden ones; None if the towers do not read it."""
 
     def without_ids(self, hidden_N: Tensor) -> "Items":
         """The same items, some of them with an unknown id."""
-        return Items(self.row_N.masked_fill(hidden_N, 0), self.categorical, self.dense_NF, self.rarity_N)
+        return replace(self, row_N=self.row_N.masked_fill(hidden_N, 0))
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,12 @@ class Trained:
 class Inputs:
     """Makes the towers' input tensors from a store's memory-mapped arrays."""
 
-    def __init__(self, store: FeatureStore, trained: Trained | None = None) -> None:
-        """`trained` defaults to the items and users of the train window."""
+    def __init__(self, store: FeatureStore, trained: Trained | None = None, *, hashes_ids: bool = False) -> None:
+        """`trained` defaults to the items and users of the train window; `hashes_ids` if the towers hash unknown
+        ids."""
         self.store = store
+        # The row of no item has the key 0, so that ids outside the catalogue are one unknown id.
+        self._key = np.append(np.uint64(0), hash_keys(store.items.keys)).view(np.int64) if hashes_ids else None
         trained = trained or Trained.open(store.folder)
         self.item_row = np.where(trained.items, np.arange(len(trained.items)), 0)
         taken = np.asarray(store.popularity, np.float64)
@@ -112,6 +117,7 @@ class Inputs:
             {name: to_device(device, table[rows_N]) for name, table in store.item_categorical.items()},
             to_device(device, np.concatenate(dense, axis=1, dtype=np.float32)),
             to_device(device, self._rarity[rows_N]),
+            None if self._key is None else to_device(device, self._key[rows_N]),
         )
 
     def query(self, queries: Queries | PackedQueries, device: torch.device) -> QueryInputs:
@@ -128,43 +134,6 @@ class Inputs:
         )
 
 
-class Table(nn.Embedding):
-    """An embedding table, updated sparsely if it is long."""
-
-    def __init__(self, num_rows: int, dim: int, metric: str) -> None:
-        super().__init__(num_rows, dim, sparse=num_rows >= _SPARSE_FROM)
-        # Unit rows for cosine; with inner products, training works best if all candidates start nearly equal.
-        nn.init.normal_(self.weight, std=dim**-0.5 if metric == "cosine" else 0.02)
-
-    def forward(self, rows: Tensor) -> Tensor:
-        """Embeddings [..., dim] of rows [...]."""
-        if self.sparse:
-            return super().forward(rows)
-        # On a CPU, its backward pass takes a third of the time of nn.Embedding's.
-        return self.weight.index_select(0, rows.flatten()).view(*rows.shape, self.embedding_dim)
-
-
-class Categories(nn.Module):
-    """Concatenated embeddings of a table's categorical fields; several values are averaged, 0 is no value."""
-
-    def __init__(self, fields: Mapping[str, CategoricalField], metric: str) -> None:
-        super().__init__()
-        self.tables = nn.ModuleDict({slot(name): Table(one.num_rows, one.dim, metric) for name, one in fields.items()})
-        self.names = list(fields)
-        self.dim = sum(field.dim for field in fields.values())
-
-    def forward(self, rows: Mapping[str, Tensor]) -> list[Tensor]:
-        return [self._mean(self.tables[slot(name)], rows[name]) for name in self.names]
-
-    def _mean(self, of: nn.Module, rows_NW: Tensor) -> Tensor:
-        if rows_NW.shape[1] == 1:
-            only: Tensor = of(rows_NW[:, 0])
-            return only
-        known_NW1 = (rows_NW > 0).unsqueeze(2).to(torch.float32)
-        mean: Tensor = (of(rows_NW) * known_NW1).sum(1) / known_NW1.sum(1).clamp_min(1.0)
-        return mean
-
-
 class ItemInputs(nn.Module):
     """The input of both towers for an item, [N, D].
 
@@ -173,9 +142,11 @@ class ItemInputs(nn.Module):
     1 / sqrt(popularity) as in LightGCN (He et al. 2020).
     """
 
-    def __init__(self, schema: FeatureSchema, id_dim: int, retrieval: Retrieval) -> None:
+    def __init__(self, schema: FeatureSchema, features: ItemFeatures, retrieval: Retrieval) -> None:
         super().__init__()
+        id_dim, unknown = features.id_dim, features.unknown
         self.id = Table(schema.num_item_rows, id_dim, retrieval.metric)
+        """Row 0 is any id without a trained row, unless these are hashed."""
         self.fields = Categories({field.name: field for field in schema.item.categorical}, retrieval.metric)
         self.numeric_dim = schema.item.numeric_dim + schema.item.text_dim
         # Given embeddings may have any scale.
@@ -185,14 +156,29 @@ class ItemInputs(nn.Module):
         width += 0 if self.adds_id else id_dim
         # Without a bias, which would be common to all items and make their initial cosines nearly equal.
         self.project = nn.Linear(width, retrieval.dim, bias=False) if width else None
+        self.hashed = HashedIds(unknown, id_dim, retrieval.metric) if isinstance(unknown, UnknownHash) else None
         self.weighs = retrieval.positions == "leave_one_out" and retrieval.metric == "cosine"
 
     def forward(self, items: Items) -> Tensor:
         input_ND = self._combined(items)
         return input_ND * items.rarity_N[:, None] if self.weighs else input_ND
 
+    def unknown_ids(self, items: Items) -> Tensor:
+        """The id embeddings that these items have while their ids are not trained, [N, id_dim]."""
+        if self.hashed is None:
+            return self.id.weight[0].expand(len(items.row_N), -1)
+        assert items.key_N is not None, "Inputs must be made with hashes_ids"
+        hashed_ND: Tensor = self.hashed(items.key_N)
+        return hashed_ND
+
+    def _id(self, items: Items) -> Tensor:
+        known_ND: Tensor = self.id(items.row_N)
+        if self.hashed is None:
+            return known_ND
+        return torch.where((items.row_N == 0)[:, None], self.unknown_ids(items), known_ND)
+
     def _combined(self, items: Items) -> Tensor:
-        id_ND: Tensor = self.id(items.row_N)
+        id_ND = self._id(items)
         parts = [] if self.adds_id else [id_ND]
         parts += self.fields(items.categorical)
         if self.numeric_dim:
@@ -234,10 +220,11 @@ class QueryTower(nn.Module):
     def __init__(self, schema: FeatureSchema, features: Features, retrieval: Retrieval) -> None:
         super().__init__()
         self.encoder = encoder_of(retrieval, schema.history_length)
-        self.empty_D = nn.Parameter(torch.randn(retrieval.dim) * retrieval.dim**-0.5)
+        self.dim, width = retrieval.dim, retrieval.dim * self.encoder.num_states
+        self.empty_D = nn.Parameter(torch.randn(width) * retrieval.dim**-0.5)
         self.fields = Categories(schema.query_fields, retrieval.metric)
         self.numeric_dim = schema.query_numeric_dim
-        more = features.user.id_dim + self.fields.dim + self.numeric_dim
+        more = width - self.dim + features.user.id_dim + self.fields.dim + self.numeric_dim
         self.head = Head(retrieval.dim, more, retrieval.hidden, retrieval.dropout)
         self.unit = retrieval.metric == "cosine"
 
@@ -250,11 +237,12 @@ class QueryTower(nn.Module):
             state_TD = self.encoder(history, inputs.packed) if len(history) else history
             states = torch.cat([self.empty_D.to(state_TD.dtype)[None], state_TD])
             state_ED = states.index_select(0, inputs.at_E)
-        more = [] if user_EU is None else [user_EU]
+        base_ED, *more = torch.split(state_ED, self.dim, dim=1) if self.encoder.num_states > 1 else [state_ED]
+        more += [] if user_EU is None else [user_EU]
         more += self.fields(inputs.categorical)
         if self.numeric_dim:
             more.append(inputs.numeric_EF)
-        vector_ED: Tensor = self.head(state_ED, more)
+        vector_ED: Tensor = self.head(base_ED, more)
         return _unit(vector_ED) if self.unit else vector_ED
 
 
@@ -277,17 +265,15 @@ class TwoTower(nn.Module):
     def __init__(self, schema: FeatureSchema, features: Features, retrieval: Retrieval) -> None:
         super().__init__()
         self.dim, self.metric = retrieval.dim, retrieval.metric
-        self.items = ItemInputs(schema, features.item.id_dim, retrieval)
+        self.items = ItemInputs(schema, features.item, retrieval)
         self.users = (
             Table(schema.num_user_rows, features.user.id_dim, retrieval.metric) if features.user.id_dim else None
         )
         self.query = QueryTower(schema, features, retrieval)
         self.candidate = CandidateTower(retrieval)
-
-
-def slot(name: str) -> str:
-    """A qualified name as PyTorch and ONNX accept it."""
-    return name.replace(".", "_")
+        streaming = streaming_of(retrieval)
+        self.frequency = None if streaming is None else StreamingFrequency(streaming)
+        """Read by the loss alone; it is here so that checkpoints contain it."""
 
 
 def _unit(x_ND: Tensor) -> Tensor:

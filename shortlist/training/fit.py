@@ -183,7 +183,12 @@ class _Run:
         task.model.to(self.device)
         scaler = torch.amp.GradScaler(self.device.type) if training.precision == "float16" else None
         self.optimiser = Optimiser(
-            task.model, training.learning_rate, training.weight_decay, training.clip_norm, scaler
+            task.model,
+            training.learning_rate,
+            training.weight_decay,
+            training.clip_norm,
+            scaler,
+            tables=training.tables,
         )
         self.batches = [task.num_batches(epoch) for epoch in range(training.epochs)]
         if min(self.batches) < 1:

@@ -467,3 +467,19 @@ def test_text_is_fitted_on_the_train_window_and_every_row_has_a_vector(tmp_path)
     queries = prepared.encode(prepared.test)
     assert queries.numeric_EF.shape == (2, store.schema.query_numeric_dim) == (2, 2)
     np.testing.assert_array_equal(queries.numeric_EF, np.load(store.folder / "users/text.npy")[[1, 2]])
+
+
+def test_a_cap_per_user_leaves_histories_queries_and_statistics_consistent(tmp_path):
+    """The statistics are those of what is learnt, and what is judged does not change."""
+    events = random_events(3)
+    whole, _ = run(tmp_path, events, name="whole")
+    capped, _ = run(tmp_path, events, split="{kind: temporal, test: 10s, valid: 10s, max_per_user: 3}", name="capped")
+    for one, most in ((whole, 99), (capped, 3)):
+        at = one.samples.positives([1])
+        assert np.bincount(one.samples.user[at]).max() <= most
+        assert np.array_equal(
+            one.store.popularity, np.bincount(one.samples.item[at], minlength=len(one.store.popularity))
+        )
+    assert len(capped.samples.positives([1])) < len(whole.samples.positives([1]))
+    assert np.array_equal(capped.store.history_items, whole.store.history_items)
+    assert np.array_equal(capped.test.target_items, whole.test.target_items)

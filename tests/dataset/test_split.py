@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from shortlist.dataset.split import LEFT_OUT, TEST, TRAIN, VALID, Windows
 from shortlist.dataset.split.leave_one_out import leave_one_out_parts
+from shortlist.dataset.split.parts import keep_latest
 from shortlist.dataset.split.temporal import moment, span
 from shortlist.recipe import TemporalSplit
 
@@ -85,3 +86,21 @@ def test_times_and_durations_read_well():
     assert moment(1_700_000_000) == "2023-11-14 22:13:20"
     assert moment(10**18) == "1000000000000000000 s"
     assert [span(s) for s in (5, 90, 5400, 129_600)] == ["5 seconds", "1.5 minutes", "1.5 hours", "1.5 days"]
+
+
+@given(
+    st.lists(st.lists(st.tuples(st.sampled_from([LEFT_OUT, TRAIN, VALID]), st.booleans()), max_size=8), max_size=5),
+    st.integers(1, 4),
+)
+def test_the_latest_train_positives_of_each_user_are_kept(users, most):
+    events = [event for user in users for event in user]
+    part = np.array([one for one, _ in events], np.int8)
+    positive = np.array([one for _, one in events], bool)
+    bounds = np.append(0, np.cumsum([len(user) for user in users])).astype(np.int64)
+    wanted = []
+    for user in users:
+        trains = [at for at, event in enumerate(user) if event == (TRAIN, True)]
+        wanted += [LEFT_OUT if at in trains[:-most] else event[0] for at, event in enumerate(user)]
+    found = keep_latest(part, positive, bounds, most)
+    assert found.tolist() == wanted
+    assert found.dtype == np.int8

@@ -18,7 +18,7 @@ retrieval: {dim: 16, hidden: [], training: {epochs: 1}}
 ranking: {enabled: false}
 gate: {min_queries: 1000}
 """
-"""In place of the demo's recipe: too few queries for the gate, which then publishes."""
+"""In place of the recipes on invented data: too few queries for the gate, which then publishes."""
 _FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -28,7 +28,8 @@ def test_the_commands_of_a_tutorial(page: Path, tmp_path: Path) -> None:
     (tmp_path / "recipes").mkdir()
     for recipe in (ROOT / "recipes").glob("*.yaml"):
         (tmp_path / "recipes" / recipe.name).write_text(recipe.read_text())
-    (tmp_path / "recipes/demo.yaml").write_text(SMALL)
+    for name in ("demo", "music-windows"):
+        (tmp_path / f"recipes/{name}.yaml").write_text(SMALL.replace("name: demo", f"name: {name}"))
     program = tmp_path / "bin/shortlist"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m shortlist.cli "$@"\n')

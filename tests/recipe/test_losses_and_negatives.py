@@ -12,6 +12,7 @@ from shortlist.recipe import (
     Recipe,
     RecipeError,
     SoftmaxLoss,
+    StreamingLogQ,
     UniformNegatives,
     dump_recipe,
     load_released_recipe,
@@ -163,3 +164,25 @@ def test_only_the_softmax_is_corrected() -> None:
     assert isinstance(made.retrieval.negatives, MixedNegatives)
     assert not made.retrieval.loss.corrects_log_q
     assert not read("loss: {kind: softmax, log_q: false}").retrieval.loss.corrects_log_q
+
+
+def test_a_streaming_estimate_is_for_negatives_of_the_batch() -> None:
+    streaming = "loss: {kind: softmax, log_q: {kind: streaming, alpha: 0.1}}"
+    made = read(f"{streaming}\n  negatives: {{kind: mixed}}")
+    assert made.retrieval.loss.log_q == StreamingLogQ(kind="streaming", alpha=0.1)
+    assert made.retrieval.loss.corrects_log_q
+    assert parse_recipe(dump_recipe(made)) == made
+    assert "probability of retrieval.negatives.kind 'uniform' is known; write log_q: true" in refusal(
+        f"{streaming}\n  negatives: {{kind: uniform}}"
+    )
+    assert "retrieval.loss.log_q.kind: 'steaming' is not allowed; did you mean 'streaming'?" in refusal(
+        "loss: {kind: softmax, log_q: {kind: steaming}}"
+    )
+    assert "retrieval.loss.log_q: 'yess' is not true or false" in refusal("loss: {kind: softmax, log_q: yess}")
+
+
+def test_encoders_of_a_list_differ() -> None:
+    assert read("encoder: [mean, attention]").retrieval.encoders == ["mean", "attention"]
+    assert read("encoder: mean").retrieval.encoders == ["mean"]
+    assert "encoder names 'mean' twice" in refusal("encoder: [mean, mean]")
+    assert "retrieval.encoder.1: 'men' is not allowed; did you mean 'mean'?" in refusal("encoder: [hstu, men]")

@@ -47,7 +47,7 @@ def test_a_misspelt_key_names_its_path_what_is_allowed_and_the_nearest() -> None
 @pytest.mark.parametrize(
     ("source", "allowed"),
     [
-        ("{kind: synthetic, user: 3}", "allowed: kind, users, items, events, days, dirty, likes"),
+        ("{kind: synthetic, user: 3}", "allowed: kind, users, items, events, days, dirty, scale, likes"),
         ("{kind: yambda, path: x, sise: 50m}", "allowed: kind, path, size, feedback, embeddings"),
         ("{kind: files, events: [{path: x}], item: {path: y}}", "allowed: kind, events, items, users"),
     ],
@@ -255,3 +255,21 @@ def test_the_schema_describes_every_field_for_editors() -> None:
     kinds = schema["properties"]["source"]["discriminator"]["mapping"]
     assert set(kinds) == {"files", "sql", "yambda", "synthetic"}
     assert "environment" in schema["$defs"]["TableFile"]["properties"]["path"]["description"]
+
+
+def test_a_synthetic_log_is_scaled_by_one_setting() -> None:
+    made = parse_recipe(
+        "name: demo\nsource: {kind: synthetic, users: 500, items: 3, events: 1000, scale: 0.01}\n"
+        "split: {kind: leave_one_out}\n"
+    )
+    scaled = made.source.scaled()
+    assert (scaled.users, scaled.items, scaled.events, scaled.scale) == (5, 1, 10, 1.0)
+    assert scaled.scaled() == scaled
+
+
+def test_a_cap_per_user_needs_an_order() -> None:
+    said = refusal(
+        "name: demo\nsource: {kind: synthetic}\nsplit: {kind: given, valid: 0.1, max_per_user: 5}\n"
+        "interactions: {ordered: false, time_unit: row}\nretrieval: {encoder: mean, positions: leave_one_out}\n"
+    )
+    assert "split.max_per_user keeps the latest positives" in said

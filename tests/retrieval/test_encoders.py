@@ -20,6 +20,7 @@ KINDS = {
     "transformer": "transformer",
     "plain transformer": "transformer",
     "hstu": "hstu",
+    "several": ["attention", "mean"],
 }
 LENGTHS = np.array([4, LENGTH, 0, 1, 6, 2, 7, LENGTH])
 
@@ -61,7 +62,7 @@ def padded(history_TD: Tensor, length_B: np.ndarray) -> Tensor:
 
 def test_it_has_a_state_for_every_event(encoder: Encoder) -> None:
     states = encoder(events(LENGTHS.sum()), Packed.of(LENGTHS))
-    assert states.shape == (LENGTHS.sum(), WIDTH)
+    assert states.shape == (LENGTHS.sum(), encoder.num_states * WIDTH)
     assert states.isfinite().all()
 
 
@@ -97,7 +98,7 @@ def test_packed_histories_have_the_states_of_each_alone(encoder: Encoder) -> Non
 
 
 def test_packed_gradients_are_those_of_each_alone(encoder: Encoder) -> None:
-    history, mark = events(LENGTHS.sum()).requires_grad_(), events(LENGTHS.sum(), 2)
+    history, mark = events(LENGTHS.sum()).requires_grad_(), events(LENGTHS.sum(), 2).repeat(1, encoder.num_states)
     gradients = []
     for states in (
         encoder(history, Packed.of(LENGTHS, fill=0.0)),
@@ -222,3 +223,11 @@ def test_each_event_has_one_cell_in_its_own_row_and_rows_are_full_enough(lengths
 
 def test_nothing_is_padded_where_all_are_as_long() -> None:
     assert Packed.of(np.array([5, 5, 5])).event_S.tolist() == list(range(15))
+
+
+def test_several_encoders_give_the_states_of_each() -> None:
+    """The same weights as each alone: attention is made first, and the mean has none."""
+    history, packed = events(LENGTHS.sum()), Packed.of(LENGTHS)
+    states = made("several")(history, packed)
+    assert torch.equal(states[:, :WIDTH], made("attention")(history, packed))
+    assert torch.equal(states[:, WIDTH:], made("mean")(history, packed))

@@ -25,6 +25,7 @@ FEATURES = """{history_length: 6,
   item: {id_dim: 8, categorical: [{name: artist, dim: 4, max_values: 2}], numeric: [length],
          embedding: {name: sound, dim: 3}},
   user: {id_dim: 5}, context: {categorical: [{name: country, dim: 3}], numeric: [price], clock: [hour]}}"""
+ENCODERS = ("mean", "attention", "transformer", "hstu", "[attention, mean]")
 TRAINING = "training: {batch_size: 64, epochs: 1, device: cpu}"
 
 
@@ -54,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     clean = write_clean(made / "clean", events, items=items)
     prepare(made_for("mean"), clean, made / "prepared")
-    for encoder in ("mean", "attention", "transformer", "hstu"):
+    for encoder in ENCODERS:
         train_retrieval(made_for(encoder), Prepared.open(made / "prepared"), made / encoder)
     return made
 
@@ -79,7 +80,7 @@ def answer(folder: Path, queries: object, prepared: Prepared) -> NDArray[np.floa
     return session.run(None, {one.name: values[one.name] for one in session.get_inputs()})[0]
 
 
-@pytest.mark.parametrize("encoder", ["mean", "attention", "transformer", "hstu"])
+@pytest.mark.parametrize("encoder", ENCODERS)
 def test_it_answers_what_torch_answers(folder: Path, tmp_path: Path, encoder: str) -> None:
     made, prepared = made_for(encoder), Prepared.open(folder / "prepared")
     result = export(made, Prepared.open(folder / "prepared"), folder / encoder, tmp_path / "out")

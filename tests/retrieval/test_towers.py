@@ -11,7 +11,7 @@ from shortlist.features import TableSchema
 from shortlist.recipe import Recipe
 from shortlist.retrieval.towers import Inputs, TwoTower
 
-KINDS = ("mean", "attention", "transformer", "hstu")
+KINDS = ("mean", "attention", "transformer", "hstu", "[attention, mean]")
 
 FEATURES = """{history_length: 6,
   item: {id_dim: 8, categorical: [{name: artist, dim: 4, max_values: 2}, {name: kind, dim: 3}], numeric: [length],
@@ -142,3 +142,25 @@ def test_all_weights_learn(prepared: Prepared) -> None:
     for name, weight in model.named_parameters():
         assert weight.grad is not None, name
         assert (weight.grad != 0).any(), name
+
+
+def test_the_query_vector_reads_the_states_of_all_encoders(prepared: Prepared) -> None:
+    """It starts as the first one, and the hidden layers learn what to add from the others."""
+    made_for = full_recipe("{encoder: [mean, attention], dim: 12, hidden: [], dropout: 0.0}")
+    model, inputs = towers(prepared, made_for), Inputs(prepared.store)
+    rows = model.items(inputs.items(np.arange(21), CPU))
+    queries = prepared.encode(prepared.valid)
+    asked = inputs.query(queries, CPU)
+
+    def vectors() -> torch.Tensor:
+        return model.query(rows[torch.from_numpy(queries.history_BL)], asked, model.users(asked.user_E)).detach()
+
+    before = vectors()
+    with torch.no_grad():
+        model.query.encoder.encoders[1].value.weight.mul_(-1)
+    assert torch.equal(before, vectors())
+    torch.nn.init.normal_(model.query.head.mlp[-1].weight)
+    before = vectors()
+    with torch.no_grad():
+        model.query.encoder.encoders[1].value.weight.mul_(-1)
+    assert not torch.allclose(before, vectors())

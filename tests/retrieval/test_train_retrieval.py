@@ -73,7 +73,7 @@ def test_it_learns_what_comes_next(folder: Path, tmp_path: Path, encoder: str, p
 
 
 def test_long_tables_learn_sparsely(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shortlist.retrieval.towers._SPARSE_FROM", 1)
+    monkeypatch.setattr("shortlist.retrieval.tables._SPARSE_FROM", 1)
     made = made_for(
         "loss: {kind: softmax, temperature: 0.1}", "epochs: 6, learning_rate: 0.05, batch_size: 32, device: cpu"
     )

@@ -1,14 +1,14 @@
 import copy
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from shortlist.recipe import Training
+from shortlist.recipe import Tables, Training
 from shortlist.training import checkpoints
 from shortlist.training.fit import TrainingError, fit
 from shortlist.training.optimiser import Optimiser
@@ -304,6 +304,32 @@ def test_a_sparse_step_moves_only_the_rows_it_read() -> None:
         optimiser.step(0.1)
     moved = (lesson.model["table"].weight != before).any(dim=1).nonzero()[:, 0]
     assert moved.tolist() == read.tolist()
+
+
+def test_rowwise_adagrad_divides_by_the_mean_square_of_a_row_so_far() -> None:
+    lesson = Lesson()
+    table = lesson.model["table"].weight
+    expected, total = table.detach().clone(), torch.zeros(len(table))
+    optimiser = Optimiser(lesson.model, 0.1, 0.0, None, tables=Tables(optimiser="rowwise_adagrad", learning_rate=0.5))
+    for step in range(4):
+        lesson.loss(0, step)[0].backward()
+        gradient = table.grad.to_dense()
+        total += gradient.square().mean(1)
+        expected -= 0.25 * gradient / (total.sqrt() + 1e-8)[:, None]  # half of the peak, as for dense weights
+        optimiser.step(0.05)
+    assert torch.allclose(table, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("kind", "numbers"), [("adam", 2 * 20 * 4), ("rowwise_adagrad", 20)])
+def test_the_state_of_a_table(kind: Literal["adam", "rowwise_adagrad"], numbers: int) -> None:
+    """Two numbers per weight, or one per row."""
+    lesson = Lesson()
+    assert lesson.model["table"].weight.shape == (20, 4)
+    optimiser = Optimiser(lesson.model, 0.1, 0.0, None, tables=Tables(optimiser=kind))
+    lesson.loss(0, 0)[0].backward()
+    optimiser.step(0.1)
+    kept = optimiser.state()[-1]["state"][0]
+    assert sum(one.numel() for name, one in kept.items() if name != "step") == numbers
 
 
 def test_a_broken_checkpoint_is_named(tmp_path: Path) -> None:

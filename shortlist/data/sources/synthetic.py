@@ -77,7 +77,7 @@ def _shown(name: str, folder: Path) -> str:
 
 def write_log(folder: Path, source: SyntheticSource, seed: int) -> dict[str, int]:
     """Write Yambda's flat layout below `folder`; returns the number of dirty rows of each kind."""
-    rng = np.random.default_rng(seed)
+    source, rng = source.scaled(), np.random.default_rng(seed)
     catalogue = make_catalogue(source, rng)
     num_dirty = round(source.events * source.dirty)
     num_sound = source.events - num_dirty // 6  # a sixth of the dirty rows are duplicates

@@ -17,12 +17,15 @@ from shortlist.retrieval.encoders.packed import Packed
 class Encoder(nn.Module):
     """The causal interface."""
 
+    num_states = 1
+    """How many states of width D are concatenated."""
+
     def forward(self, history_TD: Tensor, packed: Packed) -> Tensor:
-        """The state at every event, [T, D]."""
+        """The state at every event, [T, num_states * D]."""
         raise NotImplementedError
 
     def last(self, history_BLD: Tensor, length_B: Tensor) -> Tensor:
-        """The state at event `length - 1`, [B, D]; undefined if the length is 0."""
+        """The state at event `length - 1`, [B, num_states * D]; undefined if the length is 0."""
         raise NotImplementedError
 
 

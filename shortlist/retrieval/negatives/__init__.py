@@ -14,5 +14,6 @@ tower is trained on such items too. Items that were not available during the exa
 
 from shortlist.retrieval.negatives.drawable import drawable
 from shortlist.retrieval.negatives.sampler import NegativeSampler, SampledNegatives
+from shortlist.retrieval.negatives.streaming import Sighting, StreamingFrequency, streaming_of
 
-__all__ = ["NegativeSampler", "SampledNegatives", "drawable"]
+__all__ = ["NegativeSampler", "SampledNegatives", "Sighting", "StreamingFrequency", "drawable", "streaming_of"]

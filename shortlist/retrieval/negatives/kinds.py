@@ -1,11 +1,12 @@
 """The candidates that all examples of a step share, one class per kind.
 
-Each class returns the sorted rows of its candidates and the logarithm of the probability Q that a step contains them.
-The softmax divides by Q (`losses/softmax.py`); None means that all are certain.
+Each class draws the sorted rows of its candidates. `Drawn.log_q` is the logarithm of the probability Q that a step
+contains them, by which the softmax divides (`losses/softmax.py`).
 
 Shapes: E examples of the step (of all processes), N candidates.
 """
 
+from dataclasses import dataclass
 from typing import Protocol, assert_never
 
 import numpy as np
@@ -20,11 +21,35 @@ from shortlist.retrieval.unique import Unique
 Rows = NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """The candidates of a step, and how each could come to be one."""
+
+    row_N: Rows
+    kept: float | None = None
+    """The share of the step's own items that were kept as candidates; None if they are not candidates as such."""
+    log_uniform_1: Tensor | None = None
+    """Log Q of being drawn uniformly; None without uniform draws."""
+
+    def log_q(self, log_batch_N: Tensor) -> Tensor | None:
+        """Log Q of the candidates, [N], given that of being among the step's own items; None if all are certain.
+
+        With both ways in, Q is a + b (1 - a), computed in double precision.
+        """
+        if self.kept is None:
+            return None if self.log_uniform_1 is None else self.log_uniform_1.expand(len(self.row_N))
+        log_own_N = log_batch_N.double() + float(np.log(self.kept))
+        if self.log_uniform_1 is None:
+            return log_own_N.float()
+        even_1 = self.log_uniform_1.double().to(log_own_N.device)
+        return torch.logaddexp(log_own_N, even_1 + torch.log1p(-log_own_N.exp().clamp_max(1.0))).float()
+
+
 class SharedCandidates(Protocol):
     """Draws the shared candidates."""
 
-    def sample(self, item_E: Rows, rng: torch.Generator | None) -> tuple[Rows, Tensor | None]:
-        """Rows [N] and log Q [N] for a step whose examples' own items are `item_E`."""
+    def draw(self, item_E: Rows, rng: torch.Generator | None) -> Drawn:
+        """The candidates of a step whose examples' own items are `item_E`."""
         ...
 
 
@@ -34,8 +59,8 @@ class Full:
     def __init__(self, drawable: Rows) -> None:
         self._drawable = drawable
 
-    def sample(self, item_E: Rows, rng: torch.Generator | None) -> tuple[Rows, Tensor | None]:  # noqa: ARG002
-        return self._drawable, None
+    def draw(self, item_E: Rows, rng: torch.Generator | None) -> Drawn:  # noqa: ARG002
+        return Drawn(self._drawable)
 
 
 class Uniform:
@@ -52,58 +77,43 @@ class Uniform:
         draws = torch.randint(len(self._drawable), (self._num_uniform,), generator=rng)
         return self._unique.of(self._drawable[draws.numpy()])
 
-    def sample(self, item_E: Rows, rng: torch.Generator | None) -> tuple[Rows, Tensor | None]:  # noqa: ARG002
-        rows = self.rows(rng)
-        return rows, self.log_q_1.expand(len(rows))
+    def draw(self, item_E: Rows, rng: torch.Generator | None) -> Drawn:  # noqa: ARG002
+        return Drawn(self.rows(rng), log_uniform_1=self.log_q_1)
 
 
 class InBatch:
-    """The step's own items, drawn by popularity: Q = 1 - (1 - share)^E, times the share that is kept."""
+    """The step's own items, a share of them if there are many."""
 
-    def __init__(self, max_in_batch: int, popularity: NDArray[np.int64], unique: Unique) -> None:
+    def __init__(self, max_in_batch: int, unique: Unique) -> None:
         self._max, self._unique = max_in_batch, unique
-        counts = np.asarray(popularity, np.float64)
-        self._share = torch.from_numpy(counts / max(counts.sum(), 1.0))
 
-    def kept(self, item_E: Rows, rng: torch.Generator | None) -> tuple[Rows, float]:
-        """The step's items, and the share of them that was kept."""
+    def draw(self, item_E: Rows, rng: torch.Generator | None) -> Drawn:
         batch = self._unique.of(item_E)
         if len(batch) <= self._max:
-            return batch, 1.0
+            return Drawn(batch, kept=1.0)
         kept = torch.randperm(len(batch), generator=rng)[: self._max]
-        return batch[kept.sort().values.numpy()], self._max / len(batch)
-
-    def log_q(self, rows: Rows, num_examples: int, kept: float) -> Tensor:
-        """Log Q in double precision, also for rows that are not in this step."""
-        return log_q_of(self._share[torch.from_numpy(rows)], num_examples).double() + float(np.log(kept))
-
-    def sample(self, item_E: Rows, rng: torch.Generator | None) -> tuple[Rows, Tensor | None]:
-        rows, kept = self.kept(item_E, rng)
-        return rows, self.log_q(rows, len(item_E), kept).float()
+        return Drawn(batch[kept.sort().values.numpy()], kept=self._max / len(batch))
 
 
 class Mixed:
-    """The step's own items and uniform draws; Q of being in either is a + b (1 - a)."""
+    """The step's own items and uniform draws."""
 
     def __init__(self, in_batch: InBatch, uniform: Uniform, unique: Unique) -> None:
         self._in_batch, self._uniform, self._unique = in_batch, uniform, unique
 
-    def sample(self, item_E: Rows, rng: torch.Generator | None) -> tuple[Rows, Tensor | None]:
-        batch, kept = self._in_batch.kept(item_E, rng)
-        rows = self._unique.of(batch, self._uniform.rows(rng))
-        batch_N, even_1 = self._in_batch.log_q(rows, len(item_E), kept), self._uniform.log_q_1.double()
-        return rows, torch.logaddexp(batch_N, even_1 + torch.log1p(-batch_N.exp().clamp_max(1.0))).float()
+    def draw(self, item_E: Rows, rng: torch.Generator | None) -> Drawn:
+        own = self._in_batch.draw(item_E, rng)
+        rows = self._unique.of(own.row_N, self._uniform.rows(rng))
+        return Drawn(rows, own.kept, self._uniform.log_q_1)
 
 
-def shared_candidates_of(
-    settings: Negatives, popularity: NDArray[np.int64], drawable: Rows, unique: Unique
-) -> SharedCandidates:
-    """The shared candidates of a recipe; `popularity` counts the examples of each item row, `drawable` are rows."""
+def shared_candidates_of(settings: Negatives, drawable: Rows, unique: Unique) -> SharedCandidates:
+    """The shared candidates of a recipe; `drawable` are the rows that may be drawn uniformly."""
     match settings:
         case InBatchNegatives():
-            return InBatch(settings.max_in_batch, popularity, unique)
+            return InBatch(settings.max_in_batch, unique)
         case MixedNegatives():
-            in_batch = InBatch(settings.max_in_batch, popularity, unique)
+            in_batch = InBatch(settings.max_in_batch, unique)
             return Mixed(in_batch, Uniform(settings.num_uniform, drawable, unique), unique)
         case UniformNegatives():
             return Uniform(settings.num_uniform, drawable, unique)

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shortlist.recipe import FullNegatives, OwnNegatives, Retrieval
-from shortlist.retrieval.negatives.kinds import Rows, shared_candidates_of
+from shortlist.retrieval.losses import log_q_of
+from shortlist.retrieval.negatives.kinds import Drawn, Rows, shared_candidates_of
+from shortlist.retrieval.negatives.streaming import Sighting, cells_of_rows, spread, streaming_of
 from shortlist.retrieval.unique import Unique
 
 
@@ -29,8 +31,11 @@ class SampledNegatives:
     no_negative_2X: Rows
     """(example, candidate): own items and other known positives."""
     log_q_N: Tensor | None
+    """None if all are certain, nothing is corrected, or `sighting` is used."""
     hard_EM: Rows | None
     """Candidates that are negatives of this example, hard or drawn for it; -1 is padding."""
+    sighting: Sighting | None = None
+    """With `log_q: {kind: streaming}`, what log Q is estimated from when the step is trained."""
 
 
 class NegativeSampler:
@@ -43,8 +48,10 @@ class NegativeSampler:
         default all items."""
         rows = np.arange(1, len(popularity)) if drawable is None else np.flatnonzero(drawable)
         self._unique, self._num_rows = Unique(len(popularity)), len(popularity)
-        self._shared = shared_candidates_of(retrieval.negatives, popularity, rows, self._unique)
-        self._corrects = retrieval.loss.corrects_log_q
+        self._shared = shared_candidates_of(retrieval.negatives, rows, self._unique)
+        self._corrects, self._streaming = retrieval.loss.corrects_log_q, streaming_of(retrieval)
+        counts = np.asarray(popularity, np.float64)
+        self._share = torch.from_numpy(counts / max(counts.sum(), 1.0))
         self._drawable = rows
         self._num_own = retrieval.negatives.num_own if isinstance(retrieval.negatives, OwnNegatives) else 0
         self.whole = isinstance(retrieval.negatives, FullNegatives)
@@ -66,27 +73,25 @@ class NegativeSampler:
         """
         if self._num_own:
             return self._sample_own(item_E, known_2X, rng)
-        shared, log_q_S = self._shared.sample(item_E if step_E is None else step_E, rng)
-        if not self._corrects:
-            log_q_S = None
+        step_E = item_E if step_E is None else step_E
+        drawn = self._shared.draw(step_E, rng)
+        shared = drawn.row_N
         hard = np.zeros(0, np.int64) if hard_EM is None else hard_EM[hard_EM > 0]
         candidates = self._unique.of(shared, hard) if len(hard) else shared
         rows = self._unique.of(candidates, item_E)
         known_2X = np.stack([np.arange(len(item_E)), item_E]) if known_2X is None else known_2X
         column_X = self._unique.places(candidates, known_2X[1])
         there = column_X >= 0
-        log_q_N = log_q_S
-        if len(hard):
-            log_q_N = torch.full((len(candidates),), torch.inf)
-            at_S = torch.from_numpy(self._unique.places(candidates, shared))
-            log_q_N[at_S] = torch.zeros(len(at_S)) if log_q_S is None else log_q_S
+        at_S = torch.from_numpy(self._unique.places(candidates, shared)) if len(hard) else None
+        sighting = self._sighting(drawn, step_E, at_S, len(candidates))
         return SampledNegatives(
             rows,
             self._unique.places(rows, item_E),
             self._unique.places(rows, candidates),
             np.stack([known_2X[0][there], column_X[there]]),
-            log_q_N,
+            None if sighting else self._exact(drawn, len(step_E), at_S, len(candidates)),
             None if hard_EM is None else self._unique.places(candidates, hard_EM),
+            sighting,
         )
 
     def _sample_own(self, item_E: Rows, known_2X: Rows | None, rng: torch.Generator | None) -> SampledNegatives:
@@ -106,3 +111,18 @@ class NegativeSampler:
             None,
             np.where(positive_EM, -1, at_EM),
         )
+
+    def _exact(self, drawn: Drawn, num_examples: int, at_S: Tensor | None, num_candidates: int) -> Tensor | None:
+        """Log Q by the counts of the examples: an item is in a step with probability 1 - (1 - share)^E."""
+        log_q_S = None
+        if self._corrects:
+            log_q_S = drawn.log_q(log_q_of(self._share[torch.from_numpy(drawn.row_N)], num_examples))
+        if log_q_S is None:
+            return None if at_S is None else spread(torch.zeros(len(at_S)), at_S, num_candidates)
+        return spread(log_q_S, at_S, num_candidates)
+
+    def _sighting(self, drawn: Drawn, step_E: Rows, at_S: Tensor | None, num_candidates: int) -> Sighting | None:
+        if self._streaming is None:
+            return None
+        seen, shared = (cells_of_rows(rows, self._streaming) for rows in (self._unique.of(step_E), drawn.row_N))
+        return Sighting(torch.from_numpy(seen), torch.from_numpy(shared), drawn, at_S, num_candidates)
