@@ -1,8 +1,9 @@
 """Playlists beside `implicit`: `python -m benchmarks.playlists RUN_FOLDER [--dim 128] [--epochs 100] [--threads 1]`.
 
 RUN_FOLDER is a run of recipes/playlists.yaml, or of another recipe with `evaluation.negatives`. Every system orders the
-same 1 + N items of the same test queries, and its weights are of the same positives, those of train alone. It prints
-seconds of training, MRR and hit rates. `implicit` is one of the packages of requirements/bench.txt.
+same 1 + N items of the same test queries. `implicit` is fitted twice: on the positives of train, like the towers, and
+on those of train and validation, which the neighbours of what is served read. It prints seconds of training, MRR and
+hit rates. `implicit` is one of the packages of requirements/bench.txt.
 
 Shapes: Q queries, N items, M = 1 + N items to order, D width of a vector.
 """
@@ -26,6 +27,7 @@ from shortlist.dataset.split import TRAIN
 from shortlist.evaluation.sampled import draw_sampled
 from shortlist.recipe import load_recipe
 from shortlist.retrieval.onnx_query_tower import OnnxQueryTower
+from shortlist.retrieval.refit import REFIT_PARTS
 from shortlist.statistics.co_occurrence import interaction_matrix
 
 _DEPTHS = (1, 5, 10)
@@ -54,24 +56,42 @@ def main() -> None:
     seconds = _step_seconds(arguments.run, "train_retrieval")
     _print(f"shortlist, {recipe.retrieval.loss.kind} alone", seconds, _scores(vector_QD, items_ND, listed_QM))
 
+    for name, parts in (("train", (TRAIN,)), ("train and validation", REFIT_PARTS)):
+        _peers(f"of {name}", _matrix(prepared, parts), queries.user, histories, listed_QM, recipe.seed, arguments)
+
+
+def _matrix(prepared: Prepared, parts: Sequence[int]) -> sp.csr_matrix:
+    """The positives of these parts, [user rows, item rows]."""
     samples, num_rows = prepared.samples, prepared.store.schema.num_item_rows
-    at = samples.positives((TRAIN,))
+    at = samples.positives(parts)
     matrix = interaction_matrix(samples.user[at], samples.item[at], num_rows)
     matrix.resize(prepared.store.schema.num_user_rows, num_rows)
+    return matrix
+
+
+def _peers(
+    of: str,
+    matrix: sp.csr_matrix,
+    user_Q: NDArray[Any],
+    histories: Sequence[NDArray[Any]],
+    listed_QM: NDArray[np.int64],
+    seed: int,
+    arguments: argparse.Namespace,
+) -> None:
     bpr = BayesianPersonalizedRanking(
         factors=arguments.dim,
         iterations=arguments.epochs,
         learning_rate=0.05,
-        random_state=recipe.seed,
+        random_state=seed,
         use_gpu=False,
         num_threads=arguments.threads,
     )
     knn = CosineRecommender(K=100, num_threads=arguments.threads)
     with threadpool_limits(arguments.threads, "blas"):
         seconds = _seconds(bpr, matrix)
-        _print("implicit, BPR", seconds, _scores(bpr.user_factors[queries.user], bpr.item_factors, listed_QM))
+        _print(f"implicit {of}, BPR", seconds, _scores(bpr.user_factors[user_Q], bpr.item_factors, listed_QM))
         seconds = _seconds(knn, matrix)
-        _print("implicit, item neighbours by cosine", seconds, _near(knn.similarity, histories, listed_QM))
+        _print(f"implicit {of}, item-kNN", seconds, _near(knn.similarity, histories, listed_QM))
 
 
 def _step_seconds(run: Path, name: str) -> float:
@@ -106,7 +126,7 @@ def _print(name: str, seconds: float, scores_QM: NDArray[np.float32]) -> None:
     """The target is the first item; it comes after those that score as much."""
     rank_Q = (scores_QM[:, 1:] >= scores_QM[:, :1]).sum(axis=1) + 1
     hits = "  ".join(f"hit@{k} {(rank_Q <= k).mean():.3f}" for k in _DEPTHS)
-    print(f"{name:38} {seconds:8.1f} s  MRR {(1 / rank_Q).mean():.3f}  {hits}", flush=True)
+    print(f"{name:42} {seconds:8.1f} s  MRR {(1 / rank_Q).mean():.3f}  {hits}", flush=True)
 
 
 if __name__ == "__main__":
