@@ -109,6 +109,8 @@ class Retriever:
     def unit_vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """As `item_vectors`, of length 1, for cosines; a vector of zeros stays so."""
         vectors = self.item_vectors(rows)
+        if self.tower.metric == "cosine":  # the export has normalised them
+            return vectors
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
         return np.asarray(np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0))
 

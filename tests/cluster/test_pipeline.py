@@ -65,10 +65,15 @@ def test_events_and_releases_may_lie_on_a_volume(tmp_path: Path) -> None:
         assert live["release"] == release[1]
 
 
+_START = 1_704_067_200  # 2024-01-01: times near 1970 are refused
+
+
 def events() -> str:
     """2,400 events of 60 listeners, within 30 days."""
     rng = random.Random(0)
     rows = [
-        f"{listener},{rng.randrange(200)},{rng.randrange(30 * 86_400)}" for listener in range(60) for _ in range(40)
+        f"{listener},{rng.randrange(200)},{_START + rng.randrange(30 * 86_400)}"
+        for listener in range(60)
+        for _ in range(40)
     ]
     return "\n".join(["listener,track,second", *rows, ""])

@@ -253,7 +253,7 @@ def test_the_schema_describes_every_field_for_editors() -> None:
     assert schema["$schema"].startswith("https://json-schema.org/")
     assert schema["required"] == ["name", "source", "split"]
     kinds = schema["properties"]["source"]["discriminator"]["mapping"]
-    assert set(kinds) == {"files", "sql", "yambda", "synthetic"}
+    assert set(kinds) == {"files", "sql", "yambda", "synthetic", "synthetic_playlists"}
     assert "environment" in schema["$defs"]["TableFile"]["properties"]["path"]["description"]
 
 
