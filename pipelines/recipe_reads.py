@@ -44,8 +44,8 @@ FIRST_READ_BY: dict[str, Step] = {
 }
 """Path in the recipe -> the first step that reads it. The longest path that matches decides."""
 
-_WITHOUT_EFFECT = ("resources", "tracking")
-"""How much memory, which nodes, where a run is logged: the outputs are the same (docs/pipelines.md)."""
+_WITHOUT_EFFECT = ("resources", "tracking", "tune")
+"""Memory and nodes, where a run is logged, what trials vary: the outputs are the same (docs/pipelines.md)."""
 
 
 def first_reader(path: str) -> Step:

@@ -7,6 +7,7 @@ line), so progress is always written as plain lines in one format; `parse` reads
 import re
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 _EVERY_SECONDS = 1.0
@@ -49,6 +50,21 @@ def parse(line: str) -> ProgressLine | None:
     if match is None:
         return None
     return ProgressLine(match["label"], int(match["done"]), int(match["total"]), match["note"].strip())
+
+
+def say_epoch(label: str, epoch: int, values: Mapping[str, float], *, best: bool) -> None:
+    """Print the result of an epoch."""
+    shown = " ".join(f"{name} {value:.6g}" for name, value in values.items())
+    say(f"{label}: epoch {epoch} {shown}{' (best)' if best else ''}")
+
+
+def parse_epoch(line: str, label: str) -> tuple[int, dict[str, float]] | None:
+    """The epoch, from 1, and its values in a line of the training `label`; None for another line."""
+    match = re.fullmatch(rf"{re.escape(label)}: epoch (\d+) (.+?)(?: \(best\))?", line.strip())
+    if match is None:
+        return None
+    words = match[2].split()
+    return int(match[1]), {name: float(value) for name, value in zip(words[::2], words[1::2], strict=True)}
 
 
 def explanation(lines: list[str], most: int = 15) -> str:

@@ -25,6 +25,7 @@ from shortlist.cli.serve import recommend, serve
 from shortlist.cli.signals import Terminated, end_on_signals
 from shortlist.cli.submit import submit
 from shortlist.cli.track import track
+from shortlist.cli.tune import tune
 
 app = typer.Typer(
     help="From a recipe to a live recommender. A recipe is one YAML file; start with `shortlist init`.",
@@ -137,6 +138,7 @@ app.command()(submit)
 app.command()(deploy)
 app.command()(index_compare)
 app.command()(track)
+app.command()(tune)
 app.add_typer(runs.app, name="runs")
 app.add_typer(releases.app, name="releases")
 

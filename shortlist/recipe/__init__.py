@@ -54,6 +54,7 @@ from shortlist.recipe.rules import Boost, Rules
 from shortlist.recipe.serve import AvailabilityFile, Batch, Evaluation, Gate, Publish, Serving
 from shortlist.recipe.sql_source import Incremental, Partition, SqlSource, SqlTable
 from shortlist.recipe.tracking import Tracking
+from shortlist.recipe.tune import Space, Tune
 
 __all__ = [
     "CHEAPEST",
@@ -98,6 +99,7 @@ __all__ = [
     "Rules",
     "Serving",
     "SoftmaxLoss",
+    "Space",
     "SqlSource",
     "SqlTable",
     "Step",
@@ -110,6 +112,7 @@ __all__ = [
     "Text",
     "Tracking",
     "Training",
+    "Tune",
     "UniformNegatives",
     "UnknownHash",
     "YambdaSource",

@@ -32,6 +32,7 @@ from shortlist.recipe.rules import Rules
 from shortlist.recipe.serve import Batch, Evaluation, Gate, Publish, Serving
 from shortlist.recipe.sql_source import SqlSource
 from shortlist.recipe.tracking import Tracking
+from shortlist.recipe.tune import Tune
 
 
 class Recipe(Section):
@@ -77,6 +78,8 @@ class Recipe(Section):
     """The resources of the pipeline steps."""
     tracking: Tracking | None = None
     """Runs are logged to MLflow; without it, they are not."""
+    tune: Tune | None = None
+    """The fields that `shortlist tune` varies; a run ignores it."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

@@ -101,9 +101,9 @@ def assemble(
     `serves` is the system of the evaluation whose metrics the manifest shows: retrieval if the ranker is left out.
 
     The release leaves out everything that could differ between two runs over the same input: the recipe's `publish`,
-    `batch`, `resources` and `tracking`, and the comparison with the live release. The sample users are for the report
-    only and are left out as well. Raises ReleaseError for a step folder that is empty or missing, StorageError for a
-    full disk.
+    `batch`, `resources`, `tracking` and `tune`, and the comparison with the live release. The sample users are for the
+    report only and are left out as well. Raises ReleaseError for a step folder that is empty or missing, StorageError
+    for a full disk.
     """
     try:
         for part, folder in parts.items():
@@ -261,7 +261,7 @@ def _link(source: Path, target: Path) -> None:
 
 def _recipe_text(recipe: Recipe) -> str:
     """The recipe without the parts that do not change a release."""
-    without = {"publish": Publish(), "batch": None, "resources": Resources(), "tracking": None}
+    without = {"publish": Publish(), "batch": None, "resources": Resources(), "tracking": None, "tune": None}
     return dump_recipe(recipe.model_copy(update=without))
 
 

@@ -43,7 +43,7 @@ class Lineage(_Frozen):
     """The inputs that a release was made from."""
 
     recipe_sha256: str
-    """SHA-256 of the recipe without `publish`, `batch`, `resources` and `tracking`, which do not change the release."""
+    """SHA-256 of the recipe without `publish`, `batch`, `resources`, `tracking` and `tune`, which do not change it."""
     code: str
     """The version of shortlist and a fingerprint of its source files."""
     data: str

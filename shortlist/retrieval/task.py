@@ -27,7 +27,7 @@ from shortlist.training.processes import ALONE, Processes
 _QUERIES = 5_000
 """Maximum number of validation queries per epoch."""
 _DEPTH = 10
-METRICS = ("recall_at_10", "ndcg_at_10")
+METRICS = ("recall_at_10", "ndcg_at_10", "mrr_at_10")
 _FLOATS = 16_000_000
 """Size of a block of item features, histories or scores: 64 MB."""
 

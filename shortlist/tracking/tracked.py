@@ -19,7 +19,7 @@ from shortlist.step_result import StepRecord
 RUN_TAG = "shortlist.run"
 """The tag with the name of a run, by which it is found again."""
 FAILURE_TAG = "shortlist.failure"
-_NO_PARAMETERS = {"tracking", "resources", "description"}
+_NO_PARAMETERS = {"tracking", "tune", "resources", "description"}
 _LONGEST_VALUE = 6000
 """Characters of a parameter."""
 _NOT_IN_A_NAME = re.compile(r"[^\w./: -]")

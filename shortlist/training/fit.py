@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from shortlist.progress import Progress, say
+from shortlist.progress import Progress, say, say_epoch
 from shortlist.recipe import Training
 from shortlist.step_result import peak_memory_mb
 from shortlist.training import checkpoints
@@ -295,8 +295,8 @@ class _Run:
         progress.epoch, progress.step = progress.epoch + 1, 0
         progress.loss_sum, progress.examples, progress.seconds = 0.0, 0, 0.0
         self._save(f"step-{progress.moves:08d}-epoch-end", best=best)
-        shown = " ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "epoch")
-        say(f"{self.label}: epoch {progress.epoch} {shown} examples/s {speed:.4g}{' (best)' if best else ''}")
+        values = {name: value for name, value in row.items() if name != "epoch"}
+        say_epoch(self.label, progress.epoch, values | {"examples/s": speed}, best=best)
 
     def _micro_step(self, epoch: int, step: int, parts: int) -> tuple[Tensor, int]:
         with self._autocast():
