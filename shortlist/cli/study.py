@@ -16,12 +16,7 @@ from shortlist.tuning.trials import TrialFolder
 if TYPE_CHECKING:
     from ray import tune as ray_tune
 
-_SETTINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "RAY_raylet_start_wait_time_s": "300",  # on a busy machine, 30 seconds are too short
-}
+_SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AIR_NEW_OUTPUT": "0", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"}
 _NAME = "ray"
 
 
@@ -55,7 +50,10 @@ def run_study(study: Path, places: Places, tune: Tune, shared: Path | None, para
 
     cores = os.cpu_count() or 1
     where: dict[str, Any] = {"address": address} if address else {"num_cpus": cores, "include_dashboard": False}
-    ray.init(**where, log_to_driver=False, logging_level="ERROR")
+    try:
+        ray.init(**where, log_to_driver=False, logging_level="ERROR")
+    except Exception as error:  # Ray raises no narrower type when its node does not start in 30 seconds
+        raise StudyError(f"Ray did not start: {error} On a busy machine, try again later with --resume") from error
     try:
         given = places.recipe.resources.of(tune.step)
         each = {"cpu": max(cores // parallel, 1), "gpu": given.gpus}

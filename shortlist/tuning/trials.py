@@ -39,7 +39,9 @@ class TrialFolder:
         self.path = path
 
     def create(self, values: Mapping[str, Any]) -> None:
+        """Note the values of a trial that starts, or starts again."""
         self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / "state.txt").unlink(missing_ok=True)
         (self.path / "trial.json").write_text(json.dumps(values) + "\n")
 
     def add(self, epoch: int, value: float) -> None:
