@@ -33,6 +33,13 @@ def limit_threads(environment: MutableMapping[str, str] = os.environ) -> None:
         environment.setdefault(name, threads)
 
 
+def set_threads(threads: int, environment: MutableMapping[str, str]) -> None:
+    """Limit the threads of libraries to at most this number, also where a larger limit is set."""
+    given = environment.get("OMP_NUM_THREADS", "")
+    limit = min(int(given), threads) if given.isdigit() else threads
+    environment.update(dict.fromkeys(_VARIABLES, str(limit)))
+
+
 def _quotas(root: Path, groups: Path) -> list[float]:
     """Cores allowed by each control group around this process."""
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shortlist.cpus import available_cpus, limit_threads
+from shortlist.cpus import available_cpus, limit_threads, set_threads
 
 CORES = len(os.sched_getaffinity(0))
 
@@ -62,3 +62,10 @@ def test_libraries_keep_to_one_core() -> None:
     plain = {name: value for name, value in os.environ.items() if not name.endswith("_THREADS")}
     done = subprocess.run([sys.executable, "-c", code], env=plain, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1", "1", "1"]
+
+
+@pytest.mark.parametrize(("given", "set_to"), [("8", "2"), ("1", "1"), (None, "2")])
+def test_a_share_of_the_cores_is_not_more_than_what_was_given(given: str | None, set_to: str) -> None:
+    environment = {"OMP_NUM_THREADS": given} if given else {}
+    set_threads(2, environment)
+    assert environment["OMP_NUM_THREADS"] == environment["POLARS_MAX_THREADS"] == set_to

@@ -1,4 +1,8 @@
-"""A study: trials on Ray Tune, stopped early by ASHA; it goes on after a kill. The only module that knows Ray."""
+"""A study: trials on Ray Tune, stopped early by ASHA. The only module that knows Ray.
+
+Ray's own state is not used to resume. The values follow from the seed, and each trial first reports the epochs of its
+folder again, so that ASHA compares with them; then it goes on, if it has not ended.
+"""
 
 import os
 import shutil
@@ -8,16 +12,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shortlist.cli.places import Places
-from shortlist.cli.trial import run_steps, run_trial
-from shortlist.recipe import Recipe, Space, Step, Tune
-from shortlist.tuning.space import shared_until, with_values
-from shortlist.tuning.trials import TrialFolder
+from shortlist.cli.trial import run_trial
+from shortlist.cpus import available_cpus
+from shortlist.recipe import Recipe, Space, Tune
+from shortlist.tuning.space import trial_recipe
+from shortlist.tuning.trials import COMPLETE, STOPPED, TrialFolder
 
 if TYPE_CHECKING:
     from ray import tune as ray_tune
 
-_SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AIR_NEW_OUTPUT": "0", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"}
-_NAME = "ray"
+_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_raylet_start_wait_time_s": "300",  # on a busy machine, 30 seconds are too short
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # it would end the study as if it were complete
+}
+_OBJECT_STORE = 128 * 2**20
+"""Bytes; trials exchange only numbers."""
+
+Say = Callable[[str, int, int, float], None]
+"""Gets the trial, the epoch and the number of epochs, and the metric."""
 
 
 class StudyError(ValueError):
@@ -30,95 +45,128 @@ def check_installed() -> None:
         raise StudyError("tuning needs Ray, which is not installed: pip install 'shortlist[tuning]'")
 
 
-def prepare_study(study: Path, recipe: Recipe, tune: Tune, project: Path, each: Callable[[str], None]) -> Path | None:
-    """Run the steps that all trials have in common; returns their folder, or None if there are none."""
-    until = shared_until(tune)
-    if until is None:
-        return None
-    shared = study / "shared"
-    shared.mkdir(parents=True, exist_ok=True)
-    run_steps(shared, recipe, until, project, each)
-    return shared
-
-
-def run_study(study: Path, places: Places, tune: Tune, shared: Path | None, parallel: int, address: str | None) -> None:
+def run_study(
+    study: Path, places: Places, tune: Tune, shared: Path | None, parallel: int, address: str | None, say: Say
+) -> None:
     """Run the trials that are left, `parallel` at a time, on this machine or on the Ray cluster at `address`."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     import ray
     from ray import tune as ray_tune
 
-    cores = os.cpu_count() or 1
-    where: dict[str, Any] = {"address": address} if address else {"num_cpus": cores, "include_dashboard": False}
+    cores = available_cpus()
+    where: dict[str, Any] = {"address": address}
+    if address is None:
+        where = {"address": "local", "num_cpus": max(cores, parallel), "object_store_memory": _OBJECT_STORE}
+        where["include_dashboard"] = False
+    state = study / "ray"
+    shutil.rmtree(state, ignore_errors=True)
     try:
         ray.init(**where, log_to_driver=False, logging_level="ERROR")
-    except Exception as error:  # Ray raises no narrower type when its node does not start in 30 seconds
-        raise StudyError(f"Ray did not start: {error} On a busy machine, try again later with --resume") from error
-    try:
-        given = places.recipe.resources.of(tune.step)
-        each = {"cpu": max(cores // parallel, 1), "gpu": given.gpus}
-        trainable = ray_tune.with_resources(_trainable(study, places, tune, shared), each)
-        path = study / _NAME
-        if ray_tune.Tuner.can_restore(str(path)):
-            tuner = ray_tune.Tuner.restore(str(path), trainable, resume_unfinished=True, restart_errored=True)
-        else:
-            shutil.rmtree(path, ignore_errors=True)
-            tuner = _tuner(study, places.recipe, tune, trainable, parallel)
-        tuner.fit()
+        resources = _resources(places.recipe, tune, parallel, None if address else cores, ray.cluster_resources())
+        trainable = _trainable(study, places, tune, shared, threads=int(resources["cpu"]))
+        ray_tune.Tuner(
+            ray_tune.with_resources(trainable, resources),
+            param_space={path: _domain(space) for path, space in tune.fields.items()},
+            tune_config=_settings(places.recipe, tune, parallel),
+            run_config=ray_tune.RunConfig(
+                name=state.name, storage_path=str(study), verbose=0, callbacks=[_watcher(study, tune, say)]
+            ),
+        ).fit()
     finally:
         ray.shutdown()
+        shutil.rmtree(state, ignore_errors=True)
 
 
-def _tuner(study: Path, recipe: Recipe, tune: Tune, trainable: Any, parallel: int) -> "ray_tune.Tuner":
+def _resources(
+    recipe: Recipe, tune: Tune, parallel: int, cores: int | None, there: Mapping[str, float]
+) -> dict[str, float]:
+    """Cores and GPUs of a trial: its share of this machine with `cores`, or on a cluster what the recipe asks for."""
+    gpus = there.get("GPU", 0.0)
+    if cores is not None:
+        share = gpus / parallel
+        return {"cpu": max(cores // parallel, 1), "gpu": share if share < 1 else int(share)}
+    asked = recipe.resources.of(tune.step)
+    if asked.gpus > gpus:
+        raise StudyError(f"a trial needs {asked.gpus} GPUs (resources), but the Ray cluster has {gpus:g}")
+    return {"cpu": max(round(asked.cpu), 1), "gpu": asked.gpus}
+
+
+def _settings(recipe: Recipe, tune: Tune, parallel: int) -> "ray_tune.TuneConfig":
     from ray import tune as ray_tune
     from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search import BasicVariantGenerator
 
-    training = recipe.retrieval.training if tune.step == "train_retrieval" else recipe.ranking.training
-    epochs = tune.fields.get(f"{tune.step.removeprefix('train_')}.training.epochs")
-    most = max(training.epochs, *_largest(epochs)) if epochs is not None else training.epochs
-    scheduler = ASHAScheduler(
-        time_attr="epoch",
-        max_t=most,
-        grace_period=min(tune.min_epochs, most),
-        reduction_factor=tune.reduction,
-    )
-    return ray_tune.Tuner(
-        trainable,
-        param_space={path: _domain(space) for path, space in tune.fields.items()},
-        tune_config=ray_tune.TuneConfig(
-            metric=tune.metric,
-            mode="max",
-            num_samples=tune.trials,
-            scheduler=scheduler,
-            search_alg=BasicVariantGenerator(max_concurrent=parallel, random_state=recipe.seed),
+    most = max([_epochs(recipe, tune), *_largest(tune.fields.get(f"{_part(tune)}.training.epochs"))])
+    return ray_tune.TuneConfig(
+        metric=tune.metric,
+        mode="max",
+        num_samples=tune.trials,
+        scheduler=ASHAScheduler(
+            time_attr="epoch",
+            max_t=most + 1,  # Ray would stop a trial at its last epoch, before it has written its files
+            grace_period=min(tune.min_epochs, most),
+            reduction_factor=tune.reduction,
         ),
-        run_config=ray_tune.RunConfig(name=_NAME, storage_path=str(study), verbose=0),
+        search_alg=BasicVariantGenerator(max_concurrent=parallel, random_state=recipe.seed),
     )
 
 
-def _trainable(study: Path, places: Places, tune: Tune, shared: Path | None) -> Callable[[dict[str, Any]], None]:
-    recipe, project = places.recipe, places.project
+def _trainable(
+    study: Path, places: Places, tune: Tune, shared: Path | None, threads: int
+) -> Callable[[dict[str, Any]], None]:
+    base, project = places.recipe, places.project
 
     def trial(values: Mapping[str, Any]) -> None:
         from ray import tune as ray_tune
 
-        name = ray_tune.get_context().get_trial_id()
-        folder = TrialFolder(study / "trials" / name)
-        folder.create(values)
+        recipe = trial_recipe(base, tune, values)
+        folder = TrialFolder(_folder(study, ray_tune.get_context().get_trial_id()))
+
+        def say(epoch: int, value: float) -> None:
+            ray_tune.report({"epoch": epoch, "epochs": _epochs(recipe, tune), tune.metric: value})
 
         def report(epoch: int, value: float) -> None:
             folder.add(epoch, value)
-            ray_tune.report({"epoch": epoch, tune.metric: value})
+            say(epoch, value)
 
+        before = folder.open(values)
+        for epoch, value in before.curve:
+            say(epoch, value)
+        if before.ended:
+            return
+        known = {epoch for epoch, _ in before.curve}
         try:
-            run_trial(folder.path / "run", with_values(recipe, values), tune, shared, project, report)
+            run_trial(folder.path / "run", recipe, tune, shared, project, threads, known, report)
         except Exception as error:
-            folder.end(f"failed: {error}")
+            folder.fail(str(error))
             raise
-        folder.end()
+        folder.end(COMPLETE)
 
     return trial
+
+
+def _watcher(study: Path, tune: Tune, say: Say) -> "ray_tune.Callback":
+    from ray import tune as ray_tune
+
+    class Watcher(ray_tune.Callback):  # type: ignore[misc, unused-ignore]  # Any where Ray is not installed
+        """Says each epoch, and notes which trials ASHA has stopped."""
+
+        def on_trial_result(self, trial: Any, result: dict[str, Any], **_: Any) -> None:
+            name = _folder(study, trial.trial_id).name
+            say(name, result["epoch"], result["epochs"], result[tune.metric])
+
+        def on_trial_complete(self, trial: Any, **_: Any) -> None:
+            last = trial.last_result
+            whole = last.get("epoch") == last.get("epochs")
+            TrialFolder(_folder(study, trial.trial_id)).end(COMPLETE if whole else STOPPED)
+
+    return Watcher()
+
+
+def _folder(study: Path, trial_id: str) -> Path:
+    """Ray numbers trials as 27b34_00001, with other characters in front each time."""
+    return study / "trials" / trial_id.rpartition("_")[2]
 
 
 def _domain(space: Space) -> Any:
@@ -134,10 +182,13 @@ def _domain(space: Space) -> Any:
     return ray_tune.randint(space.integer[0], space.integer[1] + 1)
 
 
-def _largest(space: Space) -> list[int]:
-    return [int(value) for value in space.choice or space.integer or (1,)]
+def _part(tune: Tune) -> str:
+    return tune.step.removeprefix("train_")
 
 
-def steps_shared(step: Step | None) -> str:
-    """What the trials share, in words."""
-    return "nothing: each trial reads the data" if step is None else f"the steps until {step}"
+def _epochs(recipe: Recipe, tune: Tune) -> int:
+    return (recipe.retrieval if tune.step == "train_retrieval" else recipe.ranking).training.epochs
+
+
+def _largest(space: Space | None) -> list[int]:
+    return [] if space is None else [int(value) for value in space.choice or space.integer or ()]

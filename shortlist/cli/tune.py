@@ -1,7 +1,7 @@
 """`shortlist tune`: trials of a recipe with other values, and the best one as a recipe."""
 
 import re
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +12,8 @@ from shortlist.cli.places import RecipePath, Work, find_places
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shortlist.recipe import Tune
+    from shortlist.cli.places import Places
+    from shortlist.recipe import Step, Tune
     from shortlist.tuning.trials import Trial
 
 
@@ -23,14 +24,17 @@ def tune(
     recipe: RecipePath,
     work: Work = None,
     trials: Annotated[
-        int | None, typer.Option(help="The number of trials, instead of that of the recipe.", min=1)
+        int | None,
+        typer.Option(
+            help="The number of trials, instead of that of the recipe; with --resume, of all trials together.", min=1
+        ),
     ] = None,
     parallel: Annotated[int, typer.Option(help="The number of trials at a time.", min=1)] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the last study of this recipe.")] = False,
     address: Annotated[
         str | None,
         typer.Option(
-            help="A Ray cluster, like ray://host:10001; without it, this machine.", envvar="RAY_ADDRESS", metavar="RAY"
+            help="A Ray cluster, like host:6379; without it, this machine.", envvar="RAY_ADDRESS", metavar="RAY"
         ),
     ] = None,
     out: Annotated[
@@ -43,38 +47,41 @@ def tune(
     Writes a report with all trials, and the best one as a recipe. The test window is not read.
     """
     from shortlist.cli.checked import check_sql
-    from shortlist.cli.study import check_installed, prepare_study, run_study, steps_shared
-    from shortlist.tuning.page import write_comparison
-    from shortlist.tuning.recipe_text import diff, tuned_text
+    from shortlist.cli.study import check_installed, run_study
+    from shortlist.cli.study_folders import new_study, resume_study
     from shortlist.tuning.space import check_tune, shared_until
     from shortlist.tuning.trials import read_trials
 
     places = find_places(recipe, work)
-    settings = check_tune(places.recipe, str(recipe))
+    check_tune(places.recipe, str(recipe))
     check_sql(places.recipe, recipe)
     check_installed()
-    if trials is not None:
-        settings = settings.model_copy(update={"trials": trials})
-    study = _study(places.work / "tune" / places.recipe.name, resume=resume)
-    typer.echo(f"study     {study}")
-    typer.echo(f"shared    {steps_shared(shared_until(settings))}")
-    shared = prepare_study(study, places.recipe, settings, places.project, _say_step)
-    typer.echo(f"trials    {settings.trials}, {parallel} at a time, by {settings.metric} of {settings.step}")
-    run_study(study, places, settings, shared, parallel, address)
-    found = read_trials(study)
-    _show(found, settings)
-    write_comparison(study, places.recipe.name, settings, found)
-    typer.echo(f"report    {study / 'report.html'}")
-    best = found[0] if found else None
-    if best is None or best.best is None:
-        raise ValueError(f"no trial finished an epoch; the first says: {best.state if best else 'nothing'}")
-    to = out or recipe.with_suffix(f".tuned{recipe.suffix}")
-    text = recipe.read_text(encoding="utf-8")
-    tuned = tuned_text(text, best.values, str(recipe))
-    to.write_text(tuned, encoding="utf-8")
-    typer.echo(f"best      {to}: {settings.metric} {best.best:.4f} on validation\n")
-    typer.echo(diff(text, tuned, (str(recipe), str(to))))
-    typer.echo(f"next      shortlist run {to}")
+    study, settings, lock = (resume_study if resume else new_study)(
+        places.work / "tune" / places.recipe.name, places.recipe, trials
+    )
+    try:
+        typer.echo(f"study     {study}")
+        shared = _run_shared(study, places, shared_until(settings))
+        typer.echo(f"trials    {settings.trials}, {parallel} at a time, by {settings.metric} of {settings.step}")
+        run_study(study, places, settings, shared, parallel, address, partial(_say_epoch, settings.metric))
+    except BaseException:
+        typer.echo(f"To go on with this study: shortlist tune {recipe} --resume")
+        raise
+    finally:
+        lock.close()
+    _conclude(study, recipe, settings, read_trials(study), out or recipe.with_suffix(f".tuned{recipe.suffix}"))
+
+
+def _run_shared(study: Path, places: "Places", until: "Step | None") -> Path | None:
+    """Run the steps that all trials have in common; returns their folder, or None if there are none."""
+    from shortlist.cli.trial import run_steps
+
+    if until is None:
+        typer.echo("shared    nothing: each trial reads the data")
+        return None
+    typer.echo(f"shared    the steps until {until}")
+    run_steps(study / "shared", places.recipe, until, places.project, _say_step)
+    return study / "shared"
 
 
 def _say_step(line: str) -> None:
@@ -82,16 +89,27 @@ def _say_step(line: str) -> None:
         typer.echo(f"          {started[1]}")
 
 
-def _study(folder: Path, *, resume: bool) -> Path:
-    """The folder of a new study, or of the last one. Raises ValueError if there is none to go on with."""
-    if not resume:
-        new = folder / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-        new.mkdir(parents=True)
-        return new
-    studies = sorted(folder.glob("*-*")) if folder.is_dir() else []
-    if not studies:
-        raise ValueError(f"{folder}: there is no study to resume")
-    return studies[-1]
+def _say_epoch(metric: str, trial: str, epoch: int, epochs: int, value: float) -> None:
+    typer.echo(f"          trial {trial} epoch {epoch} of {epochs}: {metric} {value:.4f}")
+
+
+def _conclude(study: Path, recipe: Path, settings: "Tune", found: "Sequence[Trial]", to: Path) -> None:
+    """Show and write the comparison, and write the best trial to `to`. Raises ValueError if no trial has a metric."""
+    from shortlist.tuning.page import write_comparison
+    from shortlist.tuning.recipe_text import diff, tuned_text
+
+    _show(found, settings)
+    write_comparison(study, recipe.stem, settings, found)
+    typer.echo(f"report    {study / 'report.html'}")
+    best = found[0] if found else None
+    if best is None or best.best is None:
+        raise ValueError(f"no trial finished an epoch; the first says: {best.state if best else 'nothing'}")
+    text = recipe.read_text(encoding="utf-8")
+    tuned = tuned_text(text, best.values, str(recipe))
+    to.write_text(tuned, encoding="utf-8")
+    typer.echo(f"best      {to}: {settings.metric} {best.best:.4f} on validation\n")
+    typer.echo(diff(text, tuned, (str(recipe), str(to))))
+    typer.echo(f"next      shortlist run {to}")
 
 
 def _show(found: "Sequence[Trial]", settings: "Tune") -> None:

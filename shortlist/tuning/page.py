@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
@@ -12,7 +11,7 @@ from typing import Any
 from shortlist.recipe import Space, Tune
 from shortlist.report.charts import Axes, Series, lines
 from shortlist.report.pieces import card, section, table
-from shortlist.report.scales import plain, scale_of
+from shortlist.report.scales import Scale, plain, scale_of
 from shortlist.report.systems import metric_name
 from shortlist.storage.base import write_whole
 from shortlist.tuning.trials import Trial
@@ -63,43 +62,53 @@ def _curves(trials: Sequence[Trial], metric: str) -> str:
     return chart.partition("</div>")[2] if chart.startswith('<div class="legend">') else chart
 
 
+@dataclasses.dataclass(frozen=True)
+class _Axis:
+    name: str
+    at: list[float]
+    """The position of each trial, in percent of the axis."""
+    ticks: list[tuple[float, str]]
+
+
 def parallel(trials: Sequence[Trial], tune: Tune) -> str:
     """An axis for each field and one for the metric, and a line through the values of each trial."""
-    axes: list[tuple[str, list[float], list[str]]] = []
-    for path, space in tune.fields.items():
-        axes.append((path, *_positions([one.values[path] for one in trials], space)))
+    axes = [_axis(path, [one.values[path] for one in trials], space) for path, space in tune.fields.items()]
     best = [one.best or 0.0 for one in trials]
     scale = scale_of(best)
-    axes.append((tune.metric, [scale.at(value) for value in best], [plain(scale.low), plain(scale.high)]))
+    ticks = [(scale.at(value), plain(value)) for value in scale.ticks(4)]
+    axes.append(_Axis(tune.metric, [scale.at(value) for value in best], ticks))
     across = [100 * (i + 0.5) / len(axes) for i in range(len(axes))]
     drawn = "".join(f'<path class="grid" d="M{x:.2f} 0V100"/>' for x in across)
     for at in reversed(range(len(trials))):
-        points = " ".join(f"{'L' if i else 'M'}{x:.2f} {100 - axes[i][1][at]:.2f}" for i, x in enumerate(across))
+        points = " ".join(f"{'L' if i else 'M'}{x:.2f} {100 - axes[i].at[at]:.2f}" for i, x in enumerate(across))
         one = trials[at]
         said = ", ".join(f"{path} {value}" for path, value in one.values.items())
         title = f"<title>{escape(f'{one.name}: {said}; {tune.metric} {one.best:.4f}')}</title>"
         drawn += f'<path class="line {_color(one, trials)}" d="{points}">{title}</path>'
-    names = "".join(f'<span class="tx" style="left:{x:.2f}%">{escape(axes[i][0])}</span>' for i, x in enumerate(across))
-    ends = "".join(
-        f'<span class="bandname" style="left:{x:.2f}%;{place}">{escape(axes[i][2][end])}</span>'
-        for i, x in enumerate(across)
-        for end, place in ((0, "bottom:2px"), (-1, "top:2px"))
+    names = "".join(
+        f'<span class="tx" style="left:{x:.2f}%">{escape(axis.name)}</span>'
+        for axis, x in zip(axes, across, strict=True)
+    )
+    labels = "".join(
+        f'<span class="ty" style="right:{100 - x:.2f}%;margin-right:8px;bottom:{y:.2f}%">{escape(text)}</span>'
+        for axis, x in zip(axes, across, strict=True)
+        for y, text in axis.ticks
     )
     return (
         '<div class="tall"><div class="chart"><div class="plot"><svg viewBox="0 0 100 100" preserveAspectRatio="none" '
-        f'role="img" aria-label="parallel coordinates">{drawn}</svg>{ends}{names}</div></div></div>'
+        f'role="img" aria-label="parallel coordinates">{drawn}</svg>{labels}{names}</div></div></div>'
     )
 
 
-def _positions(values: Sequence[Any], space: Space) -> tuple[list[float], list[str]]:
-    """Percent of the axis of each value, and the labels of its lower and upper end."""
+def _axis(path: str, values: Sequence[Any], space: Space) -> _Axis:
     if space.choice is not None:
         places = {json.dumps(value): 100 * (i + 0.5) / len(space.choice) for i, value in enumerate(space.choice)}
-        return [places[json.dumps(value)] for value in values], [str(space.choice[0]), str(space.choice[-1])]
+        ticks = [(places[json.dumps(value)], str(value)) for value in space.choice]
+        return _Axis(path, [places[json.dumps(value)] for value in values], ticks)
     low, high = space.log_uniform or space.uniform or space.integer or (0, 1)
-    change = math.log if space.log_uniform is not None else float
-    found = [100 * (change(value) - change(low)) / (change(high) - change(low)) for value in values]
-    return found, [f"{low:g}", f"{high:g}"]
+    scale = Scale(low, high, log=space.log_uniform is not None)
+    ticks = [(scale.at(value), f"{value:g}") for value in (low, high)]
+    return _Axis(path, [scale.at(value) for value in values], ticks)
 
 
 def _table(trials: Sequence[Trial], tune: Tune, metric: str) -> str:

@@ -7,6 +7,8 @@ from shortlist.pipelines.recipe_reads import STEPS, first_reader
 from shortlist.recipe import Recipe, RecipeError, Space, Step, Tune, parse_recipe
 from shortlist.recipe.yaml_text import dump_yaml
 
+TOWER_METRICS = ("recall_at_10", "ndcg_at_10", "mrr_at_10")
+"""The validation metrics of the towers."""
 _MAY_VARY = ("features", "retrieval", "index", "candidates", "ranking", "seed")
 
 
@@ -27,9 +29,35 @@ def check_tune(recipe: Recipe, origin: str) -> Tune:
                 f"{where}: it has no effect on {tune.step}, which comes before {first_reader(path)}; remove it, or set "
                 "tune.step: train_ranking"
             )
+        if tune.step == "train_retrieval" and path.startswith("retrieval.refit"):
+            raise RecipeError(
+                f"{where}: it has no effect on the metrics of {tune.step}, since the refit comes after the last "
+                "validation; remove it"
+            )
         for value in _examples(space):
-            with_values(recipe, {path: value}, where)
+            _check_metric(with_values(recipe, {path: value}, where), tune, origin)
     return tune
+
+
+def _check_metric(recipe: Recipe, tune: Tune, origin: str) -> None:
+    if tune.step == "train_ranking" and not recipe.ranking.enabled:
+        raise RecipeError(f"{origin}: tune.step: train_ranking trains nothing if ranking.enabled is false")
+    known = TOWER_METRICS if tune.step == "train_retrieval" else (ranker_metric(recipe),)
+    if tune.metric not in known:
+        raise RecipeError(
+            f"{origin}: tune.metric: {tune.step} of this recipe has no {tune.metric!r}; give {' or '.join(known)}"
+        )
+
+
+def ranker_metric(recipe: Recipe) -> str:
+    """The validation metric of the ranker, which has only one."""
+    return "auc" if recipe.ranking.learn_from == "labels" else "ndcg_at_10"
+
+
+def trial_recipe(recipe: Recipe, tune: Tune, values: Mapping[str, Any]) -> Recipe:
+    """The recipe of the trial with these values: without a refit if that would follow what is measured."""
+    after = {"retrieval.refit.epochs": 0} if tune.step == "train_retrieval" else {}
+    return with_values(recipe, {**values, **after})
 
 
 def shared_until(tune: Tune) -> Step | None:

@@ -1,12 +1,13 @@
 """The record and the comparison of trials."""
 
 import json
+import re
 from pathlib import Path
 
 from shortlist.progress import parse_epoch, say_epoch
 from shortlist.recipe import Tune
-from shortlist.tuning.page import write_comparison
-from shortlist.tuning.trials import TrialFolder, read_trials
+from shortlist.tuning.page import parallel, write_comparison
+from shortlist.tuning.trials import COMPLETE, INTERRUPTED, STOPPED, TrialFolder, read_trials
 
 TUNE = Tune.model_validate(
     {
@@ -22,11 +23,12 @@ TUNE = Tune.model_validate(
 def study(folder: Path) -> Path:
     for name, dim, curve in (("a", 16, [0.1, 0.3]), ("b", 32, [0.2, 0.5, 0.4]), ("c", 32, [])):
         one = TrialFolder(folder / "trials" / name)
-        one.create({"retrieval.dim": dim, "retrieval.training.learning_rate": 1e-3})
+        one.open({"retrieval.dim": dim, "retrieval.training.learning_rate": 1e-3})
         for epoch, value in enumerate(curve, 1):
             one.add(epoch, value)
-    TrialFolder(folder / "trials/b").end()
-    TrialFolder(folder / "trials/c").end("failed: <no memory>")
+    TrialFolder(folder / "trials/a").end(STOPPED)
+    TrialFolder(folder / "trials/b").end(COMPLETE)
+    TrialFolder(folder / "trials/c").fail("<no memory>")
     return folder
 
 
@@ -34,7 +36,7 @@ def test_the_best_trial_is_that_with_the_best_epoch(tmp_path: Path) -> None:
     found = read_trials(study(tmp_path))
     assert [(one.name, one.best, one.state) for one in found] == [
         ("b", 0.5, "complete"),
-        ("a", 0.3, "stopped"),
+        ("a", 0.3, "stopped early"),
         ("c", None, "failed: <no memory>"),
     ]
 
@@ -44,7 +46,32 @@ def test_a_line_that_a_kill_cut_off_is_left_out_and_a_repeated_epoch_counts_once
     folder.add(2, 0.35)
     with (folder.path / "epochs.jsonl").open("a") as file:
         file.write("[3, 0.")
-    assert folder.epochs() == [(1, 0.1), (2, 0.35)]
+    assert folder.read().curve == [(1, 0.1), (2, 0.35)]
+
+
+def test_a_trial_that_ended_stays_so_and_a_failed_one_starts_again(tmp_path: Path) -> None:
+    folder = study(tmp_path) / "trials"
+    values = TrialFolder(folder / "b").read().values
+    assert TrialFolder(folder / "b").open(values).ended
+    TrialFolder(folder / "b").end(STOPPED)
+    assert TrialFolder(folder / "b").read().state == COMPLETE
+    assert not TrialFolder(folder / "c").open(values).ended
+    assert TrialFolder(folder / "c").read().state == INTERRUPTED
+
+
+def test_a_trial_with_other_values_forgets_the_epochs(tmp_path: Path) -> None:
+    folder = study(tmp_path) / "trials/b"
+    assert TrialFolder(folder).open({"retrieval.dim": 16}).curve == []
+    assert TrialFolder(folder).read().state == INTERRUPTED
+
+
+def test_the_axis_of_a_choice_names_each_value_at_its_place(tmp_path: Path) -> None:
+    found = [one for one in read_trials(study(tmp_path)) if one.best is not None]
+    drawn = parallel(found, TUNE)
+    assert re.search(r'bottom:25.00%">16<', drawn)
+    assert re.search(r'bottom:75.00%">32<', drawn)
+    # 0.001 is in the middle of 0.0001 and 0.01: the best trial goes from 32 through the middle.
+    assert 'd="M16.67 25.00 L50.00 50.00 ' in drawn
 
 
 def test_the_comparison_has_each_trial_and_no_script(tmp_path: Path) -> None:

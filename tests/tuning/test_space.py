@@ -2,9 +2,9 @@
 
 import pytest
 
-from shortlist.recipe import RecipeError, parse_recipe
+from shortlist.recipe import RecipeError, Tune, parse_recipe
 from shortlist.tuning.recipe_text import diff, tuned_text
-from shortlist.tuning.space import check_tune, shared_until, with_values
+from shortlist.tuning.space import TOWER_METRICS, check_tune, ranker_metric, shared_until, trial_recipe, with_values
 
 BASE = """\
 # A shop.
@@ -31,6 +31,7 @@ def recipe(fields: str, more: str = ""):
         ("{retrieval.dim: {choice: [16, 'wide']}}", "", "retrieval.dim"),
         ("{retrieval.dropout: {uniform: [0.1, 2]}}", "", "retrieval.dropout"),
         ("{ranking.dropout: {uniform: [0.1, 0.5]}}", "", "it has no effect on train_retrieval"),
+        ("{retrieval.refit.epochs: {choice: [1]}}", "", "the refit comes after the last validation"),
     ],
 )
 def test_what_cannot_be_tuned_is_explained_before_anything_starts(fields: str, more: str, said: str) -> None:
@@ -38,6 +39,44 @@ def test_what_cannot_be_tuned_is_explained_before_anything_starts(fields: str, m
         check_tune(recipe(fields, more), "shop.yaml")
     assert "shop.yaml: tune.fields." in str(refused.value)
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "ranking", "said"),
+    [
+        ("metric: auc", "{}", "train_retrieval of this recipe has no 'auc'; give recall_at_10 or ndcg_at_10 or mrr"),
+        ("step: train_ranking, metric: mrr_at_10", "{}", "train_ranking of this recipe has no 'mrr_at_10'; give ndcg"),
+        ("step: train_ranking", "{enabled: false}", "train_ranking trains nothing if ranking.enabled is false"),
+    ],
+)
+def test_a_metric_that_the_training_does_not_have_is_refused(settings: str, ranking: str, said: str) -> None:
+    text = f"{BASE}ranking: {ranking}\ntune: {{fields: {{retrieval.dim: {{choice: [8]}}}}, {settings}}}\n"
+    with pytest.raises(RecipeError, match=said):
+        check_tune(parse_recipe(text), "shop.yaml")
+
+
+def test_the_metrics_are_those_of_the_trainings() -> None:
+    from shortlist.ranking.training.held_out import METRIC
+    from shortlist.ranking.training.label_task import LabelTask
+    from shortlist.retrieval.task import METRICS
+
+    assert TOWER_METRICS == METRICS
+    by_candidates, by_labels = (
+        parse_recipe(f"{BASE}ranking: {{learn_from: {kind}}}\n") for kind in ("candidates", "labels")
+    )
+    assert (ranker_metric(by_candidates), ranker_metric(by_labels)) == (METRIC, LabelTask.metric)
+
+
+def test_a_trial_does_not_refit_after_what_is_measured() -> None:
+    base = parse_recipe(BASE.replace("dim: 16  #", "refit: {epochs: 2}\n  dim: 16  #"))
+    by_step = {
+        step: trial_recipe(base, Tune.model_validate({"step": step, "fields": {"retrieval.dim": {"choice": [8]}}}), {})
+        for step in ("train_retrieval", "train_ranking")
+    }
+    assert {step: one.retrieval.refit.epochs for step, one in by_step.items()} == {
+        "train_retrieval": 0,
+        "train_ranking": 2,
+    }
 
 
 @pytest.mark.parametrize(
