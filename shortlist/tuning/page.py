@@ -76,7 +76,7 @@ def parallel(trials: Sequence[Trial], tune: Tune) -> str:
     best = [one.best or 0.0 for one in trials]
     scale = scale_of(best)
     ticks = [(scale.at(value), plain(value)) for value in scale.ticks(4)]
-    axes.append(_Axis(tune.metric, [scale.at(value) for value in best], ticks))
+    axes.append(_Axis(metric_name(tune.metric), [scale.at(value) for value in best], ticks))
     across = [100 * (i + 0.5) / len(axes) for i in range(len(axes))]
     drawn = "".join(f'<path class="grid" d="M{x:.2f} 0V100"/>' for x in across)
     for at in reversed(range(len(trials))):
@@ -95,7 +95,8 @@ def parallel(trials: Sequence[Trial], tune: Tune) -> str:
         for y, text in axis.ticks
     )
     return (
-        '<div class="tall"><div class="chart"><div class="plot"><svg viewBox="0 0 100 100" preserveAspectRatio="none" '
+        '<div class="tall" style="margin-bottom:26px"><div class="chart"><div class="plot">'
+        '<svg viewBox="0 0 100 100" preserveAspectRatio="none" '
         f'role="img" aria-label="parallel coordinates">{drawn}</svg>{labels}{names}</div></div></div>'
     )
 
