@@ -1,4 +1,4 @@
-"""A study on Ray Tune, killed in the middle of a trial and resumed with one trial more."""
+"""A study on Ray Tune, killed in the middle of its trial and resumed with one trial more, which ASHA stops."""
 
 import json
 import signal
@@ -15,13 +15,15 @@ from shortlist.tuning.trials import COMPLETE, STOPPED, read_trials
 
 RECIPE = """
 name: tiny
+seed: 8  # draws a good first trial, and a second one with a rate that is too small
 source: {kind: synthetic, users: 100, items: 100, events: 6000, days: 30}
 split: {kind: temporal, test: 3d, valid: 3d}
 features: {item: {id_dim: 8}}
 retrieval: {dim: 8, hidden: [], training: {epochs: 3, batch_size: 64}}
 tune:
   metric: mrr_at_10
-  trials: 2
+  trials: 1
+  min_epochs: 2
   fields:
     retrieval.dim: {choice: [8, 16]}
     retrieval.training.learning_rate: {log_uniform: [1.0e-4, 1.0e-2]}
@@ -56,7 +58,7 @@ def test_a_study_goes_on_after_a_kill_and_leaves_the_best_trial_as_a_recipe(tmp_
     (tmp_path / ".work").mkdir()
     (tmp_path / "tiny.yaml").write_text(RECIPE)
     first = tune(tmp_path)
-    while len(epochs(tmp_path)) < 4 and first.poll() is None:  # the first trial is complete, or stopped at once
+    while not epochs(tmp_path) and first.poll() is None:
         time.sleep(0.2)
     assert first.poll() is None, (tmp_path / "log.txt").read_text()
     kill(first)
@@ -64,26 +66,23 @@ def test_a_study_goes_on_after_a_kill_and_leaves_the_best_trial_as_a_recipe(tmp_
     (study,) = (tmp_path / ".work/tune/tiny").iterdir()
     values = {one.name: one.values for one in read_trials(study)}
     made = (study / "shared/steps/prepare.json").stat().st_mtime_ns
-    second = tune(tmp_path, "--resume", "--trials", "3")
+    second = tune(tmp_path, "--resume", "--trials", "2")
     assert second.wait() == 0, (tmp_path / "log.txt").read_text()
 
     assert [path.name for path in (tmp_path / ".work/tune/tiny").iterdir()] == [study.name]
     assert (study / "shared/steps/prepare.json").stat().st_mtime_ns == made, "the data was prepared again"
     trials = read_trials(study)
-    assert sorted(one.name for one in trials) == ["00000", "00001", "00002"]
-    assert values.items() <= {one.name: one.values for one in trials}.items()
-    # ASHA: whole, or stopped before the last epoch; the first trial has nothing to be behind of.
-    assert {(one.state, len(one.curve) == 3) for one in trials} <= {(COMPLETE, True), (STOPPED, False)}
-    assert next(one.state for one in trials if one.name == "00000") == COMPLETE
+    found = [(one.name, one.state, [epoch for epoch, _ in one.curve]) for one in trials]
+    assert found == [("00000", COMPLETE, [1, 2, 3]), ("00001", STOPPED, [1, 2])]
+    assert trials[0].values == values["00000"]
     after = epochs(tmp_path)
-    assert all(after.count(line) >= before.count(line) for line in before)
-    assert len(after) == sum(len(one.curve) for one in trials), "an epoch was recorded twice"
+    assert after[: len(before)] == before
+    assert len(after) == 5, "an epoch was recorded twice"
 
     best = load_recipe(tmp_path / "tiny.tuned.yaml")
     assert best.retrieval.dim == trials[0].values["retrieval.dim"]
     assert best.retrieval.training.learning_rate == trials[0].values["retrieval.training.learning_rate"]
     assert best.features == load_recipe(tmp_path / "tiny.yaml").features
-    assert len(json.loads((study / "trials.json").read_text())) == 3
-    prepared = [path.stat().st_ino for path in study.glob("*/*/run/shortlist-steps/prepare/samples/*")]
-    assert len(prepared) >= 3
-    assert len(set(prepared)) * 3 == len(prepared), "the trials share the prepared files"
+    assert len(json.loads((study / "trials.json").read_text())) == 2
+    shared, *trained = (path.stat().st_ino for path in study.rglob("prepare/samples/item.npy"))
+    assert trained == [shared, shared], "the trials share the prepared files"
