@@ -50,6 +50,7 @@ def report(
     from shortlist.progress import say
     from shortlist.recipe import parse_recipe
     from shortlist.step_result import read_record
+    from shortlist.tracking.log import track_finished
 
     steps = [ingest, validate, prepare, train_retrieval, export, build_index, train_ranking, evaluate, publish]
     records = [read_record(step.path) for step in (*steps, write_lists)]
@@ -57,9 +58,4 @@ def report(
     written = report.write_report(typed, records, page=files["report.html"], run=files["run.json"], run_id=run_id)
     say(f"report: {page.uri}")
     say(f"record: {run.uri}")
-    if typed.tracking is not None:
-        from shortlist.tracking.log import track_or_warn
-        from shortlist.tracking.tracked import TrackedRun, commit_of
-
-        tracked = TrackedRun.finished(typed, records, written, files, commit_of(Path.cwd()))
-        track_or_warn(tracked, typed.tracking)
+    track_finished(typed, records, written, files)

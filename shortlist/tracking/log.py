@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shortlist.progress import say
-from shortlist.recipe import Tracking, dump_recipe
+from shortlist.recipe import Recipe, Tracking, dump_recipe
 from shortlist.release.bundle import open_release
 from shortlist.release.manifest import MANIFEST, Manifest
+from shortlist.report import RunRecord
+from shortlist.step_result import StepRecord
 from shortlist.tracking.place import Place, TrackingError, place_of
-from shortlist.tracking.tracked import FAILURE_TAG, RUN_TAG, TrackedRun
+from shortlist.tracking.tracked import FAILURE_TAG, RUN_TAG, TrackedRun, commit_of
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -68,6 +70,14 @@ def track(run: TrackedRun, tracking: Tracking) -> Logged:
             return _log(MlflowClient(tracking_uri=place.uri), run, tracking, place)
         except MlflowException as error:
             raise TrackingError(f"{place.uri}: MLflow refused the run: {error}") from error
+
+
+def track_finished(
+    recipe: Recipe, records: Sequence[StepRecord], written: RunRecord, files: Mapping[str, Path]
+) -> None:
+    """Log a run whose report was just written, if its recipe says so; never fails the run."""
+    if recipe.tracking is not None:
+        track_or_warn(TrackedRun.finished(recipe, records, written, files, commit_of(Path.cwd())), recipe.tracking)
 
 
 def track_or_warn(run: TrackedRun, tracking: Tracking) -> None:

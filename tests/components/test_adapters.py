@@ -17,7 +17,7 @@ def test_a_component_imports_the_library_in_its_body_only(path: Path) -> None:
     top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     modules = {(node.module or "") if isinstance(node, ast.ImportFrom) else node.names[0].name for node in top}
     assert modules <= {"typing", "kfp", "kfp.dsl", "shortlist.components.image"}
-    assert len(path.read_text().splitlines()) <= 60
+    assert len(path.read_text().splitlines()) <= 65
 
 
 def test_importing_the_pipeline_imports_nothing_heavy() -> None:

@@ -28,7 +28,7 @@ def test_the_commands_of_a_tutorial(page: Path, tmp_path: Path) -> None:
     (tmp_path / "recipes").mkdir()
     for recipe in (ROOT / "recipes").glob("*.yaml"):
         (tmp_path / "recipes" / recipe.name).write_text(recipe.read_text())
-    for name in ("demo", "music-windows"):
+    for name in ("demo", "music-windows", "playlists"):
         (tmp_path / f"recipes/{name}.yaml").write_text(SMALL.replace("name: demo", f"name: {name}"))
     program = tmp_path / "bin/shortlist"
     program.parent.mkdir()
