@@ -26,6 +26,12 @@ class ItemStatistics:
     users_by: dict[str, UserKNN] = field(default_factory=dict)
     """Category of the users -> the users compared by it."""
 
+    def users(self, by: str | None) -> UserKNN:
+        """The users compared by a category, or by their items; a source of the recipe must read them."""
+        found = self.user_knn if by is None else self.users_by[by]
+        assert found is not None, "the recipe has no source that reads the users of the items"
+        return found
+
     @classmethod
     def open(
         cls, folder: Path, *, num_tables: int, user_knn: bool, half_lives: int, users_by: Sequence[str] = ()

@@ -154,8 +154,8 @@ class UserKNN:
         place_N = np.zeros(self.num_rows, np.int32)
         for events_L, rows_K, near_K in zip(events_EL, candidates_EK, near_EK, strict=True):
             place_N[rows_K], place_N[0] = np.arange(1, len(rows_K) + 1), 0
-            found = self.items_of(*self.nearest(events_L, _NUM_NEAREST))
-            near_K[:] = np.bincount(place_N.take(found.rows), found.scores, len(rows_K) + 1)[place_N.take(rows_K)]
+            item_M, weight_M, _ = self._gathered(*self.nearest(events_L, _NUM_NEAREST))
+            near_K[:] = np.bincount(place_N.take(item_M), weight_M, len(rows_K) + 1)[place_N.take(rows_K)]
             near_K[rows_K == 0] = 0
             place_N[rows_K] = 0
         return near_EK
@@ -189,6 +189,20 @@ class UserKNN:
 
         With `reach`, only as many of the users are read as are needed for this number of items that are not `own`.
         """
+        item_M, weight_M, num_users = self._gathered(user_V, similarity_V, own, reach)
+        sum_N = np.bincount(item_M, weight_M, self.num_rows)
+        rows = np.flatnonzero(sum_N)
+        return ItemsOfUsers(rows, sum_N[rows], num_users)
+
+    def _gathered(
+        self,
+        user_V: NDArray[np.int64],
+        similarity_V: NDArray[np.float64],
+        own: NDArray[Any] | None = None,
+        reach: int | None = None,
+    ) -> tuple[NDArray[np.int32], NDArray[np.float64], int]:
+        """The items of each user that is read, user after user, with the user's squared similarity; and how many users
+        are read."""
         item_M, lengths_V = gather(self.items_P, self.item_starts, user_V)
         if reach is not None:
             _, first = np.unique(item_M, return_index=True)
@@ -197,11 +211,7 @@ class UserKNN:
                 enough = int(np.searchsorted(np.cumsum(lengths_V), first[reach - 1], side="right")) + 1
                 similarity_V, lengths_V = similarity_V[:enough], lengths_V[:enough]
                 item_M = item_M[: int(lengths_V.sum())]
-        weight_M = np.repeat(np.square(similarity_V), lengths_V)
-        rows, place_M = np.unique(item_M, return_inverse=True)
-        return ItemsOfUsers(
-            rows.astype(np.int64), np.bincount(place_M, weight_M, len(rows)).astype(np.float64), len(lengths_V)
-        )
+        return item_M, np.repeat(np.square(similarity_V), lengths_V), len(lengths_V)
 
 
 class ItemsOfUsers(NamedTuple):

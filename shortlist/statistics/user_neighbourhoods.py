@@ -84,9 +84,7 @@ def describe_neighbourhoods(recipe: Recipe, statistics: ItemStatistics) -> dict[
     found = {}
     for one in recipe.candidates.all_sources:
         if isinstance(one, UserNeighbours):
-            users = statistics.user_knn if one.by is None else statistics.users_by[one.by]
-            assert users is not None
-            all_users = neighbourhoods(users, one.neighbours, one.reach)
+            all_users = neighbourhoods(statistics.users(one.by), one.neighbours, one.reach)
             found[one.label] = {
                 "users": len(all_users.neighbours_U),
                 "neighbours": _histogram(all_users.neighbours_U),

@@ -120,9 +120,7 @@ class _Opener:
                 table = TABLES.index(one.by)
                 source = ItemNeighboursSource(statistics.neighbours, table, available, name=name, ordered=ordered)
             case settings.UserNeighbours():
-                users = statistics.user_knn if one.by is None else statistics.users_by[one.by]
-                assert users is not None
-                source = UserNeighboursSource(users, available, one, seed=self._recipe.seed)
+                source = UserNeighboursSource(statistics.users(one.by), available, one, seed=self._recipe.seed)
             case settings.Popularity():
                 source = self.popularity if name == settings.FALLBACK else self.popularity.named(name)
             case settings.Trending():
