@@ -35,12 +35,11 @@ def bpr_loss(compared: Compared, *, temperature: float) -> Tensor:
 def _of_own(compared: Compared, own_EM: Tensor, scale: float) -> Tensor:
     """The same with negatives that were drawn for each example alone: M scores of an example instead of N."""
     with torch.autocast(compared.query_ED.device.type, enabled=False):
-        query_ED, weight_E = compared.query_ED.float(), compared.weight_E.float()
+        query_ED = compared.query_ED.float()
         there_EM = own_EM >= 0
         negative_EMD = compared.candidate_ND.float().index_select(0, own_EM.clamp_min(0).flatten())
         s_EM = torch.bmm(negative_EMD.view(*own_EM.shape, -1), query_ED[:, :, None]).squeeze(2)
         p_E = (query_ED * compared.positive_ED.float()).sum(1)
         losses_EM = functional.softplus((s_EM - p_E[:, None]) * scale) * there_EM
         loss_E = losses_EM.sum(1) / there_EM.sum(1).clamp_min(1)
-        total = weight_E.sum() if compared.total_weight is None else weight_E.new_tensor(compared.total_weight)
-        return (loss_E * weight_E).sum() / total.clamp_min(1e-12)
+        return (loss_E * compared.shares()).sum()

@@ -44,18 +44,22 @@ class Compared:
     total_weight: float | None = None
     """The weight of the whole step, if these examples are a part of it; the losses of the parts add up."""
 
+    def shares(self) -> Tensor:
+        """The share of each example in the mean, [E], in full precision."""
+        weight_E = self.weight_E.float()
+        total = weight_E.sum() if self.total_weight is None else weight_E.new_tensor(self.total_weight)
+        return weight_E / total.clamp_min(1e-12)
+
 
 def mean_loss(compared: Compared, chunk_loss: ChunkLoss) -> Tensor:
     """Weighted mean of `chunk_loss` over the examples, a scalar; gradients flow to the three vectors' tensors."""
     # In half precision, scores would lose their second digit: cosines are divided by a small temperature.
     with torch.autocast(compared.query_ED.device.type, enabled=False):
-        weight_E = compared.weight_E.float()
-        total = weight_E.sum() if compared.total_weight is None else weight_E.new_tensor(compared.total_weight)
         loss: Tensor = _MeanLoss.apply(  # type: ignore[no-untyped-call]  # torch types no autograd function
             compared.query_ED.float(),
             compared.candidate_ND.float(),
             compared.positive_ED.float(),
-            weight_E / total.clamp_min(1e-12),
+            compared.shares(),
             compared.no_negative_2X,
             chunk_loss,
         )

@@ -6,6 +6,7 @@ contains them, by which the softmax divides (`losses/softmax.py`).
 Shapes: E examples of the step (of all processes), N candidates.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
@@ -31,14 +32,15 @@ class Drawn:
     log_uniform_1: Tensor | None = None
     """Log Q of being drawn uniformly; None without uniform draws."""
 
-    def log_q(self, log_batch_N: Tensor) -> Tensor | None:
-        """Log Q of the candidates, [N], given that of being among the step's own items; None if all are certain.
+    def log_q(self, log_batch: Callable[[], Tensor]) -> Tensor | None:
+        """Log Q of the candidates, [N]; None if all are certain.
 
+        `log_batch` computes that of being among the step's own items; it is not called where these are no candidates.
         With both ways in, Q is a + b (1 - a), computed in double precision.
         """
         if self.kept is None:
             return None if self.log_uniform_1 is None else self.log_uniform_1.expand(len(self.row_N))
-        log_own_N = log_batch_N.double() + float(np.log(self.kept))
+        log_own_N = log_batch().double() + float(np.log(self.kept))
         if self.log_uniform_1 is None:
             return log_own_N.float()
         even_1 = self.log_uniform_1.double().to(log_own_N.device)

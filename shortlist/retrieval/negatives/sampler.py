@@ -71,6 +71,7 @@ class NegativeSampler:
         examples; by default only its own item. `hard_EM` are item rows, 0 is padding. `rng` is by default torch's
         global generator. `step_E` are the items of all processes' examples, by default `item_E`.
         """
+        known_2X = np.stack([np.arange(len(item_E)), item_E]) if known_2X is None else known_2X
         if self._num_own:
             return self._sample_own(item_E, known_2X, rng)
         step_E = item_E if step_E is None else step_E
@@ -79,7 +80,6 @@ class NegativeSampler:
         hard = np.zeros(0, np.int64) if hard_EM is None else hard_EM[hard_EM > 0]
         candidates = self._unique.of(shared, hard) if len(hard) else shared
         rows = self._unique.of(candidates, item_E)
-        known_2X = np.stack([np.arange(len(item_E)), item_E]) if known_2X is None else known_2X
         column_X = self._unique.places(candidates, known_2X[1])
         there = column_X >= 0
         at_S = torch.from_numpy(self._unique.places(candidates, shared)) if len(hard) else None
@@ -94,13 +94,12 @@ class NegativeSampler:
             sighting,
         )
 
-    def _sample_own(self, item_E: Rows, known_2X: Rows | None, rng: torch.Generator | None) -> SampledNegatives:
+    def _sample_own(self, item_E: Rows, known_2X: Rows, rng: torch.Generator | None) -> SampledNegatives:
         """Uniform draws of each example alone, without its known positives; all are candidates of `hard_EM`."""
         draws = torch.randint(len(self._drawable), (len(item_E), self._num_own), generator=rng)
         own_EM = self._drawable[draws.numpy()]
         rows = self._unique.of(own_EM.ravel(), item_E)
         at_EM = self._unique.places(rows, own_EM)
-        known_2X = np.stack([np.arange(len(item_E)), item_E]) if known_2X is None else known_2X
         known = known_2X[0] * self._num_rows + known_2X[1]
         positive_EM = np.isin(np.arange(len(item_E))[:, None] * self._num_rows + own_EM, known)
         return SampledNegatives(
@@ -116,7 +115,7 @@ class NegativeSampler:
         """Log Q by the counts of the examples: an item is in a step with probability 1 - (1 - share)^E."""
         log_q_S = None
         if self._corrects:
-            log_q_S = drawn.log_q(log_q_of(self._share[torch.from_numpy(drawn.row_N)], num_examples))
+            log_q_S = drawn.log_q(lambda: log_q_of(self._share[torch.from_numpy(drawn.row_N)], num_examples))
         if log_q_S is None:
             return None if at_S is None else spread(torch.zeros(len(at_S)), at_S, num_candidates)
         return spread(log_q_S, at_S, num_candidates)

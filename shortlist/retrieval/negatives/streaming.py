@@ -93,7 +93,7 @@ class StreamingFrequency(nn.Module):
     def log_q_after(self, sighting: Sighting) -> Tensor:
         """Count the step, then log Q of its candidates, [N]; inf for those that are hard negatives only."""
         self.observe(sighting.cell_HU)
-        log_q_S = sighting.drawn.log_q(self.log_q(sighting.cell_HS))
+        log_q_S = sighting.drawn.log_q(lambda: self.log_q(sighting.cell_HS))
         assert log_q_S is not None, "the recipe does not allow this estimate where all candidates are certain"
         return spread(log_q_S, sighting.at_S, sighting.num_candidates)
 
