@@ -68,9 +68,7 @@ def ours(recipe: Recipe, prepared: Prepared, users: int, epochs: int) -> int:
     loss = own if isinstance(own, SoftmaxLoss) else SoftmaxLoss(kind="softmax")
     retrieval = recipe.retrieval.model_copy(update={"loss": loss, "negatives": FullNegatives(kind="full")})
     task, training = RetrievalTask(recipe.model_copy(update={"retrieval": retrieval}), prepared), retrieval.training
-    optimiser = Optimiser(
-        task.model, training.learning_rate, training.weight_decay, training.clip_norm, tables=training.tables
-    )
+    optimiser = Optimiser.of(task.model, training, torch.device("cpu"))
     task.model.train()
     for epoch in range(epochs):
         for step in range(task.num_batches(epoch)):

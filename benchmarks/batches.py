@@ -137,11 +137,9 @@ def assembly(prepared: Prepared, recipe: Recipe, rounds: int) -> None:
 def training(prepared: Prepared, recipe: Recipe, steps: int) -> None:
     task = RetrievalTask(recipe, prepared)
     settings = recipe.retrieval.training
-    optimiser = Optimiser(
-        task.model, settings.learning_rate, settings.weight_decay, settings.clip_norm, tables=settings.tables
-    )
-    task.model.train()
     cpu = torch.device("cpu")
+    optimiser = Optimiser.of(task.model, settings, cpu)
+    task.model.train()
 
     def made_on_the_way(epoch: int, at: int) -> Step:
         return task.steps.make(epoch, at, cpu)

@@ -58,9 +58,7 @@ def measure(task: RetrievalTask, steps: int, device: torch.device) -> float:
     """Steps a second."""
     training = task.retrieval.training
     task.model.to(device).train()
-    optimiser = Optimiser(
-        task.model, training.learning_rate, training.weight_decay, training.clip_norm, tables=training.tables
-    )
+    optimiser = Optimiser.of(task.model, training, device)
     made, waited = task.step, [0.0]
 
     def timed(epoch: int, step: int) -> Step:

@@ -192,7 +192,7 @@ class UserKNN:
         item_M, weight_M, num_users = self._gathered(user_V, similarity_V, own, reach)
         sum_N = np.bincount(item_M, weight_M, self.num_rows)
         rows = np.flatnonzero(sum_N)
-        return ItemsOfUsers(rows, sum_N[rows], num_users)
+        return ItemsOfUsers(rows, np.asarray(sum_N[rows], np.float64), num_users)
 
     def _gathered(
         self,

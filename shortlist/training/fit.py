@@ -181,15 +181,7 @@ class _Run:
         self.device = device_of(training)
         self.save_every_seconds = save_every_seconds
         task.model.to(self.device)
-        scaler = torch.amp.GradScaler(self.device.type) if training.precision == "float16" else None
-        self.optimiser = Optimiser(
-            task.model,
-            training.learning_rate,
-            training.weight_decay,
-            training.clip_norm,
-            scaler,
-            tables=training.tables,
-        )
+        self.optimiser = Optimiser.of(task.model, training, self.device)
         self.batches = [task.num_batches(epoch) for epoch in range(training.epochs)]
         if min(self.batches) < 1:
             raise TrainingError(f"{label}: there is nothing to train on: an epoch has no batch")

@@ -17,7 +17,7 @@ from typing import Any, overload
 import torch
 from torch import Tensor, nn
 
-from shortlist.recipe import Tables
+from shortlist.recipe import Tables, Training
 
 
 class _RowOptimiser(torch.optim.Optimizer):
@@ -126,6 +126,7 @@ class Optimiser:
         *,
         tables: Tables = Tables(),  # noqa: B008 - immutable
     ) -> None:
+        """Without a `scaler`, losses are not scaled."""
         sparse = {
             id(module.weight): module.weight
             for module in model.modules()
@@ -151,29 +152,34 @@ class Optimiser:
         self.dense, self.tables = dense, list(sparse.values())
         """Weights with dense gradients, and tables with sparse gradients."""
         self._weights, self._clip_norm = weights, clip_norm
-        self._together, self._scaler = _Together(self._optimisers), scaler
+        self._together = _Together(self._optimisers)
+        self._scaler = torch.amp.GradScaler("cpu", enabled=False) if scaler is None else scaler
+
+    @classmethod
+    def of(cls, model: nn.Module, training: Training, device: torch.device) -> "Optimiser":
+        """The optimiser of a recipe's training, for a model on this device."""
+        scaler = torch.amp.GradScaler(device.type, enabled=training.precision == "float16")
+        rate, decay, norm = training.learning_rate, training.weight_decay, training.clip_norm
+        return cls(model, rate, decay, norm, scaler, tables=training.tables)
 
     def scale(self, loss: Tensor) -> Tensor:
         """The loss whose gradients `step` expects."""
-        return loss if self._scaler is None else self._scaler.scale(loss)
+        scaled: Tensor = self._scaler.scale(loss)
+        return scaled
 
     def step(self, learning_rate: float) -> None:
         """Clip the gradients to `clip_norm` over all weights, update the weights, and drop the gradients."""
         for weight in self._weights:
             if weight.grad is not None and weight.grad.is_sparse:
                 weight.grad = weight.grad.coalesce()
-        if self._scaler is not None:
-            self._scaler.unscale_(self._together)  # type: ignore[arg-type]  # it reads `param_groups` alone
+        self._scaler.unscale_(self._together)  # type: ignore[arg-type]  # it reads `param_groups` alone
         if self._clip_norm is not None:
             self._clip(self._clip_norm)
         for optimiser, share in zip(self._optimisers, self._shares, strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate * share
-        if self._scaler is None:
-            self._together.step()
-        else:
-            self._scaler.step(self._together)  # type: ignore[arg-type]
-            self._scaler.update()
+        self._scaler.step(self._together)  # type: ignore[arg-type]
+        self._scaler.update()
         self.zero_grad()
 
     def zero_grad(self) -> None:
@@ -203,4 +209,4 @@ class Optimiser:
             part.load_state_dict(one)
 
     def _parts(self) -> list[torch.optim.Optimizer | torch.amp.GradScaler]:
-        return [*self._optimisers, *([] if self._scaler is None else [self._scaler])]
+        return [*self._optimisers, *([self._scaler] if self._scaler.is_enabled() else [])]
